@@ -1,0 +1,430 @@
+//! The server's machine: greets, answers, says goodbye.
+
+use core::time::Duration;
+
+use crate::{
+    Connection, Framing, Instant, Received, State,
+    framing::{Assembly, Found},
+    text::{Decimal, ERROR, EXIT, GREETING, Text},
+    time::Micros,
+};
+
+/// How long a server reads on after its FIN (rule C1).
+pub const LINGER: Duration = Duration::from_secs(2);
+/// How many bytes a server reads on for after its FIN (rule C1).
+pub const LINGER_BYTES: u32 = 64 * 1024;
+
+/// What the owner of a server chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Settings {
+    /// Where a name ends (rules F1 to F3).
+    pub framing: Framing,
+    /// How long a reply is held back (rule T1); none by default.
+    pub delay: Duration,
+    /// How long nothing may move (rule T2); 300 s by default, `None` for ever.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Settings {
+    /// What the protocol says where nobody chooses.
+    pub const DEFAULT: Self =
+        Self { framing: Framing::Auto, delay: Duration::ZERO, idle_timeout: Some(Duration::from_secs(300)) };
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What a server tells its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Event<'a> {
+    /// A name came, and `Hello, NAME!` is owed (rule R1).
+    Name(&'a [u8]),
+    /// A name came that is not UTF-8; the error reply is owed (rule U1).
+    NotUtf8(&'a [u8]),
+    /// A name came that is longer than the server's capacity; the error reply is owed (rule L3).
+    TooLong,
+    /// The client said `exit` (rule R3).
+    Exit,
+}
+
+/// Why a conversation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum End {
+    /// The client said `exit` (rule R3).
+    Exit,
+    /// The client ended its side (rule R4).
+    ByPeer,
+    /// Nothing moved for the idle timeout (rule T2).
+    Idle,
+    /// The owner called [`Connection::close`].
+    Closed,
+}
+
+/// The server's end of one conversation; a name has at most `N` bytes, 1 to 65,535 (rule L1).
+///
+/// There is no queue of replies. A reply is written from the name's own buffer straight into the driver's, and no further
+/// name is taken until it is: a server is its capacity and a few words.
+///
+/// ```text
+///              sent               a name            delay over
+///  Greeting ─────────▶ Listening ─────────▶ Held ──────────────▶ Answering
+///                        │   ▲               │                       │
+///  the peer ended,       │   └───────────────┼──────── sent ─────────┤
+///  or close              │              exit │                       │ sent, and it was
+///                        ▼                   │                       │ the idle timeout's error
+///                     Leaving ◀──────────────┴───────────────────────┘
+///                        │
+///                        │ all delivered: FIN
+///                        ▼       the peer ended, LINGER, LINGER_BYTES
+///                    Lingering ───────────────────────────────────────▶ Over
+/// ```
+///
+/// A whole session, as a driver sees it:
+///
+/// ```
+/// use greet_core::{Connection, Instant, Server, ServerSettings, State};
+///
+/// let now = Instant::ZERO;
+/// let mut server: Server<1024> = Server::new(ServerSettings::default(), now);
+/// let mut output = [0; 64];
+///
+/// let length = server.transmit(now, &mut output);
+/// assert_eq!(&output[..length], b"Welcome!");
+///
+/// let input = b"haha\nexit\n"; // one read, with a line feed in it: so this client speaks in lines
+/// let first = server.receive(now, input).taken;
+/// assert_eq!(first, 5); // one name at a time; the rest is offered again
+/// let length = server.transmit(now, &mut output);
+/// assert_eq!(&output[..length], b"Hello, haha!\n");
+///
+/// let second = server.receive(now, &input[first..]).taken;
+/// assert_eq!((second, server.state()), (5, State::Ending));
+/// assert_eq!(server.transmit(now, &mut output), 0); // nothing more: now the driver sends its FIN
+///
+/// server.receive_end(now); // and here is the client's
+/// assert_eq!(server.state(), State::Over);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Server<const N: usize> {
+    name: Assembly<N>,
+    phase: Phase,
+    /// What wants to end the conversation; it takes effect while `Listening`, when nothing is owed.
+    end: Option<End>,
+    /// The client's FIN is here: there will be nothing to linger for.
+    peer_ended: bool,
+    /// How far the greeting or reply is written; while lingering, how much was read and dropped.
+    position: u32,
+    /// Since when nothing has moved. While a reply is held that is the future, when it is due: the delay is the server's
+    /// own silence and never counts as the client's.
+    since: Instant,
+    delay: Micros,
+    idle: Micros,
+}
+
+/// Where a conversation is. `Over` comes first and is zero: so is a vacant server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Over,
+    Greeting,
+    Listening,
+    /// A name was taken; what follows waits for the delay (rule T1).
+    Held(Next),
+    Answering(Reply),
+    Leaving,
+    Lingering,
+}
+
+/// What follows a name when its delay is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Answer(Reply),
+    Leave,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reply {
+    Hello,
+    NotUtf8,
+    TooLong,
+    Idle,
+}
+
+/// What moves a conversation from one phase to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// A name was taken.
+    Taken(Next),
+    /// The delay is over.
+    Due,
+    /// The greeting or the reply is written to its last byte.
+    Sent,
+    /// Nothing moved for the idle timeout, and nothing is owed.
+    Idle,
+    /// This side has nothing more to say.
+    Leave,
+    /// All that was written has gone out.
+    Delivered,
+    /// The peer has ended, or the patience with it has.
+    LetGo,
+}
+
+impl Phase {
+    /// Every transition there is.
+    const fn after(self, cause: Cause) -> Self {
+        match (self, cause) {
+            (Self::Greeting, Cause::Sent) => Self::Listening,
+            (Self::Listening, Cause::Taken(next)) => Self::Held(next),
+            (Self::Held(Next::Answer(reply)), Cause::Due) => Self::Answering(reply),
+            (Self::Held(Next::Leave), Cause::Due) => Self::Leaving,
+            (Self::Listening, Cause::Idle) => Self::Answering(Reply::Idle),
+            (Self::Answering(Reply::Idle), Cause::Sent) => Self::Leaving,
+            (Self::Answering(_), Cause::Sent) => Self::Listening,
+            (Self::Listening, Cause::Leave) => Self::Leaving,
+            (Self::Leaving, Cause::Delivered) => Self::Lingering,
+            (_, Cause::LetGo) => Self::Over,
+            (phase, _) => phase,
+        }
+    }
+}
+
+impl<const N: usize> Server<N> {
+    /// A server whose conversation begins at `now`: it owes its greeting.
+    #[must_use]
+    pub const fn new(settings: Settings, now: Instant) -> Self {
+        let idle = match settings.idle_timeout {
+            Some(limit) => Micros::new(limit),
+            None => Micros::FOREVER,
+        };
+        Self {
+            name: Assembly::new(settings.framing),
+            phase: Phase::Greeting,
+            end: None,
+            peer_ended: false,
+            position: 0,
+            since: now,
+            delay: Micros::new(settings.delay),
+            idle,
+        }
+    }
+
+    /// A place for a server, with no conversation: it is over before it began. All its bytes are zero.
+    #[must_use]
+    pub const fn vacant() -> Self {
+        Self {
+            name: Assembly::new(Framing::Auto),
+            phase: Phase::Over,
+            end: None,
+            peer_ended: false,
+            position: 0,
+            since: Instant::ZERO,
+            delay: Micros::ZERO,
+            idle: Micros::ZERO,
+        }
+    }
+
+    /// Why the conversation ends, once it does.
+    #[must_use]
+    pub const fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// The framing in force; under [`Framing::Auto`] what the first read decided (rule F3).
+    #[must_use]
+    pub const fn framing(&self) -> Framing {
+        self.name.framing()
+    }
+
+    fn advance(&mut self, cause: Cause) {
+        self.phase = self.phase.after(cause);
+    }
+
+    /// A name, or what had to do as one, came to its end.
+    fn found(&mut self, now: Instant, found: Found) -> Event<'_> {
+        let exit = found == Found::Name && self.name.name() == EXIT;
+        if exit {
+            self.end = Some(End::Exit);
+        }
+        self.advance(Cause::Taken(match found {
+            Found::Name if exit => Next::Leave, // R3
+            Found::Name => Next::Answer(Reply::Hello),
+            Found::NotUtf8 => Next::Answer(Reply::NotUtf8),
+            Found::TooLong => Next::Answer(Reply::TooLong),
+        }));
+        self.since = now.after(self.delay); // T1
+        if self.delay == Micros::ZERO {
+            self.advance(Cause::Due);
+        }
+        match found {
+            Found::Name if exit => Event::Exit,
+            Found::Name => Event::Name(self.name.name()),
+            Found::NotUtf8 => Event::NotUtf8(self.name.name()),
+            Found::TooLong => Event::TooLong,
+        }
+    }
+
+    /// Nothing is owed: now the end takes effect, if something wants it.
+    fn settle(&mut self, now: Instant) {
+        match self.end {
+            _ if self.phase != Phase::Listening => {}
+            None => {}
+            Some(End::Idle) => self.advance(Cause::Idle), // T2
+            Some(End::Exit | End::Closed) => self.advance(Cause::Leave),
+            Some(End::ByPeer) => match self.name.take_end() {
+                Some(found) => _ = self.found(now, found), // R4: everything received is answered
+                None => self.advance(Cause::Leave),
+            },
+        }
+    }
+
+    /// When time itself moves the conversation.
+    fn due(&self) -> Instant {
+        match self.phase {
+            Phase::Held(_) => self.since,
+            Phase::Lingering => self.since.after(Micros::new(LINGER)), // C1
+            // The error of T2 is for a peer that may not read at all: it gets as long as a lingering one.
+            _ if self.end == Some(End::Idle) => self.since.after(Micros::new(LINGER)),
+            _ => self.since.after(self.idle), // T2
+        }
+    }
+
+    /// Time has come.
+    fn expire(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Held(_) => self.advance(Cause::Due), // T1
+            Phase::Over => {}
+            Phase::Lingering => self.advance(Cause::LetGo), // C1
+            // C2: nothing moves, and not even the end can be delivered.
+            _ if self.end.is_some() => self.advance(Cause::LetGo),
+            _ => {
+                self.end = Some(End::Idle); // T2; a reply that was owed comes before the error (R1)
+                self.settle(now);
+            }
+        }
+        self.since = now;
+    }
+
+    /// Writes the greeting or reply that is owed, from where the last call stopped.
+    fn write(&mut self, now: Instant, line_end: &[u8], reply: Option<Reply>, output: &mut [u8]) -> usize {
+        let capacity;
+        let limit;
+        let text = match reply {
+            None => Text([GREETING, line_end, b"", b""]),
+            Some(Reply::Hello) => Text::hello(self.name.name(), line_end),
+            Some(Reply::NotUtf8) => Text([ERROR, b"name is not valid UTF-8", b"", line_end]),
+            Some(Reply::TooLong) => {
+                capacity = Decimal::new(N as u64);
+                Text([b"Error: name longer than ", capacity.as_bytes(), b" bytes", line_end])
+            }
+            Some(Reply::Idle) => {
+                limit = Decimal::seconds(self.idle.get());
+                Text([b"Error: idle for ", limit.as_bytes(), b" s", line_end])
+            }
+        };
+        let position = self.position as usize;
+        let written = text.copy(position, output);
+        if written == 0 {
+            return 0;
+        }
+        self.since = now;
+        let position = position.saturating_add(written);
+        if position < text.len() {
+            // Cannot truncate: no text is longer than a name and a few words.
+            #[expect(clippy::cast_possible_truncation)]
+            let position = position as u32;
+            self.position = position;
+        } else {
+            self.position = 0;
+            if reply.is_some() {
+                self.name.next();
+            }
+            self.advance(Cause::Sent);
+            self.settle(now);
+        }
+        written
+    }
+}
+
+impl<const N: usize> Connection for Server<N> {
+    type Event<'a> = Event<'a>;
+
+    fn receive<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
+        match self.phase {
+            Phase::Listening => {
+                let (taken, found) = self.name.take(input);
+                if taken > 0 {
+                    self.since = now;
+                }
+                Received { taken, event: found.map(|found| self.found(now, found)) }
+            }
+            Phase::Lingering => {
+                let more = u32::try_from(input.len()).unwrap_or(u32::MAX);
+                self.position = self.position.saturating_add(more); // R3, C1: read and dropped
+                if self.position >= LINGER_BYTES {
+                    self.advance(Cause::LetGo);
+                }
+                Received { taken: input.len(), event: None }
+            }
+            _ => Received { taken: 0, event: None },
+        }
+    }
+
+    fn receive_end(&mut self, now: Instant) {
+        self.peer_ended = true;
+        self.end = self.end.or(Some(End::ByPeer));
+        match self.phase {
+            Phase::Lingering => self.advance(Cause::LetGo), // C1
+            _ => self.settle(now),                          // R4
+        }
+    }
+
+    fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize {
+        if now >= self.due() {
+            self.expire(now);
+        }
+        let line_end = self.name.framing().reply_end();
+        match self.phase {
+            Phase::Greeting => self.write(now, line_end, None, output),
+            Phase::Answering(reply) => self.write(now, line_end, Some(reply), output),
+            Phase::Leaving if !output.is_empty() => {
+                self.advance(Cause::Delivered);
+                if self.peer_ended {
+                    self.advance(Cause::LetGo); // C1: the client's FIN is here already
+                }
+                self.since = now;
+                0
+            }
+            _ => 0,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let due = self.due();
+        (self.phase != Phase::Over && due < Instant::NEVER).then_some(due)
+    }
+
+    fn state(&self) -> State {
+        match self.phase {
+            Phase::Over => State::Over,
+            Phase::Leaving | Phase::Lingering => State::Ending,
+            _ => State::Open,
+        }
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.end = self.end.or(Some(End::Closed));
+        self.settle(now);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<const N: usize> defmt::Format for Server<N> {
+    fn format(&self, formatter: defmt::Formatter<'_>) {
+        defmt::write!(formatter, "Server<{=usize}> {{ {}, end: {} }}", N, self.state(), self.end);
+    }
+}

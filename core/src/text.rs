@@ -1,0 +1,197 @@
+//! The words of the protocol, written and compared from any position: the server's wording is the client's expectation.
+
+/// Rule G1.
+pub(crate) const GREETING: &[u8] = b"Welcome!";
+/// Rule R1, what comes before the name.
+pub(crate) const HELLO: &[u8] = b"Hello, ";
+/// Rule R1, what comes after the name.
+pub(crate) const HELLO_END: &[u8] = b"!";
+/// Rule R3.
+pub(crate) const EXIT: &[u8] = b"exit";
+/// What every error reply begins with.
+pub(crate) const ERROR: &[u8] = b"Error: ";
+
+/// A text in pieces that lie in different places, so that a reply needs no buffer of its own.
+pub(crate) struct Text<'a>(pub(crate) [&'a [u8]; 4]);
+
+impl<'a> Text<'a> {
+    /// `Hello, NAME!`, with the line's end where the framing has one (rule R1).
+    pub(crate) const fn hello(name: &'a [u8], line_end: &'a [u8]) -> Self {
+        Self([HELLO, name, HELLO_END, line_end])
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(|piece| piece.len()).sum()
+    }
+
+    /// What is left of each piece from `position` on.
+    fn from(&self, position: usize) -> impl Iterator<Item = &'a [u8]> {
+        self.0.into_iter().scan(position, |skip, piece| {
+            let here = piece.get(*skip..).unwrap_or_default();
+            *skip = skip.saturating_sub(piece.len());
+            Some(here)
+        })
+    }
+
+    /// Copies the text from `position` on to the front of `output`, as far as there is room; the number of bytes copied.
+    pub(crate) fn copy(&self, position: usize, output: &mut [u8]) -> usize {
+        let mut copied = 0_usize;
+        for piece in self.from(position) {
+            let rest = output.get_mut(copied..).unwrap_or_default();
+            let fits = piece.len().min(rest.len());
+            if let (Some(to), Some(from)) = (rest.get_mut(..fits), piece.get(..fits)) {
+                to.copy_from_slice(from);
+            }
+            copied = copied.saturating_add(fits);
+        }
+        copied
+    }
+
+    /// How many bytes at the front of `input` are the text's bytes from `position` on.
+    pub(crate) fn matching(&self, position: usize, input: &[u8]) -> usize {
+        let mut rest = input;
+        for piece in self.from(position) {
+            // The whole piece at once where it is all there: this is the client's hot path.
+            if let Some(after) = rest.strip_prefix(piece) {
+                rest = after;
+                continue;
+            }
+            let same = piece.iter().zip(rest).take_while(|(expected, received)| expected == received).count();
+            rest = rest.get(same..).unwrap_or_default();
+            break;
+        }
+        input.len().saturating_sub(rest.len())
+    }
+
+    /// The byte at `position`.
+    pub(crate) fn at(&self, position: usize) -> Option<u8> {
+        self.from(position).find_map(|piece| piece.first().copied())
+    }
+}
+
+/// A number in decimal, without the size (and the panics) of `core::fmt`.
+pub(crate) struct Decimal {
+    // Filled from the back: 20 digits of a u64, a point, six more digits.
+    digits: [u8; 27],
+    start: usize,
+}
+
+impl Decimal {
+    const EMPTY: Self = Self { digits: [0; 27], start: 27 };
+
+    pub(crate) fn new(number: u64) -> Self {
+        let mut decimal = Self::EMPTY;
+        decimal.prepend(number);
+        decimal
+    }
+
+    /// `micros` in seconds, with no more decimal places than it needs: `300`, `0.5`.
+    pub(crate) fn seconds(micros: u64) -> Self {
+        const SECOND: u64 = 1_000_000;
+        let mut decimal = Self::EMPTY;
+        let mut fraction = micros % SECOND;
+        let mut places = 6;
+        while places > 0 && fraction.is_multiple_of(10) {
+            fraction /= 10;
+            places -= 1;
+        }
+        for _ in 0..places {
+            decimal.prepend_digit(fraction);
+            fraction /= 10;
+        }
+        if places > 0 {
+            decimal.prepend_byte(b'.');
+        }
+        decimal.prepend(micros / SECOND);
+        decimal
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.digits.get(self.start..).unwrap_or_default()
+    }
+
+    fn prepend(&mut self, mut number: u64) {
+        loop {
+            self.prepend_digit(number);
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+    }
+
+    fn prepend_digit(&mut self, number: u64) {
+        // Cannot truncate: a remainder of ten is below ten.
+        #[expect(clippy::cast_possible_truncation)]
+        self.prepend_byte(b'0' + (number % 10) as u8);
+    }
+
+    fn prepend_byte(&mut self, byte: u8) {
+        self.start = self.start.saturating_sub(1);
+        if let Some(place) = self.digits.get_mut(self.start) {
+            *place = byte;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::{string::ToString, vec::Vec};
+
+    use super::*;
+
+    const TEXT: Text<'_> = Text::hello(b"haha", b"\n");
+    const WHOLE: &[u8] = b"Hello, haha!\n";
+
+    #[test]
+    fn a_text_is_the_same_from_every_position_and_in_every_size() {
+        assert_eq!(TEXT.len(), WHOLE.len());
+        for position in 0..=WHOLE.len() + 1 {
+            for size in 0..=WHOLE.len() + 1 {
+                let rest = WHOLE.get(position..).unwrap_or_default();
+                let mut output = std::vec![0; size];
+                let copied = TEXT.copy(position, &mut output);
+                assert_eq!(&output[..copied], &rest[..rest.len().min(size)]);
+            }
+            assert_eq!(TEXT.at(position), WHOLE.get(position).copied());
+        }
+    }
+
+    #[test]
+    fn matching_stops_at_the_first_byte_that_differs() {
+        for wrong in 0..WHOLE.len() {
+            let mut input: Vec<u8> = WHOLE.to_vec();
+            input[wrong] ^= 0x80;
+            for position in 0..wrong {
+                assert_eq!(TEXT.matching(position, &input[position..]), wrong - position);
+            }
+        }
+        assert_eq!(TEXT.matching(0, b"Hello, haha!\nHello"), WHOLE.len());
+        assert_eq!(TEXT.matching(3, b""), 0);
+    }
+
+    #[test]
+    fn decimal_writes_what_display_writes() {
+        for number in [0, 1, 9, 10, 1_024, 65_535, u64::from(u32::MAX), u64::MAX] {
+            assert_eq!(Decimal::new(number).as_bytes(), number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn seconds_have_no_more_places_than_they_need() {
+        let cases = [
+            (0, "0"),
+            (1, "0.000001"),
+            (500_000, "0.5"),
+            (1_250_000, "1.25"),
+            (10_000_000, "10"),
+            (300_000_000, "300"),
+            (u64::MAX, "18446744073709.551615"),
+        ];
+        for (micros, text) in cases {
+            assert_eq!(Decimal::seconds(micros).as_bytes(), text.as_bytes());
+        }
+    }
+}
