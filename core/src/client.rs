@@ -132,14 +132,15 @@ impl fmt::Display for Refused {
             Self::LineFeed { offset } => {
                 write!(formatter, "the line feed at byte {offset} would end the name: use framing chunk")
             }
-            Self::CarriageReturnAtEnd => {
-                formatter.write_str("the carriage return at the end would be taken for the line's end: use framing chunk")
-            }
+            Self::CarriageReturnAtEnd => formatter
+                .write_str("the carriage return at the end would be taken for the line's end: use framing chunk"),
             Self::IncompleteCharacter => {
                 formatter.write_str("it ends inside a UTF-8 character, whose rest the server would wait for")
             }
             Self::TooLong { limit } => write!(formatter, "it is longer than {limit} bytes, the limit here"),
-            Self::Full => formatter.write_str("too many names wait for their replies: say it again after the next reply"),
+            Self::Full => {
+                formatter.write_str("too many names wait for their replies: say it again after the next reply")
+            }
             Self::Closed => formatter.write_str("the conversation is ending"),
         }
     }

@@ -1,9 +1,78 @@
-//! The greeting protocol as byte-in, byte-out machines.
+//! The greeting protocol as byte-in, byte-out machines, for every wire from a PC's sockets to a board's network card.
+//!
+//! A *machine* ([`Server`], [`Client`]) is one end of one conversation: it takes bytes, gives bytes and is told the time.
+//! A *driver* ([`drive`]) moves bytes between a machine and a transport. [`Connection`] is the contract between them, and
+//! the only one: machines know no transport, drivers know no protocol.
+//!
+//! The rules that comments cite (`L3`, `C1`) are those of `PROTOCOL.md`, beside this crate's manifest.
+//!
+//! # The canonical loop
+//!
+//! One invariant carries everything: **whatever a machine does not take is offered again, and whatever it owes it gives
+//! when asked.** So a driver is this loop, and no byte is lost, repeated or reordered whatever the sizes of the reads and
+//! of the buffers:
+//!
+//! ```
+//! use greet_core::{Connection, Framing, Instant, Server, ServerSettings, State};
+//!
+//! let settings = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
+//! let mut server: Server<64> = Server::new(settings, Instant::ZERO);
+//! let mut reads = [&b"ha"[..], b"ha\nby", b"ebye\r\nexit\n"].into_iter();
+//! let mut written = Vec::new();
+//!
+//! let mut input = &b""[..];
+//! let mut buffer = [0; 16];
+//! loop {
+//!     let now = Instant::ZERO; // a real driver looks at its clock
+//!     let length = server.transmit(now, &mut buffer); // first what is owed,
+//!     written.extend_from_slice(&buffer[..length]);
+//!     if length > 0 {
+//!         continue;
+//!     }
+//!     if server.state() != State::Open {
+//!         break; // here a real driver sends its FIN, and goes on until the machine is over
+//!     }
+//!     if input.is_empty() {
+//!         match reads.next() {
+//!             Some(read) => input = read, // then what one read delivered,
+//!             None => server.receive_end(now),
+//!         }
+//!     }
+//!     let taken = server.receive(now, input).taken; // of which the machine takes as much as it can
+//!     input = &input[taken..];
+//! }
+//! assert_eq!(written, b"Welcome!\nHello, haha!\nHello, byebye!\n");
+//! ```
+//!
+//! # The map
+//!
+//! | module | what it is about |
+//! | --- | --- |
+//! | `connection` | the contract |
+//! | `framing` | where a name ends, and the buffer in which one is put together |
+//! | `text` | the words of the protocol, shared by who writes and who expects them |
+//! | `server`, `client` | the machines |
+//! | [`drive`] | the drivers over `embedded-io` and `embedded-io-async` |
+//! | `time` | the time as a machine is told it |
+//! | `escape` | how what a peer sent is shown |
+//!
+//! # What is deliberately absent
+//!
+//! No allocation, no `unsafe`, no clock, no socket, no panic: a release build for a microcontroller links no panicking code.
+//! No output queue: a reply is written from the name's own buffer straight into the driver's, so a `Server<N>` is at most `N + 48`
+//! bytes. No callbacks: what a machine has to tell is the answer to the call that made it so.
+//!
+//! # Features
+//!
+//! - `defmt`: the public types implement `defmt::Format`.
+
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod client;
 mod connection;
+pub mod drive;
+mod escape;
 mod framing;
 mod server;
 mod text;
@@ -13,6 +82,10 @@ pub use client::{
     Awaited, Client, Event as ClientEvent, Expected, Mismatch, Outcome, Refused, Settings as ClientSettings,
 };
 pub use connection::{Connection, Received, State};
+pub use escape::Escaped;
 pub use framing::Framing;
 pub use server::{End as ServerEnd, Event as ServerEvent, LINGER, LINGER_BYTES, Server, Settings as ServerSettings};
 pub use time::Instant;
+
+/// The longest name on a PC and on TAP (rule L1), and so the capacity of a [`Server`] there.
+pub const NAME_CAPACITY: usize = 1024;

@@ -122,8 +122,6 @@ impl Decimal {
     }
 
     fn prepend_digit(&mut self, number: u64) {
-        // Cannot truncate: a remainder of ten is below ten.
-        #[expect(clippy::cast_possible_truncation)]
         self.prepend_byte(b'0' + (number % 10) as u8);
     }
 

@@ -1,0 +1,111 @@
+//! One text for both drivers: they differ in `async` and `.await`, and in nothing else.
+
+/// Defines `Transport` and `Driver` over the traits of the crate `$io`; with `async, await` in that style.
+macro_rules! driver {
+    ($io:ident $(, $async:tt, $await:tt)?) => {
+        use $io::{BufRead, Write};
+        use embedded_io::{Error, ErrorKind};
+
+        use super::{Pump, Step, Turn};
+        use crate::{Connection, Instant};
+
+        /// What a driver needs of a transport: buffered reading, writing, and an end to waiting.
+        ///
+        /// `fill_buf` answers with what is buffered, or with what one read delivers; with nothing once the peer has ended
+        /// its side.
+        #[allow(async_fn_in_trait, reason = "whether the futures are Send is for each transport to say")]
+        pub trait Transport: BufRead + Write {
+            /// From now on waiting in `fill_buf` and in `write` ends at `deadline`, with an error of kind
+            /// [`TimedOut`](ErrorKind::TimedOut). It may end early: the driver looks at the time and comes back.
+            ///
+            /// # Errors
+            /// Whatever keeps the transport from it.
+            fn set_deadline(&mut self, deadline: Option<Instant>) -> Result<(), Self::Error>;
+
+            /// Waits until `deadline`, or for ever. It may end early.
+            ///
+            /// # Errors
+            /// [`Interrupted`](ErrorKind::Interrupted), where something else wants the driver's caller.
+            $($async)? fn sleep_until(&mut self, deadline: Option<Instant>) -> Result<(), Self::Error>;
+
+            /// Ends this side (FIN) behind everything that was written. Reading goes on.
+            ///
+            /// # Errors
+            /// Those of the connection.
+            $($async)? fn shutdown(&mut self) -> Result<(), Self::Error>;
+        }
+
+        /// Moves bytes between one machine and one transport.
+        #[derive(Debug)]
+        pub struct Driver<'a, M, T, C> {
+            machine: &'a mut M,
+            transport: &'a mut T,
+            clock: C,
+            output: &'a mut [u8],
+            pump: Pump,
+        }
+
+        impl<'a, M: Connection, T: Transport, C: Fn() -> Instant> Driver<'a, M, T, C> {
+            /// A driver that tells the time by `clock` and gathers what is to be written in `output`.
+            ///
+            /// One byte of output is enough, but for a client under `chunk`: a name must go out in one write.
+            pub fn new(machine: &'a mut M, transport: &'a mut T, clock: C, output: &'a mut [u8]) -> Self {
+                Self { machine, transport, clock, output, pump: Pump::default() }
+            }
+
+            /// The machine.
+            pub fn machine(&mut self) -> &mut M {
+                self.machine
+            }
+
+            /// Drives the conversation to its end, and tells nobody of its events.
+            ///
+            /// # Errors
+            /// Those of the transport.
+            pub $($async)? fn run(mut self) -> Result<(), T::Error> {
+                while !matches!(self.turn()$(.$await)??, Turn::Over) {}
+                Ok(())
+            }
+
+            /// One step: writes what is owed, or waits for what may move the conversation and offers that to the machine.
+            ///
+            /// # Errors
+            /// Those of the transport. After one of kind [`Interrupted`](ErrorKind::Interrupted) nothing is lost: the
+            /// next turn goes on where this one stopped.
+            pub $($async)? fn turn(&mut self) -> Result<Turn<M::Event<'_>>, T::Error> {
+                self.transport.consume(core::mem::take(&mut self.pump.taken));
+                match self.pump.plan(self.machine, (self.clock)(), self.output) {
+                    Step::Write => {
+                        self.transport.set_deadline(self.machine.deadline())?;
+                        match self.transport.write(self.pump.pending(self.output))$(.$await)? {
+                            Ok(count) if self.pump.wrote(count) => self.transport.flush()$(.$await)??,
+                            Ok(_) => {}
+                            // The machine hears the time, and decides what that means.
+                            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                                self.machine.transmit((self.clock)(), &mut []);
+                            }
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    step @ (Step::Offer | Step::Read) => {
+                        if step == Step::Read {
+                            self.transport.set_deadline(self.machine.deadline())?;
+                        }
+                        return match self.transport.fill_buf()$(.$await)? {
+                            Ok(input) => Ok(self.pump.offer(self.machine, (self.clock)(), input)),
+                            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(Turn::Quiet),
+                            Err(error) => Err(error),
+                        };
+                    }
+                    Step::Sleep => self.transport.sleep_until(self.machine.deadline())$(.$await)??,
+                    Step::Shutdown => {
+                        self.transport.shutdown()$(.$await)??;
+                        self.pump.shut_down = true;
+                    }
+                    Step::Over => return Ok(Turn::Over),
+                }
+                Ok(Turn::Quiet)
+            }
+        }
+    };
+}
