@@ -1,1 +1,27 @@
-fn main() {}
+//! The program: reads the command line, and hands over to the subcommand.
+
+mod chat;
+mod clock;
+mod options;
+mod serve;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+
+use crate::options::{Command, Options};
+
+fn main() -> ExitCode {
+    let outcome = match Options::parse().command {
+        Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
+        Command::Chat(options) => chat::run(&options).map_err(|error| error.to_string()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // Standard error may be gone as well; then the exit status has to say it alone.
+            let _ = writeln!(std::io::stderr(), "greet: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

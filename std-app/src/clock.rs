@@ -1,0 +1,20 @@
+//! The machines' clock on a PC: microseconds since it was first looked at.
+
+use std::{sync::LazyLock, time};
+
+use greet_core::Instant;
+
+static START: LazyLock<time::Instant> = LazyLock::new(time::Instant::now);
+
+/// The time as machines are told it.
+pub(crate) fn now() -> Instant {
+    let elapsed = START.elapsed();
+    // 584,000 years fit.
+    Instant::from_micros(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// That time on the system's clock; the soonest there is for what lies before the clock began.
+pub(crate) fn system(instant: Instant) -> time::Instant {
+    let start = *START;
+    start.checked_add(instant.since(Instant::ZERO)).unwrap_or(start)
+}
