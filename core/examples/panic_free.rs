@@ -1,0 +1,239 @@
+//! Links every operation of the core for a microcontroller, and does not link if any of them can panic.
+//!
+//! The panic handler calls a function that exists nowhere. As long as the optimizer can show that no panic is reachable,
+//! it drops the handler and the program links; one reachable panic, and the linker reports `the_core_can_panic`.
+//! `tests/run` builds it so, and builds it again with `--cfg deliberate_panic`, which must fail: that proves the check.
+//!
+//! On a machine with an operating system there is nothing to check, and this is an empty program.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+// The one configuration of this file is set by hand, for the proof that the check can fail.
+#![allow(unexpected_cfgs)]
+
+#[cfg(not(target_os = "none"))]
+fn main() {}
+
+#[cfg(target_os = "none")]
+mod firmware {
+    use core::{
+        fmt::{self, Write as _},
+        hint::black_box,
+        pin::pin,
+        task::{Context, Poll, Waker},
+        time::Duration,
+    };
+
+    use embedded_io::{ErrorKind, ErrorType};
+    use greet_core::{
+        Client, ClientSettings, Connection, Escaped, Framing, Instant, Server, ServerSettings, drive, drive::Turn,
+    };
+
+    unsafe extern "C" {
+        /// Exists nowhere: a reference to it is a failed link.
+        fn the_core_can_panic() -> !;
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        // SAFETY: a program that could reach this does not link.
+        unsafe { the_core_can_panic() }
+    }
+
+    /// Where the linker begins to look for what is used.
+    // SAFETY: no other function of this program has the name.
+    #[unsafe(no_mangle)]
+    extern "C" fn _start() -> ! {
+        loop {
+            // Of one capacity all operations; of the extremes too, as capacities are arithmetic at compile time.
+            server::<1>();
+            server::<64>();
+            server::<{ u16::MAX as usize }>();
+            client::<3>();
+            client::<64>();
+            client::<{ u16::MAX as usize }>();
+            time();
+            show();
+            #[cfg(deliberate_panic)]
+            black_box(black_box(Some(0_u8)).unwrap());
+        }
+    }
+
+    /// A slice of which the optimizer knows neither the length nor the bytes.
+    fn unknown_bytes() -> &'static [u8] {
+        black_box(&[0; 100])
+    }
+
+    fn unknown_time() -> Instant {
+        Instant::from_micros(black_box(0))
+    }
+
+    fn unknown_framing() -> Framing {
+        black_box(Framing::Auto).decided_by(unknown_bytes())
+    }
+
+    fn server<const N: usize>() {
+        let settings = ServerSettings {
+            framing: unknown_framing(),
+            delay: black_box(Duration::ZERO),
+            idle_timeout: black_box(Some(Duration::ZERO)),
+        };
+        let mut server: Server<N> = black_box(Server::vacant());
+        if black_box(true) {
+            server = Server::new(settings, unknown_time());
+        }
+        while black_box(true) {
+            any_operation(&mut server);
+            black_box((server.end(), server.framing()));
+            black_box(server.clone());
+        }
+        blocking(&mut server);
+        asynchronous(&mut server);
+    }
+
+    fn client<const N: usize>() {
+        let settings = ClientSettings { framing: unknown_framing(), timeout: black_box(Some(Duration::ZERO)) };
+        let mut client: Client<N> = Client::new(settings, unknown_time());
+        while black_box(true) {
+            any_operation(&mut client);
+            if let Err(refused) = client.say(unknown_bytes()) {
+                black_box(refused);
+            }
+            black_box((client.awaited(), client.is_idle(), client.outcome(), Client::<N>::LONGEST_NAME));
+            black_box(client.clone());
+        }
+        blocking(&mut client);
+        asynchronous(&mut client);
+    }
+
+    /// Any operation of a machine, in any order.
+    fn any_operation(machine: &mut impl Connection) {
+        let now = unknown_time();
+        match black_box(0) {
+            0 => drop(black_box(machine.receive(now, unknown_bytes()))),
+            1 => machine.receive_end(now),
+            2 => machine.close(now),
+            3 => drop(black_box(machine.deadline())),
+            4 => drop(black_box(machine.state())),
+            _ => {
+                let mut output = [0; 100];
+                let output = output.get_mut(..black_box(100)).unwrap_or_default();
+                black_box(machine.transmit(now, output));
+                black_box(output);
+            }
+        }
+    }
+
+    fn time() {
+        let (earlier, later) = (unknown_time(), unknown_time());
+        black_box(later + black_box(Duration::ZERO));
+        black_box((later.since(earlier), later.as_micros(), later < earlier));
+    }
+
+    /// What a peer sent, and why a name was refused, as text.
+    fn show() {
+        struct Display;
+        impl fmt::Write for Display {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                black_box(text);
+                black_box(Ok(()))
+            }
+        }
+        black_box(write!(Display, "{}", Escaped(unknown_bytes()))).unwrap_or_default();
+        let mut client: Client<64> = Client::new(ClientSettings::default(), unknown_time());
+        if let Err(refused) = client.say(unknown_bytes()) {
+            black_box(write!(Display, "{refused}")).unwrap_or_default();
+        }
+    }
+
+    /// A transport that answers anything.
+    struct Wire;
+
+    fn unknown_result<T>(value: T) -> Result<T, ErrorKind> {
+        black_box(if black_box(true) { Ok(value) } else { Err(black_box(ErrorKind::TimedOut)) })
+    }
+
+    impl ErrorType for Wire {
+        type Error = ErrorKind;
+    }
+
+    macro_rules! transport {
+        ($io:ident, $style:ident $(, $async:tt)?) => {
+            impl $io::Read for Wire {
+                $($async)? fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
+                    black_box(buffer);
+                    unknown_result(black_box(0))
+                }
+            }
+            impl $io::BufRead for Wire {
+                $($async)? fn fill_buf(&mut self) -> Result<&[u8], ErrorKind> {
+                    unknown_result(unknown_bytes())
+                }
+                fn consume(&mut self, amount: usize) {
+                    black_box(amount);
+                }
+            }
+            impl $io::Write for Wire {
+                $($async)? fn write(&mut self, buffer: &[u8]) -> Result<usize, ErrorKind> {
+                    black_box(buffer);
+                    unknown_result(black_box(0))
+                }
+                $($async)? fn flush(&mut self) -> Result<(), ErrorKind> {
+                    unknown_result(())
+                }
+            }
+            impl drive::$style::Transport for Wire {
+                fn set_deadline(&mut self, deadline: Option<Instant>) -> Result<(), ErrorKind> {
+                    black_box(deadline);
+                    unknown_result(())
+                }
+                $($async)? fn sleep_until(&mut self, deadline: Option<Instant>) -> Result<(), ErrorKind> {
+                    black_box(deadline);
+                    unknown_result(())
+                }
+                $($async)? fn shutdown(&mut self) -> Result<(), ErrorKind> {
+                    unknown_result(())
+                }
+            }
+        };
+    }
+
+    transport!(embedded_io, blocking);
+    transport!(embedded_io_async, asynchronous, async);
+
+    fn blocking<M: Connection>(machine: &mut M) {
+        let mut output = [0; 100];
+        let output = output.get_mut(..black_box(100)).unwrap_or_default();
+        let mut wire = Wire;
+        let mut driver = drive::blocking::Driver::new(machine, &mut wire, unknown_time, output);
+        while !matches!(black_box(driver.turn()), Ok(Turn::Over)) {
+            black_box(driver.machine().state());
+        }
+        let _ = black_box(driver.run());
+    }
+
+    fn asynchronous<M: Connection>(machine: &mut M) {
+        let mut output = [0; 100];
+        let output = output.get_mut(..black_box(100)).unwrap_or_default();
+        let mut wire = Wire;
+        let mut driver = drive::asynchronous::Driver::new(machine, &mut wire, unknown_time, output);
+        while black_box(true) {
+            if !finish(driver.turn()) {
+                black_box(driver.machine().state());
+            }
+        }
+        finish(driver.run());
+    }
+
+    /// Polls to the end; this transport is always ready, but nobody here knows that.
+    fn finish<F: Future>(future: F) -> bool {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        while black_box(true) {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                black_box(output);
+                return true;
+            }
+        }
+        false
+    }
+}
