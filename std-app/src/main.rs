@@ -4,6 +4,7 @@ mod chat;
 mod clock;
 mod options;
 mod serve;
+mod transport;
 
 use std::{io::Write, process::ExitCode};
 

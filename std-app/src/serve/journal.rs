@@ -1,0 +1,71 @@
+//! What the service says: the tutorial's lines on standard output, diagnostics on standard error.
+//!
+//! Neither may hold up a conversation: whoever reads the output may be slow, or gone. So each is written by a thread of
+//! its own behind a queue, and what overflows that is dropped and counted.
+
+use core::{fmt, net::SocketAddr};
+use std::io::{self, IsTerminal, Write};
+
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{self, NonBlocking, WorkerGuard};
+
+/// The lines on standard output.
+#[derive(Clone, Debug)]
+pub(super) struct Journal {
+    lines: NonBlocking,
+    /// Whether connections get lines.
+    quiet: bool,
+}
+
+/// Writes what is queued when it is dropped.
+pub(super) struct Guard {
+    _output: WorkerGuard,
+    _diagnostics: WorkerGuard,
+    journal: Journal,
+}
+
+/// Starts both writers.
+pub(super) fn start(verbose: u8, quiet: bool) -> (Journal, Guard) {
+    let (diagnostics, diagnostics_guard) = non_blocking::NonBlockingBuilder::default().finish(io::stderr());
+    let level = match (quiet, verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // Fails where the process has a subscriber already: then that one gets the diagnostics.
+    let _ = tracing_subscriber::fmt().with_max_level(level).with_ansi(colours).with_writer(diagnostics).try_init();
+    let (lines, lines_guard) = non_blocking::NonBlockingBuilder::default().finish(io::stdout());
+    let journal = Journal { lines, quiet };
+    (journal.clone(), Guard { _output: lines_guard, _diagnostics: diagnostics_guard, journal })
+}
+
+impl Journal {
+    /// Writes one line.
+    pub(super) fn line(&self, text: fmt::Arguments<'_>) {
+        // Never fails: what cannot be queued is counted, what cannot be written has no reader.
+        let _ = self.lines.clone().write_all(format!("{text}\n").as_bytes());
+    }
+
+    pub(super) fn accepted(&self, peer: SocketAddr) {
+        if !self.quiet {
+            self.line(format_args!("Accept new connection from {peer}..."));
+        }
+    }
+
+    pub(super) fn closed(&self, peer: SocketAddr) {
+        if !self.quiet {
+            self.line(format_args!("Connection from {peer} closed."));
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let dropped = self.journal.lines.error_counter().dropped_lines();
+        if dropped > 0 {
+            tracing::warn!("{dropped} lines were dropped because nobody read standard output");
+        }
+    }
+}

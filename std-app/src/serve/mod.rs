@@ -1,0 +1,84 @@
+//! `greet serve`: what both runtimes share, from the listening sockets to the lines on standard output.
+
+mod journal;
+mod listen;
+mod starved;
+mod stop;
+mod task_transport;
+mod tasks;
+mod threads;
+
+use core::time::Duration;
+use std::io;
+
+use greet_core::{Escaped, NAME_CAPACITY, Server, ServerEvent, ServerSettings};
+use thiserror::Error;
+
+use self::{journal::Journal, listen::ListenError, stop::Stop};
+use crate::options::{Runtime, ServeOptions};
+
+/// Why there is no service.
+#[derive(Debug, Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("cannot prepare for signals: {0}")]
+    Signals(#[source] io::Error),
+    #[error("cannot start the {0} runtime: {1}")]
+    Runtime(&'static str, #[source] io::Error),
+}
+
+/// What every connection is served with.
+#[derive(Clone, Debug)]
+struct Service {
+    settings: ServerSettings,
+    /// At most so many connections at once.
+    connections: usize,
+    /// How long conversations have to end once they are asked to.
+    grace: Duration,
+    journal: Journal,
+}
+
+impl Service {
+    /// The machine for a connection that was just opened.
+    fn server(&self) -> Server<NAME_CAPACITY> {
+        Server::new(self.settings, crate::clock::now())
+    }
+}
+
+/// Serves until a signal ends it.
+pub(crate) fn run(options: &ServeOptions) -> Result<(), ServeError> {
+    let (journal, _written_at_the_end) = journal::start(options.verbose, options.quiet);
+    // Before anyone can know of the service, so that no signal finds it unprepared.
+    let stop = Stop::on_signals().map_err(ServeError::Signals)?;
+    let listeners = listen::all(&options.listen, options.backlog)?;
+    for listener in &listeners {
+        journal.line(format_args!("Waiting for connection on {}...", listener.address));
+    }
+    let service = Service {
+        settings: ServerSettings {
+            framing: options.framing,
+            delay: options.delay,
+            idle_timeout: options.idle_timeout.0,
+        },
+        connections: options.max_connections.map_or(usize::MAX, Into::into),
+        grace: options.grace,
+        journal,
+    };
+    match options.runtime {
+        Runtime::Threads => {
+            threads::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("threads", error))
+        }
+        Runtime::Tokio => tasks::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("tokio", error)),
+    }
+}
+
+/// Tells what a server's machine tells.
+fn trace(peer: core::net::SocketAddr, event: ServerEvent<'_>) {
+    match event {
+        ServerEvent::Name(name) => tracing::trace!(%peer, name = %Escaped(name), "a name"),
+        ServerEvent::NotUtf8(name) => tracing::debug!(%peer, name = %Escaped(name), "a name that is not UTF-8"),
+        ServerEvent::TooLong => tracing::debug!(%peer, "a name that is too long"),
+        ServerEvent::Exit => tracing::trace!(%peer, "exit"),
+    }
+}

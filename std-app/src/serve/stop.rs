@@ -1,0 +1,31 @@
+//! How SIGINT and SIGTERM end the service: in good order the first time, at once the second.
+
+use core::sync::atomic::AtomicBool;
+use std::{io, os::unix::net::UnixStream, sync::Arc};
+
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag, low_level,
+};
+
+/// The wish to stop, as something that can be waited for.
+#[derive(Debug)]
+pub(super) struct Stop {
+    /// Readable once a signal has come; does not block.
+    pub(super) signalled: UnixStream,
+}
+
+impl Stop {
+    pub(super) fn on_signals() -> io::Result<Self> {
+        let (signalled, sender) = UnixStream::pair()?;
+        signalled.set_nonblocking(true)?;
+        let once = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal finds the flag down and raises it, the second finds it raised and ends all.
+            flag::register_conditional_shutdown(signal, 1, Arc::clone(&once))?;
+            flag::register(signal, Arc::clone(&once))?;
+            low_level::pipe::register(signal, sender.try_clone()?)?;
+        }
+        Ok(Self { signalled })
+    }
+}

@@ -1,0 +1,153 @@
+//! A tokio TCP stream as the async driver's transport; it holds no buffer while it waits.
+
+use core::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    ops::Range,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use std::io;
+
+use embedded_io::ErrorType;
+use greet_core::{Instant, drive::asynchronous::Transport};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::{Sleep, sleep_until},
+};
+
+use crate::clock;
+
+/// What one read may deliver.
+const INPUT: usize = 16 * 1024;
+
+thread_local! {
+    /// A buffer that nobody uses now: connections that wait for their clients hold none.
+    static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// A stream, what was read from it, and the deadline.
+#[derive(Debug)]
+pub(super) struct TaskTransport {
+    stream: TcpStream,
+    input: Option<Box<[u8]>>,
+    unread: Range<usize>,
+    deadline: Option<Instant>,
+    /// Set to a deadline of earlier, most of the time: each byte moves the deadline, and this only follows when it is
+    /// over, or too late.
+    alarm: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl TaskTransport {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, input: None, unread: 0..0, deadline: None, alarm: None }
+    }
+
+    /// Ready when the deadline is over.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        loop {
+            let (set_to, alarm) = match &mut self.alarm {
+                Some(alarm) if alarm.0 <= deadline => alarm,
+                _ => self.alarm.insert((deadline, Box::pin(sleep_until(clock::system(deadline).into())))),
+            };
+            ready!(alarm.as_mut().poll(context));
+            if *set_to >= deadline || clock::now() >= deadline {
+                self.alarm = None;
+                return Poll::Ready(());
+            }
+            self.alarm = None; // it stood at an earlier deadline
+        }
+    }
+
+    /// `operation`, unless the deadline is over before it is ready.
+    async fn in_time<T>(
+        &mut self,
+        mut operation: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        poll_fn(|context| match operation(self, context) {
+            Poll::Pending => self.poll_deadline(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            done => done,
+        })
+        .await
+    }
+
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut buffer = SPARE.take().unwrap_or_else(|| vec![0; INPUT].into_boxed_slice());
+        let mut read = ReadBuf::new(&mut buffer);
+        let outcome = Pin::new(&mut self.stream).poll_read(context, &mut read);
+        self.unread = 0..read.filled().len();
+        if self.unread.is_empty() {
+            SPARE.set(Some(buffer));
+        } else {
+            self.input = Some(buffer);
+        }
+        outcome
+    }
+}
+
+impl ErrorType for TaskTransport {
+    type Error = io::Error;
+}
+
+impl embedded_io_async::Read for TaskTransport {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use embedded_io_async::BufRead;
+        let read = self.fill_buf().await?;
+        let count = read.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), read.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl embedded_io_async::BufRead for TaskTransport {
+    async fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.unread.is_empty() {
+            self.in_time(Self::poll_fill).await?;
+        }
+        Ok(self.input.as_deref().and_then(|input| input.get(self.unread.clone())).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.unread.start = self.unread.start.saturating_add(count).min(self.unread.end);
+        if self.unread.is_empty()
+            && let Some(buffer) = self.input.take()
+        {
+            SPARE.set(Some(buffer));
+        }
+    }
+}
+
+impl embedded_io_async::Write for TaskTransport {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.in_time(|this, context| Pin::new(&mut this.stream).poll_write(context, bytes)).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // a socket holds nothing back
+    }
+}
+
+impl Transport for TaskTransport {
+    fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.deadline = deadline;
+        Ok(())
+    }
+
+    async fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.deadline = deadline;
+        poll_fn(|context| self.poll_deadline(context)).await;
+        Ok(())
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self.stream.shutdown().await {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()), // the peer has reset it
+            outcome => outcome,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A tokio task a connection: the acceptors, the conversations, and how they are ended.
+
+use core::{convert::Infallible, net::SocketAddr, pin::pin};
+use std::{io, sync::Arc, thread};
+
+use greet_core::{
+    Connection,
+    drive::{Turn, asynchronous::Driver},
+};
+use tokio::{
+    net::{TcpListener, TcpStream, UnixStream},
+    runtime,
+    sync::{Notify, Semaphore, mpsc, watch},
+    time,
+};
+
+use super::{
+    Service,
+    listen::Listener,
+    starved::{self, Complaint},
+    stop::Stop,
+    task_transport::TaskTransport,
+};
+use crate::clock;
+
+/// How many bytes of replies leave in one write at the most. It is part of every task, so it is what idle ones cost.
+const OUTPUT: usize = 1024;
+
+/// What acceptors and conversations share.
+#[derive(Debug)]
+struct Shared {
+    service: Service,
+    slots: Arc<Semaphore>,
+    /// A conversation ended: what it held is free.
+    left: Notify,
+}
+
+/// Serves until `stop`, then ends the conversations within the grace.
+pub(super) fn serve(listeners: Vec<Listener>, service: Service, stop: Stop) -> io::Result<()> {
+    // On one core a second thread would only take turns with the first.
+    let mut builder = match thread::available_parallelism() {
+        Ok(cores) if cores.get() > 1 => runtime::Builder::new_multi_thread(),
+        _ => runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build()?;
+    let result = runtime.block_on(serve_all(listeners, service, stop));
+    // Whoever is still there when the grace is over is cut off.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io::Result<()> {
+    let grace = service.grace;
+    let slots = Arc::new(Semaphore::new(service.connections.min(Semaphore::MAX_PERMITS)));
+    let shared = Arc::new(Shared { service, slots, left: Notify::new() });
+    let (stopping, stopped) = watch::channel(false);
+    // Nothing is ever sent: it is closed when the last conversation has dropped its end.
+    let (open, mut all_over) = mpsc::channel::<Infallible>(1);
+
+    let mut acceptors = Vec::new();
+    for listener in listeners {
+        let listener = TcpListener::from_std(listener.socket)?;
+        acceptors.push(tokio::spawn(Arc::clone(&shared).accept_all(listener, stopped.clone(), open.clone())));
+    }
+    drop((open, stopped));
+    let signalled = UnixStream::from_std(stop.signalled)?;
+    signalled.readable().await?;
+
+    for acceptor in acceptors {
+        acceptor.abort(); // no new connections
+    }
+    let _ = stopping.send(true); // fails where there is nobody to hear it
+    if time::timeout(grace, all_over.recv()).await.is_err() {
+        tracing::warn!("{} conversations were cut off when the grace was over", stopping.receiver_count());
+    }
+    Ok(())
+}
+
+impl Shared {
+    async fn accept_all(
+        self: Arc<Self>,
+        listener: TcpListener,
+        stopped: watch::Receiver<bool>,
+        open: mpsc::Sender<Infallible>,
+    ) {
+        let mut complaint = Complaint::default();
+        loop {
+            // Before the accept: at the cap the backlog holds the rest. Fails never, for nobody closes it.
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    let (shared, stopped, open) = (Arc::clone(&self), stopped.clone(), open.clone());
+                    tokio::spawn(async move {
+                        shared.converse(stream, peer, stopped).await;
+                        drop((slot, open));
+                        shared.left.notify_waiters();
+                    });
+                }
+                Err(error) if starved::concerns_one_connection(&error) => {}
+                Err(error) => {
+                    complaint.say(&error);
+                    let _ = time::timeout(starved::RETRY, self.left.notified()).await;
+                }
+            }
+        }
+    }
+
+    /// One connection, from the greeting to the end.
+    async fn converse(&self, stream: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
+        self.service.journal.accepted(peer);
+        let mut server = self.service.server();
+        let mut transport = TaskTransport::new(stream);
+        let mut output = [0; OUTPUT];
+        let mut driver = Driver::new(&mut server, &mut transport, clock::now, &mut output);
+        let mut asked = pin!(async {
+            // An error is the service's end too.
+            let _ = stopped.wait_for(|&stopping| stopping).await;
+            clock::now()
+        });
+        let mut close_at = None;
+        let error = loop {
+            let turn = tokio::select! {
+                biased;
+                // First: what the client said before is answered. Dropping a turn that waits loses nothing.
+                turn = driver.turn() => turn,
+                now = &mut asked, if close_at.is_none() => {
+                    close_at = Some(now);
+                    driver.machine().close(now);
+                    continue;
+                }
+            };
+            match turn {
+                Ok(Turn::Quiet) => {}
+                Ok(Turn::Event(event)) => super::trace(peer, event),
+                Ok(Turn::Over) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        match error {
+            Some(error) => tracing::debug!(%peer, %error, "the connection failed"), // C2
+            None => tracing::debug!(%peer, end = ?server.end(), "the conversation is over"),
+        }
+        self.service.journal.closed(peer);
+    }
+}

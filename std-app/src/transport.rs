@@ -1,0 +1,221 @@
+//! A TCP connection as the blocking driver sees it: buffered reads, and waits that end at a deadline.
+
+use core::time::Duration;
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{Shutdown, TcpStream},
+    thread,
+};
+
+use greet_core::{Instant, drive::blocking::Transport};
+
+use crate::clock;
+
+/// Input that one read can deliver. It lies inside, on the owner's stack, and is cheap to have a thousand times: a name
+/// and its end fit (rule L1), so that `chunk` (rule F1) sees a read as it came.
+const INPUT_CAPACITY: usize = 2048;
+
+/// Waits are this much longer than asked, so that the next one, whose deadline moved along with the time but for the
+/// length of a few instructions, finds the socket as it needs it: no system call but the read and the write themselves.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// The longest wait. There always is one, even where no deadline is: on Linux a socket call that has a time limit is not
+/// restarted behind a signal handler but ends with `Interrupted`, and so a signal can wake a thread out of it.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The shortest wait, for a deadline that is past: a socket takes zero for no limit at all.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// The longest sleep at one stretch. The standard library goes on sleeping behind a signal; the owner wants to look up.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// One connection, read and written by one thread.
+#[derive(Debug)]
+pub(crate) struct TcpTransport<'a> {
+    stream: &'a TcpStream,
+    /// `start..end` is what was read and not consumed.
+    input: [u8; INPUT_CAPACITY],
+    start: usize,
+    end: usize,
+    deadline: Option<Instant>,
+    /// The time limits that the socket has, as far as this transport set them.
+    read_limit: Option<Duration>,
+    write_limit: Option<Duration>,
+}
+
+impl<'a> TcpTransport<'a> {
+    /// A transport over `stream`, which blocks, and on which nobody else sets time limits.
+    pub(crate) const fn new(stream: &'a TcpStream) -> Self {
+        Self {
+            stream,
+            input: [0; INPUT_CAPACITY],
+            start: 0,
+            end: 0,
+            deadline: None,
+            read_limit: None,
+            write_limit: None,
+        }
+    }
+
+    /// How long from now to the deadline, as far as a socket can be told.
+    fn remaining(&self) -> Duration {
+        match self.deadline {
+            Some(deadline) => deadline.since(clock::now()).clamp(SHORTEST_WAIT, LONGEST_WAIT),
+            None => LONGEST_WAIT,
+        }
+    }
+}
+
+/// The limit to set on a socket for a wait of `remaining`; `None` where the one it has does as well.
+fn new_limit(remaining: Duration, limit: Option<Duration>) -> Option<Duration> {
+    let near = remaining..=remaining.saturating_add(2 * SLACK);
+    (!limit.is_some_and(|limit| near.contains(&limit))).then(|| remaining.saturating_add(SLACK))
+}
+
+/// A socket says of a time limit that the call would block.
+fn in_time(error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { error }
+}
+
+impl embedded_io::ErrorType for TcpTransport<'_> {
+    type Error = io::Error;
+}
+
+impl embedded_io::BufRead for TcpTransport<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start >= self.end {
+            if let Some(limit) = new_limit(self.remaining(), self.read_limit) {
+                self.stream.set_read_timeout(Some(limit))?;
+                self.read_limit = Some(limit);
+            }
+            let mut stream = self.stream;
+            self.end = stream.read(&mut self.input).map_err(in_time)?;
+            self.start = 0;
+        }
+        Ok(self.input.get(self.start..self.end).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
+    }
+}
+
+impl embedded_io::Read for TcpTransport<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut input = embedded_io::BufRead::fill_buf(self)?;
+        let count = Read::read(&mut input, buffer)?;
+        embedded_io::BufRead::consume(self, count);
+        Ok(count)
+    }
+}
+
+impl embedded_io::Write for TcpTransport<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(limit) = new_limit(self.remaining(), self.write_limit) {
+            self.stream.set_write_timeout(Some(limit))?;
+            self.write_limit = Some(limit);
+        }
+        let mut stream = self.stream;
+        stream.write(bytes).map_err(in_time)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // nothing is held back
+    }
+}
+
+impl Transport for TcpTransport<'_> {
+    fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.deadline = deadline; // the socket hears of it before it waits, and only where it has to
+        Ok(())
+    }
+
+    fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let span = deadline.map_or(LONGEST_SLEEP, |deadline| deadline.since(clock::now()));
+        thread::sleep(span.min(LONGEST_SLEEP));
+        Ok(())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        match self.stream.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()), // the peer has let go of it already
+            outcome => outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use embedded_io::{BufRead, Write as _};
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn a_deadline_that_moves_with_the_time_needs_no_new_limit() {
+        let idle = Duration::from_secs(300);
+        let limit = new_limit(idle, None);
+        assert_eq!(limit, Some(idle + SLACK));
+        for micros in [0, 1, 4_000, 5_000] {
+            assert_eq!(new_limit(idle - Duration::from_micros(micros), limit), None);
+            assert_eq!(new_limit(idle + Duration::from_micros(micros), limit), None);
+        }
+        let linger = Duration::from_secs(2);
+        assert_eq!(new_limit(linger, limit), Some(linger + SLACK));
+        assert_eq!(new_limit(idle + Duration::from_millis(6), limit), Some(idle + Duration::from_millis(6) + SLACK));
+    }
+
+    #[test]
+    fn a_read_ends_at_its_deadline_and_at_once_where_that_is_past() {
+        let (near, _far) = pair();
+        let mut transport = TcpTransport::new(&near);
+        for wait in [Duration::from_millis(50), Duration::ZERO] {
+            let begin = clock::now();
+            transport.set_deadline(Some(begin + wait)).unwrap();
+            assert_eq!(transport.fill_buf().unwrap_err().kind(), ErrorKind::TimedOut);
+            let took = clock::now().since(begin);
+            assert!(wait <= took && took < wait + Duration::from_secs(1), "{took:?}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_nobody_reads_ends_at_its_deadline() {
+        let (near, _far) = pair();
+        let mut transport = TcpTransport::new(&near);
+        transport.set_deadline(Some(clock::now() + Duration::from_millis(50))).unwrap();
+        let error = loop {
+            match transport.write(&[0; 65536]) {
+                Ok(count) => assert!(count > 0),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn what_was_read_stays_until_it_is_consumed_and_then_comes_the_end() {
+        let (near, mut far) = pair();
+        far.write_all(b"Welcome!").unwrap();
+        far.shutdown(Shutdown::Write).unwrap();
+        let mut transport = TcpTransport::new(&near);
+        let mut received = Vec::new();
+        loop {
+            let input = transport.fill_buf().unwrap().to_vec();
+            assert_eq!(transport.fill_buf().unwrap(), input);
+            let Some(&first) = input.first() else { break };
+            received.push(first);
+            transport.consume(1);
+        }
+        assert_eq!(received, b"Welcome!");
+        Transport::shutdown(&mut transport).unwrap();
+        drop(far);
+        Transport::shutdown(&mut transport).unwrap();
+    }
+}
