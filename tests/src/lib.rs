@@ -1,1 +1,15 @@
-//! x
+//! One conformance suite for every frontend of the greeting protocol.
+//!
+//! - [`vectors`]: the table of cases, `vectors/*.toml`, and how it is read.
+//! - [`frontend`]: the one trait behind which a server is put to be checked, and the run of the table against it.
+//! - [`machine`], [`socket`]: two such frontends, the bare machine of `greet-core`, and a server at a TCP address.
+//! - [`oracle`]: the protocol once more, naively, over a whole conversation.
+//!
+//! To check a server of your own: implement [`frontend::Frontend`], or let it listen and use [`socket::Socket`]; then
+//! [`frontend::run_table`] answers with all that went wrong.
+
+pub mod frontend;
+pub mod machine;
+pub mod oracle;
+pub mod socket;
+pub mod vectors;

@@ -1,0 +1,96 @@
+//! A frontend behind real sockets: a server that listens at a TCP address.
+
+use core::time::Duration;
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    thread,
+};
+
+use greet_core::Framing;
+
+use crate::frontend::{Frontend, Wire};
+
+/// A server that listens somewhere, with one framing.
+#[derive(Clone, Copy, Debug)]
+pub struct Socket {
+    /// Where.
+    pub address: SocketAddr,
+    /// What it was started with.
+    pub framing: Framing,
+    /// The longest name it takes.
+    pub capacity: usize,
+    /// How long an answer may take.
+    pub patience: Duration,
+    /// How long the server is given to read what it has no answer to.
+    pub settling: Duration,
+}
+
+impl Socket {
+    /// A server on this machine, or near it.
+    #[must_use]
+    pub const fn new(address: SocketAddr, framing: Framing) -> Self {
+        Self {
+            address,
+            framing,
+            capacity: greet_core::NAME_CAPACITY,
+            patience: Duration::from_secs(5),
+            settling: Duration::from_millis(50),
+        }
+    }
+}
+
+impl Frontend for Socket {
+    type Wire = SocketWire;
+
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn can(&self, framing: Framing) -> bool {
+        framing == self.framing
+    }
+
+    fn connect(&mut self, _framing: Framing) -> io::Result<SocketWire> {
+        let stream = TcpStream::connect_timeout(&self.address, self.patience)?;
+        stream.set_read_timeout(Some(self.patience))?;
+        stream.set_write_timeout(Some(self.patience))?;
+        stream.set_nodelay(true)?; // a write is to arrive as one read
+        Ok(SocketWire { stream, settling: self.settling })
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct SocketWire {
+    stream: TcpStream,
+    settling: Duration,
+}
+
+impl Wire for SocketWire {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    fn settle(&mut self) {
+        thread::sleep(self.settling);
+    }
+
+    fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()> {
+        let count = count.try_into().unwrap_or(u64::MAX);
+        match self.stream.by_ref().take(count).read_to_end(received) {
+            // How some systems say that the time is over.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
+            result => result.map(drop),
+        }
+    }
+
+    fn half_close(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    fn leave(&mut self) -> io::Result<()> {
+        thread::sleep(Duration::from_millis(10));
+        self.stream.take_error()?.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,341 @@
+//! The table of cases: `vectors/*.toml`, read and filled in for a server's capacity.
+//!
+//! How a case is written stands at the head of `vectors/framing.toml`.
+
+use std::{fs, io, path::Path};
+
+use bstr::ByteVec;
+use greet_core::Framing;
+use serde::Deserialize;
+
+/// The files of the table, in the order of the protocol's chapters, with their names.
+const FILES: [(&str, &str); 4] = [
+    ("framing.toml", include_str!("../vectors/framing.toml")),
+    ("replies.toml", include_str!("../vectors/replies.toml")),
+    ("limits.toml", include_str!("../vectors/limits.toml")),
+    ("closing.toml", include_str!("../vectors/closing.toml")),
+];
+
+/// The least capacity that every name in the table fits in.
+pub const LEAST_CAPACITY: usize = 16;
+
+/// One conversation of the table, with its placeholders.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// The rules it shows.
+    pub rules: Vec<String>,
+    /// What it shows, as a sentence.
+    pub name: String,
+    /// The settings of the server that it holds for.
+    #[serde(rename = "framing")]
+    framings: Vec<FramingName>,
+    #[serde(default)]
+    talk: Vec<Exchange>,
+    /// Who ends the conversation.
+    pub end: End,
+    #[serde(default)]
+    farewell: String,
+    #[serde(default)]
+    late: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FramingName {
+    Chunk,
+    Line,
+    Auto,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exchange {
+    #[serde(rename = "in")]
+    input: String,
+    #[serde(rename = "out")]
+    output: String,
+}
+
+/// Who ends a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
+    /// The server, because the client said `exit`.
+    Exit,
+    /// The client, by ending its side.
+    Client,
+}
+
+/// A case in bytes, for a server of a certain capacity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// The steps of the conversation, in order.
+    pub talk: Vec<Step>,
+    /// Who ends it.
+    pub end: End,
+    /// What the server still says once the client has ended its side.
+    pub farewell: Vec<u8>,
+    /// What the client sends after the server's FIN.
+    pub late: Vec<u8>,
+}
+
+/// One write of the client, and what the server then answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What the client sends.
+    pub input: Vec<u8>,
+    /// What it gets.
+    pub output: Vec<u8>,
+}
+
+/// What is wrong with a table.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// The file cannot be read.
+    #[error("{file}: {reason}")]
+    Unreadable {
+        /// Its name.
+        file: String,
+        /// Why not.
+        reason: io::Error,
+    },
+    /// The file is no table of cases.
+    #[error("{file}: {reason}")]
+    Malformed {
+        /// Its name.
+        file: String,
+        /// Where and why.
+        reason: Box<toml::de::Error>,
+    },
+    /// A case contradicts itself.
+    #[error("{file}: case `{case}`: {what}")]
+    Case {
+        /// The file's name.
+        file: String,
+        /// The case's name.
+        case: String,
+        /// What is wrong with it.
+        what: CaseError,
+    },
+}
+
+/// What is wrong with a case.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CaseError {
+    /// It cites no rule.
+    #[error("it names no rule")]
+    NoRule,
+    /// It holds for no framing.
+    #[error("it names no framing")]
+    NoFraming,
+    /// The client's farewell is awaited, but the server ends first.
+    #[error("`farewell` is for `end = \"client\"`, `late` for `end = \"exit\"`")]
+    WrongEnd,
+    /// A brace that is not closed, or not opened.
+    #[error("a brace stands alone in `{0}`: write \\x7B or \\x7D")]
+    LoneBrace(String),
+    /// Braces around something that is no placeholder.
+    #[error("`{{{0}}}` is no placeholder: they are like {{N}}, {{a*N}}, {{a*N+1}}, {{a*3}}")]
+    Placeholder(String),
+    /// A backslash that begins no escape.
+    #[error("`{0}` has a backslash that begins none of \\n \\r \\t \\0 \\\\ \\xE9")]
+    Escape(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    case: Vec<Case>,
+}
+
+/// The protocol's own table, which is part of this crate.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn protocol() -> Result<Vec<Case>, TableError> {
+    let mut cases = Vec::new();
+    for (name, text) in FILES {
+        cases.append(&mut parse(name, text)?);
+    }
+    Ok(cases)
+}
+
+/// The table in the file at `path`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read(path: &Path) -> Result<Vec<Case>, TableError> {
+    let file = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|reason| TableError::Unreadable { file: file.clone(), reason })?;
+    parse(&file, &text)
+}
+
+/// The cases in `text`; `file` is what errors call it.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, TableError> {
+    let parsed: File = toml::from_str(text)
+        .map_err(|reason| TableError::Malformed { file: file.to_owned(), reason: Box::new(reason) })?;
+    for case in &parsed.case {
+        case.check().map_err(|what| TableError::Case { file: file.to_owned(), case: case.name.clone(), what })?;
+    }
+    Ok(parsed.case)
+}
+
+impl Case {
+    /// The settings of the server that it holds for.
+    pub fn framings(&self) -> impl Iterator<Item = Framing> {
+        self.framings.iter().map(|name| match name {
+            FramingName::Chunk => Framing::Chunk,
+            FramingName::Line => Framing::Line,
+            FramingName::Auto => Framing::Auto,
+        })
+    }
+
+    /// The case in bytes, for a server with that capacity.
+    ///
+    /// # Errors
+    /// Where a text of the case cannot be read; a case that [`parse`] let through has none.
+    pub fn script(&self, capacity: usize) -> Result<Script, CaseError> {
+        let step = |exchange: &Exchange| {
+            Ok(Step { input: fill_in(&exchange.input, capacity)?, output: fill_in(&exchange.output, capacity)? })
+        };
+        Ok(Script {
+            talk: self.talk.iter().map(step).collect::<Result<_, _>>()?,
+            end: self.end,
+            farewell: fill_in(&self.farewell, capacity)?,
+            late: fill_in(&self.late, capacity)?,
+        })
+    }
+
+    fn check(&self) -> Result<(), CaseError> {
+        if self.rules.is_empty() {
+            return Err(CaseError::NoRule);
+        }
+        if self.framings.is_empty() {
+            return Err(CaseError::NoFraming);
+        }
+        let idle = match self.end {
+            End::Exit => &self.farewell,
+            End::Client => &self.late,
+        };
+        if !idle.is_empty() {
+            return Err(CaseError::WrongEnd);
+        }
+        self.script(LEAST_CAPACITY).map(drop)
+    }
+}
+
+/// The bytes that `text` stands for.
+fn fill_in(text: &str, capacity: usize) -> Result<Vec<u8>, CaseError> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once('{') {
+        let (placeholder, after) = after.split_once('}').ok_or_else(|| CaseError::LoneBrace(text.to_owned()))?;
+        bytes.append(&mut unescape(plain)?);
+        bytes.append(&mut expand(placeholder, capacity)?);
+        rest = after;
+    }
+    bytes.append(&mut unescape(rest)?);
+    Ok(bytes)
+}
+
+/// The bytes of a stretch without placeholders.
+fn unescape(text: &str) -> Result<Vec<u8>, CaseError> {
+    if text.contains('}') {
+        return Err(CaseError::LoneBrace(text.to_owned()));
+    }
+    // `unescape_bytes` lets pass what it does not know; in a table that would be a slip of the pen.
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('\\') {
+        let mut escape = after.chars();
+        let digits = match escape.next() {
+            Some('n' | 'r' | 't' | '0' | '\\') => 0,
+            Some('x') => 2,
+            _ => return Err(CaseError::Escape(text.to_owned())),
+        };
+        if escape.by_ref().take(digits).filter(char::is_ascii_hexdigit).count() < digits {
+            return Err(CaseError::Escape(text.to_owned()));
+        }
+        rest = escape.as_str();
+    }
+    Ok(Vec::unescape_bytes(text))
+}
+
+/// What `{placeholder}` stands for.
+fn expand(placeholder: &str, capacity: usize) -> Result<Vec<u8>, CaseError> {
+    let unknown = || CaseError::Placeholder(placeholder.to_owned());
+    if placeholder == "N" {
+        return Ok(capacity.to_string().into_bytes());
+    }
+    let (text, times) = placeholder.rsplit_once('*').ok_or_else(unknown)?;
+    let operand = |text: &str| if text == "N" { Some(capacity) } else { text.parse().ok() };
+    let times = if let Some((left, right)) = times.split_once('+') {
+        operand(left).zip(operand(right)).and_then(|(left, right)| left.checked_add(right))
+    } else if let Some((left, right)) = times.split_once('-') {
+        operand(left).zip(operand(right)).and_then(|(left, right)| left.checked_sub(right))
+    } else {
+        operand(times)
+    };
+    Ok(unescape(text)?.repeat(times.ok_or_else(unknown)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_and_escapes_stand_for_bytes() {
+        let cases: [(&str, &[u8]); 9] = [
+            ("", b""),
+            (r"ha\nha\r\t\0\\\xFF", b"ha\nha\r\t\0\\\xFF"),
+            ("é", b"\xC3\xA9"),
+            ("{N}", b"4"),
+            ("{a*N}!", b"aaaa!"),
+            (r"{a*N+1}\n{b*N-1}", b"aaaaa\nbbb"),
+            (r"{\xFF*2}", b"\xFF\xFF"),
+            ("{**3}", b"***"),
+            (r"\x7BN\x7D", b"{N}"),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(fill_in(text, 4).as_deref(), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_an_error() {
+        for text in ["{", "}", "a}", "{a", "{a}", "{a*}", "{a*M}", "{a*N*}", "{a*N-9}", r"\q", r"\x1", r"\xG0", r"a\"] {
+            assert!(fill_in(text, 4).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_which_file_which_case_and_what() {
+        let text = "[[case]]\nrules = ['R1']\nname = 'so'\nframing = ['line']\nend = 'exit'\nfarewell = 'x'";
+        let error = parse("some.toml", text).map(drop).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "some.toml: case `so`: `farewell` is for `end = \"client\"`, `late` for `end = \"exit\"`"
+        );
+        let error = parse("some.toml", "[[case]]\nframings = []").map(drop).unwrap_err();
+        assert!(error.to_string().starts_with("some.toml: "), "{error}");
+        assert!(error.to_string().contains("framings"), "{error}");
+    }
+
+    #[test]
+    fn the_table_names_every_rule_that_bytes_alone_can_show() {
+        let cases = protocol().unwrap();
+        for rule in ["G1", "F1", "F2", "F3", "F4", "R1", "R2", "R3", "R4", "L1", "L2", "L3", "U1", "U2", "E1", "C1"] {
+            assert!(cases.iter().any(|case| case.rules.iter().any(|cited| cited == rule)), "{rule}");
+        }
+    }
+
+    #[test]
+    fn no_two_cases_have_one_name() {
+        let mut names: Vec<_> = protocol().unwrap().into_iter().map(|case| case.name).collect();
+        names.sort();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}
