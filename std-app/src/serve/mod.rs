@@ -1,5 +1,6 @@
 //! `greet serve`: what both runtimes share, from the listening sockets to the lines on standard output.
 
+mod closing;
 mod journal;
 mod listen;
 mod starved;
@@ -14,7 +15,7 @@ use std::io;
 use greet_core::{Escaped, NAME_CAPACITY, Server, ServerEvent, ServerSettings};
 use thiserror::Error;
 
-use self::{journal::Journal, listen::ListenError, stop::Stop};
+use self::{closing::Closing, journal::Journal, listen::ListenError, stop::Stop};
 use crate::options::{Runtime, ServeOptions};
 
 /// Why there is no service.
@@ -29,13 +30,14 @@ pub(crate) enum ServeError {
 }
 
 /// What every connection is served with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Service {
     settings: ServerSettings,
     /// At most so many connections at once.
     connections: usize,
     /// How long conversations have to end once they are asked to.
     grace: Duration,
+    closing: Closing,
     journal: Journal,
 }
 
@@ -63,6 +65,7 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), ServeError> {
         },
         connections: options.max_connections.map_or(usize::MAX, Into::into),
         grace: options.grace,
+        closing: Closing::new(),
         journal,
     };
     match options.runtime {

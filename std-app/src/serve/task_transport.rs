@@ -27,10 +27,11 @@ thread_local! {
     static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// A stream, what was read from it, and the deadline.
+/// A stream, what was read from it, and what ends a wait: the deadline, and `ending` once it is ready.
 #[derive(Debug)]
-pub(super) struct TaskTransport {
+pub(super) struct TaskTransport<'a, E> {
     stream: TcpStream,
+    ending: Option<Pin<&'a mut E>>,
     input: Option<Box<[u8]>>,
     unread: Range<usize>,
     deadline: Option<Instant>,
@@ -39,9 +40,10 @@ pub(super) struct TaskTransport {
     alarm: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl TaskTransport {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, input: None, unread: 0..0, deadline: None, alarm: None }
+impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
+    /// A transport in which waiting for input fails once with `Interrupted`, when `ending` is ready.
+    pub(super) fn new(stream: TcpStream, ending: Pin<&'a mut E>) -> Self {
+        Self { stream, ending: Some(ending), input: None, unread: 0..0, deadline: None, alarm: None }
     }
 
     /// Ready when the deadline is over.
@@ -83,15 +85,22 @@ impl TaskTransport {
         } else {
             self.input = Some(buffer);
         }
+        if outcome.is_pending()
+            && let Some(ending) = &mut self.ending
+            && ending.as_mut().poll(context).is_ready()
+        {
+            self.ending = None;
+            return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+        }
         outcome
     }
 }
 
-impl ErrorType for TaskTransport {
+impl<E> ErrorType for TaskTransport<'_, E> {
     type Error = io::Error;
 }
 
-impl embedded_io_async::Read for TaskTransport {
+impl<E: Future<Output = ()>> embedded_io_async::Read for TaskTransport<'_, E> {
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         use embedded_io_async::BufRead;
         let read = self.fill_buf().await?;
@@ -104,7 +113,7 @@ impl embedded_io_async::Read for TaskTransport {
     }
 }
 
-impl embedded_io_async::BufRead for TaskTransport {
+impl<E: Future<Output = ()>> embedded_io_async::BufRead for TaskTransport<'_, E> {
     async fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.unread.is_empty() {
             self.in_time(Self::poll_fill).await?;
@@ -122,7 +131,7 @@ impl embedded_io_async::BufRead for TaskTransport {
     }
 }
 
-impl embedded_io_async::Write for TaskTransport {
+impl<E: Future<Output = ()>> embedded_io_async::Write for TaskTransport<'_, E> {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.in_time(|this, context| Pin::new(&mut this.stream).poll_write(context, bytes)).await
     }
@@ -132,7 +141,7 @@ impl embedded_io_async::Write for TaskTransport {
     }
 }
 
-impl Transport for TaskTransport {
+impl<E: Future<Output = ()>> Transport for TaskTransport<'_, E> {
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.deadline = deadline;
         Ok(())

@@ -50,7 +50,6 @@ pub(super) fn serve(listeners: Vec<Listener>, service: Service, stop: Stop) -> i
 }
 
 async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io::Result<()> {
-    let grace = service.grace;
     let slots = Arc::new(Semaphore::new(service.connections.min(Semaphore::MAX_PERMITS)));
     let shared = Arc::new(Shared { service, slots, left: Notify::new() });
     let (stopping, stopped) = watch::channel(false);
@@ -69,8 +68,9 @@ async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io
     for acceptor in acceptors {
         acceptor.abort(); // no new connections
     }
+    shared.service.closing.begin(shared.service.grace);
     let _ = stopping.send(true); // fails where there is nobody to hear it
-    if time::timeout(grace, all_over.recv()).await.is_err() {
+    if time::timeout(shared.service.grace, all_over.recv()).await.is_err() {
         tracing::warn!("{} conversations were cut off when the grace was over", stopping.receiver_count());
     }
     Ok(())
@@ -110,31 +110,22 @@ impl Shared {
     async fn converse(&self, stream: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
         self.service.journal.accepted(peer);
         let mut server = self.service.server();
-        let mut transport = TaskTransport::new(stream);
+        // An error is the service's end too.
+        let ending = pin!(async { _ = stopped.wait_for(|&stopping| stopping).await });
+        let mut transport = TaskTransport::new(stream, ending);
         let mut output = [0; OUTPUT];
         let mut driver = Driver::new(&mut server, &mut transport, clock::now, &mut output);
-        let mut asked = pin!(async {
-            // An error is the service's end too.
-            let _ = stopped.wait_for(|&stopping| stopping).await;
-            clock::now()
-        });
-        let mut close_at = None;
         let error = loop {
-            let turn = tokio::select! {
-                biased;
-                // First: what the client said before is answered. Dropping a turn that waits loses nothing.
-                turn = driver.turn() => turn,
-                now = &mut asked, if close_at.is_none() => {
-                    close_at = Some(now);
-                    driver.machine().close(now);
-                    continue;
-                }
-            };
-            match turn {
+            match driver.turn().await {
                 Ok(Turn::Quiet) => {}
                 Ok(Turn::Event(event)) => super::trace(peer, event),
                 Ok(Turn::Over) => break None,
+                // The service ends, and the client has nothing more to say just now.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => driver.machine().close(clock::now()),
                 Err(error) => break Some(error),
+            }
+            if self.service.closing.is_overdue() {
+                driver.machine().close(clock::now());
             }
         };
         match error {

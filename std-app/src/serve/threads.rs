@@ -1,10 +1,6 @@
 //! A thread a connection: the acceptor, the conversations, and how they are ended.
 
-use core::{
-    net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Duration,
-};
+use core::{net::SocketAddr, sync::atomic::AtomicBool, time::Duration};
 use std::{
     collections::HashMap,
     io::{self, ErrorKind, Read},
@@ -49,10 +45,6 @@ struct Shared {
     /// Somebody left `open`.
     left: Condvar,
     waker: Waker,
-    /// The service ends.
-    stopping: AtomicBool,
-    /// When conversations are closed even if their clients keep them busy: microseconds of the machines' clock.
-    close_at: AtomicU64,
 }
 
 /// The conversations that are going on.
@@ -73,14 +65,8 @@ pub(super) fn serve(listeners: Vec<Listener>, service: Service, mut stop: Stop) 
         let token = Token(LISTENERS.saturating_add(index));
         registry.register(&mut SourceFd(&listener.socket.as_raw_fd()), token, Interest::READABLE)?;
     }
-    let shared = Arc::new(Shared {
-        service,
-        open: Mutex::default(),
-        left: Condvar::new(),
-        waker: Waker::new(registry, WAKE)?,
-        stopping: AtomicBool::new(false),
-        close_at: AtomicU64::new(u64::MAX),
-    });
+    let shared =
+        Arc::new(Shared { service, open: Mutex::default(), left: Condvar::new(), waker: Waker::new(registry, WAKE)? });
     // What interrupts a thread that waits for its client; the handler has nothing to do.
     signal_hook::flag::register(Signal::SIGUSR1 as i32, Arc::new(AtomicBool::new(false)))?;
 
@@ -215,14 +201,13 @@ impl Shared {
                 Ok(Turn::Over) => break None,
                 // The client has nothing more to say just now: in a service that ends, this is the end.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {
-                    if self.stopping.load(Ordering::Acquire) {
+                    if self.service.closing.has_begun() {
                         driver.machine().close(clock::now());
                     }
                 }
                 Err(error) => break Some(error),
             }
-            let close_at = self.close_at.load(Ordering::Relaxed);
-            if close_at < u64::MAX && clock::now().as_micros() >= close_at {
+            if self.service.closing.is_overdue() {
                 driver.machine().close(clock::now());
             }
         };
@@ -236,13 +221,10 @@ impl Shared {
     /// Has every conversation deliver what it owes and end, within the grace.
     fn end_all(&self) {
         let until = clock::now() + self.service.grace;
-        // A client that never pauses is closed at half time, so that the other half is left for its FIN.
-        let close_at = clock::now() + self.service.grace / 2;
-        self.close_at.store(close_at.as_micros(), Ordering::Relaxed);
-        self.stopping.store(true, Ordering::Release);
+        self.service.closing.begin(self.service.grace);
         let mut open = self.open();
         while !open.threads.is_empty() && clock::now() < until {
-            // Again and again: one that comes between a thread's look at `stopping` and its wait is lost.
+            // Again and again: one that comes between a thread's look at `closing` and its wait is lost.
             for thread in open.threads.values() {
                 let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGUSR1);
             }
