@@ -5,6 +5,8 @@ use core::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use greet_core::Framing;
 
+use crate::chat::HostPort;
+
 /// A first TCP service that can be trusted, and its client.
 #[derive(Debug, Parser)]
 #[command(name = "greet", version, arg_required_else_help = true, subcommand_required = true)]
@@ -93,7 +95,7 @@ Examples:
 pub(crate) struct ChatOptions {
     /// The server, by name or address; port 9999 where none is given. IPv6 with a port: [::1]:9999
     #[arg(value_name = "HOST[:PORT]")]
-    pub(crate) host: String,
+    pub(crate) host: HostPort,
 
     /// The names to send; without any they come from the terminal or a pipe, one a line
     #[arg(value_name = "NAME")]

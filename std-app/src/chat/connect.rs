@@ -1,0 +1,52 @@
+//! From a host and a port to a connection: all its addresses, one after the other.
+
+use core::net::SocketAddr;
+use std::{
+    io,
+    net::{TcpStream, ToSocketAddrs},
+};
+
+use super::ChatError;
+use crate::options::ChatOptions;
+
+/// Connects to the first address of the server that answers.
+pub(super) fn connect(options: &ChatOptions) -> Result<(TcpStream, SocketAddr), ChatError> {
+    let mut failures = Vec::new();
+    for address in addresses(options)? {
+        match connect_to(address, options) {
+            Ok(stream) => return Ok((stream, address)),
+            Err(error) => failures.push((address, error)),
+        }
+    }
+    Err(ChatError::Connect { host: options.host.clone(), failures })
+}
+
+/// The server's addresses, in the order in which the system prefers them.
+fn addresses(options: &ChatOptions) -> Result<Vec<SocketAddr>, ChatError> {
+    let host = &options.host;
+    let found = (host.host.as_str(), host.port)
+        .to_socket_addrs()
+        .map_err(|error| ChatError::NotFound { host: host.host.clone(), error })?;
+    let wanted: Vec<_> = found.filter(|address| family_wanted(address, options)).collect();
+    if wanted.is_empty() {
+        let (family, option) = if options.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
+        return Err(ChatError::NoAddress { host: host.host.clone(), family, option });
+    }
+    Ok(wanted)
+}
+
+const fn family_wanted(address: &SocketAddr, options: &ChatOptions) -> bool {
+    match address {
+        SocketAddr::V4(_) => !options.ipv6,
+        SocketAddr::V6(_) => !options.ipv4,
+    }
+}
+
+fn connect_to(address: SocketAddr, options: &ChatOptions) -> io::Result<TcpStream> {
+    let stream = match options.timeout.0 {
+        Some(limit) => TcpStream::connect_timeout(&address, limit)?,
+        None => TcpStream::connect(address)?,
+    };
+    stream.set_nodelay(true)?; // a name goes out as soon as it is said
+    Ok(stream)
+}

@@ -1,0 +1,181 @@
+//! What can go wrong with a chat: one line each that says what, where, and what to do.
+
+use core::{fmt, net::SocketAddr, time::Duration};
+use std::io;
+
+use greet_core::{Awaited, Escaped, Expected, Framing, Mismatch, Refused};
+use rustyline::error::ReadlineError;
+use thiserror::Error;
+
+use super::HostPort;
+
+/// Of what a peer sent, and of long names, so many bytes are shown.
+const SHOWN: usize = 64;
+
+/// Why a chat did not come to a good end.
+#[derive(Debug, Error)]
+pub(crate) enum ChatError {
+    #[error("the name `{name}` is not sent: {reason}")]
+    Name { name: String, reason: Refused },
+    #[error("line {number} of standard input is not sent: {reason}")]
+    Line { number: u64, reason: Refused },
+    #[error("`{host}` is not found ({error}): check the name, or give the address itself")]
+    NotFound { host: String, error: io::Error },
+    #[error("`{host}` has no {family} address: leave {option} out")]
+    NoAddress { host: String, family: &'static str, option: &'static str },
+    #[error("no connection to {host}: {}", Failures(.failures))]
+    Connect { host: HostPort, failures: Vec<(SocketAddr, io::Error)> },
+    #[error("the connection to {peer} broke {during} ({error}): see what the server says, and try again")]
+    Broken { peer: SocketAddr, during: Broken, error: io::Error },
+    #[error("{peer} ended the conversation {}", early(.awaited))]
+    EndedEarly { peer: SocketAddr, awaited: Option<Awaited> },
+    #[error("{peer} {} within {}: {}", missed(.awaited), humantime::format_duration(*.limit), patience(.awaited))]
+    TimedOut { peer: SocketAddr, awaited: Awaited, limit: Duration },
+    #[error(
+        "{peer} departed from the protocol at byte {offset} of {what}: expected {expected}, received `{received}`; \
+         is it a greeting server, and is --framing what it speaks?"
+    )]
+    Mismatch { peer: SocketAddr, offset: usize, what: String, expected: String, received: String },
+    #[error("standard input cannot be read ({0}): give the names on the command line")]
+    Input(io::Error),
+    #[error("standard output cannot be written ({0}): see where it leads, and whether there is room")]
+    Output(io::Error),
+    #[error("the terminal cannot be used ({0}): give the names on the command line or through a pipe")]
+    Terminal(ReadlineError),
+}
+
+impl ChatError {
+    /// This name is not sent.
+    pub(super) fn name(name: &[u8], reason: Refused) -> Self {
+        Self::Name { name: excerpt(name), reason }
+    }
+
+    /// The server sent what no server owes (rule K1).
+    pub(super) fn mismatch(peer: SocketAddr, mismatch: &Mismatch<'_>, framing: Framing) -> Self {
+        let &Mismatch { expected, offset, owed, received } = mismatch;
+        let (what, text) = match expected {
+            Expected::Greeting => ("the greeting".to_owned(), b"Welcome!".to_vec()),
+            Expected::Reply(name) => {
+                let line_end = if framing == Framing::Line { &b"\n"[..] } else { b"" };
+                (format!("the reply to `{}`", excerpt(name)), [b"Hello, ", name, b"!", line_end].concat())
+            }
+            Expected::Error => ("an error reply".to_owned(), b"Error: ".to_vec()),
+            Expected::Nothing => ("what was not asked for".to_owned(), Vec::new()),
+        };
+        // Behind the greeting's own text its line may end; then only the byte that was owed is known.
+        let rest = text.get(offset..).filter(|rest| !rest.is_empty()).or(owed.as_ref().map(core::slice::from_ref));
+        let expected = rest.map_or("nothing".to_owned(), |rest| format!("`{}`", excerpt(rest)));
+        Self::Mismatch { peer, offset, what, expected, received: excerpt(received) }
+    }
+}
+
+/// The beginning of bytes, as they may be shown (rule K3).
+fn excerpt(bytes: &[u8]) -> String {
+    let Some((shown, [next, ..])) = bytes.split_at_checked(SHOWN) else { return Escaped(bytes).to_string() };
+    // Not in the middle of a character, where it is one: its first byte is at most three bytes back.
+    let is_continuation = |byte: &u8| byte & 0xC0 == 0x80;
+    let inside = if is_continuation(next) {
+        shown.iter().rev().take(3).position(|byte| !is_continuation(byte)).map_or(0, |back| back.saturating_add(1))
+    } else {
+        0
+    };
+    let shown = shown.get(..shown.len().saturating_sub(inside)).unwrap_or(shown);
+    format!("{}...", Escaped(shown))
+}
+
+/// What a broken connection interrupted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Broken(pub(super) Option<Awaited>);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.0 {
+            Some(Awaited::Greeting) => "before the greeting",
+            Some(Awaited::Reply) => "before the reply",
+            Some(Awaited::End) => "after `exit`, before the server ended its side",
+            None => "while nothing was asked",
+        })
+    }
+}
+
+const fn early(awaited: &Option<Awaited>) -> &'static str {
+    match awaited {
+        Some(Awaited::Greeting) => "before its greeting: is it a greeting server? Maybe it is full; try again",
+        Some(Awaited::Reply) => "before its reply: see what it says, and try again",
+        Some(Awaited::End) | None => "before it was asked to: it may have waited too long, or stop; try again",
+    }
+}
+
+const fn missed(awaited: &Awaited) -> &'static str {
+    match awaited {
+        Awaited::Greeting => "sent no greeting",
+        Awaited::Reply => "sent no whole reply",
+        Awaited::End => "did not end the conversation after `exit`",
+    }
+}
+
+const fn patience(awaited: &Awaited) -> &'static str {
+    match awaited {
+        Awaited::Greeting => "is it a greeting server? It may be full; --timeout gives it longer",
+        Awaited::Reply | Awaited::End => "--timeout gives it longer",
+    }
+}
+
+/// Why each address did not answer, and what to do about the last.
+struct Failures<'a>(&'a [(SocketAddr, io::Error)]);
+
+impl fmt::Display for Failures<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, (address, error)) in self.0.iter().enumerate() {
+            let separator = if position == 0 { "" } else { ", " };
+            write!(formatter, "{separator}{address} ")?;
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => formatter.write_str("refused it")?,
+                io::ErrorKind::TimedOut => formatter.write_str("did not answer in time")?,
+                io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+                    formatter.write_str("is unreachable")?;
+                }
+                _ => write!(formatter, "failed ({error})")?,
+            }
+        }
+        formatter.write_str(match self.0.last().map(|(_, error)| error.kind()) {
+            Some(io::ErrorKind::ConnectionRefused) => "; is the server running, and on this port?",
+            Some(io::ErrorKind::TimedOut) => "; check the address and the firewalls on the way, or raise --timeout",
+            _ => "; check the address and this machine's network",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_escaped_and_never_cuts_a_character() {
+        assert_eq!(excerpt(b"a\x1b[2J"), "a\\u{1b}[2J");
+        assert_eq!(excerpt(&[b'a'; 64]), "a".repeat(64));
+        assert_eq!(excerpt(&[b'a'; 65]), "a".repeat(64) + "...");
+        let text = "a".repeat(63) + "\u{e9}";
+        assert_eq!(excerpt(text.as_bytes()), "a".repeat(63) + "...");
+        let text = "\u{20ac}".repeat(22);
+        assert_eq!(excerpt(text.as_bytes()), "\u{20ac}".repeat(21) + "...");
+        assert_eq!(excerpt(&[0x80; 65]), "\\x80".repeat(64) + "...");
+    }
+
+    #[test]
+    fn a_mismatch_shows_what_was_owed_from_its_offset_on() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9999));
+        for (expected, offset, owed, framing, shown) in [
+            (Expected::Greeting, 3, Some(b'c'), Framing::Chunk, "byte 3 of the greeting: expected `come!`, "),
+            (Expected::Greeting, 9, Some(b'\n'), Framing::Chunk, "byte 9 of the greeting: expected `\\n`, "),
+            (Expected::Reply(b"ha"), 8, Some(b'a'), Framing::Line, "byte 8 of the reply to `ha`: expected `a!\\n`, "),
+            (Expected::Error, 1, Some(b'r'), Framing::Line, "byte 1 of an error reply: expected `rror: `, "),
+            (Expected::Nothing, 0, None, Framing::Chunk, "byte 0 of what was not asked for: expected nothing, "),
+        ] {
+            let mismatch = Mismatch { expected, offset, owed, received: b"\x07?" };
+            let message = ChatError::mismatch(peer, &mismatch, framing).to_string();
+            assert!(message.contains(shown), "{message}");
+            assert!(message.contains("received `\\u{7}?`"), "{message}");
+        }
+    }
+}

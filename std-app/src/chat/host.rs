@@ -1,0 +1,134 @@
+//! HOST[:PORT]: where a server is, as it is typed.
+
+use core::{fmt, net::Ipv6Addr, str::FromStr};
+
+use thiserror::Error;
+
+/// The protocol's port over TCP.
+const DEFAULT_PORT: u16 = 9999;
+
+/// A host, by name or address, and a port of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostPort {
+    /// A name or an address; an IPv6 address stands without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// What is wrong with a HOST[:PORT].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum HostPortError {
+    #[error("the host is missing: give a name or an address, like localhost or 127.0.0.1:9999")]
+    NoHost,
+    #[error("the port is a number from 1 to 65535, like localhost:9999")]
+    Port,
+    #[error("brackets enclose an IPv6 address, and only a port may follow, like [::1]:9999")]
+    Brackets,
+    #[error("a host has at most one colon, before its port; an IPv6 address with a port is [ADDRESS]:PORT")]
+    Colons,
+    #[error("a host has no blanks, slashes or control characters: give its name or address alone")]
+    Characters,
+}
+
+impl FromStr for HostPort {
+    type Err = HostPortError;
+
+    fn from_str(text: &str) -> Result<Self, HostPortError> {
+        if text.chars().any(|character| character.is_whitespace() || character.is_control() || character == '/') {
+            return Err(HostPortError::Characters);
+        }
+        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+            let (address, rest) = rest.split_once(']').ok_or(HostPortError::Brackets)?;
+            if !is_ipv6(address) {
+                return Err(HostPortError::Brackets);
+            }
+            match rest.strip_prefix(':') {
+                Some(port) => (address, Some(port)),
+                None if rest.is_empty() => (address, None),
+                None => return Err(HostPortError::Brackets),
+            }
+        } else if is_ipv6(text) {
+            (text, None)
+        } else {
+            match text.split_once(':') {
+                Some((_, port)) if port.contains(':') => return Err(HostPortError::Colons),
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            }
+        };
+        if host.is_empty() {
+            return Err(HostPortError::NoHost);
+        }
+        Ok(Self { host: host.to_owned(), port: port.map_or(Ok(DEFAULT_PORT), port_number)? })
+    }
+}
+
+/// Whether the text is an IPv6 address; one of a single link may name its interface, like `fe80::1%eth0`.
+fn is_ipv6(text: &str) -> bool {
+    let address = text.split_once('%').map_or(text, |(address, _)| address);
+    address.parse::<Ipv6Addr>().is_ok()
+}
+
+fn port_number(text: &str) -> Result<u16, HostPortError> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(port) if digits && port > 0 => Ok(port),
+        _ => Err(HostPortError::Port),
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(formatter, "[{host}]:{port}") } else { write!(formatter, "{host}:{port}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HostPort, HostPortError};
+
+    #[test]
+    fn names_and_addresses_stand_with_and_without_a_port() {
+        for (text, host, port) in [
+            ("host", "host", 9999),
+            ("host:9998", "host", 9998),
+            ("board.local:1", "board.local", 1),
+            ("1.2.3.4", "1.2.3.4", 9999),
+            ("1.2.3.4:65535", "1.2.3.4", 65535),
+            ("::1", "::1", 9999),
+            ("[::1]", "::1", 9999),
+            ("[::1]:9998", "::1", 9998),
+            ("fe80::1%eth0", "fe80::1%eth0", 9999),
+            ("[fe80::1%eth0]:9998", "fe80::1%eth0", 9998),
+        ] {
+            let parsed: HostPort = text.parse().unwrap();
+            assert_eq!((parsed.host.as_str(), parsed.port), (host, port), "{text}");
+            assert_eq!(parsed.to_string().parse(), Ok(parsed), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_says_why() {
+        for (text, error) in [
+            ("", HostPortError::NoHost),
+            (":9999", HostPortError::NoHost),
+            ("host:", HostPortError::Port),
+            ("host:0", HostPortError::Port),
+            ("host:+9", HostPortError::Port),
+            ("host:65536", HostPortError::Port),
+            ("host:http", HostPortError::Port),
+            ("[::1]:", HostPortError::Port),
+            ("[::1", HostPortError::Brackets),
+            ("[::1]9999", HostPortError::Brackets),
+            ("[host]:9999", HostPortError::Brackets),
+            ("[]", HostPortError::Brackets),
+            ("host:1:2", HostPortError::Colons),
+            ("http://host", HostPortError::Characters),
+            ("a host", HostPortError::Characters),
+            ("host\u{1b}[2J", HostPortError::Characters),
+        ] {
+            assert_eq!(text.parse::<HostPort>(), Err(error), "{text}");
+        }
+    }
+}

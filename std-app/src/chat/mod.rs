@@ -1,0 +1,56 @@
+//! `greet chat`: one conversation, with names from the command line, a pipe or a terminal.
+
+mod connect;
+mod conversation;
+mod error;
+mod host;
+mod names;
+
+use std::io::{self, IsTerminal};
+
+use greet_core::{Client, ClientSettings, Instant, drive::blocking::Driver};
+
+use self::{conversation::Conversation, names::check};
+pub(crate) use self::{error::ChatError, host::HostPort};
+use crate::{clock, options::ChatOptions, transport::TcpTransport};
+
+/// A client's capacity: the largest there is, so that under `line` a server's limit decides and not this one.
+const CAPACITY: usize = u16::MAX as usize;
+
+/// Room for what one write sends: under `chunk` a whole name, as it must go out in one.
+const OUTPUT_CAPACITY: usize = 4096;
+
+/// Holds the conversation that `options` ask for.
+pub(crate) fn run(options: &ChatOptions) -> Result<(), ChatError> {
+    match converse(options) {
+        // Whoever read the replies has seen enough: there is nobody left to tell.
+        Err(ChatError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn converse(options: &ChatOptions) -> Result<(), ChatError> {
+    // All of them before anything is sent: half a conversation helps nobody.
+    for name in &options.names {
+        check(options.framing, name.as_bytes()).map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
+    }
+    let (stream, peer) = connect::connect(options)?;
+    let settings = ClientSettings { framing: options.framing, timeout: options.timeout.0 };
+    let mut client: Client<CAPACITY> = Client::new(settings, clock::now());
+    let mut transport = TcpTransport::new(&stream);
+    let mut output = [0; OUTPUT_CAPACITY];
+    let clock: fn() -> Instant = clock::now;
+    let driver = Driver::new(&mut client, &mut transport, clock, &mut output);
+    let mut conversation = Conversation::new(driver, &stream, peer, settings);
+    conversation.await_greeting()?;
+    if !options.names.is_empty() {
+        for name in &options.names {
+            conversation.say(name.as_bytes())?;
+        }
+        conversation.end()
+    } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        names::from_terminal(&mut conversation)
+    } else {
+        names::from_pipe(&mut conversation, io::stdin().lock())
+    }
+}

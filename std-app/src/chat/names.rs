@@ -1,0 +1,108 @@
+//! Where names come from when the command line has none: a pipe or a terminal.
+
+use std::io::{self, BufRead, Read, Write};
+
+use greet_core::{Client, ClientSettings, Framing, Instant, NAME_CAPACITY, Refused};
+use rustyline::{DefaultEditor, error::ReadlineError};
+
+use super::{CAPACITY, ChatError, conversation::Conversation};
+
+/// What ends a conversation where it stands on a line of its own, here as in the protocol.
+const EXIT: &[u8] = b"exit";
+
+const PROMPT: &str = "> ";
+
+/// The longest line that is read: the longest name, CR and LF, and one byte more to tell that it is too long.
+const LINE_LIMIT: u64 = (Client::<CAPACITY>::LONGEST_NAME + 3) as u64;
+
+/// Whether this name can be sent and come back as it was given.
+pub(super) fn check(framing: Framing, name: &[u8]) -> Result<(), Refused> {
+    if framing != Framing::Line && name.len() > NAME_CAPACITY {
+        return Err(Refused::TooLong { limit: NAME_CAPACITY }); // L2: one read of a server takes no more
+    }
+    let settings = ClientSettings { framing, timeout: None };
+    Client::<CAPACITY>::new(settings, Instant::ZERO).say(name)
+}
+
+/// Says one name a line, until the input ends or says `exit`; each is answered before the next is read.
+pub(super) fn from_pipe(conversation: &mut Conversation<'_>, mut input: impl BufRead) -> Result<(), ChatError> {
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        input.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line).map_err(ChatError::Input)?;
+        let name = name_of(&line);
+        if line.is_empty() || name == EXIT {
+            break;
+        }
+        check(conversation.framing(), name).map_err(|reason| ChatError::Line { number, reason })?;
+        conversation.say(name)?;
+    }
+    conversation.end()
+}
+
+/// A line without its end (rule F2).
+fn name_of(line: &[u8]) -> &[u8] {
+    match line.strip_suffix(b"\n") {
+        Some(name) => name.strip_suffix(b"\r").unwrap_or(name),
+        None => line,
+    }
+}
+
+/// Lets names be typed and edited, until Ctrl-D or `exit`. Ctrl-C ends without a word to the server.
+pub(super) fn from_terminal(conversation: &mut Conversation<'_>) -> Result<(), ChatError> {
+    let mut editor = DefaultEditor::new().map_err(ChatError::Terminal)?;
+    loop {
+        let line = match editor.readline(PROMPT) {
+            Ok(line) => line,
+            Err(ReadlineError::Eof) => break,
+            Err(ReadlineError::Interrupted) => return Ok(()),
+            Err(error) => return Err(ChatError::Terminal(error)),
+        };
+        if line.as_bytes() == EXIT {
+            break;
+        }
+        if let Err(reason) = check(conversation.framing(), line.as_bytes()) {
+            let refused = ChatError::name(line.as_bytes(), reason);
+            writeln!(io::stderr(), "greet: {refused}").map_err(ChatError::Output)?;
+            continue;
+        }
+        editor.add_history_entry(line.as_str()).map_err(ChatError::Terminal)?;
+        conversation.say(line.as_bytes())?;
+    }
+    conversation.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_loses_its_end_and_nothing_else() {
+        for (line, name) in [
+            (&b"haha\n"[..], &b"haha"[..]),
+            (b"haha\r\n", b"haha"),
+            (b"haha\r\r\n", b"haha\r"),
+            (b"haha", b"haha"),
+            (b"haha\r", b"haha\r"),
+            (b"\n", b""),
+            (b"\r\n", b""),
+        ] {
+            assert_eq!(name_of(line), name);
+        }
+    }
+
+    #[test]
+    fn a_name_is_checked_for_its_framing() {
+        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY]), Ok(()));
+        let limit = NAME_CAPACITY;
+        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY + 1]), Err(Refused::TooLong { limit }));
+        assert_eq!(check(Framing::Line, &[b'a'; NAME_CAPACITY + 1]), Ok(()));
+        let limit = Client::<CAPACITY>::LONGEST_NAME;
+        assert_eq!(check(Framing::Line, &vec![b'a'; limit]), Ok(()));
+        assert_eq!(check(Framing::Line, &vec![b'a'; limit + 1]), Err(Refused::TooLong { limit }));
+        assert_eq!(check(Framing::Chunk, b""), Err(Refused::Empty));
+        assert_eq!(check(Framing::Line, b""), Ok(()));
+        assert_eq!(check(Framing::Chunk, b"a\nb"), Ok(()));
+        assert_eq!(check(Framing::Line, b"a\nb"), Err(Refused::LineFeed { offset: 1 }));
+    }
+}
