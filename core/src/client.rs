@@ -187,7 +187,8 @@ impl core::error::Error for Refused {}
 pub struct Client<const N: usize> {
     /// The names under way, oldest first, each behind its length in two bytes.
     names: Vec<u8, N, u16>,
-    /// Where the oldest name that is not answered begins, in `names`.
+    /// Where the oldest name that is not answered begins, in `names`. It is past `unsent` where a name was answered by an
+    /// error before it was wholly sent.
     unanswered: usize,
     /// Where the first name that is not wholly sent begins.
     unsent: usize,
@@ -335,7 +336,7 @@ impl<const N: usize> Client<N> {
 
     /// Makes room at the end of `names` by moving what is not answered to its front.
     fn forget_answered(&mut self) {
-        let answered = self.unanswered;
+        let answered = self.unanswered.min(self.unsent); // a name may be answered before it is wholly sent
         let kept = self.names.len().saturating_sub(answered);
         for to in 0..kept {
             let from = self.names.get(to.saturating_add(answered)).copied().unwrap_or_default();
@@ -344,7 +345,7 @@ impl<const N: usize> Client<N> {
             }
         }
         self.names.truncate(kept);
-        self.unanswered = 0;
+        self.unanswered = self.unanswered.saturating_sub(answered);
         self.unsent = self.unsent.saturating_sub(answered);
     }
 
@@ -356,7 +357,7 @@ impl<const N: usize> Client<N> {
         }
         if let Some((name, next)) = self.name_at(self.unsent) {
             // Under `chunk` a second name would run into the first (rule F1).
-            let alone = self.unsent == self.unanswered;
+            let alone = self.unsent <= self.unanswered;
             return (alone || self.framing == Framing::Line).then_some((Text([name, line_end, b"", b""]), Some(next)));
         }
         let answered = self.unanswered == self.unsent;
@@ -410,8 +411,10 @@ impl<const N: usize> Client<N> {
     fn answered(&mut self) -> &[u8] {
         self.expecting = Expecting::Reply;
         let from = self.unanswered;
-        if let Some((_, next)) = self.oldest() {
-            self.unanswered = next;
+        // L3: the error for a name that is too long may come while the name is still being sent.
+        let under_way = self.unanswered == self.unsent && self.sent > 0;
+        if self.unanswered < self.unsent || under_way {
+            self.unanswered = self.name_at(from).map_or(from, |(_, next)| next);
         }
         self.name_at(from).map(|(name, _)| name).unwrap_or_default()
     }
@@ -534,5 +537,31 @@ impl<const N: usize> Connection for Client<N> {
         if self.leaving == Leaving::No {
             self.leaving = Leaving::Wanted;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_comes_before_its_name_is_wholly_sent_answers_that_name() {
+        let now = Instant::ZERO;
+        let mut client: Client<16> = Client::new(Settings { framing: Framing::Line, timeout: None }, now);
+        let error = Event::Error { text: b"name longer than 2 bytes", complete: true };
+        client.say(b"byebye").unwrap();
+        assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
+        assert_eq!(client.transmit(now, &mut [0; 4]), 4);
+        assert_eq!(client.receive(now, b"\nError: name longer than 2 bytes\n").taken, 1);
+        assert_eq!(client.receive(now, b"Error: name longer than 2 bytes\n").taken, 7);
+        assert_eq!(client.receive(now, b"name longer than 2 bytes\n").event, Some(error));
+
+        client.say(b"haha").unwrap(); // the first name is still needed: its end is not sent
+        let mut output = [0; 16];
+        assert_eq!(client.transmit(now, &mut output), 3);
+        assert_eq!(client.transmit(now, &mut output[3..]), 5);
+        assert_eq!(&output[..8], b"ye\nhaha\n");
+        assert_eq!(client.receive(now, b"Hello, haha!\n").event, Some(Event::Reply(b"haha")));
+        assert!(client.is_idle());
     }
 }
