@@ -1,6 +1,7 @@
 //! Where a name ends: chunk, line, auto; and the buffer in which one name is put together.
 
-use heapless::Vec;
+use core::cell::Cell;
+
 use memchr::memchr;
 
 const LINE_FEED: u8 = b'\n';
@@ -62,20 +63,70 @@ enum Line {
     Dropped,
 }
 
+/// Up to `N` bytes. A `heapless::Vec` would do, but it is filled byte by byte, and this with one copy.
+#[derive(Clone, Debug)]
+struct Buffer<const N: usize> {
+    bytes: [u8; N],
+    length: u16,
+}
+
+impl<const N: usize> Buffer<N> {
+    const EMPTY: Self = Self { bytes: [0; N], length: 0 };
+
+    const fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    /// How many more bytes it can take.
+    const fn room(&self) -> usize {
+        N.saturating_sub(self.len())
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len()).unwrap_or_default()
+    }
+
+    /// Adds all of `bytes`, or nothing where there is not the room.
+    fn extend(&mut self, bytes: &[u8]) -> Option<()> {
+        let length = self.len();
+        let (to, _) = self.bytes.get_mut(length..)?.split_at_mut_checked(bytes.len())?;
+        to.copy_from_slice(bytes);
+        // Cannot truncate: they fit, and `N` is a `u16`.
+        #[expect(clippy::cast_possible_truncation)]
+        let added = bytes.len() as u16;
+        self.length = self.length.saturating_add(added);
+        Some(())
+    }
+
+    /// Moves `count` bytes from `start` on to the front, wherever the length is.
+    fn move_to_front(&mut self, start: usize, count: usize) {
+        let places = Cell::from_mut(self.bytes.as_mut_slice()).as_slice_of_cells();
+        for (to, from) in places.iter().zip(places.iter().skip(start)).take(count) {
+            to.set(from.get());
+        }
+    }
+
+    fn drop_last_if(&mut self, byte: u8) {
+        if self.as_slice().last() == Some(&byte) {
+            self.length = self.length.saturating_sub(1);
+        }
+    }
+}
+
 /// One name of at most `N` bytes, being put together from whatever the reads deliver.
 #[derive(Clone, Debug)]
 pub(crate) struct Assembly<const N: usize> {
-    bytes: Vec<u8, N, u16>,
+    bytes: Buffer<N>,
     framing: Framing,
     line: Line,
-    /// Under `chunk`: so many bytes at the end of the buffer are the beginning of a character (rule U2).
+    /// Under `chunk`: so many bytes right behind those in the buffer are the beginning of a character (rule U2).
     waiting: u8,
 }
 
 impl<const N: usize> Assembly<N> {
     pub(crate) const fn new(framing: Framing) -> Self {
         const { assert!(0 < N && N <= u16::MAX as usize, "a name's capacity is 1 to 65,535 bytes") };
-        Self { bytes: Vec::new(), framing, line: Line::Kept, waiting: 0 }
+        Self { bytes: Buffer::EMPTY, framing, line: Line::Kept, waiting: 0 }
     }
 
     pub(crate) const fn framing(&self) -> Framing {
@@ -84,8 +135,7 @@ impl<const N: usize> Assembly<N> {
 
     /// The name that was found.
     pub(crate) fn name(&self) -> &[u8] {
-        let length = self.bytes.len().saturating_sub(self.waiting.into());
-        self.bytes.get(..length).unwrap_or_default()
+        self.bytes.as_slice()
     }
 
     /// Takes bytes up to the end of one name: how many, and what they brought to its end, if anything.
@@ -118,75 +168,95 @@ impl<const N: usize> Assembly<N> {
 
     /// Adds `text`, which has no LF in it, to the line; `complete` says that an LF comes next.
     fn keep(&mut self, text: &[u8], complete: bool) -> Option<Found> {
-        if self.bytes.extend_from_slice(text).is_ok() {
-            if complete && self.bytes.last() == Some(&CARRIAGE_RETURN) {
-                self.bytes.pop(); // F2
+        let text = match text {
+            [text @ .., CARRIAGE_RETURN] if complete => text, // F2
+            [] if complete => {
+                self.bytes.drop_last_if(CARRIAGE_RETURN); // F2: it came with an earlier read
+                text
             }
+            _ => text,
+        };
+        if self.bytes.extend(text).is_some() {
             return complete.then(|| self.checked());
         }
-        let room = N.saturating_sub(self.bytes.len());
-        let (fits, [CARRIAGE_RETURN]) = text.split_at_checked(room)? else {
-            return Some(Found::TooLong); // L3
-        };
-        // Cannot fail: `fits` is as long as there is room.
-        let _ = self.bytes.extend_from_slice(fits);
-        if complete {
-            return Some(self.checked());
+        match text.split_at_checked(self.bytes.room()) {
+            Some((fits, [CARRIAGE_RETURN])) if !complete => {
+                self.bytes.extend(fits)?; // cannot fail: `fits` is as long as there is room
+                self.line = Line::FullThenCarriageReturn;
+                None
+            }
+            _ => Some(Found::TooLong), // L3
         }
-        self.line = Line::FullThenCarriageReturn;
-        None
     }
 
     fn take_chunk(&mut self, input: &[u8]) -> (usize, Option<Found>) {
-        let room = N.saturating_sub(self.bytes.len());
-        let taken = input.len().min(room); // L2
-        if taken == 0 || self.bytes.extend_from_slice(input.get(..taken).unwrap_or_default()).is_err() {
+        if input.is_empty() {
             return (0, None);
         }
-        let begun = incomplete_character(&self.bytes);
+        self.take_waiting();
+        let taken = input.len().min(self.bytes.room()); // L2
+        if self.bytes.extend(input.get(..taken).unwrap_or_default()).is_none() {
+            return (0, None); // cannot be: there is room for that many
+        }
+        let begun = incomplete_character(self.bytes.as_slice());
+        let filled = self.bytes.room() == 0;
+        self.bytes.length = self.bytes.length.saturating_sub(begun.into());
         self.waiting = begun; // U2
-        if usize::from(begun) < self.bytes.len() {
+        if self.bytes.length > 0 {
             return (taken, Some(self.checked()));
         }
-        if self.bytes.len() < N {
+        if !filled {
             return (taken, None); // U2: there is no name yet
         }
         // A character longer than the machine's whole capacity can never be completed: these bytes are the name.
-        self.waiting = 0;
+        self.take_waiting();
         (taken, Some(Found::NotUtf8))
     }
 
     /// The client has ended its side: what is left over is a name too (rule R4), if it is anything.
     pub(crate) fn take_end(&mut self) -> Option<Found> {
         if self.waiting > 0 {
-            self.waiting = 0;
+            self.take_waiting();
             return Some(Found::NotUtf8); // U2
         }
         match core::mem::replace(&mut self.line, Line::Kept) {
             Line::Dropped => None,
             Line::FullThenCarriageReturn => Some(Found::TooLong), // L3: that CR was byte N+1 after all
-            Line::Kept if self.bytes.is_empty() => None,
+            Line::Kept if self.bytes.len() == 0 => None,
             Line::Kept => Some(self.checked()),
         }
     }
 
+    /// The bytes that wait become part of the name (rule U2).
+    fn take_waiting(&mut self) {
+        let waiting = core::mem::take(&mut self.waiting);
+        self.bytes.length = self.bytes.length.saturating_add(waiting.into());
+    }
+
     /// The name has been dealt with: makes room for the next, which begins with the bytes that wait (rule U2).
     pub(crate) fn next(&mut self) {
-        let mut waiting = [0; 3];
-        let waiting = waiting.get_mut(..self.waiting.into()).unwrap_or_default();
-        if let Some(end) = self.bytes.get(self.name().len()..) {
-            waiting.iter_mut().zip(end).for_each(|(to, from)| *to = *from);
+        let answered = core::mem::take(&mut self.bytes.length);
+        if self.waiting > 0 {
+            self.bytes.move_to_front(answered.into(), self.waiting.into());
         }
-        self.bytes.clear();
-        let _ = self.bytes.extend_from_slice(waiting); // cannot fail: they were in there
-        self.waiting = 0;
     }
 
     fn checked(&self) -> Found {
-        match core::str::from_utf8(self.name()) {
-            Ok(_) => Found::Name,
-            Err(_) => Found::NotUtf8, // U1
+        let name = self.name();
+        // ASCII is found out in a fraction of the time, and most names are nothing else.
+        if is_ascii(name) || core::str::from_utf8(name).is_ok() { Found::Name } else { Found::NotUtf8 } // U1
+    }
+}
+
+/// Whether all of `bytes` are ASCII. From 8 to 16 bytes, where most names are, two words hold them all; the library's way
+/// takes up to 7 of them one by one.
+fn is_ascii(bytes: &[u8]) -> bool {
+    const NOT_ASCII: u64 = u64::from_ne_bytes([0x80; 8]);
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(&first), Some(&last)) if bytes.len() <= 16 => {
+            (u64::from_ne_bytes(first) | u64::from_ne_bytes(last)) & NOT_ASCII == 0
         }
+        _ => bytes.is_ascii(),
     }
 }
 
@@ -226,6 +296,19 @@ mod tests {
         ];
         for (bytes, waiting) in cases {
             assert_eq!(incomplete_character(bytes), waiting, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn ascii_is_told_wherever_the_other_byte_is() {
+        for length in 0..40 {
+            let mut bytes = [0x7F; 40];
+            assert!(is_ascii(&bytes[..length]));
+            for place in 0..length {
+                bytes[place] = 0x80;
+                assert!(!is_ascii(&bytes[..length]), "{length} bytes, the other at {place}");
+                bytes[place] = 0;
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::{
     Connection, Framing, Instant, Received, State,
     framing::{Assembly, Found},
-    text::{Decimal, ERROR, EXIT, GREETING, Text},
+    text::{Decimal, ERROR, EXIT, GREETING, Text, write_hello},
     time::Micros,
 };
 
@@ -270,12 +270,18 @@ impl<const N: usize> Server<N> {
 
     /// Nothing is owed: now the end takes effect, if something wants it.
     fn settle(&mut self, now: Instant) {
-        match self.end {
-            _ if self.phase != Phase::Listening => {}
-            None => {}
-            Some(End::Idle) => self.advance(Cause::Idle), // T2
-            Some(End::Exit | End::Closed) => self.advance(Cause::Leave),
-            Some(End::ByPeer) => match self.name.take_end() {
+        if let (Phase::Listening, Some(end)) = (self.phase, self.end) {
+            self.settle_end(now, end);
+        }
+    }
+
+    // Apart, as are the other rare cases: what a name goes through stays short.
+    #[cold]
+    fn settle_end(&mut self, now: Instant, end: End) {
+        match end {
+            End::Idle => self.advance(Cause::Idle), // T2
+            End::Exit | End::Closed => self.advance(Cause::Leave),
+            End::ByPeer => match self.name.take_end() {
                 Some(found) => _ = self.found(now, found), // R4: everything received is answered
                 None => self.advance(Cause::Leave),
             },
@@ -310,7 +316,22 @@ impl<const N: usize> Server<N> {
     }
 
     /// Writes the greeting or reply that is owed, from where the last call stopped.
-    fn write(&mut self, now: Instant, line_end: &[u8], reply: Option<Reply>, output: &mut [u8]) -> usize {
+    fn write(&mut self, now: Instant, reply: Option<Reply>, output: &mut [u8]) -> usize {
+        let line_end = self.name.framing().reply_end();
+        // Nearly every time it is this reply, and all of it.
+        if (reply, self.position) == (Some(Reply::Hello), 0)
+            && let Some(written) = write_hello(self.name.name(), line_end, output)
+        {
+            self.since = now;
+            self.wrote_all(now, reply);
+            return written;
+        }
+        self.write_part(now, line_end, reply, output)
+    }
+
+    /// Writes as much of the greeting or reply as there is room for.
+    #[cold]
+    fn write_part(&mut self, now: Instant, line_end: &[u8], reply: Option<Reply>, output: &mut [u8]) -> usize {
         let capacity;
         let limit;
         let text = match reply {
@@ -339,14 +360,19 @@ impl<const N: usize> Server<N> {
             let position = position as u32;
             self.position = position;
         } else {
-            self.position = 0;
-            if reply.is_some() {
-                self.name.next();
-            }
-            self.advance(Cause::Sent);
-            self.settle(now);
+            self.wrote_all(now, reply);
         }
         written
+    }
+
+    /// The greeting or reply is written to its last byte.
+    fn wrote_all(&mut self, now: Instant, reply: Option<Reply>) {
+        self.position = 0;
+        if reply.is_some() {
+            self.name.next();
+        }
+        self.advance(Cause::Sent);
+        self.settle(now);
     }
 }
 
@@ -387,10 +413,9 @@ impl<const N: usize> Connection for Server<N> {
         if now >= self.due() {
             self.expire(now);
         }
-        let line_end = self.name.framing().reply_end();
         match self.phase {
-            Phase::Greeting => self.write(now, line_end, None, output),
-            Phase::Answering(reply) => self.write(now, line_end, Some(reply), output),
+            Phase::Greeting => self.write(now, None, output),
+            Phase::Answering(reply) => self.write(now, Some(reply), output),
             Phase::Leaving if !output.is_empty() => {
                 self.advance(Cause::Delivered);
                 if self.peer_ended {

@@ -3,13 +3,29 @@
 /// Rule G1.
 pub(crate) const GREETING: &[u8] = b"Welcome!";
 /// Rule R1, what comes before the name.
-pub(crate) const HELLO: &[u8] = b"Hello, ";
+pub(crate) const HELLO: &[u8; 7] = b"Hello, ";
 /// Rule R1, what comes after the name.
-pub(crate) const HELLO_END: &[u8] = b"!";
+pub(crate) const HELLO_END: &[u8; 1] = b"!";
 /// Rule R3.
 pub(crate) const EXIT: &[u8] = b"exit";
 /// What every error reply begins with.
 pub(crate) const ERROR: &[u8] = b"Error: ";
+
+/// Writes the whole of [`Text::hello`] to the front of `output`, if there is room; its length. This is the server's hot
+/// path: the lengths of the words are known here, which leaves one copy of unknown length, the name's.
+pub(crate) fn write_hello(name: &[u8], line_end: &[u8], output: &mut [u8]) -> Option<usize> {
+    let (hello, rest) = output.split_first_chunk_mut()?;
+    let (to, rest) = rest.split_at_mut_checked(name.len())?;
+    let (hello_end, mut rest) = rest.split_first_chunk_mut()?;
+    for &byte in line_end {
+        let to;
+        (to, rest) = rest.split_first_mut()?;
+        *to = byte;
+    }
+    (*hello, *hello_end) = (*HELLO, *HELLO_END);
+    to.copy_from_slice(name);
+    Some(HELLO.len().saturating_add(name.len()).saturating_add(HELLO_END.len()).saturating_add(line_end.len()))
+}
 
 /// A text in pieces that lie in different places, so that a reply needs no buffer of its own.
 pub(crate) struct Text<'a>(pub(crate) [&'a [u8]; 4]);

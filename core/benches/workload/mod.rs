@@ -1,6 +1,6 @@
 //! What is measured: one read of many names, answered by the server's machine, and by the least that could answer it.
 
-use std::hint::black_box;
+use core::hint::black_box;
 
 use greet_core::{Connection, Framing, Instant, NAME_CAPACITY, Server, ServerSettings};
 
@@ -55,7 +55,7 @@ impl Workload {
     pub(crate) fn check(&mut self) {
         let length = self.plain();
         assert_eq!(length, self.output.len());
-        let expected = std::mem::replace(&mut self.output, vec![0; length]);
+        let expected = core::mem::replace(&mut self.output, vec![0; length]);
         assert_eq!(self.core(&mut listening_server()), length);
         assert!(self.output == expected, "the machine's replies are not those of the plain loop");
     }
