@@ -6,48 +6,63 @@ use std::{collections::HashSet, sync::LazyLock};
 
 use greet_core::Framing;
 
-/// What a server has to say to a client.
+/// What a server has to say to a client that has sent certain reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// All its bytes, from the greeting on.
     pub output: Vec<u8>,
-    /// It ends its side then.
-    pub ended: bool,
+    /// It ends its side then by itself.
+    pub exit: bool,
+    /// What it still says if the client ends its side now.
+    pub farewell: Vec<u8>,
 }
 
-/// What a server of that framing and capacity says to a client that sends these reads, and then ends its side or not.
+/// What a server of that framing and capacity has to say to a client that sends these reads.
 #[must_use]
-pub fn serve(framing: Framing, capacity: usize, reads: &[&[u8]], client_ends: bool) -> Said {
-    let mut output = b"Welcome!".to_vec();
-    if framing == Framing::Line {
-        output.push(b'\n'); // G1
-    }
+pub fn serve(framing: Framing, capacity: usize, reads: &[&[u8]]) -> Said {
     let line = match framing {
         Framing::Line => true,
         Framing::Chunk => false,
         Framing::Auto => reads.iter().find(|read| !read.is_empty()).is_some_and(|read| read.contains(&b'\n')), // F3
     };
-    let names = if line { lines(&reads.concat(), capacity, client_ends) } else { chunks(reads, capacity, client_ends) };
+    let greeting: &[u8] = if framing == Framing::Line { b"Welcome!\n" } else { b"Welcome!" }; // G1
+    let (names, rest) = if line { lines(&reads.concat(), capacity) } else { chunks(reads, capacity) };
+
+    let mut said = Said { output: Vec::with_capacity(256), exit: false, farewell: Vec::new() };
+    said.output.extend(greeting);
     for name in names {
-        if name == b"exit" && capacity >= 4 {
-            return Said { output, ended: true }; // R3
-        }
-        match core::str::from_utf8(&name) {
-            _ if name.len() > capacity => {
-                output.extend(format!("Error: name longer than {capacity} bytes").bytes()); // L3
-            }
-            Err(_) => output.extend(b"Error: name is not valid UTF-8"), // U1
-            Ok(name) => output.extend(format!("Hello, {name}!").bytes()), // R1
-        }
-        if line {
-            output.push(b'\n'); // R1, E1
+        said.exit = answer(&name, line, capacity, &mut said.output);
+        if said.exit {
+            return said; // R3
         }
     }
-    Said { output, ended: client_ends } // R4
+    if !rest.is_empty() {
+        answer(&rest, line, capacity, &mut said.farewell); // R4
+    }
+    said
 }
 
-/// The names in a text of lines; those that are too long have more than `capacity` bytes, and need not be whole.
-fn lines(input: &[u8], capacity: usize, client_ends: bool) -> Vec<Vec<u8>> {
+/// Adds the reply to a name, or says that it is the exit.
+fn answer(name: &[u8], line: bool, capacity: usize, output: &mut Vec<u8>) -> bool {
+    if name.len() > capacity {
+        output.extend(format!("Error: name longer than {capacity} bytes").bytes()); // L3
+    } else if name == b"exit" {
+        return true; // R3
+    } else if core::str::from_utf8(name).is_err() {
+        output.extend(b"Error: name is not valid UTF-8"); // U1
+    } else {
+        output.extend(b"Hello, "); // R1
+        output.extend(name);
+        output.push(b'!');
+    }
+    output.extend(line.then_some(b'\n')); // R1, E1
+    false
+}
+
+/// The names in a text of lines, and what is a name only if nothing follows it.
+///
+/// One that is too long has more than `capacity` bytes, and need not be whole.
+fn lines(input: &[u8], capacity: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
     let mut names = Vec::new();
     let mut rest = input;
     while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
@@ -55,18 +70,18 @@ fn lines(input: &[u8], capacity: usize, client_ends: bool) -> Vec<Vec<u8>> {
         names.push(line.strip_suffix(b"\r").unwrap_or(line).to_vec()); // F2
         rest = &rest[end + 1..];
     }
-    let too_long = rest.strip_suffix(b"\r").unwrap_or(rest).len() > capacity; // L3: as soon as byte N+1 is seen
-    if too_long || (client_ends && !rest.is_empty()) {
-        names.push(rest.to_vec()); // R4
+    if rest.strip_suffix(b"\r").unwrap_or(rest).len() > capacity {
+        names.push(rest.to_vec()); // L3: as soon as byte N+1 is seen
+        rest = b"";
     }
-    names
+    (names, rest.to_vec())
 }
 
-/// The names in a row of reads.
+/// The names in a row of reads, and the bytes that wait.
 ///
 /// Of a read longer than the capacity each piece is as a read of its own. A character longer than the capacity can never
 /// be put together: its first bytes, when they fill the capacity, are a name.
-fn chunks(reads: &[&[u8]], capacity: usize, client_ends: bool) -> Vec<Vec<u8>> {
+fn chunks(reads: &[&[u8]], capacity: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
     let mut names = Vec::new();
     let mut waiting = Vec::new();
     for read in reads {
@@ -85,10 +100,7 @@ fn chunks(reads: &[&[u8]], capacity: usize, client_ends: bool) -> Vec<Vec<u8>> {
             }
         }
     }
-    if client_ends && !waiting.is_empty() {
-        names.push(waiting); // U2
-    }
-    names
+    (names, waiting)
 }
 
 /// How many bytes at the end are the beginning of a character, and not the whole of it.
@@ -118,18 +130,15 @@ mod tests {
                 for capacity in [16, 64, 1024] {
                     let script = case.script(capacity).unwrap();
                     let mut reads = Vec::new();
-                    let mut expected = b"Welcome!".to_vec();
-                    expected.extend((framing == Framing::Line).then_some(b'\n'));
+                    let mut output = b"Welcome!".to_vec();
+                    output.extend((framing == Framing::Line).then_some(b'\n'));
                     for step in &script.talk {
                         reads.push(&step.input[..]);
-                        expected.extend(&step.output);
-                        let said = serve(framing, capacity, &reads, false);
-                        assert_eq!(said.output, expected, "{}", case.name);
+                        output.extend(&step.output);
+                        assert_eq!(serve(framing, capacity, &reads).output, output, "{}", case.name);
                     }
-                    assert_eq!(serve(framing, capacity, &reads, false).ended, script.end == End::Exit, "{}", case.name);
-                    expected.extend(&script.farewell);
-                    let said = serve(framing, capacity, &reads, true);
-                    assert_eq!(said, Said { output: expected, ended: true }, "{}", case.name);
+                    let expected = Said { output, exit: script.end == End::Exit, farewell: script.farewell };
+                    assert_eq!(serve(framing, capacity, &reads), expected, "{}", case.name);
                 }
             }
         }

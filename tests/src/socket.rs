@@ -78,7 +78,7 @@ impl Wire for SocketWire {
 
     fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()> {
         let count = count.try_into().unwrap_or(u64::MAX);
-        match self.stream.by_ref().take(count).read_to_end(received) {
+        match (&self.stream).take(count).read_to_end(received) {
             // How some systems say that the time is over.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
             result => result.map(drop),

@@ -1,6 +1,6 @@
 //! Bounded and exhaustive: every short input over the bytes that matter, in every cut, is answered as the oracle says.
 //!
-//! A machine can be cloned, so conversations that begin alike share their beginning: the tree of all reads is walked once.
+//! A machine can be cloned: of conversations that begin alike, the beginning is held once.
 
 use greet_core::{Connection, Framing, Instant, Server, ServerSettings, State};
 use greet_tests::oracle::{Said, serve};
@@ -9,29 +9,33 @@ use greet_tests::oracle::{Said, serve};
 const EVERYTHING: &[u8] = b"exit\n\r\xC3\xA9\xE2\xFF";
 const EXIT_AND_LINES: &[u8] = b"exit\n\r";
 
-/// One point in a conversation: after so many whole reads.
+/// A machine in a conversation, after some whole reads, and all that it has said.
 #[derive(Clone)]
 struct Point<const N: usize> {
     server: Server<N>,
-    output: Vec<u8>,
+    output: [u8; 256],
+    length: usize,
 }
 
 impl<const N: usize> Point<N> {
     fn new(framing: Framing) -> Self {
         let settings = ServerSettings { framing, ..ServerSettings::DEFAULT };
-        let mut point = Self { server: Server::new(settings, Instant::ZERO), output: Vec::new() };
+        let mut point = Self { server: Server::new(settings, Instant::ZERO), output: [0; 256], length: 0 };
         point.transmit();
         point
     }
 
+    fn output(&self) -> &[u8] {
+        &self.output[..self.length]
+    }
+
     fn transmit(&mut self) {
-        let mut buffer = [0; 64];
         loop {
-            let given = self.server.transmit(Instant::ZERO, &mut buffer);
+            let given = self.server.transmit(Instant::ZERO, &mut self.output[self.length..]);
             if given == 0 {
                 break;
             }
-            self.output.extend_from_slice(&buffer[..given]);
+            self.length += given;
         }
     }
 
@@ -44,76 +48,100 @@ impl<const N: usize> Point<N> {
             self.transmit();
         }
     }
+
+    /// That this is what had to be said after these reads, and what has to be said when the client then ends its side.
+    fn check(&self, said: &Said, reads: impl Fn() -> Vec<Vec<u8>>) {
+        assert!(self.output() == said.output, "{:x?}: {said:x?}, not {:x?}", reads(), self.output());
+        assert_eq!(self.server.state() == State::Ending, said.exit, "{:x?}", reads());
+        let mut end = self.clone();
+        end.server.receive_end(Instant::ZERO);
+        end.transmit();
+        let farewell = &end.output()[self.length..];
+        assert!(farewell == said.farewell, "{:x?} and the end: {said:x?}, not {farewell:x?}", reads());
+        assert_eq!(end.server.state(), State::Over, "{:x?} and the end", reads());
+    }
 }
 
-/// The walk through all inputs and cuts.
-struct Walk<'a> {
+/// A point, and where the reads before it end.
+#[derive(Clone)]
+struct Branch<const N: usize> {
+    point: Point<N>,
+    ends: Vec<usize>,
+}
+
+/// The walk through all inputs, byte by byte.
+struct Walk<'a, const N: usize> {
     framing: Framing,
     alphabet: &'a [u8],
     longest: usize,
-    /// The bytes of all reads so far.
     input: Vec<u8>,
-    /// Where each of them ends.
-    ends: Vec<usize>,
+    /// Under each length of the input the branches whose last read ends there: one for every cut.
+    branches: Vec<Vec<Branch<N>>>,
     conversations: u64,
 }
 
 /// Walks through all inputs of up to `longest` bytes; the number of conversations.
 fn walk<const N: usize>(framing: Framing, alphabet: &[u8], longest: usize) -> u64 {
-    let mut walk = Walk { framing, alphabet, longest, input: Vec::new(), ends: Vec::new(), conversations: 0 };
-    walk.visit(&Point::<N>::new(framing));
+    let root: Branch<N> = Branch { point: Point::new(framing), ends: Vec::new() };
+    let mut walk = Walk { framing, alphabet, longest, input: Vec::new(), branches: vec![vec![root]], conversations: 0 };
+    walk.lengthen();
     walk.conversations
 }
 
-impl Walk<'_> {
-    /// Checks this point, and goes on to every read that may follow.
-    fn visit<const N: usize>(&mut self, point: &Point<N>) {
-        self.check(point);
-        self.extend(point);
-    }
-
-    /// Makes the next read longer by every byte, and both ends it there and goes on with it.
-    fn extend<const N: usize>(&mut self, point: &Point<N>) {
-        if self.input.len() == self.longest {
-            return;
-        }
+impl<const N: usize> Walk<'_, N> {
+    /// Makes the input longer by every byte.
+    fn lengthen(&mut self) {
         for &byte in self.alphabet {
             self.input.push(byte);
-            let start = self.ends.last().copied().unwrap_or(0);
-            let mut next = point.clone();
-            next.read(&self.input[start..]);
-            self.ends.push(self.input.len());
-            self.visit(&next);
-            self.ends.pop();
-            self.extend(point);
+            self.visit();
             self.input.pop();
         }
     }
 
-    fn check<const N: usize>(&mut self, point: &Point<N>) {
-        let mut reads = Vec::with_capacity(self.longest);
-        let mut start = 0;
-        for &end in &self.ends {
-            reads.push(&self.input[start..end]);
-            start = end;
+    /// All the cuts of this input: its last read begins where any branch of a shorter input ends.
+    fn visit(&mut self) {
+        let length = self.input.len();
+        // Under `line` what is said depends on the bytes alone (rule F4).
+        let alike = (self.framing == Framing::Line).then(|| serve(self.framing, N, &[&self.input]));
+        let mut here = Vec::with_capacity(1 << length);
+        for (start, branches) in self.branches.iter().enumerate() {
+            for branch in branches {
+                let mut point = branch.point.clone();
+                point.read(&self.input[start..]);
+                let reads = || self.reads(&branch.ends);
+                match &alike {
+                    Some(said) => point.check(said, || reads().map(<[u8]>::to_vec).collect()),
+                    None => {
+                        let reads: Vec<_> = reads().collect();
+                        let said = serve(self.framing, N, &reads);
+                        point.check(&said, || reads.iter().map(|read| read.to_vec()).collect());
+                    }
+                }
+                self.conversations += 1;
+                if length < self.longest {
+                    let mut ends = branch.ends.clone();
+                    ends.push(length);
+                    here.push(Branch { point, ends });
+                }
+            }
         }
-        self.conversations += 2;
-        let said = Said { output: point.output.clone(), ended: point.server.state() != State::Open };
-        assert_eq!(said, serve(self.framing, N, &reads, false), "{:?} {reads:x?}", self.framing);
+        if length < self.longest {
+            self.branches.push(here);
+            self.lengthen();
+            self.branches.pop();
+        }
+    }
 
-        let mut end = point.clone();
-        end.server.receive_end(Instant::ZERO);
-        end.transmit();
-        let said = Said { output: end.output, ended: end.server.state() != State::Open };
-        assert_eq!(said, serve(self.framing, N, &reads, true), "{:?} {reads:x?}, end", self.framing);
-        assert_eq!(end.server.state(), State::Over);
+    fn reads<'a>(&'a self, ends: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+        let starts = core::iter::once(0).chain(ends.iter().copied());
+        let ends = ends.iter().copied().chain([self.input.len()]);
+        starts.zip(ends).map(|(start, end)| &self.input[start..end])
     }
 }
 
-/// How many conversations there are: each input of a length has 2^(length - 1) cuts, and two ends.
-fn number(alphabet: &[u8], longest: usize) -> u64 {
-    let inputs = |length| (alphabet.len() as u64).pow(length);
-    2 + (1..=longest as u32).map(|length| 2 * inputs(length) * 2_u64.pow(length - 1)).sum::<u64>()
+/// How many conversations there are: each input of a length has 2^(length - 1) cuts.
+fn number(alphabet: &[u8], longest: u32) -> u64 {
+    (1..=longest).map(|length| (alphabet.len() as u64).pow(length) * 2_u64.pow(length - 1)).sum()
 }
 
 macro_rules! exhaustive {
