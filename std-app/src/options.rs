@@ -93,7 +93,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = CHAT_EXAMPLES)]
 pub(crate) struct ChatOptions {
-    /// The server, by name or address; port 9999 where none is given. IPv6 with a port: [::1]:9999
+    /// The server, by name or address; port 9999 where none is given. IPv6 with a port: `[::1]:9999`
     #[arg(value_name = "HOST[:PORT]")]
     pub(crate) host: HostPort,
 

@@ -1,6 +1,6 @@
 //! The drivers: what moves bytes between a machine and a transport, blocking or async.
 //!
-//! Both are thin: what to do next is decided once, in [`Pump::plan`], and each driver only does it in its style of I/O. A
+//! Both are thin: what to do next is decided once, in `Pump::plan`, and each driver only does it in its style of I/O. A
 //! driver batches: replies to names that came in one read leave in one write, as far as its output buffer reaches.
 
 #[macro_use]

@@ -1,4 +1,4 @@
-//! HOST[:PORT]: where a server is, as it is typed.
+//! `HOST[:PORT]`: where a server is, as it is typed.
 
 use core::{fmt, net::Ipv6Addr, str::FromStr};
 
@@ -15,7 +15,7 @@ pub(crate) struct HostPort {
     pub(crate) port: u16,
 }
 
-/// What is wrong with a HOST[:PORT].
+/// What is wrong with a `HOST[:PORT]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum HostPortError {
     #[error("the host is missing: give a name or an address, like localhost or 127.0.0.1:9999")]
