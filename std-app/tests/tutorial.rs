@@ -3,11 +3,12 @@
 
 mod common;
 
+use core::time::Duration;
 use std::{
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use common::{GREET, PATIENCE, Server};
