@@ -49,7 +49,9 @@ mod tests {
 
     #[test]
     fn no_control_character_is_shown_as_it_is() {
-        let every: std::string::String = ('\0'..=char::MAX).collect();
+        // Miri is a thousand times slower, and what is to be escaped comes early.
+        let last = if cfg!(miri) { '\u{2fff}' } else { char::MAX };
+        let every: std::string::String = ('\0'..=last).collect();
         let shown = Escaped(every.as_bytes()).to_string();
         assert!(!shown.chars().any(char::is_control));
         // Nor what turns the direction of the text around.
