@@ -38,9 +38,15 @@ pub(crate) struct TcpTransport<'a> {
     start: usize,
     end: usize,
     deadline: Option<Instant>,
-    /// The time limits that the socket has, as far as this transport set them.
-    read_limit: Option<Duration>,
-    write_limit: Option<Duration>,
+    read_limit: Limit,
+    write_limit: Limit,
+}
+
+/// A time limit that the socket has, as far as this transport set it, and the deadline of the last wait under it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limit {
+    span: Option<Duration>,
+    deadline: Option<Instant>,
 }
 
 impl<'a> TcpTransport<'a> {
@@ -52,17 +58,29 @@ impl<'a> TcpTransport<'a> {
             start: 0,
             end: 0,
             deadline: None,
-            read_limit: None,
-            write_limit: None,
+            read_limit: Limit { span: None, deadline: None },
+            write_limit: Limit { span: None, deadline: None },
         }
     }
+}
 
-    /// How long from now to the deadline, as far as a socket can be told.
-    fn remaining(&self) -> Duration {
-        match self.deadline {
+impl Limit {
+    /// The span to set on the socket for a wait until `deadline`; `None` where the one it has will do.
+    fn renew(&mut self, deadline: Option<Instant>) -> Option<Duration> {
+        // A deadline that moved on did so because something moved just now, and is as far away as the last one was then.
+        // Where it is farther the wait ends early, which it may. So most waits do without a look at the clock.
+        let moved_on = matches!((self.deadline, deadline), (Some(before), Some(after)) if before < after);
+        self.deadline = deadline;
+        if moved_on && self.span.is_some() {
+            return None;
+        }
+        let remaining = match deadline {
             Some(deadline) => deadline.since(clock::now()).clamp(SHORTEST_WAIT, LONGEST_WAIT),
             None => LONGEST_WAIT,
-        }
+        };
+        let span = new_limit(remaining, self.span)?;
+        self.span = Some(span);
+        Some(span)
     }
 }
 
@@ -84,9 +102,8 @@ impl embedded_io::ErrorType for TcpTransport<'_> {
 impl embedded_io::BufRead for TcpTransport<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start >= self.end {
-            if let Some(limit) = new_limit(self.remaining(), self.read_limit) {
-                self.stream.set_read_timeout(Some(limit))?;
-                self.read_limit = Some(limit);
+            if let Some(span) = self.read_limit.renew(self.deadline) {
+                self.stream.set_read_timeout(Some(span))?;
             }
             let mut stream = self.stream;
             self.end = stream.read(&mut self.input).map_err(in_time)?;
@@ -111,9 +128,8 @@ impl embedded_io::Read for TcpTransport<'_> {
 
 impl embedded_io::Write for TcpTransport<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(limit) = new_limit(self.remaining(), self.write_limit) {
-            self.stream.set_write_timeout(Some(limit))?;
-            self.write_limit = Some(limit);
+        if let Some(span) = self.write_limit.renew(self.deadline) {
+            self.stream.set_write_timeout(Some(span))?;
         }
         let mut stream = self.stream;
         stream.write(bytes).map_err(in_time)
