@@ -1,7 +1,7 @@
 // A load for a greeting server: many clients in one epoll loop, each with one name of 16 bytes in flight; checks each reply.
 //
-// load PORT CLIENTS SECONDS: opens the connections to 127.0.0.1, prints `ready`, waits for a line on its standard input,
-// runs, prints `REPLIES NANOSECONDS`, and holds the connections open until its standard input ends.
+// load PORT CLIENTS SECONDS: opens the connections to 127.0.0.1 and prints `ready`. For each line on its standard input it
+// runs for so long and prints `REPLIES NANOSECONDS`. At the end of its standard input it lets go.
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -95,25 +95,29 @@ int main(int count, char **arguments)
         open_client(&clients[index], index, port, loop);
     puts("ready");
     fflush(stdout);
-    if (getchar() == EOF)
-        return EXIT_SUCCESS;
-
-    long long replies = 0, begin = now(), end = begin + (long long)(atof(arguments[3]) * 1e9), time;
-    for (int index = 0; index < number; index++)
-        ask(&clients[index]);
-    do {
-        int ready = epoll_wait(loop, events, EVENTS, 1000);
-        for (int index = 0; index < ready; index++) {
-            if (hear(events[index].data.ptr)) {
-                replies++;
-                ask(events[index].data.ptr);
+    while (getchar() != EOF) {
+        long long replies = 0, begin = now(), end = begin + (long long)(atof(arguments[3]) * 1e9), time = begin;
+        int asked = number;
+        for (int index = 0; index < number; index++)
+            ask(&clients[index]);
+        // Once the time is over nobody asks again, but every reply is waited for.
+        while (asked > 0) {
+            int ready = epoll_wait(loop, events, EVENTS, 10000);
+            if (ready <= 0)
+                fail("load: no reply in 10 s");
+            for (int index = 0; index < ready; index++) {
+                if (hear(events[index].data.ptr)) {
+                    replies++;
+                    if (time < end)
+                        ask(events[index].data.ptr);
+                    else
+                        asked--;
+                }
             }
+            time = now();
         }
-        time = now();
-    } while (time < end);
-    printf("%lld %lld\n", replies, time - begin);
-    fflush(stdout);
-    while (getchar() != EOF)
-        ;
+        printf("%lld %lld\n", replies, time - begin);
+        fflush(stdout);
+    }
     return EXIT_SUCCESS;
 }
