@@ -42,12 +42,9 @@ pub(crate) struct TcpTransport<'a> {
     write_limit: Limit,
 }
 
-/// A time limit that the socket has, as far as this transport set it, and the deadline of the last wait under it.
+/// A time limit that the socket has, as far as this transport set it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Limit {
-    span: Option<Duration>,
-    deadline: Option<Instant>,
-}
+struct Limit(Option<Duration>);
 
 impl<'a> TcpTransport<'a> {
     /// A transport over `stream`, which blocks, and on which nobody else sets time limits.
@@ -58,8 +55,8 @@ impl<'a> TcpTransport<'a> {
             start: 0,
             end: 0,
             deadline: None,
-            read_limit: Limit { span: None, deadline: None },
-            write_limit: Limit { span: None, deadline: None },
+            read_limit: Limit(None),
+            write_limit: Limit(None),
         }
     }
 }
@@ -67,19 +64,12 @@ impl<'a> TcpTransport<'a> {
 impl Limit {
     /// The span to set on the socket for a wait until `deadline`; `None` where the one it has will do.
     fn renew(&mut self, deadline: Option<Instant>) -> Option<Duration> {
-        // A deadline that moved on did so because something moved just now, and is as far away as the last one was then.
-        // Where it is farther the wait ends early, which it may. So most waits do without a look at the clock.
-        let moved_on = matches!((self.deadline, deadline), (Some(before), Some(after)) if before < after);
-        self.deadline = deadline;
-        if moved_on && self.span.is_some() {
-            return None;
-        }
         let remaining = match deadline {
             Some(deadline) => deadline.since(clock::now()).clamp(SHORTEST_WAIT, LONGEST_WAIT),
             None => LONGEST_WAIT,
         };
-        let span = new_limit(remaining, self.span)?;
-        self.span = Some(span);
+        let span = new_limit(remaining, self.0)?;
+        self.0 = Some(span);
         Some(span)
     }
 }
@@ -199,6 +189,17 @@ mod tests {
             let took = clock::now().since(begin);
             assert!(wait <= took && took < wait + Duration::from_secs(1), "{took:?}");
         }
+    }
+
+    #[test]
+    fn a_later_deadline_that_is_nearer_in_time_shortens_the_wait() {
+        let mut limit = Limit::default();
+        let idle = limit.renew(Some(clock::now() + Duration::from_secs(2))).unwrap();
+        assert!(idle > Duration::from_secs(1));
+        thread::sleep(Duration::from_millis(100));
+        // As after an `exit` that came when the idle timeout was nearly over.
+        let linger = limit.renew(Some(clock::now() + Duration::from_millis(1_950))).unwrap();
+        assert!(linger < Duration::from_millis(1_960));
     }
 
     #[test]

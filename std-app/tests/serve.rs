@@ -67,7 +67,7 @@ fn it_listens_on_every_address_it_is_given_and_on_both_families_at_once() {
         let mut dual = Server::start_on("[::]:0", &["--runtime", runtime]);
         let port = dual.address.port();
         for address in ["127.0.0.1", "::1"] {
-            let mut client = Client::connect((address.parse::<std::net::IpAddr>().unwrap(), port).into()).unwrap();
+            let mut client = Client::connect((address.parse::<core::net::IpAddr>().unwrap(), port).into()).unwrap();
             client.expect("Welcome!");
             // An IPv4 client is shown as one.
             let own = client.0.local_addr().unwrap();
