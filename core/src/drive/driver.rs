@@ -74,11 +74,14 @@ macro_rules! driver {
             /// next turn goes on where this one stopped.
             pub $($async)? fn turn(&mut self) -> Result<Turn<M::Event<'_>>, T::Error> {
                 self.transport.consume(core::mem::take(&mut self.pump.taken));
+                if self.pump.unflushed {
+                    self.flush()$(.$await)??; // an earlier turn was interrupted in it
+                }
                 match self.pump.plan(self.machine, (self.clock)(), self.output) {
                     Step::Write => {
                         self.transport.set_deadline(self.machine.deadline())?;
                         match self.transport.write(self.pump.pending(self.output))$(.$await)? {
-                            Ok(count) if self.pump.wrote(count) => self.transport.flush()$(.$await)??,
+                            Ok(count) if self.pump.wrote(count) => self.flush()$(.$await)??,
                             Ok(_) => {}
                             // The machine hears the time, and decides what that means.
                             Err(error) if error.kind() == ErrorKind::TimedOut => {
@@ -105,6 +108,12 @@ macro_rules! driver {
                     Step::Over => return Ok(Turn::Over),
                 }
                 Ok(Turn::Quiet)
+            }
+
+            $($async)? fn flush(&mut self) -> Result<(), T::Error> {
+                self.transport.flush()$(.$await)??;
+                self.pump.unflushed = false;
+                Ok(())
             }
         }
     };

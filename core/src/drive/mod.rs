@@ -52,6 +52,8 @@ struct Pump {
     /// Of the output buffer, `written..filled` is still to be written.
     written: usize,
     filled: usize,
+    /// Everything is written, and the transport may still hold it back.
+    unflushed: bool,
     /// How much of the transport's input the machine took last; it is consumed only when its event is done with.
     taken: usize,
     /// The transport holds input that the machine left.
@@ -72,12 +74,14 @@ impl Pump {
                 State::Over => return Step::Over, // the peer took none of it for too long
                 State::Ending => return Step::Write,
                 State::Open if self.written > 0 => return Step::Write,
-                State::Open => {}
+                // Only tells the time: it may be what ends the machine's side.
+                State::Open => _ = machine.transmit(now, &mut []),
             }
         }
         loop {
             let room = output.get_mut(self.filled..).unwrap_or_default();
-            if room.is_empty() {
+            // A machine in `Ending` takes a transmit that gives nothing for the word that all has gone out.
+            if room.is_empty() || (self.filled > 0 && machine.state() != State::Open) {
                 return Step::Write;
             }
             let given = machine.transmit(now, room);
@@ -108,6 +112,7 @@ impl Pump {
         let all = self.written >= self.filled;
         if all {
             (self.written, self.filled) = (0, 0);
+            self.unflushed = true;
         }
         all
     }
