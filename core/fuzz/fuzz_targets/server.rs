@@ -73,14 +73,17 @@ fn check<const N: usize>(conversation: &Conversation<'_>) {
             driven.drain();
         }
     }
+    let said = oracle::serve(framing, N, &reads);
+    assert_eq!(driven.output.escape_ascii().to_string(), said.output.escape_ascii().to_string());
+    assert_eq!(driven.server.state() != State::Open, said.exit);
+
     if conversation.client_ends {
+        driven.output.clear();
         driven.server.receive_end(driven.now);
         driven.drain();
+        assert_eq!(driven.output.escape_ascii().to_string(), said.farewell.escape_ascii().to_string());
+        assert_ne!(driven.server.state(), State::Open);
     }
-
-    let said = oracle::serve(framing, N, &reads, conversation.client_ends);
-    assert_eq!(driven.output.escape_ascii().to_string(), said.output.escape_ascii().to_string());
-    assert_eq!(driven.server.state() != State::Open, said.ended);
 
     // A server that is over takes nothing and says nothing more.
     if driven.server.state() != State::Open {
