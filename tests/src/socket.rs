@@ -1,9 +1,9 @@
 //! A frontend behind real sockets: a server that listens at a TCP address.
 
-use core::time::Duration;
+use core::{net::SocketAddr, time::Duration};
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Shutdown, TcpStream},
     thread,
 };
 

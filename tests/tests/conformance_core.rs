@@ -1,5 +1,13 @@
 //! The table against the bare machine: at several capacities, in every cut, with every size of output buffer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
 use greet_core::Framing;
 use greet_tests::{
     frontend::{Cut, Failure, run, run_table},

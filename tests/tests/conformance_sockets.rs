@@ -2,12 +2,19 @@
 //!
 //! The program is built by the cargo that runs this test; the environment variable `GREET_BIN` names another to take.
 
-use core::time::Duration;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
+use core::{net::SocketAddr, time::Duration};
 use std::{
     env,
     ffi::OsString,
     io::{BufRead, BufReader},
-    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{LazyLock, mpsc},

@@ -2,6 +2,14 @@
 //!
 //! A machine can be cloned: of conversations that begin alike, the beginning is held once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
 use greet_core::{Connection, Framing, Instant, Server, ServerSettings, State};
 use greet_tests::oracle::{Said, serve};
 

@@ -1,5 +1,13 @@
 //! Random conversations: the server is compared with the oracle, and with the client.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
 use greet_core::{
     Awaited, Client, ClientEvent, ClientSettings, Connection, Expected, Framing, Instant, Outcome, Server,
     ServerSettings, State,

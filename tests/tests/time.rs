@@ -1,5 +1,13 @@
 //! Virtual time: the delay, the idle timeout, the end, and the client's patience (rules T1, T2, C1, C2).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
 use core::time::Duration;
 
 use greet_core::{

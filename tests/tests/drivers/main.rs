@@ -1,0 +1,274 @@
+//! The two drivers over a transport that fragments, stalls, times out, interrupts and fails.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
+mod mock;
+
+use core::time::Duration;
+
+use embedded_io::ErrorKind;
+use greet_core::{
+    Client, ClientSettings, Connection, Framing, Instant, Outcome, Server, ServerEnd, ServerSettings, State,
+};
+use greet_tests::oracle::serve;
+use mock::{Incoming, Mock, Report, Style, drive};
+use proptest::prelude::*;
+
+const STYLES: [Style; 2] = [Style::Blocking, Style::Asynchronous];
+const SECOND: Duration = Duration::from_secs(1);
+
+const fn settings(framing: Framing) -> ServerSettings {
+    ServerSettings { framing, ..ServerSettings::DEFAULT }
+}
+
+fn server(settings: ServerSettings) -> Server<64> {
+    Server::new(settings, Instant::ZERO)
+}
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_micros(seconds * 1_000_000)
+}
+
+fn reads(reads: &[&[u8]]) -> Vec<Incoming> {
+    reads.iter().map(|read| Incoming::Read(read.to_vec())).chain([Incoming::End]).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_drivers_write_what_the_oracle_says_and_end_once(
+        framing in prop::sample::select(vec![Framing::Chunk, Framing::Line, Framing::Auto]),
+        delay in prop::sample::select(vec![Duration::ZERO, Duration::from_micros(3), SECOND]),
+        tick in 0..6_u64,
+        input in prop::collection::vec(
+            prop::sample::select(vec!["a", "exit", "\n", "haha\n", "é", "\r\n", "exit\n", "a\nb\nc\n", "12345678901234567890"]),
+            0..12,
+        ),
+        write_sizes in prop::collection::vec(1..30_usize, 0..4),
+        output_size in 1..200_usize,
+        interruption in 1..60_usize,
+        impatience in 0..4_usize,
+    ) {
+        let input: Vec<&[u8]> = input.iter().map(|read| read.as_bytes()).collect();
+        let said = serve(framing, 16, &input);
+        let expected = [said.output, said.farewell].concat();
+        for style in STYLES {
+            let mut server: Server<16> = Server::new(ServerSettings { delay, ..settings(framing) }, Instant::ZERO);
+            let mut mock = Mock::new(reads(&input));
+            mock.write_sizes = write_sizes.iter().copied().collect();
+            mock.fault = Some((interruption, ErrorKind::Interrupted));
+            mock.impatience = impatience;
+            mock.clock.tick = tick;
+            let report = drive(style, &mut server, &mut mock, output_size);
+            prop_assert_eq!(report.result, Ok(()));
+            prop_assert_eq!(mock.written(), &expected[..]);
+            prop_assert_eq!((mock.shutdowns, server.state()), (1, State::Over));
+            let bytes: usize = input.iter().map(|read| read.len()).sum();
+            prop_assert!(report.turns <= 4 * (bytes + expected.len()) + 16, "{} turns", report.turns);
+        }
+    }
+}
+
+#[test]
+fn replies_to_names_that_come_in_one_read_leave_in_one_write() {
+    for style in STYLES {
+        let mut server = server(settings(Framing::Line));
+        let mut mock = Mock::new(reads(&[b"a\nb\nc\nexit\n"]));
+        let report = drive(style, &mut server, &mut mock, 1024);
+        let writes: Vec<_> = mock.writes.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+        assert_eq!(writes, [&b"Welcome!\n"[..], b"Hello, a!\nHello, b!\nHello, c!\n"]);
+        assert_eq!(report.events, ["Name([97])", "Name([98])", "Name([99])", "Exit"]);
+        assert!(report.turns <= 10, "{report:?}");
+    }
+}
+
+#[test]
+fn under_chunk_a_read_reaches_the_machine_whole() {
+    for style in STYLES {
+        let mut server = server(settings(Framing::Chunk));
+        let mut mock = Mock::new(reads(&[b"ha\nha", b"by", b"ebye", b"exit"]));
+        drive(style, &mut server, &mut mock, 7);
+        assert_eq!(mock.written(), b"Welcome!Hello, ha\nha!Hello, by!Hello, ebye!");
+    }
+}
+
+#[test]
+fn the_last_reply_is_delivered_whole_though_a_write_takes_only_a_part_of_it() {
+    for style in STYLES {
+        for (input, reply) in
+            [(&b"haha\nbyebye"[..], &b"Hello, haha!\nHello, byebye!\n"[..]), (b"a\nexit\n", b"Hello, a!\n")]
+        {
+            for size in 1..reply.len() {
+                let mut server = server(settings(Framing::Line));
+                let mut mock = Mock::new(reads(&[input]));
+                mock.write_sizes = [9, size, 100].into(); // the greeting, a part of the replies, the rest
+                drive(style, &mut server, &mut mock, 64);
+                assert_eq!(mock.written(), [b"Welcome!\n", reply].concat(), "{style:?} {size}"); // R4, C1
+                assert_eq!(mock.shutdowns, 1);
+            }
+        }
+    }
+}
+
+/// A conversation in which everything occurs: fragments, a stall, a held reply, the end.
+fn eventful(style: Style, fault: Option<(usize, ErrorKind)>) -> (Report, Mock, Server<64>) {
+    let mut server = server(ServerSettings { delay: SECOND, ..settings(Framing::Line) });
+    let script = [
+        Incoming::Read(b"ha".to_vec()),
+        Incoming::Silence(10 * SECOND),
+        Incoming::Read(b"ha\nbyebye\n\xFF\n".to_vec()),
+        Incoming::Read(b"last".to_vec()),
+        Incoming::End,
+    ];
+    let mut mock = Mock::new(script);
+    mock.write_sizes = [5, 2].into();
+    mock.fault = fault;
+    let report = drive(style, &mut server, &mut mock, 16);
+    (report, mock, server)
+}
+
+const EVENTFUL: &[u8] = b"Welcome!\nHello, haha!\nHello, byebye!\nError: name is not valid UTF-8\nHello, last!\n";
+
+#[test]
+fn an_interruption_at_any_call_loses_nothing() {
+    for style in STYLES {
+        let (undisturbed, mock, _) = eventful(style, None);
+        assert_eq!((undisturbed.result, mock.written(), mock.shutdowns), (Ok(()), EVENTFUL.to_vec(), 1));
+        for number in 1..=mock.calls {
+            let (report, mock, server) = eventful(style, Some((number, ErrorKind::Interrupted)));
+            assert_eq!((report.result, report.interrupted), (Ok(()), 1), "{style:?} {number}");
+            assert_eq!((mock.written(), mock.shutdowns), (EVENTFUL.to_vec(), 1), "{style:?} {number}");
+            assert_eq!((report.events, server.state()), (undisturbed.events.clone(), State::Over));
+        }
+    }
+}
+
+#[test]
+fn an_error_at_any_call_ends_the_conversation_and_is_told() {
+    for style in STYLES {
+        let (_, mock, _) = eventful(style, None);
+        for number in 1..=mock.calls {
+            let (report, mock, _) = eventful(style, Some((number, ErrorKind::ConnectionReset)));
+            assert_eq!(report.result, Err(ErrorKind::ConnectionReset), "{style:?} {number}"); // C2
+            assert_eq!(mock.calls, number, "{style:?}: it goes on after the error");
+            assert!(EVENTFUL.starts_with(&mock.written()));
+        }
+    }
+}
+
+#[test]
+fn both_drivers_do_the_same_calls() {
+    let [(one, one_mock, _), (other, other_mock, _)] = STYLES.map(|style| eventful(style, None));
+    assert_eq!(one, other);
+    assert_eq!((one_mock.writes, one_mock.calls), (other_mock.writes, other_mock.calls));
+}
+
+#[test]
+fn held_replies_leave_when_they_are_due_however_early_the_waits_end() {
+    for style in STYLES {
+        for impatience in 0..8 {
+            let mut server = server(ServerSettings { delay: SECOND, ..settings(Framing::Line) });
+            let mut mock = Mock::new([Incoming::Read(b"a\nb\nc\nexit\n".to_vec())]);
+            mock.impatience = impatience;
+            let report = drive(style, &mut server, &mut mock, 64);
+            let times: Vec<_> = mock.writes.iter().map(|(when, _)| *when).collect();
+            assert_eq!(times, [at(0), at(1), at(2), at(3)]); // T1
+            assert_eq!((mock.clock.now(), mock.shutdowns), (at(6), 1)); // T1, and C1: nobody answers the FIN
+            assert!(report.turns <= 24 + impatience, "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn a_silent_peer_costs_few_turns_and_ends_by_the_idle_timeout() {
+    for style in STYLES {
+        for impatience in 0..8 {
+            let mut server = server(settings(Framing::Chunk));
+            let mut mock = Mock::new([]);
+            mock.impatience = impatience;
+            let report = drive(style, &mut server, &mut mock, 64);
+            assert_eq!(mock.written(), b"Welcome!Error: idle for 300 s"); // T2
+            assert_eq!((mock.clock.now(), mock.shutdowns, server.end()), (at(302), 1, Some(ServerEnd::Idle))); // C1
+            assert!(report.turns <= 8 + impatience, "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_never_reads_is_given_up() {
+    for style in STYLES {
+        for input in [vec![], reads(&[b"haha\n", b"exit\n"])] {
+            let mut server = server(settings(Framing::Line));
+            let mut mock = Mock::new(input);
+            mock.stuck = at(0)..at(1_000_000);
+            let report = drive(style, &mut server, &mut mock, 64);
+            assert_eq!((report.result, server.state()), (Ok(()), State::Over)); // C2
+            assert_eq!((mock.clock.now(), mock.writes.len()), (at(302), 0));
+            assert!(report.turns <= 8, "{} turns", report.turns);
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_reads_late_gets_everything_though_it_has_said_exit() {
+    for style in STYLES {
+        for delay in [Duration::ZERO, Duration::from_micros(1)] {
+            let mut server = server(ServerSettings { delay, ..settings(Framing::Line) });
+            let mut mock = Mock::new([Incoming::Silence(10 * SECOND), Incoming::Read(b"a\nexit\n".to_vec())]);
+            mock.clock.tick = 1;
+            mock.stuck = at(10)..at(100);
+            drive(style, &mut server, &mut mock, 64);
+            assert_eq!((mock.written(), mock.shutdowns), (b"Welcome!\nHello, a!\n".to_vec(), 1), "{delay:?}"); // R3
+        }
+    }
+}
+
+#[test]
+fn what_comes_after_exit_is_read_and_dropped_until_the_limit() {
+    for style in STYLES {
+        let mut server = server(settings(Framing::Line));
+        let flood = core::iter::repeat_n(Incoming::Read(vec![b'\n'; 1000]), 1000);
+        let mut mock = Mock::new([Incoming::Read(b"a\nexit\n".to_vec())].into_iter().chain(flood));
+        let report = drive(style, &mut server, &mut mock, 64);
+        assert_eq!((mock.written(), mock.shutdowns), (b"Welcome!\nHello, a!\n".to_vec(), 1)); // R3
+        assert_eq!(mock.incoming.len(), 1000 - 66); // C1: 64 KiB
+        assert_eq!(report.result, Ok(()));
+    }
+}
+
+#[test]
+fn a_client_is_driven_like_a_server() {
+    for style in STYLES {
+        let settings = ClientSettings { framing: Framing::Chunk, timeout: Some(5 * SECOND) };
+        let mut client: Client<64> = Client::new(settings, Instant::ZERO);
+        client.say(b"haha").unwrap();
+        client.say(b"byebye").unwrap();
+        client.close(Instant::ZERO);
+        let mut mock = Mock::new(reads(&[b"Welc", b"ome!", b"Hello, ha", b"ha!", b"Hello, byebye!"]));
+        let report = drive(style, &mut client, &mut mock, 64);
+        let writes: Vec<_> = mock.writes.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+        assert_eq!(writes, [&b"haha"[..], b"byebye", b"exit"]); // K1: a name a write
+        assert_eq!((report.result, client.outcome()), (Ok(()), Some(Outcome::Complete))); // K2
+        assert_eq!(report.events.len(), 3, "{report:?}");
+    }
+}
+
+#[test]
+fn a_client_gives_up_a_silent_server() {
+    for style in STYLES {
+        let settings = ClientSettings { framing: Framing::Line, timeout: Some(5 * SECOND) };
+        let mut client: Client<64> = Client::new(settings, Instant::ZERO);
+        let mut mock = Mock::new([Incoming::Read(b"Welcome!\n".to_vec())]);
+        client.say(b"haha").unwrap();
+        drive(style, &mut client, &mut mock, 64);
+        assert_eq!(client.outcome(), Some(Outcome::TimedOut(greet_core::Awaited::Reply)));
+        assert_eq!((mock.written(), mock.clock.now()), (b"haha\n".to_vec(), at(5)));
+    }
+}
