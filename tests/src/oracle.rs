@@ -26,18 +26,19 @@ pub fn serve(framing: Framing, capacity: usize, reads: &[&[u8]]) -> Said {
         Framing::Auto => reads.iter().find(|read| !read.is_empty()).is_some_and(|read| read.contains(&b'\n')), // F3
     };
     let greeting: &[u8] = if framing == Framing::Line { b"Welcome!\n" } else { b"Welcome!" }; // G1
-    let (names, rest) = if line { lines(&reads.concat(), capacity) } else { chunks(reads, capacity) };
+    let input = reads.concat();
+    let (names, rest) = if line { lines(&input, capacity) } else { chunks(&input, reads, capacity) };
 
     let mut said = Said { output: Vec::with_capacity(256), exit: false, farewell: Vec::new() };
     said.output.extend(greeting);
     for name in names {
-        said.exit = answer(&name, line, capacity, &mut said.output);
+        said.exit = answer(name, line, capacity, &mut said.output);
         if said.exit {
             return said; // R3
         }
     }
     if !rest.is_empty() {
-        answer(&rest, line, capacity, &mut said.farewell); // R4
+        answer(rest, line, capacity, &mut said.farewell); // R4
     }
     said
 }
@@ -62,45 +63,41 @@ fn answer(name: &[u8], line: bool, capacity: usize, output: &mut Vec<u8>) -> boo
 /// The names in a text of lines, and what is a name only if nothing follows it.
 ///
 /// One that is too long has more than `capacity` bytes, and need not be whole.
-fn lines(input: &[u8], capacity: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
+fn lines(input: &[u8], capacity: usize) -> (Vec<&[u8]>, &[u8]) {
     let mut names = Vec::new();
     let mut rest = input;
     while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
         let line = &rest[..end];
-        names.push(line.strip_suffix(b"\r").unwrap_or(line).to_vec()); // F2
+        names.push(line.strip_suffix(b"\r").unwrap_or(line)); // F2
         rest = &rest[end + 1..];
     }
     if rest.strip_suffix(b"\r").unwrap_or(rest).len() > capacity {
-        names.push(rest.to_vec()); // L3: as soon as byte N+1 is seen
+        names.push(rest); // L3: as soon as byte N+1 is seen
         rest = b"";
     }
-    (names, rest.to_vec())
+    (names, rest)
 }
 
-/// The names in a row of reads, and the bytes that wait.
+/// The names in a row of reads, which together are `input`, and the bytes that wait.
 ///
 /// Of a read longer than the capacity each piece is as a read of its own. A character longer than the capacity can never
 /// be put together: its first bytes, when they fill the capacity, are a name.
-fn chunks(reads: &[&[u8]], capacity: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
+fn chunks<'a>(input: &'a [u8], reads: &[&[u8]], capacity: usize) -> (Vec<&'a [u8]>, &'a [u8]) {
     let mut names = Vec::new();
-    let mut waiting = Vec::new();
+    let (mut start, mut end, mut read_end) = (0, 0, 0);
     for read in reads {
-        let mut rest = *read;
-        while !rest.is_empty() {
-            let (piece, after) = rest.split_at(rest.len().min(capacity - waiting.len())); // L2
-            rest = after;
-            let mut name = core::mem::take(&mut waiting);
-            name.extend(piece);
-            let unfinished = unfinished_character(&name);
-            if unfinished < capacity {
-                waiting = name.split_off(name.len() - unfinished); // U2
+        read_end += read.len();
+        while end < read_end {
+            end = read_end.min(start + capacity); // L2
+            let unfinished = unfinished_character(&input[start..end]);
+            let name_end = if unfinished < capacity { end - unfinished } else { end }; // U2
+            if start < name_end {
+                names.push(&input[start..name_end]); // F1
             }
-            if !name.is_empty() {
-                names.push(name); // F1
-            }
+            start = name_end;
         }
     }
-    (names, waiting)
+    (names, &input[start..])
 }
 
 /// How many bytes at the end are the beginning of a character, and not the whole of it.
