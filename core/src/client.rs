@@ -309,7 +309,9 @@ impl<const N: usize> Client<N> {
             _ if self.outcome.is_some() => None,
             Expecting::Greeting => Some(Awaited::Greeting),
             _ if self.unanswered < self.unsent => Some(Awaited::Reply),
-            _ if self.leaving == Leaving::ExitSent => Some(Awaited::End),
+            // Begun and not finished: the peer takes nothing, and that has its limit too.
+            _ if self.sent > 0 && self.unsent < self.names.len() => Some(Awaited::Reply),
+            _ if self.sent > 0 || self.leaving == Leaving::ExitSent => Some(Awaited::End),
             Expecting::Error | Expecting::ErrorText | Expecting::GreetingLineFeed => Some(Awaited::Reply),
             Expecting::GreetingEnd | Expecting::Reply => None,
         }
@@ -495,7 +497,7 @@ impl<const N: usize> Connection for Client<N> {
     fn receive_end(&mut self, _now: Instant) {
         if self.outcome.is_none() {
             self.outcome = Some(match self.awaited() {
-                Some(Awaited::End) => Outcome::Complete, // K2
+                Some(Awaited::End) if self.leaving == Leaving::ExitSent => Outcome::Complete, // K2
                 awaited => Outcome::EndedEarly(awaited),
             });
         }
@@ -563,5 +565,30 @@ mod tests {
         assert_eq!(&output[..8], b"ye\nhaha\n");
         assert_eq!(client.receive(now, b"Hello, haha!\n").event, Some(Event::Reply(b"haha")));
         assert!(client.is_idle());
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_runs_into_the_timeout() {
+        let timeout = Some(Duration::from_secs(1));
+        for exit in [false, true] {
+            let now = Instant::ZERO;
+            let mut client: Client<16> = Client::new(Settings { framing: Framing::Line, timeout }, now);
+            assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
+            let awaited = if exit {
+                client.close(now);
+                Awaited::End
+            } else {
+                client.say(b"byebye").unwrap();
+                Awaited::Reply
+            };
+            assert_eq!(client.transmit(now, &mut [0; 4]), 4);
+            let mut ended = client.clone();
+            assert_eq!(client.deadline(), Some(now + Duration::from_secs(1)));
+            client.transmit(now + Duration::from_secs(1), &mut []);
+            assert_eq!(client.outcome(), Some(Outcome::TimedOut(awaited)));
+            // Nor is its FIN the end that was asked for.
+            ended.receive_end(now);
+            assert_eq!(ended.outcome(), Some(Outcome::EndedEarly(Some(awaited))));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The machines' clock on a PC: microseconds since it was first looked at.
 
+use core::cell::Cell;
 use std::{sync::LazyLock, time};
 
 use greet_core::Instant;
@@ -17,4 +18,25 @@ pub(crate) fn now() -> Instant {
 pub(crate) fn system(instant: Instant) -> time::Instant {
     let start = *START;
     start.checked_add(instant.since(Instant::ZERO)).unwrap_or(start)
+}
+
+/// The time as of a connection's last wait: between two waits hardly any passes, and a look at the clock costs as much as
+/// answering a name.
+#[derive(Debug)]
+pub(crate) struct LastWait(Cell<Instant>);
+
+impl LastWait {
+    /// As of now.
+    pub(crate) fn new() -> Self {
+        Self(Cell::new(now()))
+    }
+
+    /// A wait is over.
+    pub(crate) fn over(&self) {
+        self.0.set(now());
+    }
+
+    pub(crate) fn time(&self) -> Instant {
+        self.0.get()
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use greet_core::{Instant, drive::blocking::Transport};
 
-use crate::clock;
+use crate::clock::LastWait;
 
 /// Input that one read can deliver. It lies inside, on the owner's stack, and is cheap to have a thousand times: a name
 /// and its end fit (rule L1), so that `chunk` (rule F1) sees a read as it came.
@@ -33,6 +33,7 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct TcpTransport<'a> {
     stream: &'a TcpStream,
+    time: &'a LastWait,
     /// `start..end` is what was read and not consumed.
     input: [u8; INPUT_CAPACITY],
     start: usize,
@@ -47,10 +48,12 @@ pub(crate) struct TcpTransport<'a> {
 struct Limit(Option<Duration>);
 
 impl<'a> TcpTransport<'a> {
-    /// A transport over `stream`, which blocks, and on which nobody else sets time limits.
-    pub(crate) const fn new(stream: &'a TcpStream) -> Self {
+    /// A transport over `stream`, which blocks, and on which nobody else sets time limits. It says to `time` when a wait is
+    /// over, and takes it for the time; a write that took long is made up for by the next read.
+    pub(crate) const fn new(stream: &'a TcpStream, time: &'a LastWait) -> Self {
         Self {
             stream,
+            time,
             input: [0; INPUT_CAPACITY],
             start: 0,
             end: 0,
@@ -63,9 +66,9 @@ impl<'a> TcpTransport<'a> {
 
 impl Limit {
     /// The span to set on the socket for a wait until `deadline`; `None` where the one it has will do.
-    fn renew(&mut self, deadline: Option<Instant>) -> Option<Duration> {
+    fn renew(&mut self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
         let remaining = match deadline {
-            Some(deadline) => deadline.since(clock::now()).clamp(SHORTEST_WAIT, LONGEST_WAIT),
+            Some(deadline) => deadline.since(now).clamp(SHORTEST_WAIT, LONGEST_WAIT),
             None => LONGEST_WAIT,
         };
         let span = new_limit(remaining, self.0)?;
@@ -92,11 +95,13 @@ impl embedded_io::ErrorType for TcpTransport<'_> {
 impl embedded_io::BufRead for TcpTransport<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start >= self.end {
-            if let Some(span) = self.read_limit.renew(self.deadline) {
+            if let Some(span) = self.read_limit.renew(self.time.time(), self.deadline) {
                 self.stream.set_read_timeout(Some(span))?;
             }
             let mut stream = self.stream;
-            self.end = stream.read(&mut self.input).map_err(in_time)?;
+            let outcome = stream.read(&mut self.input);
+            self.time.over();
+            self.end = outcome.map_err(in_time)?;
             self.start = 0;
         }
         Ok(self.input.get(self.start..self.end).unwrap_or_default())
@@ -118,11 +123,14 @@ impl embedded_io::Read for TcpTransport<'_> {
 
 impl embedded_io::Write for TcpTransport<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(span) = self.write_limit.renew(self.deadline) {
+        if let Some(span) = self.write_limit.renew(self.time.time(), self.deadline) {
             self.stream.set_write_timeout(Some(span))?;
         }
         let mut stream = self.stream;
-        stream.write(bytes).map_err(in_time)
+        stream.write(bytes).map_err(|error| {
+            self.time.over();
+            in_time(error)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -137,8 +145,9 @@ impl Transport for TcpTransport<'_> {
     }
 
     fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let span = deadline.map_or(LONGEST_SLEEP, |deadline| deadline.since(clock::now()));
+        let span = deadline.map_or(LONGEST_SLEEP, |deadline| deadline.since(self.time.time()));
         thread::sleep(span.min(LONGEST_SLEEP));
+        self.time.over();
         Ok(())
     }
 
@@ -157,6 +166,7 @@ mod tests {
     use embedded_io::{BufRead, Write as _};
 
     use super::*;
+    use crate::clock;
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -181,7 +191,8 @@ mod tests {
     #[test]
     fn a_read_ends_at_its_deadline_and_at_once_where_that_is_past() {
         let (near, _far) = pair();
-        let mut transport = TcpTransport::new(&near);
+        let time = LastWait::new();
+        let mut transport = TcpTransport::new(&near, &time);
         for wait in [Duration::from_millis(50), Duration::ZERO] {
             let begin = clock::now();
             transport.set_deadline(Some(begin + wait)).unwrap();
@@ -194,18 +205,19 @@ mod tests {
     #[test]
     fn a_later_deadline_that_is_nearer_in_time_shortens_the_wait() {
         let mut limit = Limit::default();
-        let idle = limit.renew(Some(clock::now() + Duration::from_secs(2))).unwrap();
+        let idle = limit.renew(clock::now(), Some(clock::now() + Duration::from_secs(2))).unwrap();
         assert!(idle > Duration::from_secs(1));
         thread::sleep(Duration::from_millis(100));
         // As after an `exit` that came when the idle timeout was nearly over.
-        let linger = limit.renew(Some(clock::now() + Duration::from_millis(1_950))).unwrap();
+        let linger = limit.renew(clock::now(), Some(clock::now() + Duration::from_millis(1_950))).unwrap();
         assert!(linger < Duration::from_millis(1_960));
     }
 
     #[test]
     fn a_write_that_nobody_reads_ends_at_its_deadline() {
         let (near, _far) = pair();
-        let mut transport = TcpTransport::new(&near);
+        let time = LastWait::new();
+        let mut transport = TcpTransport::new(&near, &time);
         transport.set_deadline(Some(clock::now() + Duration::from_millis(50))).unwrap();
         let error = loop {
             match transport.write(&[0; 65536]) {
@@ -221,7 +233,8 @@ mod tests {
         let (near, mut far) = pair();
         far.write_all(b"Welcome!").unwrap();
         far.shutdown(Shutdown::Write).unwrap();
-        let mut transport = TcpTransport::new(&near);
+        let time = LastWait::new();
+        let mut transport = TcpTransport::new(&near, &time);
         let mut received = Vec::new();
         loop {
             let input = transport.fill_buf().unwrap().to_vec();

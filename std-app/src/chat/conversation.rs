@@ -15,10 +15,9 @@ use super::{CAPACITY, ChatError, error::Broken};
 use crate::transport::TcpTransport;
 
 /// The driver of such a conversation.
-pub(super) type ClientDriver<'a> = Driver<'a, Client<CAPACITY>, TcpTransport<'a>, fn() -> Instant>;
+pub(super) type ClientDriver<'a> = Driver<'a, Client<CAPACITY>, TcpTransport<'a>, &'a dyn Fn() -> Instant>;
 
 /// A conversation, to be had in this order: the greeting, names, the end.
-#[derive(Debug)]
 pub(super) struct Conversation<'a> {
     driver: ClientDriver<'a>,
     stream: &'a TcpStream,

@@ -12,7 +12,11 @@ use greet_core::{Client, ClientSettings, Instant, drive::blocking::Driver};
 
 use self::{conversation::Conversation, names::check};
 pub(crate) use self::{error::ChatError, host::HostPort};
-use crate::{clock, options::ChatOptions, transport::TcpTransport};
+use crate::{
+    clock::{self, LastWait},
+    options::ChatOptions,
+    transport::TcpTransport,
+};
 
 /// A client's capacity: the largest there is, so that under `line` a server's limit decides and not this one.
 const CAPACITY: usize = u16::MAX as usize;
@@ -37,10 +41,15 @@ fn converse(options: &ChatOptions) -> Result<(), ChatError> {
     let (stream, peer) = connect::connect(options)?;
     let settings = ClientSettings { framing: options.framing, timeout: options.timeout.0 };
     let mut client: Client<CAPACITY> = Client::new(settings, clock::now());
-    let mut transport = TcpTransport::new(&stream);
+    let time = LastWait::new();
+    let mut transport = TcpTransport::new(&stream, &time);
     let mut output = [0; OUTPUT_CAPACITY];
-    let clock: fn() -> Instant = clock::now;
-    let driver = Driver::new(&mut client, &mut transport, clock, &mut output);
+    // Between two waits somebody may take long to think of a name.
+    let clock = || {
+        time.over();
+        time.time()
+    };
+    let driver = Driver::new(&mut client, &mut transport, &clock as &dyn Fn() -> Instant, &mut output);
     let mut conversation = Conversation::new(driver, &stream, peer, settings);
     conversation.await_greeting()?;
     if !options.names.is_empty() {

@@ -23,7 +23,10 @@ use super::{
     starved::{self, Complaint},
     stop::Stop,
 };
-use crate::{clock, transport::TcpTransport};
+use crate::{
+    clock::{self, LastWait},
+    transport::TcpTransport,
+};
 
 /// What a conversation's stack may grow to. Only what is touched takes memory.
 const STACK: usize = 128 * 1024;
@@ -191,9 +194,10 @@ impl Shared {
     fn converse(&self, stream: &TcpStream, peer: SocketAddr) {
         self.service.journal.accepted(peer);
         let mut server = self.service.server();
-        let mut transport = TcpTransport::new(stream);
+        let time = LastWait::new();
+        let mut transport = TcpTransport::new(stream, &time);
         let mut output = [0; OUTPUT];
-        let mut driver = Driver::new(&mut server, &mut transport, clock::now, &mut output);
+        let mut driver = Driver::new(&mut server, &mut transport, || time.time(), &mut output);
         let error = loop {
             match driver.turn() {
                 Ok(Turn::Quiet) => {}
@@ -202,13 +206,13 @@ impl Shared {
                 // The client has nothing more to say just now: in a service that ends, this is the end.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {
                     if self.service.closing.has_begun() {
-                        driver.machine().close(clock::now());
+                        driver.machine().close(time.time());
                     }
                 }
                 Err(error) => break Some(error),
             }
             if self.service.closing.is_overdue() {
-                driver.machine().close(clock::now());
+                driver.machine().close(time.time());
             }
         };
         match error {
