@@ -1,0 +1,4 @@
+//! The greeting service over smoltcp: what a board links, and the program for a TAP device too.
+
+#![no_std]
+#![forbid(unsafe_code)]
