@@ -2,3 +2,8 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod drive;
+pub mod pool;
+pub mod stack;
+pub mod time;

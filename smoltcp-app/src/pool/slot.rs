@@ -1,0 +1,230 @@
+//! One socket of a pool, and what it is busy with: from a client's SYN until it can listen again.
+
+use greet_core::{Connection, Instant, Server, ServerEnd, ServerEvent};
+use smoltcp::{
+    iface::{SocketHandle, SocketSet},
+    socket::tcp::{Socket, State},
+    time::Duration,
+    wire::IpEndpoint,
+};
+
+use super::{Closing, Counters, Event, Outcome, Settings};
+use crate::drive::{Driver, Standing};
+
+/// How long an acknowledgement may wait for a reply to travel with.
+const ACK_DELAY: Duration = Duration::from_millis(10);
+
+/// The place of one conversation in a [`Pool`](super::Pool).
+#[derive(Debug)]
+pub struct Slot<const N: usize> {
+    handle: Option<SocketHandle>,
+    stage: Stage,
+    /// Whom the connection is with, once it is established.
+    peer: Option<IpEndpoint>,
+    /// Since when it is in this stage.
+    since: Instant,
+    driver: Driver,
+    server: Server<N>,
+}
+
+/// What a busy socket is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// A SYN came.
+    Handshake,
+    /// The connection is established.
+    Conversation,
+    /// The conversation ended like this (a handshake came to nothing); the connection is still to be closed.
+    Closing(Option<Outcome>),
+}
+
+/// What a pool hands to each slot in turn.
+pub(super) struct Desk<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) now: Instant,
+    pub(super) sent: bool,
+    pub(super) closing: Closing,
+    pub(super) read: &'a mut [u8],
+    pub(super) counters: &'a mut Counters,
+}
+
+/// What a step came to.
+pub(super) enum Step {
+    /// The socket is busy, until then at least.
+    Busy(Option<Instant>),
+    /// The socket can listen again.
+    Done,
+}
+
+impl<const N: usize> Slot<N> {
+    /// A slot without a socket.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            handle: None,
+            stage: Stage::Handshake,
+            peer: None,
+            since: Instant::ZERO,
+            driver: Driver::new(),
+            server: Server::vacant(),
+        }
+    }
+
+    pub(super) const fn handle(&self) -> Option<SocketHandle> {
+        self.handle
+    }
+
+    /// This slot's socket is that one, from now on.
+    pub(super) const fn place(&mut self, handle: SocketHandle) {
+        self.handle = Some(handle);
+    }
+
+    pub(super) fn socket<'s, 'b>(&self, sockets: &'s mut SocketSet<'b>) -> Option<&'s mut Socket<'b>> {
+        self.handle.map(|handle| sockets.get_mut(handle))
+    }
+
+    /// A SYN came.
+    pub(super) const fn begin(&mut self, now: Instant) {
+        self.stage = Stage::Handshake;
+        self.peer = None;
+        self.since = now;
+    }
+
+    /// Goes on as far as it goes.
+    pub(super) fn step(
+        &mut self,
+        sockets: &mut SocketSet<'_>,
+        desk: &mut Desk<'_>,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Step {
+        let Some(socket) = self.socket(sockets) else { return Step::Done };
+        if self.stage == Stage::Handshake {
+            match socket.state() {
+                State::SynReceived => {
+                    let until = self.since + desk.settings.limits.handshake;
+                    if desk.now < until {
+                        return Step::Busy(Some(until));
+                    }
+                    self.leave(None, desk);
+                }
+                // The client reset it, or our address is gone.
+                State::Listen | State::Closed => self.leave(None, desk),
+                // Its data may be there already, and its FIN too.
+                _ => self.accept(socket, desk, tell),
+            }
+        }
+        if self.stage == Stage::Conversation {
+            match self.converse(socket, desk, tell) {
+                Standing::Waiting => return Step::Busy(self.server.deadline()),
+                Standing::Over => {
+                    let end = self.server.end().unwrap_or(ServerEnd::Closed);
+                    self.leave(Some(Outcome::Completed(end)), desk);
+                }
+                // A reset comes in; that nothing comes in any more is found before something is to go out.
+                Standing::Lost => self.leave(Some(if desk.sent { Outcome::Vanished } else { Outcome::Reset }), desk),
+            }
+        }
+        self.part(socket, desk, tell)
+    }
+
+    /// The connection is established.
+    fn accept(&mut self, socket: &Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) {
+        self.stage = Stage::Conversation;
+        self.peer = socket.remote_endpoint();
+        self.driver = Driver::new();
+        self.server = Server::new(desk.settings.server, desk.now);
+        desk.counters.accepted = desk.counters.accepted.wrapping_add(1);
+        if let Some(peer) = self.peer {
+            tell(Event::Accepted(peer));
+        }
+    }
+
+    /// Goes on with the conversation.
+    fn converse(&mut self, socket: &mut Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) -> Standing {
+        let Desk { now, closing, read, counters, .. } = desk;
+        loop {
+            let progress = self.driver.drive(&mut self.server, socket, *now, read, |event| {
+                if event != ServerEvent::Exit {
+                    counters.names = counters.names.wrapping_add(1);
+                }
+                if let Some(peer) = self.peer {
+                    tell(Event::Heard(peer, event));
+                }
+            });
+            counters.bytes_received = counters.bytes_received.wrapping_add(progress.received as u64);
+            counters.bytes_sent = counters.bytes_sent.wrapping_add(progress.sent as u64);
+            let ends = match closing {
+                Closing::No => false,
+                Closing::AtPause => !socket.can_recv(),
+                Closing::Now => true,
+            };
+            if progress.standing != Standing::Waiting || !ends || self.server.end().is_some() {
+                return progress.standing;
+            }
+            self.server.close(*now);
+        }
+    }
+
+    /// The conversation is over, or never came about.
+    fn leave(&mut self, outcome: Option<Outcome>, desk: &mut Desk<'_>) {
+        self.stage = Stage::Closing(outcome);
+        self.since = desk.now;
+    }
+
+    /// Closes the connection: what was given is delivered first, if the client takes it.
+    fn part(&mut self, socket: &mut Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
+        let Stage::Closing(outcome) = self.stage else { return Step::Busy(None) };
+        let until = self.since + desk.settings.limits.delivery;
+        match socket.state() {
+            // Reset by the client in its handshake.
+            State::Listen => {}
+            // If there is a client still, a reset goes out to it first. It is a courtesy: it gets one chance.
+            State::Closed if socket.remote_endpoint().is_none() || desk.sent => {}
+            // The acknowledgement of the client's FIN goes out first; that is all that TIME-WAIT is good for here, as a
+            // segment that comes late finds no connection and is answered by a reset.
+            State::TimeWait if desk.sent => {}
+            State::Closed | State::TimeWait => return Step::Busy(Some(until)),
+            State::FinWait1 | State::Closing | State::LastAck if desk.now < until => return Step::Busy(Some(until)),
+            // All is delivered, but the client never ends its side (C1).
+            State::FinWait2 => return self.abort(socket, outcome),
+            // The rest cannot be delivered.
+            _ => return self.abort(socket, outcome.map(|_| Outcome::Vanished)),
+        }
+        self.count(outcome, desk.counters);
+        if let (Some(peer), Some(outcome)) = (self.peer, outcome) {
+            tell(Event::Closed(peer, outcome));
+        }
+        Step::Done
+    }
+
+    /// Resets the connection. The reset goes out with the next segments.
+    fn abort(&mut self, socket: &mut Socket<'_>, outcome: Option<Outcome>) -> Step {
+        socket.abort();
+        self.stage = Stage::Closing(outcome);
+        Step::Busy(None)
+    }
+
+    fn count(&self, outcome: Option<Outcome>, counters: &mut Counters) {
+        let counter = match outcome {
+            None => &mut counters.unfinished,
+            Some(Outcome::Completed(_)) => &mut counters.completed,
+            Some(Outcome::Reset) => &mut counters.reset,
+            Some(Outcome::Vanished) => &mut counters.timed_out,
+        };
+        *counter = counter.wrapping_add(1);
+    }
+}
+
+impl<const N: usize> Default for Slot<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Lets a socket listen that is closed, or may be closed without a word.
+pub(super) fn listen(socket: &mut Socket<'_>, port: u16) {
+    socket.abort();
+    socket.set_ack_delay(Some(ACK_DELAY));
+    // Fails for port 0 only: then nobody can be served, and nobody is.
+    let _ = socket.listen(port);
+}

@@ -1,0 +1,96 @@
+//! An IPv4 address by DHCP, and a static one for where nobody hands out any.
+
+use greet_core::Instant;
+use smoltcp::{
+    iface::{Interface, SocketHandle, SocketSet},
+    socket::dhcpv4::{Event, RetryConfig, Socket},
+    time::Duration,
+    wire::{IpAddress, IpCidr, IpVersion},
+};
+
+use super::{
+    Settings,
+    addresses::{FALLBACK_AFTER, set_route},
+};
+
+/// How often it asks while nobody answers: a first question is easily lost, as some switches take their time.
+const DISCOVER_EVERY: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Lease {
+    handle: SocketHandle,
+    fallback: Option<IpCidr>,
+    fallback_gateway: Option<IpAddress>,
+    /// When the fallback is taken, if nobody has answered until then.
+    patience: Option<Instant>,
+}
+
+impl Lease {
+    pub(super) fn new(settings: &Settings<'_>, sockets: &mut SocketSet<'_>, now: Instant) -> Self {
+        let mut socket = Socket::new();
+        let mut retry = RetryConfig::default();
+        retry.discover_timeout = DISCOVER_EVERY;
+        socket.set_retry_config(retry);
+        Self {
+            handle: sockets.add(socket),
+            fallback: settings.addresses.iter().copied().find(is_ipv4),
+            fallback_gateway: settings.gateways.iter().copied().find(|gateway| gateway.version() == IpVersion::Ipv4),
+            patience: Some(now + FALLBACK_AFTER),
+        }
+    }
+
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.patience
+    }
+
+    pub(super) fn ask_again(&mut self, sockets: &mut SocketSet<'_>, now: Instant) {
+        let socket = sockets.get_mut::<Socket<'_>>(self.handle);
+        socket.reset();
+        let _ = socket.poll(); // that the lease is given up is our own doing
+        self.patience = Some(now + FALLBACK_AFTER);
+    }
+
+    /// Puts in force what was learnt; whether that is another address.
+    pub(super) fn settle(&mut self, interface: &mut Interface, sockets: &mut SocketSet<'_>, now: Instant) -> bool {
+        match sockets.get_mut::<Socket<'_>>(self.handle).poll() {
+            Some(Event::Configured(lease)) => {
+                self.patience = None;
+                let (address, router) = (lease.address.into(), lease.router.map(IpAddress::Ipv4));
+                return set_address(interface, Some(address), router);
+            }
+            // The lease has run out, and whoever gave it was silent for half of its time.
+            Some(Event::Deconfigured) => self.patience = Some(now),
+            None => {}
+        }
+        if self.patience.is_none_or(|patience| now < patience) {
+            return false;
+        }
+        self.patience = None;
+        set_address(interface, self.fallback, self.fallback_gateway)
+    }
+}
+
+/// Makes this the one IPv4 address; whether it was another before.
+fn set_address(interface: &mut Interface, address: Option<IpCidr>, gateway: Option<IpAddress>) -> bool {
+    // What no single host can have is an error of the server's, and as good as none.
+    let address = address.filter(|address| address.address().is_unicast());
+    interface.routes_mut().remove_default_ipv4_route();
+    if let Some(gateway) = gateway.filter(IpAddress::is_unicast) {
+        set_route(interface, gateway);
+    }
+    if interface.ip_addrs().iter().copied().find(is_ipv4) == address {
+        return false;
+    }
+    interface.update_ip_addrs(|list| {
+        list.retain(|address| !is_ipv4(address));
+        if let Some(address) = address {
+            // There is room: a place was kept when the stack was made.
+            let _ = list.insert(0, address);
+        }
+    });
+    address.is_some()
+}
+
+fn is_ipv4(address: &IpCidr) -> bool {
+    matches!(address, IpCidr::Ipv4(_))
+}

@@ -1,0 +1,114 @@
+//! Looks at the frames that pass between the interface and its device, and counts them.
+
+use smoltcp::{
+    phy::{Device, DeviceCapabilities, TxToken},
+    time::Instant,
+    wire::{EthernetFrame, EthernetProtocol, IpProtocol, TcpPacket, TcpSeqNumber},
+};
+
+/// What a stack has seen on its wire, since it was made; the counters wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Counters {
+    /// Frames that came.
+    pub frames_received: u32,
+    /// Frames that went.
+    pub frames_sent: u32,
+    /// Connections to the service's port that were refused, because no socket listened.
+    pub refused: u32,
+}
+
+/// A device whose frames are counted.
+pub(super) struct Metered<'a, D: ?Sized> {
+    pub(super) device: &'a mut D,
+    pub(super) counters: &'a mut Counters,
+    /// The service's port.
+    pub(super) port: u16,
+    /// The device had no room for a frame.
+    pub(super) exhausted: bool,
+}
+
+impl<D: Device + ?Sized> Device for Metered<'_, D> {
+    type RxToken<'t>
+        = D::RxToken<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = Token<'t, D::TxToken<'t>>
+    where
+        Self: 't;
+
+    fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        let (received, token) = self.device.receive(now)?;
+        self.counters.frames_received = self.counters.frames_received.wrapping_add(1);
+        Some((received, Token { token, counters: self.counters, port: self.port }))
+    }
+
+    fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
+        match self.device.transmit(now) {
+            Some(token) => Some(Token { token, counters: self.counters, port: self.port }),
+            None => {
+                self.exhausted = true;
+                None
+            }
+        }
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.device.capabilities()
+    }
+}
+
+/// The right to send one frame, which is counted then.
+pub(super) struct Token<'a, T> {
+    token: T,
+    counters: &'a mut Counters,
+    port: u16,
+}
+
+impl<T: TxToken> TxToken for Token<'_, T> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        let Self { token, counters, port } = self;
+        token.consume(length, |frame| {
+            let result = write(frame);
+            counters.frames_sent = counters.frames_sent.wrapping_add(1);
+            if is_refusal(frame, port) {
+                counters.refused = counters.refused.wrapping_add(1);
+            }
+            result
+        })
+    }
+
+    fn set_meta(&mut self, meta: smoltcp::phy::PacketMeta) {
+        self.token.set_meta(meta);
+    }
+}
+
+/// Whether this refuses a connection to that port: the reset that answers a SYN has sequence number 0 (RFC 9293, 3.10.7.1)
+/// and neither data nor options.
+fn is_refusal(frame: &[u8], port: u16) -> bool {
+    const TCP_HEADER: usize = 20;
+    let Ok(frame) = EthernetFrame::new_checked(frame) else { return false };
+    let segment = match frame.ethertype() {
+        #[cfg(feature = "ipv4")]
+        EthernetProtocol::Ipv4 => {
+            let Ok(packet) = smoltcp::wire::Ipv4Packet::new_checked(frame.payload()) else { return false };
+            if packet.next_header() != IpProtocol::Tcp {
+                return false;
+            }
+            frame.payload().get(usize::from(packet.header_len())..usize::from(packet.total_len()))
+        }
+        #[cfg(feature = "ipv6")]
+        EthernetProtocol::Ipv6 => {
+            let Ok(packet) = smoltcp::wire::Ipv6Packet::new_checked(frame.payload()) else { return false };
+            if packet.next_header() != IpProtocol::Tcp {
+                return false;
+            }
+            frame.payload().get(packet.header_len()..packet.total_len())
+        }
+        _ => None,
+    };
+    let Some(segment) = segment.filter(|segment| segment.len() == TCP_HEADER) else { return false };
+    let Ok(segment) = TcpPacket::new_checked(segment) else { return false };
+    segment.rst() && segment.ack() && segment.seq_number() == TcpSeqNumber(0) && segment.src_port() == port
+}

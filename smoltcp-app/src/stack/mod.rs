@@ -1,0 +1,211 @@
+//! The interface with its addresses, and the loop body that a board or a program repeats: a poll of bounded work.
+
+mod addresses;
+#[cfg(feature = "ipv4")]
+mod announce;
+#[cfg(feature = "dhcpv4")]
+mod dhcp;
+mod meter;
+
+use core::time::Duration;
+
+use greet_core::Instant;
+use smoltcp::{
+    iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet},
+    phy::Device,
+    socket::tcp,
+    wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint},
+};
+
+use self::{addresses::Addresses, meter::Metered};
+pub use self::{
+    addresses::{FALLBACK_AFTER, SettingsError},
+    meter::Counters,
+};
+use crate::time::{earliest, from_smoltcp, to_smoltcp};
+
+/// How many frames one poll takes in: under a flood the conversations are served in between.
+pub const FRAMES_A_POLL: usize = 64;
+
+/// How soon a poll is due again when the device had no room for a frame. Where the device tells of room by an interrupt,
+/// that comes first.
+const DEVICE_RETRY: Duration = Duration::from_millis(1);
+
+/// How soon a poll is due again when smoltcp says "at once" though nothing is left to send: it does so for ever where
+/// router solicitations found no router.
+const STALE_RETRY: Duration = Duration::from_millis(10);
+
+/// What the owner of a stack chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'s> {
+    /// The address on the wire; unicast.
+    pub hardware_address: EthernetAddress,
+    /// Decides initial sequence numbers and ports: from the best source of entropy there is, and another one at each start.
+    pub random_seed: u64,
+    /// The service's port; refusals are counted for it.
+    pub port: u16,
+    /// Static addresses; unicast. With IPv6 the link-local address is there without being named.
+    pub addresses: &'s [IpCidr],
+    /// The default routes: at most one of each family.
+    pub gateways: &'s [IpAddress],
+    /// Whether to ask for an IPv4 address by DHCP; the static one is taken where nobody answers for [`FALLBACK_AFTER`].
+    #[cfg(feature = "dhcpv4")]
+    pub dhcp: bool,
+    /// Whether to make IPv6 addresses from what routers advertise (SLAAC).
+    #[cfg(feature = "ipv6")]
+    pub slaac: bool,
+}
+
+impl<'s> Settings<'s> {
+    /// No address but, with IPv6, the link-local one; and the protocol's port.
+    #[must_use]
+    pub const fn new(hardware_address: EthernetAddress, random_seed: u64) -> Self {
+        Self {
+            hardware_address,
+            random_seed,
+            port: 9999,
+            addresses: &[],
+            gateways: &[],
+            #[cfg(feature = "dhcpv4")]
+            dhcp: false,
+            #[cfg(feature = "ipv6")]
+            slaac: false,
+        }
+    }
+}
+
+/// An interface with its addresses and its sockets.
+///
+/// The owner repeats this, and nothing else:
+///
+/// ```text
+///     loop {
+///         let next = stack.poll(now(), &mut device, |sockets, sent| pool.serve(now, sockets, sent, tell));
+///         wait for a frame, or until `next`
+///     }
+/// ```
+pub struct Stack<'a> {
+    interface: Interface,
+    sockets: SocketSet<'a>,
+    addresses: Addresses,
+    port: u16,
+    counters: Counters,
+}
+
+impl<'a> Stack<'a> {
+    /// A stack on `device`, whose sockets will live in `sockets`: one for each conversation, and one for DHCP.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    ///
+    /// # Panics
+    /// Where `device` is no Ethernet, and as [`SocketSet::add`] does where the set has no place left.
+    pub fn new<D: Device + ?Sized>(
+        settings: Settings<'_>,
+        device: &mut D,
+        mut sockets: SocketSet<'a>,
+        now: Instant,
+    ) -> Result<Self, SettingsError> {
+        if !settings.hardware_address.is_unicast() {
+            return Err(SettingsError::HardwareAddress(settings.hardware_address));
+        }
+        let mut config = Config::new(HardwareAddress::Ethernet(settings.hardware_address));
+        config.random_seed = settings.random_seed;
+        #[cfg(feature = "ipv6")]
+        {
+            config.slaac = settings.slaac;
+        }
+        let mut interface = Interface::new(config, device, to_smoltcp(now));
+        let addresses = Addresses::new(&settings, &mut interface, &mut sockets, now)?;
+        Ok(Self { interface, sockets, addresses, port: settings.port, counters: Counters::default() })
+    }
+
+    /// The sockets, to add to.
+    pub const fn sockets(&mut self) -> &mut SocketSet<'a> {
+        &mut self.sockets
+    }
+
+    /// The addresses in force, with their networks.
+    #[must_use]
+    pub fn addresses(&self) -> &[IpCidr] {
+        self.interface.ip_addrs()
+    }
+
+    /// What was seen on the wire so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The link is up, or up again: tells the neighbours who is here, and asks for an address where DHCP is wanted.
+    ///
+    /// The address in force stays until another is known: it is most likely the same network.
+    pub fn link_up(&mut self, now: Instant) {
+        self.addresses.link_up(&mut self.sockets, now);
+    }
+
+    /// Opens a connection from the socket `handle` to `remote`.
+    ///
+    /// # Errors
+    /// Where the socket is busy, or there is no address of ours to speak from.
+    pub fn connect(
+        &mut self,
+        handle: SocketHandle,
+        remote: IpEndpoint,
+        local_port: u16,
+    ) -> Result<(), tcp::ConnectError> {
+        self.sockets.get_mut::<tcp::Socket<'_>>(handle).connect(self.interface.context(), remote, local_port)
+    }
+
+    /// Takes in what came, has it served, and sends what is owed: until nothing moves, or so many frames came that it is
+    /// better to come back.
+    ///
+    /// `serve` gets the sockets, and whether each of them had the chance to send since it was called last; it answers with
+    /// its own deadline. It is called again after everything that may have changed a socket, so that nobody waits for a
+    /// frame that happens to come.
+    ///
+    /// The answer is when to poll again, at the latest; `None` where only a frame can change anything.
+    pub fn poll<D: Device + ?Sized>(
+        &mut self,
+        now: Instant,
+        device: &mut D,
+        mut serve: impl FnMut(&mut SocketSet<'a>, bool) -> Option<Instant>,
+    ) -> Option<Instant> {
+        let time = to_smoltcp(now);
+        let mut device = Metered { device, counters: &mut self.counters, port: self.port, exhausted: false };
+        self.interface.poll_maintenance(time);
+        let mut frames = 0;
+        while frames < FRAMES_A_POLL
+            && self.interface.poll_ingress_single(time, &mut device, &mut self.sockets) != PollIngressSingleResult::None
+        {
+            frames += 1;
+        }
+        let mut sent = false;
+        let deadline = loop {
+            let settled = self.addresses.settle(&mut self.interface, &mut self.sockets, &mut device, now);
+            let served = serve(&mut self.sockets, sent);
+            let moved = self.interface.poll_egress(time, &mut device, &mut self.sockets) != PollResult::None;
+            // A socket may have more than one segment to send; another that waited for its turn may be done now.
+            if device.exhausted || (sent && !moved) {
+                break earliest(settled, served);
+            }
+            sent = true;
+        };
+        if frames == FRAMES_A_POLL {
+            return Some(now);
+        }
+        let exhausted = device.exhausted;
+        let due = self.interface.poll_at(time, &self.sockets).map(|due| match from_smoltcp(due) {
+            due if due > now => due,
+            _ if exhausted => now + DEVICE_RETRY,
+            _ => now + STALE_RETRY,
+        });
+        earliest(deadline, due)
+    }
+}
+
+impl core::fmt::Debug for Stack<'_> {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.debug_struct("Stack").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
+}
