@@ -2,14 +2,17 @@
 //!
 //! - [`vectors`]: the table of cases, `vectors/*.toml`, and how it is read.
 //! - [`frontend`]: the one trait behind which a server is put to be checked, and the run of the table against it.
-//! - [`machine`], [`socket`]: two such frontends, the bare machine of `greet-core`, and a server at a TCP address.
+//! - [`machine`], [`memory`], [`socket`]: such frontends; the bare machine of `greet-core`, the pool of `greet-smoltcp` on an
+//!   Ethernet in memory ([`ether`]), and a server at a TCP address.
 //! - [`oracle`]: the protocol once more, naively, over a whole conversation.
 //!
 //! To check a server of your own: implement [`frontend::Frontend`], or let it listen and use [`socket::Socket`]; then
 //! [`frontend::run_table`] answers with all that went wrong.
 
+pub mod ether;
 pub mod frontend;
 pub mod machine;
+pub mod memory;
 pub mod oracle;
 pub mod socket;
 pub mod vectors;

@@ -174,13 +174,14 @@ impl<'a, const N: usize> Pool<'a, N> {
     ///
     /// # Panics
     /// As [`SocketSet::add`] does where the set has no place left.
-    pub fn open<'s, R, T>(&mut self, sockets: &mut SocketSet<'s>, receive: R, transmit: T) -> bool
-    where
-        R: Into<SocketBuffer<'s>>,
-        T: Into<SocketBuffer<'s>>,
-    {
+    pub fn open<'s>(
+        &mut self,
+        sockets: &mut SocketSet<'s>,
+        receive: SocketBuffer<'s>,
+        transmit: SocketBuffer<'s>,
+    ) -> bool {
         let Some(slot) = self.slots.get_mut(self.opened) else { return false };
-        let mut socket = Socket::new(receive.into(), transmit.into());
+        let mut socket = Socket::new(receive, transmit);
         socket.set_nagle_enabled(false); // a reply is not to wait for the acknowledgement of the one before
         socket.set_keep_alive(Some(self.settings.limits.keep_alive.into()));
         socket.set_timeout(Some(self.settings.limits.vanished.into()));

@@ -1,0 +1,35 @@
+//! The table against the pool of sockets over smoltcp, on an Ethernet in memory.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
+
+use greet_core::Framing;
+use greet_tests::{
+    frontend::{Cut, run_table},
+    memory::Memory,
+    vectors::protocol,
+};
+
+fn holds(framing: Framing, cuts: &[Cut]) {
+    let table = protocol().unwrap();
+    let mut server = Memory::new(framing);
+    for &cut in cuts {
+        let failures: Vec<_> = run_table(&mut server, &table, cut).iter().map(ToString::to_string).collect();
+        assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    }
+    assert_eq!(server.busy(), 0);
+}
+
+#[test]
+fn the_pool_holds_the_table_under_chunk() {
+    holds(Framing::Chunk, &[Cut::Steps]);
+}
+
+#[test]
+fn the_pool_holds_the_table_under_line_in_every_cut() {
+    holds(Framing::Line, &[Cut::Steps, Cut::Whole, Cut::Every(1), Cut::Every(7), Cut::At(3)]);
+}
+
+#[test]
+fn the_pool_holds_the_table_under_auto() {
+    holds(Framing::Auto, &[Cut::Steps]);
+}
