@@ -6,12 +6,12 @@ use std::{io, rc::Rc};
 use greet_core::{Framing, Instant, NAME_CAPACITY, ServerSettings};
 use greet_smoltcp::{
     pool::{self, Pool, Slot},
-    stack::{Settings, Stack},
+    stack::{self, Settings, Stack},
 };
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
     socket::tcp::{RecvError, Socket, SocketBuffer, State},
-    wire::{EthernetAddress, IpCidr, IpEndpoint},
+    wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint},
 };
 
 use crate::{
@@ -19,7 +19,8 @@ use crate::{
     frontend::{Frontend, Wire},
 };
 
-const CONNECTIONS: usize = 8;
+/// How many sockets the server has where nobody says otherwise.
+const SOCKETS: usize = 8;
 /// Of each socket, either way: the longest write of the table fits, so that it can be one read.
 const BUFFER: usize = 8192;
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,25 +49,32 @@ struct World {
 struct Station {
     stack: Stack<'static>,
     port: Port,
+    /// Nothing goes through.
+    cut: bool,
 }
 
 impl Station {
+    #[allow(clippy::expect_used, reason = "the settings are written here, and right")]
     fn new(ether: &Ether, number: u8, now: Instant) -> Self {
-        let address = EthernetAddress([2, 0, 0, 0, 0, number]);
+        let address = hardware(number);
         let mut port = ether.port(address);
         let addresses = [ipv4(number), ipv6(number)];
         let settings = Settings { addresses: &addresses, ..Settings::new(address, u64::from(number) + 1) };
         let stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), now).expect("the settings are right");
-        Self { stack, port }
+        Self { stack, port, cut: false }
     }
 }
 
+fn hardware(number: u8) -> EthernetAddress {
+    EthernetAddress([2, 0, 0, 0, 0, number])
+}
+
 fn ipv4(number: u8) -> IpCidr {
-    IpCidr::new(smoltcp::wire::IpAddress::v4(10, 0, 0, number), 24)
+    IpCidr::new(IpAddress::v4(10, 0, 0, number), 24)
 }
 
 fn ipv6(number: u8) -> IpCidr {
-    IpCidr::new(smoltcp::wire::IpAddress::v6(0xfdaa, 0, 0, 0, 0, 0, 0, number.into()), 64)
+    IpCidr::new(IpAddress::v6(0xfdaa, 0, 0, 0, 0, 0, 0, number.into()), 64)
 }
 
 const SERVER: u8 = 1;
@@ -76,19 +84,24 @@ impl Memory {
     /// A server of that framing.
     #[must_use]
     pub fn new(framing: Framing) -> Self {
+        let server = ServerSettings { framing, ..ServerSettings::DEFAULT };
+        Self::with(pool::Settings { server, ..pool::Settings::DEFAULT }, SOCKETS)
+    }
+
+    /// A server with these settings and so many sockets.
+    #[must_use]
+    pub fn with(settings: pool::Settings, sockets: usize) -> Self {
         let now = Instant::ZERO;
         let ether = Ether::default();
         let mut server = Station::new(&ether, SERVER, now);
-        let settings =
-            pool::Settings { server: ServerSettings { framing, ..ServerSettings::DEFAULT }, ..pool::Settings::DEFAULT };
-        let slots: Vec<Slot<NAME_CAPACITY>> = (0..CONNECTIONS).map(|_| Slot::new()).collect();
+        let slots: Vec<Slot<NAME_CAPACITY>> = (0..sockets).map(|_| Slot::new()).collect();
         let mut pool = Pool::new(settings, slots.leak(), vec![0; BUFFER].leak());
-        for _ in 0..CONNECTIONS {
+        for _ in 0..sockets {
             pool.open(server.stack.sockets(), SocketBuffer::new(vec![0; BUFFER]), SocketBuffer::new(vec![0; BUFFER]));
         }
         let client = Station::new(&ether, CLIENT, now);
         let world = World { now, ether, server, pool, client, connections: 0, next: None };
-        Self { world: Rc::new(RefCell::new(world)), framing }
+        Self { world: Rc::new(RefCell::new(world)), framing: settings.server.framing }
     }
 
     /// How many of its sockets are busy.
@@ -97,10 +110,59 @@ impl Memory {
         self.world.borrow().pool.busy()
     }
 
+    /// What its pool has seen.
+    #[must_use]
+    pub fn counters(&self) -> pool::Counters {
+        self.world.borrow().pool.counters()
+    }
+
+    /// What its stack has seen on the wire.
+    #[must_use]
+    pub fn frames(&self) -> stack::Counters {
+        self.world.borrow().server.stack.counters()
+    }
+
+    /// The virtual time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.world.borrow().now
+    }
+
+    /// When something happens next by itself.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        self.world.borrow().next
+    }
+
     /// Lets so much time pass.
     pub fn pass(&self, span: Duration) {
-        let until = self.world.borrow().now + span;
-        self.world.borrow_mut().run(until, |_| false);
+        let mut world = self.world.borrow_mut();
+        let until = world.now + span;
+        world.run(until, |_| false);
+    }
+
+    /// Ends the service in good order.
+    pub fn close(&self) {
+        let mut world = self.world.borrow_mut();
+        let World { pool, server, .. } = &mut *world;
+        pool.close(server.stack.sockets());
+    }
+
+    /// The link of the client's host is cut, or mended: it hears nothing and says nothing.
+    pub fn cut(&self, cut: bool) {
+        self.world.borrow_mut().client.cut = cut;
+    }
+
+    /// Another port of the switch, for frames that no stack would send.
+    #[must_use]
+    pub fn port(&self, address: EthernetAddress) -> Port {
+        self.world.borrow().ether.port(address)
+    }
+
+    /// The server's addresses: on the wire, and the IPv4 one.
+    #[must_use]
+    pub fn server() -> (EthernetAddress, IpAddress) {
+        (hardware(SERVER), ipv4(SERVER).address())
     }
 }
 
@@ -112,7 +174,12 @@ impl World {
             let now = *now;
             let serve = |sockets: &mut SocketSet<'static>, sent| pool.serve(now, sockets, sent, |_| {});
             let server = server.stack.poll(now, &mut server.port, serve);
-            let client = client.stack.poll(now, &mut client.port, |_, _| None);
+            let client = if client.cut {
+                client.port.clear();
+                None
+            } else {
+                client.stack.poll(now, &mut client.port, |_, _| None)
+            };
             self.next = server.into_iter().chain(client).min();
             if self.ether.is_quiet() && self.next.is_none_or(|next| next > now) {
                 return;
