@@ -1,7 +1,6 @@
 //! The program: reads the command line, and hands over to the subcommand.
 
 mod chat;
-mod clock;
 mod options;
 mod serve;
 mod transport;

@@ -3,9 +3,11 @@
 use core::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use greet::{
+    client::HostPort,
+    values::{Limit, client_framing, duration, framing, limit},
+};
 use greet_core::Framing;
-
-use crate::chat::HostPort;
 
 /// A first TCP service that can be trusted, and its client.
 #[derive(Debug, Parser)]
@@ -116,43 +118,4 @@ pub(crate) struct ChatOptions {
     /// How long to wait for the connection, and for each answer; `none` for ever
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = limit)]
     pub(crate) timeout: Limit,
-}
-
-/// A span of time that may be without end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limit(pub(crate) Option<Duration>);
-
-fn framing(text: &str) -> Result<Framing, String> {
-    match text {
-        "auto" => Ok(Framing::Auto),
-        "chunk" => Ok(Framing::Chunk),
-        "line" => Ok(Framing::Line),
-        _ => Err("it is chunk, line or auto".to_owned()),
-    }
-}
-
-fn client_framing(text: &str) -> Result<Framing, String> {
-    match framing(text) {
-        Ok(Framing::Auto) | Err(_) => Err("a client's framing is chunk or line".to_owned()),
-        framing => framing,
-    }
-}
-
-/// A number of seconds, or a number with its unit.
-fn duration(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
-        Err(_) => humantime::parse_duration(text)
-            .map_err(|_| "a time is a number of seconds or has a unit: 1.5, 250ms, 5m".to_owned()),
-    }
-}
-
-fn limit(text: &str) -> Result<Limit, String> {
-    match text {
-        "none" => Ok(Limit(None)),
-        _ => match duration(text)? {
-            Duration::ZERO => Err("it has to be longer than nothing; `none` for no limit".to_owned()),
-            limit => Ok(Limit(Some(limit))),
-        },
-    }
 }

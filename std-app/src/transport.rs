@@ -9,7 +9,7 @@ use std::{
 
 use greet_core::{Instant, drive::blocking::Transport};
 
-use crate::clock::LastWait;
+use greet::clock::LastWait;
 
 /// Input that one read can deliver. It lies inside, on the owner's stack, and is cheap to have a thousand times: a name
 /// and its end fit (rule L1), so that `chunk` (rule F1) sees a read as it came.
@@ -166,7 +166,7 @@ mod tests {
     use embedded_io::{BufRead, Write as _};
 
     use super::*;
-    use crate::clock;
+    use greet::clock;
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

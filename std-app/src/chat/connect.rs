@@ -6,7 +6,8 @@ use std::{
     net::{TcpStream, ToSocketAddrs},
 };
 
-use super::ChatError;
+use greet::client::ChatError;
+
 use crate::options::ChatOptions;
 
 /// Connects to the first address of the server that answers.

@@ -2,16 +2,19 @@
 
 use core::net::SocketAddr;
 use std::{
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     net::TcpStream,
 };
 
+use greet::{
+    client::{Broken, CAPACITY, ChatError, Replies},
+    clock,
+};
 use greet_core::{
-    Client, ClientEvent, ClientSettings, Connection, Escaped, Framing, Instant, Outcome,
+    Client, ClientEvent, ClientSettings, Connection, Framing, Instant,
     drive::{Turn, blocking::Driver},
 };
 
-use super::{CAPACITY, ChatError, error::Broken};
 use crate::transport::TcpTransport;
 
 /// The driver of such a conversation.
@@ -23,19 +26,18 @@ pub(super) struct Conversation<'a> {
     stream: &'a TcpStream,
     peer: SocketAddr,
     settings: ClientSettings,
-    /// An error reply is shown as far as it has come, and the rest of its line is still to come.
-    inside_error: bool,
+    replies: Replies,
 }
 
 impl<'a> Conversation<'a> {
     /// A conversation that `driver` carries over `stream`.
-    pub(super) const fn new(
+    pub(super) fn new(
         driver: ClientDriver<'a>,
         stream: &'a TcpStream,
         peer: SocketAddr,
         settings: ClientSettings,
     ) -> Self {
-        Self { driver, stream, peer, settings, inside_error: false }
+        Self { driver, stream, peer, settings, replies: Replies::default() }
     }
 
     pub(super) const fn framing(&self) -> Framing {
@@ -57,7 +59,7 @@ impl<'a> Conversation<'a> {
     /// Says `exit` and waits for the server's end (rule K2).
     pub(super) fn end(&mut self) -> Result<(), ChatError> {
         self.notice()?;
-        self.driver.machine().close(crate::clock::now());
+        self.driver.machine().close(clock::now());
         while !self.turn()? {}
         Ok(())
     }
@@ -101,7 +103,7 @@ impl<'a> Conversation<'a> {
                 Err(ChatError::mismatch(self.peer, &mismatch, self.settings.framing))
             }
             Ok(Turn::Event(event)) => {
-                show(&event, &mut self.inside_error).map_err(ChatError::Output)?;
+                self.replies.show(&event).map_err(ChatError::Output)?;
                 Ok(false)
             }
             Ok(Turn::Quiet) => Ok(false),
@@ -113,40 +115,13 @@ impl<'a> Conversation<'a> {
 
     /// How it ended; a mismatch was told when it was met.
     fn over(&mut self) -> Result<bool, ChatError> {
-        let peer = self.peer;
-        if self.inside_error {
-            // Its line will not be ended any more: what comes next on a terminal begins on a new one.
-            writeln!(io::stdout().lock()).map_err(ChatError::Output)?;
-        }
-        match self.driver.machine().outcome() {
-            Some(Outcome::EndedEarly(awaited)) => Err(ChatError::EndedEarly { peer, awaited }),
-            Some(Outcome::TimedOut(awaited)) => {
-                Err(ChatError::TimedOut { peer, awaited, limit: self.settings.timeout.unwrap_or_default() })
-            }
-            Some(Outcome::Complete | Outcome::Mismatch) | None => Ok(true),
-        }
+        self.replies.end().map_err(ChatError::Output)?;
+        let outcome = self.driver.machine().outcome();
+        ChatError::of_outcome(self.peer, outcome, self.settings.timeout)?;
+        Ok(true)
     }
 
     fn broken(&mut self, error: io::Error) -> ChatError {
         ChatError::Broken { peer: self.peer, during: Broken(self.driver.machine().awaited()), error }
     }
-}
-
-/// Prints what came, each reply on a line of its own and at once (rule K3).
-fn show(event: &ClientEvent<'_>, inside_error: &mut bool) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    match event {
-        ClientEvent::Greeted => writeln!(output, "Welcome!")?,
-        ClientEvent::Reply(name) => writeln!(output, "Hello, {}!", Escaped(name))?,
-        ClientEvent::Error { text, complete } => {
-            let begin = if *inside_error { "" } else { "Error: " };
-            write!(output, "{begin}{}", Escaped(text))?;
-            if *complete {
-                writeln!(output)?;
-            }
-            *inside_error = !complete;
-        }
-        ClientEvent::Mismatch(_) => {} // an error of this program, not a reply
-    }
-    output.flush()
 }

@@ -2,24 +2,18 @@
 
 mod connect;
 mod conversation;
-mod error;
-mod host;
 mod names;
 
 use std::io::{self, IsTerminal};
 
+use greet::{
+    client::{CAPACITY, ChatError, check},
+    clock::{self, LastWait},
+};
 use greet_core::{Client, ClientSettings, Instant, drive::blocking::Driver};
 
-use self::{conversation::Conversation, names::check};
-pub(crate) use self::{error::ChatError, host::HostPort};
-use crate::{
-    clock::{self, LastWait},
-    options::ChatOptions,
-    transport::TcpTransport,
-};
-
-/// A client's capacity: the largest there is, so that under `line` a server's limit decides and not this one.
-const CAPACITY: usize = u16::MAX as usize;
+use self::conversation::Conversation;
+use crate::{options::ChatOptions, transport::TcpTransport};
 
 /// Room for what one write sends: under `chunk` a whole name, as it must go out in one.
 const OUTPUT_CAPACITY: usize = 4096;

@@ -2,10 +2,11 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use greet_core::{Client, ClientSettings, Framing, Instant, NAME_CAPACITY, Refused};
+use greet::client::{CAPACITY, ChatError, check};
+use greet_core::Client;
 use rustyline::{DefaultEditor, error::ReadlineError};
 
-use super::{CAPACITY, ChatError, conversation::Conversation};
+use super::conversation::Conversation;
 
 /// What ends a conversation where it stands on a line of its own, here as in the protocol.
 const EXIT: &[u8] = b"exit";
@@ -14,15 +15,6 @@ const PROMPT: &str = "> ";
 
 /// The longest line that is read: the longest name, CR and LF, and one byte more to tell that it is too long.
 const LINE_LIMIT: u64 = (Client::<CAPACITY>::LONGEST_NAME + 3) as u64;
-
-/// Whether this name can be sent and come back as it was given.
-pub(super) fn check(framing: Framing, name: &[u8]) -> Result<(), Refused> {
-    if framing != Framing::Line && name.len() > NAME_CAPACITY {
-        return Err(Refused::TooLong { limit: NAME_CAPACITY }); // L2: one read of a server takes no more
-    }
-    let settings = ClientSettings { framing, timeout: None };
-    Client::<CAPACITY>::new(settings, Instant::ZERO).say(name)
-}
 
 /// Says one name a line, until the input ends or says `exit`; each is answered before the next is read.
 pub(super) fn from_pipe(conversation: &mut Conversation<'_>, mut input: impl BufRead) -> Result<(), ChatError> {
@@ -89,20 +81,5 @@ mod tests {
         ] {
             assert_eq!(name_of(line), name);
         }
-    }
-
-    #[test]
-    fn a_name_is_checked_for_its_framing() {
-        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY]), Ok(()));
-        let limit = NAME_CAPACITY;
-        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY + 1]), Err(Refused::TooLong { limit }));
-        assert_eq!(check(Framing::Line, &[b'a'; NAME_CAPACITY + 1]), Ok(()));
-        let limit = Client::<CAPACITY>::LONGEST_NAME;
-        assert_eq!(check(Framing::Line, &vec![b'a'; limit]), Ok(()));
-        assert_eq!(check(Framing::Line, &vec![b'a'; limit + 1]), Err(Refused::TooLong { limit }));
-        assert_eq!(check(Framing::Chunk, b""), Err(Refused::Empty));
-        assert_eq!(check(Framing::Line, b""), Ok(()));
-        assert_eq!(check(Framing::Chunk, b"a\nb"), Ok(()));
-        assert_eq!(check(Framing::Line, b"a\nb"), Err(Refused::LineFeed { offset: 1 }));
     }
 }

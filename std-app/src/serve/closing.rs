@@ -5,9 +5,8 @@ use core::{
     time::Duration,
 };
 
+use greet::clock;
 use greet_core::Instant;
-
-use crate::clock;
 
 /// Whether the service ends, and from when on conversations are closed even if their clients never pause.
 #[derive(Debug)]

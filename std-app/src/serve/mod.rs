@@ -1,10 +1,8 @@
 //! `greet serve`: what both runtimes share, from the listening sockets to the lines on standard output.
 
 mod closing;
-mod journal;
 mod listen;
 mod starved;
-mod stop;
 mod task_transport;
 mod tasks;
 mod threads;
@@ -12,10 +10,15 @@ mod threads;
 use core::time::Duration;
 use std::io;
 
-use greet_core::{Escaped, NAME_CAPACITY, Server, ServerEvent, ServerSettings};
+use greet::{
+    clock,
+    journal::{self, Journal},
+    stop::Stop,
+};
+use greet_core::{NAME_CAPACITY, Server, ServerSettings};
 use thiserror::Error;
 
-use self::{closing::Closing, journal::Journal, listen::ListenError, stop::Stop};
+use self::{closing::Closing, listen::ListenError};
 use crate::options::{Runtime, ServeOptions};
 
 /// Why there is no service.
@@ -44,7 +47,7 @@ struct Service {
 impl Service {
     /// The machine for a connection that was just opened.
     fn server(&self) -> Server<NAME_CAPACITY> {
-        Server::new(self.settings, crate::clock::now())
+        Server::new(self.settings, clock::now())
     }
 }
 
@@ -73,15 +76,5 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), ServeError> {
             threads::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("threads", error))
         }
         Runtime::Tokio => tasks::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("tokio", error)),
-    }
-}
-
-/// Tells what a server's machine tells.
-fn trace(peer: core::net::SocketAddr, event: ServerEvent<'_>) {
-    match event {
-        ServerEvent::Name(name) => tracing::trace!(%peer, name = %Escaped(name), "a name"),
-        ServerEvent::NotUtf8(name) => tracing::debug!(%peer, name = %Escaped(name), "a name that is not UTF-8"),
-        ServerEvent::TooLong => tracing::debug!(%peer, "a name that is too long"),
-        ServerEvent::Exit => tracing::trace!(%peer, "exit"),
     }
 }

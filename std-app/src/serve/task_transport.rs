@@ -10,14 +10,13 @@ use core::{
 use std::io;
 
 use embedded_io::ErrorType;
+use greet::clock;
 use greet_core::{Instant, drive::asynchronous::Transport};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     time::{Sleep, sleep_until},
 };
-
-use crate::clock;
 
 /// What one read may deliver.
 const INPUT: usize = 16 * 1024;

@@ -3,6 +3,7 @@
 use core::{convert::Infallible, net::SocketAddr, pin::pin};
 use std::{io, sync::Arc, thread};
 
+use greet::{clock, journal, stop::Stop};
 use greet_core::{
     Connection,
     drive::{Turn, asynchronous::Driver},
@@ -18,10 +19,8 @@ use super::{
     Service,
     listen::Listener,
     starved::{self, Complaint},
-    stop::Stop,
     task_transport::TaskTransport,
 };
-use crate::clock;
 
 /// How many bytes of replies leave in one write at the most. It is part of every task, so it is what idle ones cost.
 const OUTPUT: usize = 1024;
@@ -118,7 +117,7 @@ impl Shared {
         let error = loop {
             match driver.turn().await {
                 Ok(Turn::Quiet) => {}
-                Ok(Turn::Event(event)) => super::trace(peer, event),
+                Ok(Turn::Event(event)) => journal::trace(peer, event),
                 Ok(Turn::Over) => break None,
                 // The service ends, and the client has nothing more to say just now.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => driver.machine().close(clock::now()),

@@ -10,6 +10,11 @@ use std::{
     thread,
 };
 
+use greet::{
+    clock::{self, LastWait},
+    journal,
+    stop::Stop,
+};
 use greet_core::{
     Connection,
     drive::{Turn, blocking::Driver},
@@ -21,12 +26,8 @@ use super::{
     Service,
     listen::Listener,
     starved::{self, Complaint},
-    stop::Stop,
 };
-use crate::{
-    clock::{self, LastWait},
-    transport::TcpTransport,
-};
+use crate::transport::TcpTransport;
 
 /// What a conversation's stack may grow to. Only what is touched takes memory.
 const STACK: usize = 128 * 1024;
@@ -201,7 +202,7 @@ impl Shared {
         let error = loop {
             match driver.turn() {
                 Ok(Turn::Quiet) => {}
-                Ok(Turn::Event(event)) => super::trace(peer, event),
+                Ok(Turn::Event(event)) => journal::trace(peer, event),
                 Ok(Turn::Over) => break None,
                 // The client has nothing more to say just now: in a service that ends, this is the end.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {

@@ -10,13 +10,17 @@ use signal_hook::{
 
 /// The wish to stop, as something that can be waited for.
 #[derive(Debug)]
-pub(super) struct Stop {
+pub struct Stop {
     /// Readable once a signal has come; does not block.
-    pub(super) signalled: UnixStream,
+    pub signalled: UnixStream,
 }
 
 impl Stop {
-    pub(super) fn on_signals() -> io::Result<Self> {
+    /// From now on the two signals are this wish.
+    ///
+    /// # Errors
+    /// Where the system has no room for what it takes.
+    pub fn on_signals() -> io::Result<Self> {
         let (signalled, sender) = UnixStream::pair()?;
         signalled.set_nonblocking(true)?;
         let once = Arc::new(AtomicBool::new(false));

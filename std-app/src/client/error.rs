@@ -3,7 +3,8 @@
 use core::{fmt, net::SocketAddr, time::Duration};
 use std::io;
 
-use greet_core::{Awaited, Escaped, Expected, Framing, Mismatch, Refused};
+use greet_core::{Awaited, Escaped, Expected, Framing, Mismatch, Outcome, Refused};
+#[cfg(feature = "program")]
 use rustyline::error::ReadlineError;
 use thiserror::Error;
 
@@ -14,44 +15,116 @@ const SHOWN: usize = 64;
 
 /// Why a chat did not come to a good end.
 #[derive(Debug, Error)]
-pub(crate) enum ChatError {
+pub enum ChatError {
+    /// This name cannot be said.
     #[error("the name `{name}` is not sent: {reason}")]
-    Name { name: String, reason: Refused },
+    Name {
+        /// The name, or how it begins.
+        name: String,
+        /// Why not.
+        reason: Refused,
+    },
+    /// This line of a pipe cannot be said.
     #[error("line {number} of standard input is not sent: {reason}")]
-    Line { number: u64, reason: Refused },
+    Line {
+        /// Counted from 1.
+        number: u64,
+        /// Why not.
+        reason: Refused,
+    },
+    /// The host has no address at all.
     #[error("`{host}` is not found ({error}): check the name, or give the address itself")]
-    NotFound { host: String, error: io::Error },
+    NotFound {
+        /// As it was typed.
+        host: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The host has no address of the wanted kind.
     #[error("`{host}` has no {family} address: leave {option} out")]
-    NoAddress { host: String, family: &'static str, option: &'static str },
+    NoAddress {
+        /// As it was typed.
+        host: String,
+        /// The wanted kind.
+        family: &'static str,
+        /// The option that wants it.
+        option: &'static str,
+    },
+    /// No address answered.
     #[error("no connection to {host}: {}", Failures(.failures))]
-    Connect { host: HostPort, failures: Vec<(SocketAddr, io::Error)> },
+    Connect {
+        /// As it was typed.
+        host: HostPort,
+        /// What each said.
+        failures: Vec<(SocketAddr, io::Error)>,
+    },
+    /// The connection was lost.
     #[error("the connection to {peer} broke {during} ({error}): see what the server says, and try again")]
-    Broken { peer: SocketAddr, during: Broken, error: io::Error },
+    Broken {
+        /// Whom it was with.
+        peer: SocketAddr,
+        /// What that interrupted.
+        during: Broken,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The server ended it before that was due.
     #[error("{peer} ended the conversation {}", early(.awaited))]
-    EndedEarly { peer: SocketAddr, awaited: Option<Awaited> },
+    EndedEarly {
+        /// Who.
+        peer: SocketAddr,
+        /// What was still to come.
+        awaited: Option<Awaited>,
+    },
+    /// The server was silent for too long.
     #[error("{peer} {} within {}: {}", missed(.awaited), humantime::format_duration(*.limit), patience(.awaited))]
-    TimedOut { peer: SocketAddr, awaited: Awaited, limit: Duration },
+    TimedOut {
+        /// Who.
+        peer: SocketAddr,
+        /// What was still to come.
+        awaited: Awaited,
+        /// For how long.
+        limit: Duration,
+    },
+    /// The server departed from the protocol.
     #[error(
         "{peer} departed from the protocol at byte {offset} of {what}: expected {expected}, received `{received}`; \
          is it a greeting server, and is --framing what it speaks?"
     )]
-    Mismatch { peer: SocketAddr, offset: usize, what: String, expected: String, received: String },
+    Mismatch {
+        /// Who.
+        peer: SocketAddr,
+        /// At which byte.
+        offset: usize,
+        /// Of what.
+        what: String,
+        /// What was to come there.
+        expected: String,
+        /// What came instead.
+        received: String,
+    },
+    /// Names cannot be read.
     #[error("standard input cannot be read ({0}): give the names on the command line")]
     Input(io::Error),
+    /// Replies cannot be written.
     #[error("standard output cannot be written ({0}): see where it leads, and whether there is room")]
     Output(io::Error),
+    /// Names cannot be typed.
+    #[cfg(feature = "program")]
     #[error("the terminal cannot be used ({0}): give the names on the command line or through a pipe")]
     Terminal(ReadlineError),
 }
 
 impl ChatError {
     /// This name is not sent.
-    pub(super) fn name(name: &[u8], reason: Refused) -> Self {
+    #[must_use]
+    pub fn name(name: &[u8], reason: Refused) -> Self {
         Self::Name { name: excerpt(name), reason }
     }
 
     /// The server sent what no server owes (rule K1).
-    pub(super) fn mismatch(peer: SocketAddr, mismatch: &Mismatch<'_>, framing: Framing) -> Self {
+    #[must_use]
+    pub fn mismatch(peer: SocketAddr, mismatch: &Mismatch<'_>, framing: Framing) -> Self {
         let &Mismatch { expected, offset, owed, received } = mismatch;
         let (what, text) = match expected {
             Expected::Greeting => ("the greeting".to_owned(), b"Welcome!".to_vec()),
@@ -66,6 +139,19 @@ impl ChatError {
         let rest = text.get(offset..).filter(|rest| !rest.is_empty()).or(owed.as_ref().map(core::slice::from_ref));
         let expected = rest.map_or("nothing".to_owned(), |rest| format!("`{}`", excerpt(rest)));
         Self::Mismatch { peer, offset, what, expected, received: excerpt(received) }
+    }
+
+    /// How a conversation ended that is over; a mismatch was told when it was met. `limit` is how long each answer was
+    /// waited for.
+    ///
+    /// # Errors
+    /// Where the server did not give all that was awaited.
+    pub fn of_outcome(peer: SocketAddr, outcome: Option<Outcome>, limit: Option<Duration>) -> Result<(), Self> {
+        match outcome {
+            Some(Outcome::EndedEarly(awaited)) => Err(Self::EndedEarly { peer, awaited }),
+            Some(Outcome::TimedOut(awaited)) => Err(Self::TimedOut { peer, awaited, limit: limit.unwrap_or_default() }),
+            Some(Outcome::Complete | Outcome::Mismatch) | None => Ok(()),
+        }
     }
 }
 
@@ -85,7 +171,7 @@ fn excerpt(bytes: &[u8]) -> String {
 
 /// What a broken connection interrupted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Broken(pub(super) Option<Awaited>);
+pub struct Broken(pub Option<Awaited>);
 
 impl fmt::Display for Broken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

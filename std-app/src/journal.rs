@@ -6,26 +6,29 @@
 use core::{fmt, net::SocketAddr};
 use std::io::{self, IsTerminal, Write};
 
+use greet_core::{Escaped, ServerEvent};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{self, NonBlocking, WorkerGuard};
 
 /// The lines on standard output.
 #[derive(Clone, Debug)]
-pub(super) struct Journal {
+pub struct Journal {
     lines: NonBlocking,
     /// Whether connections get lines.
     quiet: bool,
 }
 
 /// Writes what is queued when it is dropped.
-pub(super) struct Guard {
+#[must_use = "the writers end with it"]
+#[derive(Debug)]
+pub struct Guard {
     _output: WorkerGuard,
     _diagnostics: WorkerGuard,
     journal: Journal,
 }
 
-/// Starts both writers.
-pub(super) fn start(verbose: u8, quiet: bool) -> (Journal, Guard) {
+/// Starts both writers: `verbose` is how often `-v` was given, `quiet` is `-q`.
+pub fn start(verbose: u8, quiet: bool) -> (Journal, Guard) {
     let (diagnostics, diagnostics_guard) = non_blocking::NonBlockingBuilder::default().finish(io::stderr());
     let level = match (quiet, verbose) {
         (true, _) => LevelFilter::ERROR,
@@ -43,18 +46,20 @@ pub(super) fn start(verbose: u8, quiet: bool) -> (Journal, Guard) {
 
 impl Journal {
     /// Writes one line.
-    pub(super) fn line(&self, text: fmt::Arguments<'_>) {
+    pub fn line(&self, text: fmt::Arguments<'_>) {
         // Never fails: what cannot be queued is counted, what cannot be written has no reader.
         let _ = self.lines.clone().write_all(format!("{text}\n").as_bytes());
     }
 
-    pub(super) fn accepted(&self, peer: SocketAddr) {
+    /// Somebody came.
+    pub fn accepted(&self, peer: SocketAddr) {
         if !self.quiet {
             self.line(format_args!("Accept new connection from {peer}..."));
         }
     }
 
-    pub(super) fn closed(&self, peer: SocketAddr) {
+    /// Somebody went.
+    pub fn closed(&self, peer: SocketAddr) {
         if !self.quiet {
             self.line(format_args!("Connection from {peer} closed."));
         }
@@ -67,5 +72,15 @@ impl Drop for Guard {
         if dropped > 0 {
             tracing::warn!("{dropped} lines were dropped because nobody read standard output");
         }
+    }
+}
+
+/// Tells what a server's machine tells.
+pub fn trace(peer: SocketAddr, event: ServerEvent<'_>) {
+    match event {
+        ServerEvent::Name(name) => tracing::trace!(%peer, name = %Escaped(name), "a name"),
+        ServerEvent::NotUtf8(name) => tracing::debug!(%peer, name = %Escaped(name), "a name that is not UTF-8"),
+        ServerEvent::TooLong => tracing::debug!(%peer, "a name that is too long"),
+        ServerEvent::Exit => tracing::trace!(%peer, "exit"),
     }
 }

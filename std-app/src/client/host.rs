@@ -9,23 +9,29 @@ const DEFAULT_PORT: u16 = 9999;
 
 /// A host, by name or address, and a port of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HostPort {
+pub struct HostPort {
     /// A name or an address; an IPv6 address stands without brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub host: String,
+    /// From 1 on.
+    pub port: u16,
 }
 
 /// What is wrong with a `HOST[:PORT]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum HostPortError {
+pub enum HostPortError {
+    /// There is none.
     #[error("the host is missing: give a name or an address, like localhost or 127.0.0.1:9999")]
     NoHost,
+    /// The port is no number from 1 on.
     #[error("the port is a number from 1 to 65535, like localhost:9999")]
     Port,
+    /// They enclose something else than an IPv6 address.
     #[error("brackets enclose an IPv6 address, and only a port may follow, like [::1]:9999")]
     Brackets,
+    /// There are too many.
     #[error("a host has at most one colon, before its port; an IPv6 address with a port is [ADDRESS]:PORT")]
     Colons,
+    /// Some stand in no name and no address.
     #[error("a host has no blanks, slashes or control characters: give its name or address alone")]
     Characters,
 }

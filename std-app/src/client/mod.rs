@@ -1,0 +1,48 @@
+//! What the clients have in common: whom they talk to, which names can be said, and what they print.
+
+mod error;
+mod host;
+mod replies;
+
+use greet_core::{Client, ClientSettings, Framing, Instant, NAME_CAPACITY, Refused};
+
+pub use self::{
+    error::{Broken, ChatError},
+    host::{HostPort, HostPortError},
+    replies::Replies,
+};
+
+/// A client's capacity: the largest there is, so that under `line` a server's limit decides and not this one.
+pub const CAPACITY: usize = u16::MAX as usize;
+
+/// Whether this name can be sent and come back as it was given.
+///
+/// # Errors
+/// Why it cannot.
+pub fn check(framing: Framing, name: &[u8]) -> Result<(), Refused> {
+    if framing != Framing::Line && name.len() > NAME_CAPACITY {
+        return Err(Refused::TooLong { limit: NAME_CAPACITY }); // L2: one read of a server takes no more
+    }
+    let settings = ClientSettings { framing, timeout: None };
+    Client::<CAPACITY>::new(settings, Instant::ZERO).say(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_checked_for_its_framing() {
+        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY]), Ok(()));
+        let limit = NAME_CAPACITY;
+        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY + 1]), Err(Refused::TooLong { limit }));
+        assert_eq!(check(Framing::Line, &[b'a'; NAME_CAPACITY + 1]), Ok(()));
+        let limit = Client::<CAPACITY>::LONGEST_NAME;
+        assert_eq!(check(Framing::Line, &vec![b'a'; limit]), Ok(()));
+        assert_eq!(check(Framing::Line, &vec![b'a'; limit + 1]), Err(Refused::TooLong { limit }));
+        assert_eq!(check(Framing::Chunk, b""), Err(Refused::Empty));
+        assert_eq!(check(Framing::Line, b""), Ok(()));
+        assert_eq!(check(Framing::Chunk, b"a\nb"), Ok(()));
+        assert_eq!(check(Framing::Line, b"a\nb"), Err(Refused::LineFeed { offset: 1 }));
+    }
+}

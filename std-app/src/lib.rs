@@ -1,0 +1,7 @@
+//! What the programs for a PC share: `greet` itself, and `greet-tap`, which talks through a network stack of its own.
+
+pub mod client;
+pub mod clock;
+pub mod journal;
+pub mod stop;
+pub mod values;
