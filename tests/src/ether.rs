@@ -37,12 +37,6 @@ impl Ether {
         Port { ether: self.clone(), index: queues.len() - 1 }
     }
 
-    /// Whether no frame is under way.
-    #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        self.0.borrow().queues.iter().all(|queue| queue.frames.is_empty())
-    }
-
     /// How many connections were reset so far.
     #[must_use]
     pub fn resets(&self) -> usize {
@@ -88,6 +82,12 @@ pub struct Port {
 }
 
 impl Port {
+    /// Whether no frame waits to be received.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.ether.0.borrow().queues[self.index].frames.is_empty()
+    }
+
     /// Forgets what waits to be received.
     pub fn clear(&mut self) {
         self.ether.0.borrow_mut().queues[self.index].frames.clear();

@@ -14,5 +14,6 @@ pub mod frontend;
 pub mod machine;
 pub mod memory;
 pub mod oracle;
+pub mod segment;
 pub mod socket;
 pub mod vectors;

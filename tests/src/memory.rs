@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Memory {
     world: Rc<RefCell<World>>,
     framing: Framing,
+    /// Every other client connects by IPv6.
+    alternating: bool,
 }
 
 #[derive(Debug)]
@@ -81,14 +83,14 @@ const SERVER: u8 = 1;
 const CLIENT: u8 = 2;
 
 impl Memory {
-    /// A server of that framing.
+    /// A server of that framing, to which clients connect by IPv4 and IPv6 in turn.
     #[must_use]
     pub fn new(framing: Framing) -> Self {
         let server = ServerSettings { framing, ..ServerSettings::DEFAULT };
-        Self::with(pool::Settings { server, ..pool::Settings::DEFAULT }, SOCKETS)
+        Self { alternating: true, ..Self::with(pool::Settings { server, ..pool::Settings::DEFAULT }, SOCKETS) }
     }
 
-    /// A server with these settings and so many sockets.
+    /// A server with these settings and so many sockets, to which clients connect by IPv4.
     #[must_use]
     pub fn with(settings: pool::Settings, sockets: usize) -> Self {
         let now = Instant::ZERO;
@@ -101,7 +103,7 @@ impl Memory {
         }
         let client = Station::new(&ether, CLIENT, now);
         let world = World { now, ether, server, pool, client, connections: 0, next: None };
-        Self { world: Rc::new(RefCell::new(world)), framing: settings.server.framing }
+        Self { world: Rc::new(RefCell::new(world)), framing: settings.server.framing, alternating: false }
     }
 
     /// How many of its sockets are busy.
@@ -181,7 +183,7 @@ impl World {
                 client.stack.poll(now, &mut client.port, |_, _| None)
             };
             self.next = server.into_iter().chain(client).min();
-            if self.ether.is_quiet() && self.next.is_none_or(|next| next > now) {
+            if self.server.port.is_quiet() && self.client.port.is_quiet() && self.next.is_none_or(|next| next > now) {
                 return;
             }
         }
@@ -218,7 +220,8 @@ impl Frontend for Memory {
         let mut socket = Socket::new(SocketBuffer::new(vec![0; BUFFER]), SocketBuffer::new(vec![0; BUFFER]));
         socket.set_nagle_enabled(false); // a write is to arrive as one read
         let handle = world.client.stack.sockets().add(socket);
-        let address = if world.connections.is_multiple_of(2) { ipv4(SERVER) } else { ipv6(SERVER) };
+        let by_ipv6 = self.alternating && !world.connections.is_multiple_of(2);
+        let address = if by_ipv6 { ipv6(SERVER) } else { ipv4(SERVER) };
         let remote = IpEndpoint::new(address.address(), pool::Settings::DEFAULT.port);
         let port = 49_152 + world.connections;
         world.connections += 1;
@@ -303,6 +306,7 @@ impl Wire for MemoryWire {
             socket.close();
             true
         });
+        self.settle();
         Ok(())
     }
 

@@ -1,0 +1,314 @@
+//! The pool of sockets, in the situations that have cost others days: each alone, and on a virtual clock.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
+use core::time::Duration;
+use std::io;
+
+use greet_core::{Framing, LINGER, ServerSettings};
+use greet_smoltcp::pool::{Limits, Settings};
+use greet_tests::{
+    frontend::{Frontend, Wire},
+    memory::{Memory, MemoryWire},
+    segment::{Segment, Stranger, segment},
+};
+use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
+
+const SECOND: Duration = Duration::from_secs(1);
+const LIMITS: Limits = Limits::DEFAULT;
+
+fn line() -> Settings {
+    Settings { server: ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT }, ..Settings::DEFAULT }
+}
+
+/// Opens a connection and takes its greeting.
+fn greeted(server: &mut Memory) -> MemoryWire {
+    let mut client = server.connect(Framing::Line).expect("a socket listens");
+    expect(&mut client, b"Welcome!\n");
+    client
+}
+
+#[track_caller]
+fn expect(client: &mut MemoryWire, expected: &[u8]) {
+    let mut received = Vec::new();
+    client.receive(expected.len(), &mut received).unwrap();
+    assert_eq!(received, expected);
+}
+
+#[track_caller]
+fn answers(client: &mut MemoryWire, name: &str) {
+    client.send(format!("{name}\n").as_bytes()).unwrap();
+    expect(client, format!("Hello, {name}!\n").as_bytes());
+}
+
+fn stranger(server: &Memory, number: u8) -> Stranger {
+    let hardware = EthernetAddress([2, 0, 0, 0, 1, number]);
+    let (server_hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
+    Stranger::new(server.port(hardware), hardware, Ipv4Address::new(10, 0, 0, number), server_hardware, address)
+}
+
+fn syn(port: u16, sequence: i32) -> TcpRepr<'static> {
+    TcpRepr { control: TcpControl::Syn, ..segment(port, sequence) }
+}
+
+#[test]
+fn with_all_sockets_busy_a_client_is_refused_at_once_and_served_when_one_is_free() {
+    let mut server = Memory::with(line(), 2);
+    let mut first = greeted(&mut server);
+    let mut second = greeted(&mut server);
+    let before = server.now();
+    let refused = server.connect(Framing::Line).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    assert_eq!(server.now(), before, "it took no time");
+    assert_eq!(server.frames().refused, 1);
+
+    first.send(b"exit\n").unwrap();
+    first.half_close().unwrap();
+    let mut third = greeted(&mut server);
+    assert_eq!(server.now(), before, "the socket listened again in the poll in which it was done");
+    answers(&mut second, "second");
+    answers(&mut third, "third");
+}
+
+#[test]
+fn a_handshake_that_is_never_finished_gives_its_socket_back() {
+    let mut server = Memory::with(line(), 1);
+    let mut silent = stranger(&server, 9);
+    silent.introduce();
+    silent.send(&syn(1000, 7));
+    server.pass(LIMITS.handshake - SECOND);
+    assert_eq!(server.busy(), 1);
+    server.pass(SECOND);
+    assert_eq!(server.busy(), 0);
+    assert_eq!(silent.received().last().unwrap().control, TcpControl::Rst);
+    assert_eq!((server.counters().unfinished, server.counters().accepted), (1, 0));
+    answers(&mut greeted(&mut server), "haha");
+}
+
+#[test]
+fn a_client_that_resets_its_handshake_gives_the_socket_back_at_once() {
+    let mut server = Memory::with(line(), 1);
+    let mut fickle = stranger(&server, 9);
+    fickle.introduce();
+    fickle.send(&syn(1000, 7));
+    server.pass(Duration::ZERO);
+    let answer = fickle.received().pop().unwrap();
+    assert_eq!(answer.control, TcpControl::Syn);
+    let reset = TcpRepr { control: TcpControl::Rst, ..segment(1000, 8) };
+    fickle.send(&TcpRepr { ack_number: Some(answer.sequence + 1), ..reset });
+    server.pass(Duration::ZERO);
+    assert_eq!(server.busy(), 0);
+    answers(&mut greeted(&mut server), "haha");
+}
+
+#[test]
+fn a_flood_of_handshakes_leaves_an_open_conversation_answering_and_passes() {
+    let mut server = Memory::with(line(), 8);
+    let mut client = greeted(&mut server);
+    let mut flood = stranger(&server, 9);
+    flood.introduce();
+    for number in 0..1000 {
+        flood.send(&syn(1000 + number, 7));
+        if number % 100 == 0 {
+            answers(&mut client, "haha");
+        }
+    }
+    answers(&mut client, "still");
+    assert_eq!(server.busy(), 8);
+    let refused = flood.received().iter().filter(|segment| segment.control == TcpControl::Rst).count();
+    assert_eq!(refused, 1000 - 7);
+    assert_eq!(server.frames().refused, 1000 - 7);
+    server.pass(LIMITS.handshake);
+    assert_eq!(server.busy(), 1);
+    answers(&mut client, "and still");
+}
+
+#[test]
+fn a_flood_of_frames_leaves_an_open_conversation_answering() {
+    let mut server = Memory::with(line(), 2);
+    let mut client = greeted(&mut server);
+    let mut flood = stranger(&server, 9);
+    flood.introduce();
+    for _ in 0..10_000 {
+        // An acknowledgement of nothing: it is answered by a reset, as a ping is by its echo.
+        flood.send(&TcpRepr { ack_number: Some(TcpSeqNumber(1)), ..segment(999, 1) });
+    }
+    let before = server.now();
+    answers(&mut client, "haha");
+    assert_eq!(server.now(), before);
+}
+
+#[test]
+fn a_repeated_syn_finds_its_own_connection() {
+    // The first socket is free again when the second is still busy: a SYN for the latter must not go to the former.
+    let mut server = Memory::with(line(), 2);
+    let mut first = greeted(&mut server);
+    let mut host = stranger(&server, 9);
+    host.introduce();
+    host.send(&syn(1000, 7));
+    server.pass(Duration::ZERO);
+    let answer = host.received().pop().unwrap();
+    first.send(b"exit\n").unwrap();
+    first.half_close().unwrap();
+    server.pass(Duration::ZERO);
+    assert_eq!(server.busy(), 1);
+
+    host.send(&syn(1000, 7));
+    server.pass(Duration::ZERO);
+    assert_eq!(server.busy(), 1, "no second socket is taken");
+    host.received();
+    host.send(&TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(1000, 8) });
+    server.pass(Duration::ZERO);
+    assert_eq!(server.counters().accepted, 2);
+    let greeting = host.received().pop().unwrap();
+    assert_eq!(greeting.payload, b"Welcome!\n");
+}
+
+#[test]
+fn what_came_with_the_fin_before_the_accept_is_served() {
+    let server = Memory::with(line(), 1);
+    let mut host = stranger(&server, 9);
+    host.introduce();
+    host.send(&syn(1000, 7));
+    server.pass(Duration::ZERO);
+    let answer = host.received().pop().unwrap();
+    let acknowledged = TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(1000, 8) };
+    // All three are there before the server looks.
+    host.send(&acknowledged);
+    host.send(&TcpRepr { payload: b"haha\nbyebye", ..acknowledged.clone() });
+    host.send(&TcpRepr { control: TcpControl::Fin, seq_number: TcpSeqNumber(8 + 11), ..acknowledged.clone() });
+    server.pass(Duration::ZERO);
+    let came = host.received();
+    let text: Vec<u8> = came.iter().flat_map(|segment| segment.payload.iter().copied()).collect();
+    assert_eq!(text, b"Welcome!\nHello, haha!\nHello, byebye!\n");
+    let Segment { control, sequence, payload, .. } = came.last().unwrap().clone();
+    assert_eq!(control, TcpControl::Fin);
+    let end = Some(sequence + payload.len() + 1);
+    host.send(&TcpRepr { seq_number: TcpSeqNumber(8 + 12), ack_number: end, ..acknowledged });
+    server.pass(Duration::ZERO);
+    assert_eq!((server.busy(), server.counters().completed), (0, 1));
+}
+
+#[test]
+fn a_client_that_vanishes_is_let_go() {
+    let mut server = Memory::with(line(), 1);
+    let mut client = greeted(&mut server);
+    answers(&mut client, "haha");
+    server.cut(true);
+    server.pass(LIMITS.vanished - SECOND);
+    assert_eq!(server.busy(), 1);
+    server.pass(2 * SECOND);
+    assert_eq!((server.busy(), server.counters().timed_out), (0, 1));
+}
+
+#[test]
+fn a_client_that_is_quiet_but_there_is_kept() {
+    let settings = ServerSettings { framing: Framing::Line, idle_timeout: None, ..ServerSettings::DEFAULT };
+    let mut server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, 1);
+    let mut client = greeted(&mut server);
+    server.pass(3600 * SECOND);
+    answers(&mut client, "still here");
+}
+
+#[test]
+fn a_client_that_says_nothing_is_told_so_and_let_go() {
+    let settings = ServerSettings { framing: Framing::Line, idle_timeout: Some(7 * SECOND), ..ServerSettings::DEFAULT };
+    let mut server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, 1);
+    let mut client = greeted(&mut server);
+    server.pass(7 * SECOND);
+    expect(&mut client, b"Error: idle for 7 s\n");
+    server.pass(LINGER);
+    assert_eq!((server.busy(), server.counters().completed), (0, 1));
+}
+
+#[test]
+fn a_client_that_never_ends_its_side_is_let_go_after_the_linger() {
+    let mut server = Memory::with(line(), 1);
+    let mut client = greeted(&mut server);
+    client.send(b"haha\nexit\n").unwrap();
+    expect(&mut client, b"Hello, haha!\n");
+    server.pass(LINGER - Duration::from_millis(1));
+    assert_eq!(server.busy(), 1);
+    server.pass(Duration::from_millis(1));
+    assert_eq!((server.busy(), server.counters().completed), (0, 1));
+    answers(&mut greeted(&mut server), "next");
+}
+
+#[test]
+fn a_client_that_ends_first_and_one_that_ends_last_leave_no_time_wait_behind() {
+    for server_first in [false, true] {
+        let mut server = Memory::with(line(), 1);
+        let mut client = greeted(&mut server);
+        if server_first {
+            client.send(b"exit\n").unwrap();
+        }
+        client.half_close().unwrap();
+        server.pass(Duration::ZERO);
+        assert_eq!(server.busy(), 0);
+        client.leave().expect("no reset");
+    }
+}
+
+#[test]
+fn a_client_that_resets_disturbs_nobody() {
+    let mut server = Memory::with(line(), 2);
+    let mut client = greeted(&mut server);
+    drop(greeted(&mut server));
+    assert_eq!((server.busy(), server.counters().reset), (1, 1));
+    answers(&mut client, "haha");
+}
+
+#[test]
+fn an_answer_is_one_frame_and_bears_the_acknowledgement() {
+    let mut server = Memory::with(line(), 1);
+    let mut client = greeted(&mut server);
+    answers(&mut client, "warm");
+    let before = server.frames();
+    for number in 0..100 {
+        answers(&mut client, &number.to_string());
+    }
+    assert_eq!(server.frames().frames_sent - before.frames_sent, 100);
+}
+
+#[test]
+fn a_thousand_clients_one_after_the_other_are_greeted_without_waiting() {
+    let mut server = Memory::with(line(), 1);
+    for number in 0..1000 {
+        let before = server.now();
+        let mut client = greeted(&mut server);
+        answers(&mut client, "haha");
+        client.send(b"exit\n").unwrap();
+        client.half_close().unwrap();
+        assert_eq!(server.now(), before, "client {number}");
+    }
+    assert_eq!(server.counters().completed, 1000);
+}
+
+#[test]
+fn a_server_with_nothing_to_do_asks_for_no_poll() {
+    let server = Memory::with(line(), 8);
+    server.pass(SECOND);
+    assert_eq!(server.next(), None);
+}
+
+#[test]
+fn a_service_that_ends_says_what_it_owes_ends_its_side_and_takes_nobody() {
+    let settings = ServerSettings { framing: Framing::Line, delay: SECOND, ..ServerSettings::DEFAULT };
+    let mut server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, 2);
+    let mut busy = greeted(&mut server);
+    busy.send(b"haha\n").unwrap();
+    server.close();
+    assert_eq!(server.connect(Framing::Line).map(drop).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    let mut received = Vec::new();
+    busy.receive(100, &mut received).unwrap();
+    assert_eq!(received, b"Hello, haha!\n");
+    busy.half_close().unwrap();
+    server.pass(Duration::ZERO);
+    assert_eq!((server.busy(), server.counters().completed), (0, 1));
+}
