@@ -181,8 +181,8 @@ fn what_came_with_the_fin_before_the_accept_is_served() {
     let acknowledged = TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(1000, 8) };
     // All three are there before the server looks.
     host.send(&acknowledged);
-    host.send(&TcpRepr { payload: b"haha\nbyebye", ..acknowledged.clone() });
-    host.send(&TcpRepr { control: TcpControl::Fin, seq_number: TcpSeqNumber(8 + 11), ..acknowledged.clone() });
+    host.send(&TcpRepr { payload: b"haha\nbyebye", ..acknowledged });
+    host.send(&TcpRepr { control: TcpControl::Fin, seq_number: TcpSeqNumber(8 + 11), ..acknowledged });
     server.pass(Duration::ZERO);
     let came = host.received();
     let text: Vec<u8> = came.iter().flat_map(|segment| segment.payload.iter().copied()).collect();
