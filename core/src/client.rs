@@ -109,6 +109,11 @@ pub enum Refused {
         /// Where it is.
         offset: usize,
     },
+    /// Under `chunk` the first name must not have a line feed: a server whose framing is `auto` takes that for lines (rule F3).
+    LineFeedFirst {
+        /// Where it is.
+        offset: usize,
+    },
     /// Under `line` a CR at the end belongs to the line's end (rule F2).
     CarriageReturnAtEnd,
     /// Under `chunk` a name's end inside a character makes the server wait for the rest (rule U2).
@@ -132,6 +137,11 @@ impl fmt::Display for Refused {
             Self::LineFeed { offset } => {
                 write!(formatter, "the line feed at byte {offset} would end the name: use framing chunk")
             }
+            Self::LineFeedFirst { offset } => write!(
+                formatter,
+                "the line feed at byte {offset} of the first name would make the server take names for lines: say another \
+                 name first"
+            ),
             Self::CarriageReturnAtEnd => formatter
                 .write_str("the carriage return at the end would be taken for the line's end: use framing chunk"),
             Self::IncompleteCharacter => {
@@ -198,6 +208,8 @@ pub struct Client<const N: usize> {
     /// How much of what is expected has come.
     matched: usize,
     leaving: Leaving,
+    /// A name was taken before.
+    spoken: bool,
     outcome: Option<Outcome>,
     framing: Framing,
     /// Since when nothing has moved.
@@ -246,6 +258,7 @@ impl<const N: usize> Client<N> {
             expecting: Expecting::Greeting,
             matched: 0,
             leaving: Leaving::No,
+            spoken: false,
             outcome: None,
             framing: settings.framing,
             since: now,
@@ -280,6 +293,11 @@ impl<const N: usize> Client<N> {
                 if name.is_empty() {
                     return Err(Refused::Empty);
                 }
+                if let Some(offset) = memchr(b'\n', name)
+                    && !self.spoken
+                {
+                    return Err(Refused::LineFeedFirst { offset });
+                }
                 if crate::framing::incomplete_character(name) > 0 {
                     return Err(Refused::IncompleteCharacter);
                 }
@@ -296,6 +314,7 @@ impl<const N: usize> Client<N> {
         if N.saturating_sub(self.names.len()) < needed {
             return Err(Refused::Full);
         }
+        self.spoken = true;
         // Neither can fail: there is room.
         let _ = self.names.extend_from_slice(&length);
         let _ = self.names.extend_from_slice(name);
@@ -524,6 +543,10 @@ impl<const N: usize> Connection for Client<N> {
             None => self.leaving = Leaving::ExitSent,
         }
         written
+    }
+
+    fn progress(&mut self, now: Instant) {
+        self.since = now;
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -14,7 +14,7 @@ use crate::Instant;
 ///   next `transmit`. When the peer has ended its side and every byte before that was taken,
 ///   [`receive_end`](Self::receive_end), once.
 /// - **Time**: every call bears `now`, which never goes back. With nothing to read or write, the driver comes back
-///   with a `transmit` at [`deadline`](Self::deadline).
+///   with a `transmit` at [`deadline`](Self::deadline). [`progress`](Self::progress) tells of bytes that took their time.
 /// - **The end**: [`state`](Self::state) says what the driver owes the transport: nothing yet, a FIN, or to let go.
 ///   [`close`](Self::close) is how the owner of the machine asks for the end.
 ///
@@ -43,6 +43,12 @@ pub trait Connection {
     /// the driver's word that all earlier bytes have gone out: the driver's FIN is next, and the machine's patience
     /// with the peer (rule C1) counts from this call. An empty `output` only tells the time.
     fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize;
+
+    /// Some of the bytes that it gave have gone out only now: the transport was slow to take them. Something has moved,
+    /// and so no patience is over (rule T2).
+    ///
+    /// A driver that writes at once what it was given need not call it.
+    fn progress(&mut self, now: Instant);
 
     /// When to call [`transmit`](Self::transmit) even if nothing arrives; `None` where only the peer can move things.
     fn deadline(&self) -> Option<Instant>;

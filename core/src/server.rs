@@ -428,6 +428,13 @@ impl<const N: usize> Connection for Server<N> {
         }
     }
 
+    fn progress(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Held(_) | Phase::Lingering | Phase::Over => {} // waiting for something else
+            _ => self.since = now,                                // T2
+        }
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let due = self.due();
         (self.phase != Phase::Over && due < Instant::NEVER).then_some(due)

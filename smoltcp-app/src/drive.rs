@@ -6,7 +6,7 @@ use smoltcp::socket::tcp::{Socket, State as TcpState};
 /// Moves bytes between one machine and one socket, as far as they go without waiting.
 ///
 /// What is owed goes from the machine straight into the socket's send buffer; what came is looked at where the
-/// socket's receive buffer has it, and stays there until the machine has taken it. So a driver is two words.
+/// socket's receive buffer has it, and stays there until the machine has taken it. So a driver is a few words.
 ///
 /// The socket belongs to an interface that somebody polls. It is driven after each poll that may have changed it and when
 /// the machine's deadline has come, once its connection is established.
@@ -14,6 +14,8 @@ use smoltcp::socket::tcp::{Socket, State as TcpState};
 pub struct Driver {
     /// So much of the last read is not taken yet: it is offered again before anything that came later.
     left: usize,
+    /// So much of what was given was not acknowledged when it was looked at last.
+    queued: usize,
     /// The machine has heard of the peer's FIN.
     peer_ended: bool,
     /// This side is ended.
@@ -48,7 +50,7 @@ impl Driver {
     /// A driver for a connection that was just established.
     #[must_use]
     pub const fn new() -> Self {
-        Self { left: 0, peer_ended: false, ended: false }
+        Self { left: 0, queued: 0, peer_ended: false, ended: false }
     }
 
     /// Goes on with the conversation until nothing moves; `tell` hears the machine's events.
@@ -67,8 +69,13 @@ impl Driver {
         let mut progress = Progress { standing: Standing::Waiting, received: 0, sent: 0 };
         // What is left of a read is copied once in a call, however many names are in it.
         let mut offered = 0..0;
+        if self.has_moved(socket) {
+            machine.progress(now);
+        }
         loop {
-            progress.sent = progress.sent.saturating_add(self.give(machine, socket, now));
+            let sent = self.give(machine, socket, now);
+            progress.sent = progress.sent.saturating_add(sent);
+            self.queued = self.queued.saturating_add(sent);
             if machine.state() == State::Over {
                 progress.standing = Standing::Over;
                 return progress;
@@ -105,6 +112,12 @@ impl Driver {
             self.left = self.left.saturating_sub(taken);
             progress.received = progress.received.saturating_add(taken);
         }
+    }
+
+    /// Whether the peer has acknowledged something of what was given since this was asked last.
+    pub(crate) fn has_moved(&mut self, socket: &Socket<'_>) -> bool {
+        let queued = core::mem::replace(&mut self.queued, socket.send_queue());
+        self.queued < queued
     }
 
     /// Lets the machine fill the send buffer with what it owes, and sends the FIN when that is due. How many bytes it gave.

@@ -228,6 +228,30 @@ fn a_client_that_says_nothing_is_told_so_and_let_go() {
 }
 
 #[test]
+fn a_client_that_reads_slowly_but_steadily_gets_everything() {
+    let idle_timeout = Some(3 * SECOND);
+    let settings = ServerSettings { framing: Framing::Line, idle_timeout, ..ServerSettings::DEFAULT };
+    let mut server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, 1);
+    let mut client = greeted(&mut server);
+    let name = "n".repeat(1000);
+    let mut expected = Vec::new();
+    for _ in 0..20 {
+        client.send(format!("{name}\n").as_bytes()).unwrap();
+        expected.extend_from_slice(format!("Hello, {name}!\n").as_bytes());
+    }
+    client.send(b"exit\n").unwrap();
+    let mut received = Vec::new();
+    while received.len() < expected.len() {
+        server.pass(2 * SECOND);
+        client.receive(1000.min(expected.len() - received.len()), &mut received).unwrap();
+    }
+    assert_eq!(received, expected);
+    client.half_close().unwrap();
+    server.pass(Duration::ZERO);
+    assert_eq!((server.busy(), server.counters().completed), (0, 1));
+}
+
+#[test]
 fn a_client_that_never_ends_its_side_is_let_go_after_the_linger() {
     let mut server = Memory::with(line(), 1);
     let mut client = greeted(&mut server);

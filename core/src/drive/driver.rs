@@ -6,7 +6,7 @@ macro_rules! driver {
         use $io::{BufRead, Write};
         use embedded_io::{Error, ErrorKind};
 
-        use super::{Pump, Step, Turn};
+        use super::{Pump, Step, Turn, Wrote};
         use crate::{Connection, Instant};
 
         /// What a driver needs of a transport: buffered reading, writing, and an end to waiting.
@@ -58,6 +58,12 @@ macro_rules! driver {
                 self.machine
             }
 
+            /// Whether there is input that the machine has not taken yet: another turn will offer it, without waiting.
+            #[must_use]
+            pub const fn holds_input(&self) -> bool {
+                self.pump.left
+            }
+
             /// Drives the conversation to its end, and tells nobody of its events.
             ///
             /// # Errors
@@ -81,8 +87,15 @@ macro_rules! driver {
                     Step::Write => {
                         self.transport.set_deadline(self.machine.deadline())?;
                         match self.transport.write(self.pump.pending(self.output))$(.$await)? {
-                            Ok(count) if self.pump.wrote(count) => self.flush()$(.$await)??,
-                            Ok(_) => {}
+                            Ok(count) => {
+                                let wrote = self.pump.wrote(count);
+                                if wrote != Wrote::AllAtOnce {
+                                    self.machine.progress((self.clock)());
+                                }
+                                if wrote != Wrote::Part {
+                                    self.flush()$(.$await)??;
+                                }
+                            }
                             // The machine hears the time, and decides what that means.
                             Err(error) if error.kind() == ErrorKind::TimedOut => {
                                 self.machine.transmit((self.clock)(), &mut []);

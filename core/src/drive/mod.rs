@@ -46,6 +46,14 @@ enum Step {
     Over,
 }
 
+/// How much of what is pending a write took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrote {
+    Part,
+    TheRest,
+    AllAtOnce,
+}
+
 /// Where a driver is between one call of the transport and the next.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pump {
@@ -106,15 +114,16 @@ impl Pump {
         output.get(self.written..self.filled).unwrap_or_default()
     }
 
-    /// So many of them were written; whether that was all.
-    fn wrote(&mut self, count: usize) -> bool {
+    /// So many of them were written.
+    fn wrote(&mut self, count: usize) -> Wrote {
+        let before = self.written;
         self.written = self.written.saturating_add(count);
-        let all = self.written >= self.filled;
-        if all {
-            (self.written, self.filled) = (0, 0);
-            self.unflushed = true;
+        if self.written < self.filled {
+            return Wrote::Part;
         }
-        all
+        (self.written, self.filled) = (0, 0);
+        self.unflushed = true;
+        if before == 0 { Wrote::AllAtOnce } else { Wrote::TheRest }
     }
 
     /// Offers the machine what the transport holds; nothing is how a transport says that the peer has ended its side.

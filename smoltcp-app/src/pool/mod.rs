@@ -53,7 +53,7 @@ pub struct Limits {
     /// A client that has not been heard of for so long is gone: 60 s. At least three times `keep_alive`, or a quiet client
     /// might be taken for a vanished one.
     pub vanished: Duration,
-    /// For the last bytes and the FIN to be acknowledged, once the conversation is over: 10 s.
+    /// While the last bytes and the FIN are delivered, once the conversation is over: for so long nothing may move: 10 s.
     pub delivery: Duration,
 }
 

@@ -174,6 +174,9 @@ impl<const N: usize> Slot<N> {
     /// Closes the connection: what was given is delivered first, if the client takes it.
     fn part(&mut self, socket: &mut Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
         let Stage::Closing(outcome) = self.stage else { return Step::Busy(None) };
+        if self.driver.has_moved(socket) {
+            self.since = desk.now; // slowly, but it takes what it is owed
+        }
         let until = self.since + desk.settings.limits.delivery;
         match socket.state() {
             // Reset by the client in its handshake.

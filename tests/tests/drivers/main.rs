@@ -217,6 +217,19 @@ fn a_peer_that_never_reads_is_given_up() {
 }
 
 #[test]
+fn a_peer_that_reads_slowly_but_steadily_is_not_idle() {
+    for style in STYLES {
+        let idle_timeout = Some(SECOND);
+        let mut server = server(ServerSettings { idle_timeout, ..settings(Framing::Line) });
+        let mut mock = Mock::new(reads(&[b"haha\nbyebye\nexit\n"]));
+        mock.write_sizes = [1].into();
+        mock.pace = Duration::from_millis(400);
+        drive(style, &mut server, &mut mock, 1024);
+        assert_eq!(mock.written(), b"Welcome!\nHello, haha!\nHello, byebye!\n"); // T2
+    }
+}
+
+#[test]
 fn a_peer_that_reads_late_gets_everything_though_it_has_said_exit() {
     for style in STYLES {
         for delay in [Duration::ZERO, Duration::from_micros(1)] {

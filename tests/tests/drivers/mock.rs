@@ -59,6 +59,8 @@ pub(crate) struct Mock {
     pub(crate) write_sizes: VecDeque<usize>,
     /// In this time no write takes anything: the peer does not read.
     pub(crate) stuck: Range<Instant>,
+    /// So long each write takes: the peer reads slowly.
+    pub(crate) pace: Duration,
     /// The call with this number fails, and does nothing else.
     pub(crate) fault: Option<(usize, ErrorKind)>,
     /// So many waits end before their time, each halfway.
@@ -79,6 +81,7 @@ impl Mock {
             incoming: incoming.into_iter().collect(),
             write_sizes: VecDeque::new(),
             stuck: Instant::ZERO..Instant::ZERO,
+            pace: Duration::ZERO,
             fault: None,
             impatience: 0,
             writes: Vec::new(),
@@ -165,6 +168,13 @@ impl Mock {
                 return Err(self.pass(self.deadline));
             }
             self.clock.set(self.stuck.end);
+        }
+        let taken = self.clock.now() + self.pace;
+        if self.pace > Duration::ZERO {
+            if self.deadline.is_some_and(|deadline| deadline < taken) {
+                return Err(self.pass(self.deadline));
+            }
+            self.clock.set(taken);
         }
         let size = self.write_sizes.pop_front().unwrap_or(usize::MAX);
         if size < usize::MAX {
