@@ -4,4 +4,5 @@ pub mod client;
 pub mod clock;
 pub mod journal;
 pub mod stop;
+pub mod usage;
 pub mod values;

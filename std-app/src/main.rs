@@ -7,12 +7,16 @@ mod transport;
 
 use std::{io::Write, process::ExitCode};
 
-use clap::Parser;
+use greet::usage;
 
 use crate::options::{Command, Options};
 
 fn main() -> ExitCode {
-    let outcome = match Options::parse().command {
+    let options: Options = match usage::parse(std::env::args_os()) {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    let outcome = match options.command {
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
         Command::Chat(options) => chat::run(&options).map_err(|error| error.to_string()),
     };

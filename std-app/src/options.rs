@@ -1,11 +1,12 @@
 //! The command line: what can be asked for, and how it is read.
 
 use core::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use greet::{
     client::HostPort,
-    values::{Limit, client_framing, duration, framing, limit},
+    values::{Limit, client_framing, count, duration, framing, limit, listen_address},
 };
 use greet_core::Framing;
 
@@ -38,7 +39,7 @@ Examples:
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct ServeOptions {
     /// Address and port to listen on; may be given more than once. Port 0 takes a free one and says which
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9999")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9999", value_parser = listen_address)]
     pub(crate) listen: Vec<SocketAddr>,
 
     /// What carries the connections: a thread for each, or tokio's tasks
@@ -58,7 +59,7 @@ pub(crate) struct ServeOptions {
     pub(crate) idle_timeout: Limit,
 
     /// Serve at most so many at once; the backlog holds the rest
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
     /// How many connections may wait to be accepted
@@ -101,7 +102,7 @@ pub(crate) struct ChatOptions {
 
     /// The names to send; without any they come from the terminal or a pipe, one a line
     #[arg(value_name = "NAME")]
-    pub(crate) names: Vec<String>,
+    pub(crate) names: Vec<OsString>,
 
     /// How names are sent: one write each, or one line each
     #[arg(long, value_name = "chunk|line", default_value = "chunk", value_parser = client_framing)]
@@ -115,7 +116,7 @@ pub(crate) struct ChatOptions {
     #[arg(short = '6')]
     pub(crate) ipv6: bool,
 
-    /// How long to wait for the connection, and for each answer; `none` for ever
+    /// How long to wait for the connection, and for each next byte of what is awaited; `none` for ever
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = limit)]
     pub(crate) timeout: Limit,
 }

@@ -2,18 +2,23 @@
 
 use core::time::Duration;
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read},
     net::{Shutdown, TcpStream},
+    os::fd::AsFd,
     thread,
 };
 
-use greet_core::{Instant, drive::blocking::Transport};
-
 use greet::clock::LastWait;
+use greet_core::{Instant, drive::blocking::Transport};
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use socket2::SockRef;
 
-/// Input that one read can deliver. It lies inside, on the owner's stack, and is cheap to have a thousand times: a name
-/// and its end fit (rule L1), so that `chunk` (rule F1) sees a read as it came.
-const INPUT_CAPACITY: usize = 2048;
+/// What one read delivers at the most, with both runtimes: a client that says more at once, and no line feed in it, speaks
+/// in chunks (rule F3). It is cheap to have a thousand times, and a longest name with its end fits (rule L1).
+pub(crate) const READ: usize = 4096;
 
 /// Waits are this much longer than asked, so that the next one, whose deadline moved along with the time but for the
 /// length of a few instructions, finds the socket as it needs it: no system call but the read and the write themselves.
@@ -35,12 +40,11 @@ pub(crate) struct TcpTransport<'a> {
     stream: &'a TcpStream,
     time: &'a LastWait,
     /// `start..end` is what was read and not consumed.
-    input: [u8; INPUT_CAPACITY],
+    input: [u8; READ],
     start: usize,
     end: usize,
     deadline: Option<Instant>,
     read_limit: Limit,
-    write_limit: Limit,
 }
 
 /// A time limit that the socket has, as far as this transport set it.
@@ -49,18 +53,23 @@ struct Limit(Option<Duration>);
 
 impl<'a> TcpTransport<'a> {
     /// A transport over `stream`, which blocks, and on which nobody else sets time limits. It says to `time` when a wait is
-    /// over, and takes it for the time; a write that took long is made up for by the next read.
+    /// over, and takes it for the time.
     pub(crate) const fn new(stream: &'a TcpStream, time: &'a LastWait) -> Self {
-        Self {
-            stream,
-            time,
-            input: [0; INPUT_CAPACITY],
-            start: 0,
-            end: 0,
-            deadline: None,
-            read_limit: Limit(None),
-            write_limit: Limit(None),
-        }
+        Self { stream, time, input: [0; READ], start: 0, end: 0, deadline: None, read_limit: Limit(None) }
+    }
+}
+
+impl TcpTransport<'_> {
+    /// Waits until the socket has room for more, or the deadline is over.
+    fn await_room(&self) -> io::Result<()> {
+        let remaining =
+            self.deadline.map_or(LONGEST_WAIT, |deadline| deadline.since(self.time.time())).min(LONGEST_WAIT);
+        // Rounded up, as the deadline is to be over then.
+        let milliseconds = u32::try_from(remaining.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
+        let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
+        let ready = poll(&mut [PollFd::new(self.stream.as_fd(), PollFlags::POLLOUT)], timeout);
+        self.time.over();
+        if ready? == 0 { Err(ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 }
 
@@ -123,14 +132,15 @@ impl embedded_io::Read for TcpTransport<'_> {
 
 impl embedded_io::Write for TcpTransport<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(span) = self.write_limit.renew(self.time.time(), self.deadline) {
-            self.stream.set_write_timeout(Some(span))?;
+        // What the socket has no room for is waited for apart: so a write that took a part says so at once, and it is
+        // known when a byte moved.
+        let socket = SockRef::from(self.stream);
+        loop {
+            match socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.await_room()?,
+                outcome => return outcome,
+            }
         }
-        let mut stream = self.stream;
-        stream.write(bytes).map_err(|error| {
-            self.time.over();
-            in_time(error)
-        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -161,7 +171,7 @@ impl Transport for TcpTransport<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::{io::Write as _, net::TcpListener};
 
     use embedded_io::{BufRead, Write as _};
 

@@ -1,6 +1,6 @@
 //! The values of options, as they are typed.
 
-use core::time::Duration;
+use core::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use greet_core::Framing;
 
@@ -38,10 +38,10 @@ pub fn client_framing(text: &str) -> Result<Framing, String> {
 /// How a time is written.
 pub fn duration(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
-        Err(_) => humantime::parse_duration(text)
-            .map_err(|_| "a time is a number of seconds or has a unit: 1.5, 250ms, 5m".to_owned()),
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| ()),
+        Err(_) => humantime::parse_duration(text).map_err(|_| ()),
     }
+    .map_err(|()| "a time is a number of seconds from 0 on, or has a unit: 1.5, 250ms, 5m".to_owned())
 }
 
 /// A time that is longer than nothing, or `none`.
@@ -52,8 +52,28 @@ pub fn limit(text: &str) -> Result<Limit, String> {
     match text {
         "none" => Ok(Limit(None)),
         _ => match duration(text)? {
-            Duration::ZERO => Err("it has to be longer than nothing; `none` for no limit".to_owned()),
+            limit if limit < Duration::from_micros(1) => {
+                Err("it has to be at least a microsecond; `none` is for no limit".to_owned())
+            }
             limit => Ok(Limit(Some(limit))),
         },
     }
+}
+
+/// An address and a port to listen on.
+///
+/// # Errors
+/// How both are written.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "give an IP address and a port from 0 to 65535, like 127.0.0.1:9999, 0.0.0.0:9999 or [::]:9999".to_owned()
+    })
+}
+
+/// A number from 1 on.
+///
+/// # Errors
+/// That it is none.
+pub fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "give a whole number from 1 on".to_owned())
 }

@@ -310,6 +310,18 @@ fn what_nobody_asked_for_is_a_mismatch() {
 }
 
 #[test]
+fn the_reply_to_a_name_before_it_is_said_is_a_mismatch() {
+    let peer = Peer::new(|mut line| {
+        line.say(b"Welcome!");
+        line.hear(b"haha");
+        line.say(b"Hello, haha!Hello, byebye!");
+    });
+    let output = chat(&[&peer.host(), "haha", "byebye"]);
+    assert_fails(&output, "Welcome!\nHello, haha!\n", &["byte 0", "expected nothing", "received `Hello, byebye!`"]);
+    peer.end();
+}
+
+#[test]
 fn another_greeting_is_a_mismatch() {
     let peer = Peer::new(|mut line| {
         line.say(b"SSH-2.0-OpenSSH_9.9\r\n");
@@ -479,13 +491,16 @@ fn a_command_line_that_makes_no_sense_ends_with_status_2() {
         (&["http://localhost"], "no blanks, slashes"),
         (&["--framing", "auto", "localhost"], "a client's framing is chunk or line"),
         (&["--timeout", "soon", "localhost"], "1.5, 250ms, 5m"),
-        (&["--timeout", "0", "localhost"], "`none` for no limit"),
+        (&["--timeout", "0", "localhost"], "`none` is for no limit"),
+        (&["--timeout", "1ns", "localhost"], "at least a microsecond"),
+        (&["--timout", "1s", "localhost"], "'--timeout'"),
         (&["-4", "-6", "localhost"], "cannot be used with"),
         (&[], "<HOST[:PORT]>"),
     ] {
         let output = chat(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.contains(said), "{arguments:?}: {said:?} is not in {stderr:?}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert_eq!((output.status.code(), &output.stdout[..]), (Some(2), &b""[..]), "{arguments:?}");
     }
 }
@@ -502,9 +517,11 @@ fn names_that_cannot_be_sent_are_refused_before_anything_is() {
         ("chunk", &long, "aaa...` is not sent: it is longer than 1024 bytes"),
         ("line", &longer, "aaa...` is not sent: it is longer than 65533 bytes"),
         ("line", "a\x1bb\nc", "the name `a\\u{1b}b\\nc` is not sent: the line feed at byte 3"),
+        ("chunk", "a\nb", "the name `a\\nb` is not sent: the line feed at byte 1 of the first name"),
         ("line", "a\r", "the name `a\\r` is not sent: the carriage return at the end"),
     ] {
-        assert_fails(&chat(&["--framing", framing, &host, "fine", name]), "", &[said]);
+        let first = if said.contains("first name") { &[][..] } else { &["fine"] };
+        assert_fails(&chat(&[&["--framing", framing, &host], first, &[name]].concat()), "", &[said]);
     }
     assert!(listener.accept().is_err(), "it connected all the same");
 }

@@ -125,7 +125,7 @@ fn a_bad_option_is_a_usage_error() {
     ] {
         let (status, said) = fails(arguments);
         assert_eq!(status, 2, "{arguments:?}: {said}");
-        assert!(!said.is_empty());
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
 
@@ -140,6 +140,22 @@ fn at_the_cap_the_next_client_waits_until_one_has_left() {
         drop(first);
         third.expect("Welcome!");
         third.converse("at last");
+    });
+}
+
+#[test]
+fn the_cap_is_for_all_addresses_together_and_starves_none_of_them() {
+    on_both(&["--max-connections", "1", "--listen", "127.0.0.1:0"], |mut server| {
+        let other = server.line();
+        let other = other.trim_end_matches("...\n").rsplit(' ').next().unwrap().parse().unwrap();
+        for _ in 0..2 {
+            let mut first = Client(TcpStream::connect(server.address).unwrap());
+            first.expect("Welcome!");
+            let mut second = Client(TcpStream::connect::<core::net::SocketAddr>(other).unwrap());
+            second.expect_silence();
+            drop(first);
+            second.expect("Welcome!");
+        }
     });
 }
 

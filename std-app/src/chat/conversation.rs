@@ -64,9 +64,10 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Takes in what the server sent while nothing was asked of it: an error for a silence too long, or its end.
+    /// Takes in what the server sent while nothing was asked of it: an error for a silence too long, its end, or what no
+    /// server owes, like the reply to a name before it was said.
     fn notice(&mut self) -> Result<(), ChatError> {
-        while self.has_news().map_err(|error| self.broken(error))? {
+        while self.driver.holds_input() || self.has_news().map_err(|error| self.broken(error))? {
             if self.turn()? {
                 break;
             }

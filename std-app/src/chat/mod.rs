@@ -4,7 +4,10 @@ mod connect;
 mod conversation;
 mod names;
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    os::unix::ffi::OsStrExt,
+};
 
 use greet::{
     client::{CAPACITY, ChatError, check},
@@ -29,8 +32,9 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), ChatError> {
 
 fn converse(options: &ChatOptions) -> Result<(), ChatError> {
     // All of them before anything is sent: half a conversation helps nobody.
-    for name in &options.names {
-        check(options.framing, name.as_bytes()).map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
+    for (position, name) in options.names.iter().enumerate() {
+        check(options.framing, name.as_bytes(), position == 0)
+            .map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
     }
     let (stream, peer) = connect::connect(options)?;
     let settings = ClientSettings { framing: options.framing, timeout: options.timeout.0 };

@@ -26,7 +26,7 @@ pub(super) fn from_pipe(conversation: &mut Conversation<'_>, mut input: impl Buf
         if line.is_empty() || name == EXIT {
             break;
         }
-        check(conversation.framing(), name).map_err(|reason| ChatError::Line { number, reason })?;
+        check(conversation.framing(), name, true).map_err(|reason| ChatError::Line { number, reason })?;
         conversation.say(name)?;
     }
     conversation.end()
@@ -53,7 +53,7 @@ pub(super) fn from_terminal(conversation: &mut Conversation<'_>) -> Result<(), C
         if line.as_bytes() == EXIT {
             break;
         }
-        if let Err(reason) = check(conversation.framing(), line.as_bytes()) {
+        if let Err(reason) = check(conversation.framing(), line.as_bytes(), true) {
             let refused = ChatError::name(line.as_bytes(), reason);
             writeln!(io::stderr(), "greet: {refused}").map_err(ChatError::Output)?;
             continue;

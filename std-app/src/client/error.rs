@@ -187,7 +187,7 @@ impl fmt::Display for Broken {
 const fn early(awaited: &Option<Awaited>) -> &'static str {
     match awaited {
         Some(Awaited::Greeting) => "before its greeting: is it a greeting server? Maybe it is full; try again",
-        Some(Awaited::Reply) => "before its reply: see what it says, and try again",
+        Some(Awaited::Reply) => "before its reply: see what it says, and whether --framing is what it speaks",
         Some(Awaited::End) | None => "before it was asked to: it may have waited too long, or stop; try again",
     }
 }
@@ -203,7 +203,7 @@ const fn missed(awaited: &Awaited) -> &'static str {
 const fn patience(awaited: &Awaited) -> &'static str {
     match awaited {
         Awaited::Greeting => "is it a greeting server? It may be full; --timeout gives it longer",
-        Awaited::Reply | Awaited::End => "--timeout gives it longer",
+        Awaited::Reply | Awaited::End => "--timeout gives it longer; or --framing is not what it speaks",
     }
 }
 

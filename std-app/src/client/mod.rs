@@ -12,19 +12,27 @@ pub use self::{
     replies::Replies,
 };
 
-/// A client's capacity: the largest there is, so that under `line` a server's limit decides and not this one.
+/// A client's capacity: the largest there is, so that under `line` a server's limit decides and not this one. (One whose
+/// framing is `auto` takes a first name that is longer than its read for chunks.)
 pub const CAPACITY: usize = u16::MAX as usize;
 
-/// Whether this name can be sent and come back as it was given.
+/// Whether this name can be sent and come back as it was given, `first` in its conversation or later.
 ///
 /// # Errors
 /// Why it cannot.
-pub fn check(framing: Framing, name: &[u8]) -> Result<(), Refused> {
+pub fn check(framing: Framing, name: &[u8], first: bool) -> Result<(), Refused> {
     if framing != Framing::Line && name.len() > NAME_CAPACITY {
         return Err(Refused::TooLong { limit: NAME_CAPACITY }); // L2: one read of a server takes no more
     }
     let settings = ClientSettings { framing, timeout: None };
-    Client::<CAPACITY>::new(settings, Instant::ZERO).say(name)
+    let mut client: Client<CAPACITY> = Client::new(settings, Instant::ZERO);
+    if !first {
+        client.say(b"another")?;
+    }
+    match client.say(name) {
+        Err(Refused::Full) => Ok(()), // only because of the other one
+        outcome => outcome,
+    }
 }
 
 #[cfg(test)]
@@ -33,16 +41,18 @@ mod tests {
 
     #[test]
     fn a_name_is_checked_for_its_framing() {
-        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY]), Ok(()));
+        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY], true), Ok(()));
         let limit = NAME_CAPACITY;
-        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY + 1]), Err(Refused::TooLong { limit }));
-        assert_eq!(check(Framing::Line, &[b'a'; NAME_CAPACITY + 1]), Ok(()));
+        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY + 1], true), Err(Refused::TooLong { limit }));
+        assert_eq!(check(Framing::Line, &[b'a'; NAME_CAPACITY + 1], true), Ok(()));
         let limit = Client::<CAPACITY>::LONGEST_NAME;
-        assert_eq!(check(Framing::Line, &vec![b'a'; limit]), Ok(()));
-        assert_eq!(check(Framing::Line, &vec![b'a'; limit + 1]), Err(Refused::TooLong { limit }));
-        assert_eq!(check(Framing::Chunk, b""), Err(Refused::Empty));
-        assert_eq!(check(Framing::Line, b""), Ok(()));
-        assert_eq!(check(Framing::Chunk, b"a\nb"), Ok(()));
-        assert_eq!(check(Framing::Line, b"a\nb"), Err(Refused::LineFeed { offset: 1 }));
+        assert_eq!(check(Framing::Line, &vec![b'a'; limit], true), Ok(()));
+        assert_eq!(check(Framing::Line, &vec![b'a'; limit + 1], true), Err(Refused::TooLong { limit }));
+        assert_eq!(check(Framing::Chunk, b"", true), Err(Refused::Empty));
+        assert_eq!(check(Framing::Line, b"", true), Ok(()));
+        assert_eq!(check(Framing::Chunk, b"a\nb", true), Err(Refused::LineFeedFirst { offset: 1 }));
+        assert_eq!(check(Framing::Chunk, b"a\nb", false), Ok(()));
+        assert_eq!(check(Framing::Line, &vec![b'a'; limit], false), Ok(()));
+        assert_eq!(check(Framing::Line, b"a\nb", true), Err(Refused::LineFeed { offset: 1 }));
     }
 }

@@ -35,3 +35,11 @@ impl Closing {
         at != Self::NOT_BEGUN && clock::now() >= Instant::from_micros(at)
     }
 }
+
+/// Says that so many conversations had no good end.
+pub(super) fn cut_off(conversations: usize) {
+    match conversations {
+        1 => tracing::warn!("1 conversation was cut off when the grace was over"),
+        _ => tracing::warn!("{conversations} conversations were cut off when the grace was over"),
+    }
+}

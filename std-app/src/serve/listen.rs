@@ -1,10 +1,13 @@
 //! Listening sockets, and why there may be none.
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{Ipv6Addr, SocketAddr};
 use std::{io, net::TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
+
+/// How many bytes of replies may wait in a socket's buffer behind those that are under way.
+const NOT_SENT: u32 = 64 * 1024;
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -18,9 +21,9 @@ pub(super) struct Listener {
 #[derive(Debug, Error)]
 pub(crate) enum ListenError {
     #[error(
-        "cannot listen on {0}: the port is in use; end what listens there, or take another port with --listen {1}:0"
+        "cannot listen on {0}: the port is in use; end what listens there, or take another port with --listen '{1}'"
     )]
-    InUse(SocketAddr, Host),
+    InUse(SocketAddr, SocketAddr),
     #[error(
         "cannot listen on {0}: ports below 1024 need root's rights or CAP_NET_BIND_SERVICE; take a port from 1024 on"
     )]
@@ -33,19 +36,6 @@ pub(crate) enum ListenError {
     NoIpv6(SocketAddr),
     #[error("cannot listen on {0}: {1}")]
     Other(SocketAddr, #[source] io::Error),
-}
-
-/// An address as `--listen` takes it in front of a port.
-#[derive(Debug)]
-pub(crate) struct Host(IpAddr);
-
-impl core::fmt::Display for Host {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.0 {
-            IpAddr::V4(address) => write!(formatter, "{address}"),
-            IpAddr::V6(address) => write!(formatter, "'[{address}]'"),
-        }
-    }
 }
 
 /// Listens on every one of `addresses`, or on none.
@@ -63,6 +53,8 @@ fn listen(address: SocketAddr, backlog: u16) -> io::Result<Listener> {
     socket.set_reuse_address(true)?;
     // Inherited by every connection: a reply is a segment at once.
     socket.set_tcp_nodelay(true)?;
+    // So too: what a slow client has not taken stays with us, where its taking is seen (T2), and not in a large buffer.
+    socket.set_tcp_notsent_lowat(NOT_SENT)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(backlog.into())?;
@@ -73,7 +65,7 @@ fn listen(address: SocketAddr, backlog: u16) -> io::Result<Listener> {
 
 fn explain(address: SocketAddr, error: io::Error) -> ListenError {
     match error.kind() {
-        io::ErrorKind::AddrInUse => ListenError::InUse(address, Host(address.ip())),
+        io::ErrorKind::AddrInUse => ListenError::InUse(address, SocketAddr::new(address.ip(), 0)),
         io::ErrorKind::PermissionDenied if (1..1024).contains(&address.port()) => ListenError::Privileged(address),
         io::ErrorKind::PermissionDenied => ListenError::NotPermitted(address, error),
         io::ErrorKind::AddrNotAvailable => ListenError::NotOurs(address),

@@ -7,7 +7,7 @@ mod task_transport;
 mod tasks;
 mod threads;
 
-use core::time::Duration;
+use core::{net::SocketAddr, time::Duration};
 use std::io;
 
 use greet::{
@@ -45,6 +45,13 @@ struct Service {
 }
 
 impl Service {
+    /// Everything is ready for clients at these addresses.
+    fn announce(&self, addresses: &[SocketAddr]) {
+        for address in addresses {
+            self.journal.line(format_args!("Waiting for connection on {address}..."));
+        }
+    }
+
     /// The machine for a connection that was just opened.
     fn server(&self) -> Server<NAME_CAPACITY> {
         Server::new(self.settings, clock::now())
@@ -57,9 +64,6 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), ServeError> {
     // Before anyone can know of the service, so that no signal finds it unprepared.
     let stop = Stop::on_signals().map_err(ServeError::Signals)?;
     let listeners = listen::all(&options.listen, options.backlog)?;
-    for listener in &listeners {
-        journal.line(format_args!("Waiting for connection on {}...", listener.address));
-    }
     let service = Service {
         settings: ServerSettings {
             framing: options.framing,

@@ -18,8 +18,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-/// What one read may deliver.
-const INPUT: usize = 16 * 1024;
+use crate::transport::READ;
 
 thread_local! {
     /// A buffer that nobody uses now: connections that wait for their clients hold none.
@@ -75,7 +74,7 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
     }
 
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut buffer = SPARE.take().unwrap_or_else(|| vec![0; INPUT].into_boxed_slice());
+        let mut buffer = SPARE.take().unwrap_or_else(|| vec![0; READ].into_boxed_slice());
         let mut read = ReadBuf::new(&mut buffer);
         let outcome = Pin::new(&mut self.stream).poll_read(context, &mut read);
         self.unread = 0..read.filled().len();

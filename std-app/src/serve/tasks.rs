@@ -1,6 +1,6 @@
-//! A tokio task a connection: the acceptors, the conversations, and how they are ended.
+//! A tokio task a connection: the acceptor, the conversations, and how they are ended.
 
-use core::{convert::Infallible, net::SocketAddr, pin::pin};
+use core::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
 use std::{io, sync::Arc, thread};
 
 use greet::{clock, journal, stop::Stop};
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Service,
+    Service, closing,
     listen::Listener,
     starved::{self, Complaint},
     task_transport::TaskTransport,
@@ -25,7 +25,7 @@ use super::{
 /// How many bytes of replies leave in one write at the most. It is part of every task, so it is what idle ones cost.
 const OUTPUT: usize = 1024;
 
-/// What acceptors and conversations share.
+/// What the acceptor and the conversations share.
 #[derive(Debug)]
 struct Shared {
     service: Service,
@@ -49,28 +49,26 @@ pub(super) fn serve(listeners: Vec<Listener>, service: Service, stop: Stop) -> i
 }
 
 async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io::Result<()> {
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     let slots = Arc::new(Semaphore::new(service.connections.min(Semaphore::MAX_PERMITS)));
     let shared = Arc::new(Shared { service, slots, left: Notify::new() });
     let (stopping, stopped) = watch::channel(false);
     // Nothing is ever sent: it is closed when the last conversation has dropped its end.
     let (open, mut all_over) = mpsc::channel::<Infallible>(1);
 
-    let mut acceptors = Vec::new();
-    for listener in listeners {
-        let listener = TcpListener::from_std(listener.socket)?;
-        acceptors.push(tokio::spawn(Arc::clone(&shared).accept_all(listener, stopped.clone(), open.clone())));
-    }
-    drop((open, stopped));
+    let sockets = listeners.into_iter().map(|listener| TcpListener::from_std(listener.socket));
+    let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
     let signalled = UnixStream::from_std(stop.signalled)?;
+    let acceptor = tokio::spawn(Arc::clone(&shared).accept_all(sockets, stopped.clone(), open.clone()));
+    drop((open, stopped));
+    shared.service.announce(&addresses);
     signalled.readable().await?;
 
-    for acceptor in acceptors {
-        acceptor.abort(); // no new connections
-    }
+    acceptor.abort(); // no new connections
     shared.service.closing.begin(shared.service.grace);
     let _ = stopping.send(true); // fails where there is nobody to hear it
     if time::timeout(shared.service.grace, all_over.recv()).await.is_err() {
-        tracing::warn!("{} conversations were cut off when the grace was over", stopping.receiver_count());
+        closing::cut_off(stopping.receiver_count());
     }
     Ok(())
 }
@@ -78,15 +76,17 @@ async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io
 impl Shared {
     async fn accept_all(
         self: Arc<Self>,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         stopped: watch::Receiver<bool>,
         open: mpsc::Sender<Infallible>,
     ) {
         let mut complaint = Complaint::default();
+        let mut turn = 0_usize;
         loop {
             // Before the accept: at the cap the backlog holds the rest. Fails never, for nobody closes it.
             let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
-            match listener.accept().await {
+            turn = turn.wrapping_add(1);
+            match accept_any(&listeners, turn).await {
                 Ok((stream, peer)) => {
                     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                     let (shared, stopped, open) = (Arc::clone(&self), stopped.clone(), open.clone());
@@ -133,4 +133,19 @@ impl Shared {
         }
         self.service.journal.closed(peer);
     }
+}
+
+/// The next connection, from whichever listener has one. They are asked in turn, from another one each time, so that a busy
+/// one does not keep the others from their clients.
+async fn accept_any(listeners: &[TcpListener], turn: usize) -> io::Result<(TcpStream, SocketAddr)> {
+    let first = turn.checked_rem(listeners.len()).unwrap_or(0);
+    let (later, sooner) = listeners.split_at_checked(first).unwrap_or((listeners, &[]));
+    poll_fn(|context| {
+        let ready = sooner.iter().chain(later).find_map(|listener| match listener.poll_accept(context) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => None,
+        });
+        ready.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }

@@ -23,7 +23,7 @@ use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use nix::sys::{pthread::pthread_kill, signal::Signal};
 
 use super::{
-    Service,
+    Service, closing,
     listen::Listener,
     starved::{self, Complaint},
 };
@@ -74,6 +74,8 @@ pub(super) fn serve(listeners: Vec<Listener>, service: Service, mut stop: Stop) 
     // What interrupts a thread that waits for its client; the handler has nothing to do.
     signal_hook::flag::register(Signal::SIGUSR1 as i32, Arc::new(AtomicBool::new(false)))?;
 
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+    shared.service.announce(&addresses);
     let mut acceptor =
         Acceptor { listeners, shared: Arc::clone(&shared), homeless: None, complaint: Complaint::default() };
     let mut events = Events::with_capacity(64);
@@ -236,7 +238,7 @@ impl Shared {
             open = self.left.wait_timeout(open, REMINDER).unwrap_or_else(PoisonError::into_inner).0;
         }
         if !open.threads.is_empty() {
-            tracing::warn!("{} conversations were cut off when the grace was over", open.threads.len());
+            closing::cut_off(open.threads.len());
         }
     }
 }
