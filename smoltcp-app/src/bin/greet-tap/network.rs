@@ -1,0 +1,118 @@
+//! What serving and chatting share: the stack on its device, the wait between two polls, and what can go wrong.
+
+use core::fmt;
+use std::{
+    io::{self, Write},
+    os::fd::AsFd,
+    path::PathBuf,
+};
+
+use greet::{client::ChatError, clock};
+use greet_core::Instant;
+use greet_smoltcp::stack::{self, SettingsError, Stack};
+use smoltcp::{
+    iface::SocketSet,
+    phy::{PcapMode, PcapWriter},
+};
+use thiserror::Error;
+
+use crate::{
+    device::{Tap, TapError},
+    options::NetworkOptions,
+    pcap::Capture,
+    wait::{Signalled, Signals},
+};
+
+/// Why the program does not come to a good end.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Tap(#[from] TapError),
+    #[error("{0}")]
+    Settings(#[from] SettingsError),
+    #[error("the system gives no random numbers: {0}")]
+    Entropy(#[from] getrandom::Error),
+    #[error("cannot prepare for signals: {0}")]
+    Signals(#[source] io::Error),
+    #[error("cannot wait for frames: {0}")]
+    Wait(#[source] io::Error),
+    #[error("the capture {} cannot be made: {error}", path.display())]
+    Capture { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    #[error("ended by a signal")]
+    Interrupted,
+}
+
+/// A wire with this program's end of it watched.
+type Wire = PcapWriter<Tap, Capture>;
+
+/// The stack, its device, and what it waits for.
+pub(crate) struct Network {
+    pub(crate) stack: Stack<'static>,
+    device: Wire,
+    capture: Capture,
+    signals: Signals,
+}
+
+impl Network {
+    /// Takes hold of the device, and makes the stack that `options` ask for; `port` is the service's.
+    pub(crate) fn new(options: &NetworkOptions, port: u16) -> Result<Self, Failure> {
+        let signals = Signals::register().map_err(Failure::Signals)?;
+        let tap = Tap::open(&options.tap)?;
+        let capture = match &options.pcap {
+            Some(path) => Capture::create(path).map_err(|error| Failure::Capture { path: path.clone(), error })?,
+            None => Capture::default(),
+        };
+        let hardware_address = options.mac.unwrap_or(tap.peer_address());
+        let mut addresses = vec![options.ip];
+        addresses.extend(&options.ip6);
+        let settings = stack::Settings {
+            port,
+            addresses: &addresses,
+            gateways: &options.gateway,
+            dhcp: options.dhcp,
+            slaac: options.slaac,
+            ..stack::Settings::new(hardware_address, getrandom::u64()?)
+        };
+        let mut device = PcapWriter::new(tap, capture.clone(), PcapMode::Both);
+        let stack = Stack::new(settings, &mut device, SocketSet::new(Vec::new()), clock::now())?;
+        Ok(Self { stack, device, capture, signals })
+    }
+
+    /// Polls the stack, as [`Stack::poll`] does.
+    pub(crate) fn poll(
+        &mut self,
+        serve: impl FnMut(&mut SocketSet<'static>, bool) -> Option<Instant>,
+    ) -> Result<Option<Instant>, Failure> {
+        let now = clock::now();
+        let deadline = self.stack.poll(now, &mut self.device, serve);
+        let tap = self.device.get_mut();
+        if let Some(error) = tap.take_error() {
+            return Err(error.into());
+        }
+        if tap.is_up_again() {
+            self.stack.link_up(now);
+            return Ok(Some(now));
+        }
+        Ok(deadline)
+    }
+
+    /// Waits for a frame, a signal, or `deadline`.
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Result<Signalled, Failure> {
+        self.capture.write_out();
+        self.signals.wait(self.device.get_ref().as_fd(), deadline).map_err(Failure::Wait)
+    }
+
+    /// Prints what was counted on standard error, each thing on a line of its own.
+    pub(crate) fn report(&self, before: fmt::Arguments<'_>) {
+        let stack::Counters { frames_received, frames_sent, refused } = self.stack.counters();
+        let dropped = self.device.get_ref().dropped();
+        // Where nobody reads it there is nobody to tell.
+        let _ = write!(
+            io::stderr().lock(),
+            "{before}connections refused: {refused}\nframes received: {frames_received}\nframes sent: {frames_sent}\n\
+             frames dropped, as the device took none: {dropped}\n"
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! `greet-tap serve`: a pool of sockets on the stack, until a signal ends it.
+
+use core::net::SocketAddr;
+use greet::{
+    clock,
+    journal::{self, Journal},
+};
+use greet_core::{Instant, NAME_CAPACITY, ServerSettings};
+use greet_smoltcp::pool::{Counters, Event, Pool, Settings, Slot};
+use smoltcp::{
+    iface::SocketSet,
+    socket::{Socket, tcp::SocketBuffer},
+    wire::IpCidr,
+};
+
+use crate::{
+    network::{Failure, Network},
+    options::ServeOptions,
+};
+
+/// What each direction of a connection holds: some names in a row, and no less than the longest one.
+const BUFFER: usize = 16 * 1024;
+
+type ServicePool<'a> = Pool<'a, NAME_CAPACITY>;
+
+/// Serves until a signal ends it.
+pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
+    let (journal, _written_at_the_end) = journal::start(options.verbose, options.quiet);
+    let mut network = Network::new(&options.network, options.port)?;
+    let settings = Settings {
+        port: options.port,
+        server: ServerSettings { framing: options.framing, delay: options.delay, idle_timeout: options.idle_timeout.0 },
+        ..Settings::DEFAULT
+    };
+    let mut slots: Vec<Slot<NAME_CAPACITY>> = (0..options.connections).map(|_| Slot::new()).collect();
+    let mut read = vec![0; BUFFER];
+    let mut pool = Pool::new(settings, &mut slots, &mut read);
+    let buffer = || SocketBuffer::new(vec![0; BUFFER]);
+    while pool.open(network.stack.sockets(), buffer(), buffer()) {}
+
+    let mut service = Service { network, pool, journal, announced: Vec::new() };
+    let outcome = service.serve().and_then(|()| service.end(options));
+    if options.network.stats {
+        service.report();
+    }
+    outcome
+}
+
+/// All that a service needs.
+struct Service<'a> {
+    network: Network,
+    pool: ServicePool<'a>,
+    journal: Journal,
+    /// The addresses that were said to be listened on.
+    announced: Vec<IpCidr>,
+}
+
+impl Service<'_> {
+    /// Serves until somebody wishes that it stops.
+    fn serve(&mut self) -> Result<(), Failure> {
+        loop {
+            let deadline = self.poll()?;
+            self.announce();
+            if self.wait(deadline)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Has every conversation deliver what it owes and end, within the grace: half of it is for what clients still say,
+    /// the other half for their FIN.
+    fn end(&mut self, options: &ServeOptions) -> Result<(), Failure> {
+        let start = clock::now();
+        let (patience, until) = (start + options.grace / 2, start + options.grace);
+        self.pool.close(self.network.stack.sockets());
+        while self.pool.busy() > 0 {
+            let now = clock::now();
+            if now >= until {
+                return self.cut_off();
+            }
+            let next = if now >= patience {
+                self.pool.close_now();
+                until
+            } else {
+                patience
+            };
+            let deadline = self.poll()?;
+            if self.pool.busy() > 0 {
+                self.wait(Some(deadline.map_or(next, |deadline| deadline.min(next))))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Resets the connections that are left: when this program is gone, nobody answers for it.
+    fn cut_off(&mut self) -> Result<(), Failure> {
+        match self.pool.busy() {
+            1 => tracing::warn!("1 conversation was cut off when the grace was over"),
+            conversations => tracing::warn!("{conversations} conversations were cut off when the grace was over"),
+        }
+        for (_, socket) in self.network.stack.sockets().iter_mut() {
+            if let Socket::Tcp(socket) = socket {
+                socket.abort();
+            }
+        }
+        self.poll().map(|_| ())
+    }
+
+    fn poll(&mut self) -> Result<Option<Instant>, Failure> {
+        let Self { network, pool, journal, .. } = self;
+        network.poll(|sockets: &mut SocketSet<'static>, sent| {
+            pool.serve(clock::now(), sockets, sent, |event| tell(journal, event))
+        })
+    }
+
+    /// Waits; whether somebody wishes that the service stops.
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, Failure> {
+        let signalled = self.network.wait(deadline)?;
+        if signalled.report {
+            self.report();
+        }
+        Ok(signalled.stop)
+    }
+
+    /// Says where the service is, as far as that was not said.
+    fn announce(&mut self) {
+        let addresses = self.network.stack.addresses();
+        if addresses == self.announced {
+            return;
+        }
+        for network in addresses.iter().filter(|network| !self.announced.contains(network)) {
+            let address = SocketAddr::new(network.address().into(), self.pool.settings().port);
+            self.journal.line(format_args!("Waiting for connection on {address}..."));
+        }
+        self.announced = addresses.to_vec();
+    }
+
+    fn report(&self) {
+        let Counters { accepted, completed, reset, timed_out, unfinished, names, bytes_received, bytes_sent } =
+            self.pool.counters();
+        self.network.report(format_args!(
+            "connections accepted: {accepted}\ncompleted: {completed}\nreset: {reset}\ntimed out: {timed_out}\n\
+             handshakes not finished: {unfinished}\nnames: {names}\nbytes received: {bytes_received}\n\
+             bytes sent: {bytes_sent}\n"
+        ));
+    }
+}
+
+fn tell(journal: &Journal, event: Event<'_>) {
+    match event {
+        Event::Accepted(peer) => journal.accepted(peer.into()),
+        Event::Heard(peer, event) => journal::trace(peer.into(), event),
+        Event::Closed(peer, outcome) => {
+            let peer = peer.into();
+            tracing::debug!(%peer, ?outcome, "the conversation is over");
+            journal.closed(peer);
+        }
+    }
+}

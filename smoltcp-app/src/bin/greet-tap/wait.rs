@@ -1,0 +1,66 @@
+//! Waiting: for a frame, for a signal, or until a deadline, to the microsecond.
+
+use core::time::Duration;
+use std::{
+    io::{self, Read},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use greet::{clock, stop::Stop};
+use greet_core::Instant;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, ppoll},
+    sys::time::TimeSpec,
+};
+use signal_hook::{consts::SIGUSR1, low_level};
+
+/// Who waits for longer than this looks at its deadline in between.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// What can be waited for besides frames: the wish to stop, and the wish for the counters.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    stop: Stop,
+    report: UnixStream,
+}
+
+/// Which signals came, each said once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Signalled {
+    pub(crate) stop: bool,
+    pub(crate) report: bool,
+}
+
+impl Signals {
+    /// From now on SIGINT and SIGTERM end the program in good order, the second one at once; SIGUSR1 asks for the counters.
+    pub(crate) fn register() -> io::Result<Self> {
+        let stop = Stop::on_signals()?;
+        let (report, sender) = UnixStream::pair()?;
+        report.set_nonblocking(true)?;
+        low_level::pipe::register(SIGUSR1, sender)?;
+        Ok(Self { stop, report })
+    }
+
+    /// Waits for something on `device`, a signal, or `deadline`; where that is over, looks only.
+    pub(crate) fn wait(&mut self, device: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<Signalled> {
+        let timeout = deadline.map_or(LONGEST, |deadline| deadline.since(clock::now()).min(LONGEST));
+        let mut waited_for = [device, self.stop.signalled.as_fd(), self.report.as_fd()]
+            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+        match ppoll(&mut waited_for, Some(TimeSpec::from_duration(timeout)), None) {
+            Ok(0) | Err(Errno::EINTR) => return Ok(Signalled::default()),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [_, stop, report] = waited_for.map(|descriptor| descriptor.any() != Some(false));
+        Ok(Signalled { stop: stop && came(&mut self.stop.signalled), report: report && came(&mut self.report) })
+    }
+}
+
+/// Takes what a signal wrote.
+fn came(pipe: &mut UnixStream) -> bool {
+    matches!(pipe.read(&mut [0; 64]), Ok(1..))
+}
