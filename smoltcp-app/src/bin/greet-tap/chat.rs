@@ -1,7 +1,7 @@
 //! `greet-tap chat`: one conversation as the client, from inside the stack.
 
 use core::time::Duration;
-use std::io;
+use std::{ffi::OsString, io, os::unix::ffi::OsStrExt};
 
 use greet::{
     client::{Broken, CAPACITY, ChatError, HostPort, Replies, check},
@@ -37,8 +37,9 @@ const ADDRESS_RETRY: Duration = Duration::from_millis(50);
 /// Holds the conversation that `options` ask for.
 pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
     // All of them before anything is sent: half a conversation helps nobody.
-    for name in &options.names {
-        check(options.framing, name.as_bytes()).map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
+    for (position, name) in options.names.iter().enumerate() {
+        check(options.framing, name.as_bytes(), position == 0)
+            .map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
     }
     let (_, _written_at_the_end) = journal::start(0, false);
     let mut network = Network::new(&options.network, options.server.port())?;
@@ -177,7 +178,7 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 struct Conversation<'a> {
     client: Client<CAPACITY>,
     driver: Driver,
-    names: core::slice::Iter<'a, String>,
+    names: core::slice::Iter<'a, OsString>,
     /// All names are said, and the end too.
     ending: bool,
     replies: Replies,

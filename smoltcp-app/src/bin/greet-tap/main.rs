@@ -15,30 +15,38 @@ mod wait;
 
 use std::{io::Write, process::ExitCode};
 
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use greet::usage;
 
 use crate::{
     network::Failure,
     options::{Command, Options},
 };
 
+/// What is wrong is the command line.
+const WRONG_USAGE: u8 = 2;
+
 /// What a shell says of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let outcome = match Options::parse().command {
+    let options: Options = match usage::parse(std::env::args_os()) {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    let outcome = match options.command {
         Command::Serve(options) => serve::run(&options),
         Command::Chat(options) => chat::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Interrupted) => INTERRUPTED.into(),
-        // As for everything else that is wrong with the command line.
-        Err(Failure::Settings(error)) => Options::command().error(ErrorKind::ValueValidation, error).exit(),
         Err(failure) => {
             // Standard error may be gone as well; then the exit status has to say it alone.
             let _ = writeln!(std::io::stderr(), "greet-tap: {failure}");
-            ExitCode::FAILURE
+            match failure {
+                Failure::Settings(_) => WRONG_USAGE.into(), // as for all that is wrong with a command line
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

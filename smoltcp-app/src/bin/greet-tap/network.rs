@@ -28,7 +28,7 @@ use crate::{
 pub(crate) enum Failure {
     #[error(transparent)]
     Tap(#[from] TapError),
-    #[error("{0}")]
+    #[error("{0}; --help says more")]
     Settings(#[from] SettingsError),
     #[error("the system gives no random numbers: {0}")]
     Entropy(#[from] getrandom::Error),

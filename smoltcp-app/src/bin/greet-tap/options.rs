@@ -1,7 +1,7 @@
 //! The command line: what can be asked for, and how it is read.
 
 use core::{net::SocketAddr, time::Duration};
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use greet::values::{Limit, client_framing, duration, framing, limit};
@@ -89,13 +89,13 @@ pub(crate) struct ChatOptions {
 
     /// The names to send
     #[arg(value_name = "NAME", required = true)]
-    pub(crate) names: Vec<String>,
+    pub(crate) names: Vec<OsString>,
 
     /// How names are sent: one write each, or one line each
     #[arg(long, value_name = "chunk|line", default_value = "chunk", value_parser = client_framing)]
     pub(crate) framing: Framing,
 
-    /// How long to wait for the connection, and for each answer; `none` for ever
+    /// How long to wait for the connection, and for each next byte of what is awaited; `none` for ever
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = limit)]
     pub(crate) timeout: Limit,
 
