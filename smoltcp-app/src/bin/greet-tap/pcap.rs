@@ -92,3 +92,47 @@ impl Drop for Writer {
         self.write_out();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use smoltcp::phy::PcapLinkType;
+
+    use super::*;
+
+    fn capture_of(packets: &[&[u8]], path: &Path) {
+        let mut capture = Capture::create(path).unwrap();
+        capture.global_header(PcapLinkType::Ethernet);
+        for packet in packets {
+            capture.packet(time::Instant::from_micros(1_500_000_i64), packet);
+        }
+    }
+
+    #[test]
+    fn a_capture_has_every_packet_whole_with_the_time_of_day() {
+        let path = std::env::temp_dir().join(format!("greet-tap-{}.pcap", std::process::id()));
+        let long = vec![7; BUFFER - 100];
+        capture_of(&[b"one", &long, b"three"], &path);
+        let written = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+
+        let number = |at: usize| u32::from_ne_bytes(written[at..at + 4].try_into().unwrap());
+        assert_eq!((number(0), number(20)), (0xa1b2_c3d4, 1), "of Ethernet frames, in this machine's byte order");
+        let mut at = 24;
+        for packet in [&b"one"[..], &long, b"three"] {
+            let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+            assert!(seconds.abs_diff(number(at).into()) < 60, "{} is not about {seconds}", number(at));
+            assert_eq!(usize::try_from(number(at + 8)).unwrap(), packet.len());
+            assert_eq!(number(at + 8), number(at + 12));
+            assert_eq!(&written[at + 16..at + 16 + packet.len()], packet);
+            at += 16 + packet.len();
+        }
+        assert_eq!(at, written.len());
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_capture_and_nothing_else() {
+        let packet = [0; 1500];
+        capture_of(&[&packet[..]; 100], Path::new("/dev/full"));
+        assert!(Capture::create(Path::new("/nonexistent/file")).is_err());
+    }
+}

@@ -64,3 +64,34 @@ impl Signals {
 fn came(pipe: &mut UnixStream) -> bool {
     matches!(pipe.read(&mut [0; 64]), Ok(1..))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_by_a_frame_a_signal_or_its_deadline() {
+        let mut signals = Signals::register().unwrap();
+        let (device, mut wire) = UnixStream::pair().unwrap();
+
+        // A fraction of a millisecond is neither nothing nor a whole one.
+        let shortest = (0..20).map(|_| {
+            let start = clock::now();
+            let signalled = signals.wait(device.as_fd(), Some(start + Duration::from_micros(300))).unwrap();
+            assert_eq!(signalled, Signalled::default());
+            clock::now().since(start)
+        });
+        let shortest = shortest.min().unwrap();
+        assert!((Duration::from_micros(300)..Duration::from_millis(1)).contains(&shortest), "{shortest:?}");
+
+        low_level::raise(SIGUSR1).unwrap();
+        assert_eq!(signals.wait(device.as_fd(), None).unwrap(), Signalled { stop: false, report: true });
+        low_level::raise(signal_hook::consts::SIGTERM).unwrap();
+        assert_eq!(signals.wait(device.as_fd(), None).unwrap(), Signalled { stop: true, report: false });
+
+        wire.write_all(b"a frame").unwrap();
+        assert_eq!(signals.wait(device.as_fd(), None).unwrap(), Signalled::default());
+    }
+}
