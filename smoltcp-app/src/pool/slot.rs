@@ -120,8 +120,7 @@ impl<const N: usize> Slot<N> {
                     let end = self.server.end().unwrap_or(ServerEnd::Closed);
                     self.leave(Some(Outcome::Completed(end)), desk);
                 }
-                // A reset comes in; that nothing comes in any more is found before something is to go out.
-                Standing::Lost => self.leave(Some(if desk.sent { Outcome::Vanished } else { Outcome::Reset }), desk),
+                Standing::Lost => self.leave(Some(lost_by(desk)), desk),
             }
         }
         self.part(socket, desk, tell)
@@ -182,7 +181,11 @@ impl<const N: usize> Slot<N> {
             // Reset by the client in its handshake.
             State::Listen => {}
             // If there is a client still, a reset goes out to it first. It is a courtesy: it gets one chance.
-            State::Closed if socket.remote_endpoint().is_none() || desk.sent => {}
+            State::Closed if socket.remote_endpoint().is_none() || desk.sent => {
+                // It may have been lost before all that was given was delivered.
+                let lost = socket.send_queue() > 0 && matches!(outcome, Some(Outcome::Completed(_)));
+                return self.end(if lost { Some(lost_by(desk)) } else { outcome }, desk, tell);
+            }
             // The acknowledgement of the client's FIN goes out first; that is all that TIME-WAIT is good for here, as a
             // segment that comes late finds no connection and is answered by a reset.
             State::TimeWait if desk.sent => {}
@@ -193,6 +196,11 @@ impl<const N: usize> Slot<N> {
             // The rest cannot be delivered.
             _ => return self.abort(socket, outcome.map(|_| Outcome::Vanished)),
         }
+        self.end(outcome, desk, tell)
+    }
+
+    /// The connection is closed.
+    fn end(&self, outcome: Option<Outcome>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
         self.count(outcome, desk.counters);
         if let (Some(peer), Some(outcome)) = (self.peer, outcome) {
             tell(Event::Closed(peer, outcome));
@@ -222,6 +230,12 @@ impl<const N: usize> Default for Slot<N> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// How a connection ended that is gone: a reset comes in; that nothing comes in any more is found before something is to
+/// go out.
+const fn lost_by(desk: &Desk<'_>) -> Outcome {
+    if desk.sent { Outcome::Vanished } else { Outcome::Reset }
 }
 
 /// Lets a socket listen that is closed, or may be closed without a word.

@@ -1,0 +1,54 @@
+//! What the simulation has found, each made as small as it can be.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
+use core::time::Duration;
+
+use greet_core::{Framing, ServerSettings};
+use greet_smoltcp::pool::{Limits, Settings};
+use greet_tests::{
+    memory::Memory,
+    segment::{Stranger, segment},
+};
+use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
+
+/// A server, and a client that has asked for two replies, has ended its side, and takes four bytes. What it says next.
+fn with_a_client_that_takes_nothing(limits: Limits) -> (Memory, Stranger, TcpRepr<'static>) {
+    let server = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
+    let server = Memory::with(Settings { server, limits, ..Settings::DEFAULT }, 1);
+    let (hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
+    let own = EthernetAddress([2, 0, 0, 0, 1, 9]);
+    let mut client = Stranger::new(server.port(own), own, Ipv4Address::new(10, 0, 0, 9), hardware, address);
+    client.introduce();
+    client.send(&TcpRepr { control: TcpControl::Syn, window_len: 4, ..segment(1000, 7) });
+    server.pass(Duration::ZERO);
+    let answer = client.received().pop().unwrap();
+    let next = TcpRepr { ack_number: Some(answer.sequence + 1), window_len: 4, ..segment(1000, 8) };
+    client.send(&TcpRepr { control: TcpControl::Fin, payload: b"haha\nbyebye\n", ..next.clone() });
+    server.pass(Duration::ZERO);
+    (server, client, TcpRepr { seq_number: TcpSeqNumber(8 + 13), ..next })
+}
+
+#[test]
+fn a_client_that_resets_before_it_has_all_replies_is_not_counted_as_completed() {
+    let (server, mut client, next) = with_a_client_that_takes_nothing(Limits::DEFAULT);
+    client.send(&TcpRepr { control: TcpControl::Rst, ..next });
+    server.pass(Duration::ZERO);
+    let counters = server.counters();
+    assert_eq!((server.busy(), counters.completed, counters.reset), (0, 0, 1));
+}
+
+#[test]
+fn a_client_that_vanishes_before_it_has_all_replies_is_not_counted_as_completed() {
+    let limits = Limits { vanished: Duration::from_secs(5), ..Limits::DEFAULT };
+    let (server, _, _) = with_a_client_that_takes_nothing(limits);
+    server.pass(Duration::from_secs(6));
+    let counters = server.counters();
+    assert_eq!((server.busy(), counters.completed, counters.timed_out), (0, 0, 1));
+}
