@@ -92,6 +92,12 @@ impl Port {
     pub fn clear(&mut self) {
         self.ether.0.borrow_mut().queues[self.index].frames.clear();
     }
+
+    /// Whether a frame waits to be received.
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        !self.ether.0.borrow().queues[self.index].frames.is_empty()
+    }
 }
 
 impl Device for Port {

@@ -15,5 +15,6 @@ pub mod machine;
 pub mod memory;
 pub mod oracle;
 pub mod segment;
+pub mod simulation;
 pub mod socket;
 pub mod vectors;

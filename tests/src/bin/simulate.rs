@@ -1,0 +1,95 @@
+//! Runs simulations: `simulate --seed 123 [--verbose]`, or `simulate --seeds 0..100000`.
+
+use std::{
+    env,
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Instant,
+};
+
+use greet_tests::simulation;
+
+const USAGE: &str = "\
+simulate --seed N [--verbose]   one simulation; --verbose tells all that happens
+simulate --seeds A..B           these, without B, on all processors; the exit status is 0 if none fails";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let passed = match arguments[..] {
+        ["--seed", seed] => seed.parse().ok().map(|seed| one(seed, false)),
+        ["--seed", seed, "--verbose"] => seed.parse().ok().map(|seed| one(seed, true)),
+        ["--seeds", range] => range
+            .split_once("..")
+            .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)))
+            .map(|(first, last)| many(first, last)),
+        _ => None,
+    };
+    match passed {
+        Some(true) => ExitCode::SUCCESS,
+        Some(false) => ExitCode::FAILURE,
+        None => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn one(seed: u64, verbose: bool) -> bool {
+    let began = Instant::now();
+    match simulation::run(seed, verbose) {
+        Ok(report) => {
+            println!("seed {seed}: {report:#?}\nin {:?}", began.elapsed());
+            true
+        }
+        Err(failure) => {
+            println!("FAILED {failure}");
+            false
+        }
+    }
+}
+
+fn many(first: u64, last: u64) -> bool {
+    let began = Instant::now();
+    let (next, failures) = (AtomicU64::new(first), AtomicU64::new(0));
+    let terminal = std::io::stderr().is_terminal();
+    let work = || {
+        let mut sum = simulation::Report::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= last {
+                return sum;
+            }
+            match std::panic::catch_unwind(|| simulation::run(seed, false)) {
+                Ok(Ok(report)) => sum.add(&report),
+                Ok(Err(failure)) => {
+                    println!("FAILED {failure}");
+                    failures.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(_) => {
+                    println!("FAILED seed {seed}: a panic");
+                    failures.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            if terminal && seed.is_multiple_of(100) {
+                eprint!("\r{seed} ");
+                let _ = std::io::stderr().flush();
+            }
+        }
+    };
+    let mut sum = simulation::Report::default();
+    thread::scope(|scope| {
+        let count = thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            if let Ok(report) = thread.join() {
+                sum.add(&report);
+            }
+        }
+    });
+    let failures = failures.into_inner();
+    println!("{} seeds in {:?}, {failures} failed; together {sum:#?}", last.saturating_sub(first), began.elapsed());
+    failures == 0
+}

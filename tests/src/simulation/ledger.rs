@@ -1,0 +1,531 @@
+//! The ledger: what really passed between each client and the server, and what follows from it for the pool.
+
+use core::{fmt::Write, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use greet_core::{Instant, ServerEnd};
+use greet_smoltcp::pool::{Counters, Event, Outcome};
+use smoltcp::{
+    iface::SocketSet,
+    socket::{
+        AnySocket,
+        tcp::{Socket, State},
+    },
+    wire::{IpEndpoint, TcpControl, TcpSeqNumber},
+};
+
+use super::{
+    settings::Settings,
+    tap::{Segment, Side},
+};
+
+/// A conversation as its client knows it, and as the server does.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    pub(super) client: usize,
+    endpoint: IpEndpoint,
+    /// All that the client has given to its socket.
+    pub(super) said: Vec<u8>,
+    /// The client has ended its side.
+    pub(super) ended: bool,
+    /// All that the client was answered.
+    pub(super) heard: Vec<u8>,
+    /// A reset came to the client.
+    pub(super) reset: bool,
+    pub(super) served: Option<Served>,
+}
+
+/// A conversation as the server knows it.
+#[derive(Debug)]
+pub(super) struct Served {
+    accepted: Instant,
+    /// Where each read ended, counted in what the client said.
+    reads: Vec<usize>,
+    /// How many bytes the machine has taken.
+    pub(super) taken: usize,
+    /// When that was, the last time before the server ended its side.
+    taken_at: Instant,
+    pub(super) closed: Option<(Instant, Outcome)>,
+}
+
+/// What passed between the server and one endpoint, since it answered a SYN from there.
+#[derive(Debug)]
+struct Link {
+    began: Instant,
+    conversation: Option<usize>,
+    /// The initial sequence numbers: the client's, the server's.
+    client: TcpSeqNumber,
+    server: TcpSeqNumber,
+    /// The furthest that the server got from the client, and when it last got what was not from the past.
+    arrived: TcpSeqNumber,
+    current_at: Instant,
+    acknowledged_by_client: TcpSeqNumber,
+    acknowledged_by_server: TcpSeqNumber,
+    client_fin: Option<TcpSeqNumber>,
+    server_fin: Option<TcpSeqNumber>,
+    reset_by_client: bool,
+    reset_by_server: bool,
+}
+
+/// All that happened.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    settings: Settings,
+    pub(super) conversations: Vec<Conversation>,
+    /// By the endpoint of the client and its initial sequence number.
+    by_syn: HashMap<(IpEndpoint, i32), usize>,
+    links: HashMap<IpEndpoint, Link>,
+    /// How far one end has allowed the other to send: by the sender and the receiver of that permission.
+    edges: HashMap<(IpEndpoint, IpEndpoint), TcpSeqNumber>,
+    /// Those that are accepted and not closed.
+    live: Vec<IpEndpoint>,
+    /// For each client: what its next SYN belongs to.
+    current: Vec<Option<usize>>,
+    /// What the socket of each busy slot has received, before it is served.
+    queued: Vec<(IpEndpoint, usize)>,
+    /// How many sockets listened when the server was served first in this poll.
+    listening: Option<usize>,
+    /// In this poll: a connection was refused; a reset came.
+    refused: bool,
+    reset_came: bool,
+    /// How much has happened in this poll: frames and events.
+    pub(super) happened: usize,
+    pub(super) tally: Counters,
+    pub(super) frames: u64,
+    pub(super) failure: Option<String>,
+    trace: DefaultHasher,
+    pub(super) verbose: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(settings: Settings, verbose: bool) -> Self {
+        let current = vec![None; settings.clients];
+        Self {
+            settings,
+            conversations: Vec::new(),
+            by_syn: HashMap::new(),
+            links: HashMap::new(),
+            edges: HashMap::new(),
+            live: Vec::new(),
+            current,
+            queued: Vec::new(),
+            listening: None,
+            refused: false,
+            reset_came: false,
+            happened: 0,
+            tally: Counters::default(),
+            frames: 0,
+            failure: None,
+            trace: DefaultHasher::new(),
+            verbose,
+        }
+    }
+
+    /// Something is wrong: the first such thing is kept.
+    pub(super) fn fail(&mut self, now: Instant, who: impl core::fmt::Display, what: impl core::fmt::Display) {
+        if self.failure.is_none() {
+            let seed = self.settings.seed;
+            self.failure = Some(format!("seed {seed}, {} s, {who}: {what}", seconds(now)));
+        }
+    }
+
+    pub(super) fn say(&self, now: Instant, what: impl core::fmt::Display) {
+        #[allow(clippy::print_stderr, reason = "asked for")]
+        if self.verbose {
+            eprintln!("{:>12} {what}", seconds(now));
+        }
+    }
+
+    /// What identifies this run: the same seed gives the same.
+    pub(super) fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    /// A client begins a conversation from there.
+    pub(super) fn begin(&mut self, client: usize, endpoint: IpEndpoint) -> usize {
+        let index = self.conversations.len();
+        self.conversations.push(Conversation {
+            client,
+            endpoint,
+            said: Vec::new(),
+            ended: false,
+            heard: Vec::new(),
+            reset: false,
+            served: None,
+        });
+        if let Some(current) = self.current.get_mut(client) {
+            *current = Some(index);
+        }
+        index
+    }
+
+    // --- What the taps see ----------------------------------------------------------------------------------------
+
+    /// A frame came to a stack, or went.
+    pub(super) fn frame(&mut self, side: Side, came: bool, frame: &[u8]) {
+        if side == Side::Server {
+            self.happened += 1;
+            self.frames += 1;
+            (came, frame).hash(&mut self.trace);
+        }
+    }
+
+    /// A segment came to a stack.
+    pub(super) fn delivered(&mut self, side: Side, now: Instant, segment: Segment) {
+        match side {
+            Side::Server => self.came_to_server(now, segment),
+            Side::Client(client) => {
+                let current = self.current.get(client).copied().flatten();
+                if let Some(conversation) = current.and_then(|index| self.conversations.get_mut(index))
+                    && segment.control == TcpControl::Rst
+                    && segment.destination == conversation.endpoint
+                {
+                    conversation.reset = true;
+                }
+                self.show(now, "=>", client, &segment);
+            }
+        }
+    }
+
+    /// Whether a segment is longer than its receiver has allowed, which TCP forbids.
+    ///
+    /// A fast retransmission of smoltcp's is; and what smoltcp makes of one with a FIN at its end is to drop what is too
+    /// much, and to take the FIN. No other stack does either, so that such a segment is as good as lost.
+    pub(super) fn exceeds(&self, segment: &Segment) -> bool {
+        let edge = self.edges.get(&(segment.destination, segment.source));
+        segment.length > 1 && edge.is_some_and(|&edge| segment.sequence + segment.length > edge)
+    }
+
+    /// A segment went from a stack.
+    pub(super) fn emitted(&mut self, side: Side, now: Instant, segment: Segment) {
+        if let Some(acknowledged) = segment.acknowledged
+            && segment.control != TcpControl::Rst
+        {
+            let edge = acknowledged + usize::from(segment.window);
+            let known = self.edges.entry((segment.source, segment.destination)).or_insert(edge);
+            if segment.control == TcpControl::Syn || edge.0.wrapping_sub(known.0).unsigned_abs() > FAR.unsigned_abs() {
+                *known = edge;
+            }
+            advance(known, edge);
+        }
+        match side {
+            Side::Server => self.went_from_server(now, segment),
+            Side::Client(client) => {
+                if segment.control == TcpControl::Syn
+                    && let Some(index) = self.current.get(client).copied().flatten()
+                {
+                    self.by_syn.insert((segment.source, segment.sequence.0), index);
+                }
+                self.show(now, "->", client, &segment);
+            }
+        }
+    }
+
+    fn show(&self, now: Instant, arrow: &str, client: usize, segment: &Segment) {
+        if self.verbose {
+            self.say(now, format_args!("client {client} {arrow} {}", Shown(segment)));
+        }
+    }
+
+    fn came_to_server(&mut self, now: Instant, segment: Segment) {
+        if self.verbose {
+            self.say(now, format_args!("  => server {}", Shown(&segment)));
+        }
+        self.reset_came |= segment.control == TcpControl::Rst;
+        let Some(link) = self.links.get_mut(&segment.source).filter(|link| link.owns(&segment)) else { return };
+        let end = segment.sequence + segment.length;
+        match segment.control {
+            TcpControl::Syn => return,
+            TcpControl::Rst => {
+                link.reset_by_client = true;
+                return;
+            }
+            TcpControl::Fin => link.client_fin = Some(end),
+            _ => {}
+        }
+        // From now on, and not a repetition: then the server has heard of its client.
+        let acknowledged = segment.acknowledged.unwrap_or(link.server);
+        if segment.sequence >= link.arrived && acknowledged >= link.acknowledged_by_client {
+            link.current_at = now;
+        }
+        advance(&mut link.arrived, end);
+        advance(&mut link.acknowledged_by_client, acknowledged);
+    }
+
+    fn went_from_server(&mut self, now: Instant, segment: Segment) {
+        if self.verbose {
+            self.say(now, format_args!("  <- server {}", Shown(&segment)));
+        }
+        let endpoint = segment.destination;
+        match segment.control {
+            TcpControl::Syn => self.handshake(now, endpoint, &segment),
+            TcpControl::Rst => {
+                self.refused |= segment.sequence == TcpSeqNumber(0) && segment.length == 0;
+                if let Some(link) = self.links.get_mut(&endpoint) {
+                    link.reset_by_server = true;
+                }
+                return;
+            }
+            _ => {}
+        }
+        if let Some(link) = self.links.get_mut(&endpoint) {
+            if segment.control == TcpControl::Fin {
+                link.server_fin = Some(segment.sequence + segment.length);
+            }
+            if let Some(acknowledged) = segment.acknowledged {
+                advance(&mut link.acknowledged_by_server, acknowledged);
+            }
+        }
+    }
+
+    /// The server answers a SYN.
+    fn handshake(&mut self, now: Instant, endpoint: IpEndpoint, segment: &Segment) {
+        let Some(client) = segment.acknowledged else { return };
+        let live = self.live.contains(&endpoint);
+        if let Some(link) = self.links.get(&endpoint) {
+            if link.server == segment.sequence && link.client == client {
+                return; // once more
+            }
+            let young = now < link.began + self.settings.pool.limits.handshake;
+            let doubled = link.client == client && young && !link.reset_by_client && !link.reset_by_server;
+            if live || doubled {
+                self.fail(now, endpoint, "a second socket is taken for a connection that has one already");
+            }
+        }
+        let link = Link {
+            began: now,
+            conversation: self.by_syn.get(&(endpoint, client.0.wrapping_sub(1))).copied(),
+            client,
+            server: segment.sequence,
+            arrived: client,
+            current_at: now,
+            acknowledged_by_client: segment.sequence,
+            acknowledged_by_server: client,
+            client_fin: None,
+            server_fin: None,
+            reset_by_client: false,
+            reset_by_server: false,
+        };
+        self.links.insert(endpoint, link);
+    }
+
+    // --- What the pool does ---------------------------------------------------------------------------------------
+
+    /// Before the pool is served: what would be read now is noted.
+    pub(super) fn before(&mut self, now: Instant, sockets: &SocketSet<'_>) {
+        self.queued.clear();
+        let mut listening = 0;
+        for (_, socket) in sockets.iter() {
+            let Some(socket) = Socket::downcast(socket) else { continue };
+            listening += usize::from(socket.state() == State::Listen);
+            if let Some(endpoint) = socket.remote_endpoint() {
+                self.queued.push((endpoint, socket.recv_queue()));
+            }
+        }
+        if self.listening.is_none() {
+            self.listening = Some(listening);
+            if self.refused && listening > 0 && !self.reset_came {
+                self.fail(now, "the server", format_args!("refuses a client while {listening} sockets listen"));
+            }
+        }
+    }
+
+    /// After that: what was taken.
+    pub(super) fn after(&mut self, now: Instant, sockets: &SocketSet<'_>) {
+        for (endpoint, before) in core::mem::take(&mut self.queued) {
+            let Some(index) = self.links.get(&endpoint).and_then(|link| link.conversation) else { continue };
+            let Some(conversation) = self.conversations.get_mut(index) else { continue };
+            let Some(served) = &mut conversation.served else { continue };
+            let mut all = sockets.iter().filter_map(|(_, socket)| Socket::downcast(socket));
+            let socket = all.find(|socket| socket.remote_endpoint() == Some(endpoint));
+            // What was left in a socket that listens again makes no difference to anybody any more.
+            let taken = before.saturating_sub(socket.map_or(0, Socket::recv_queue));
+            served.read(before, taken, self.settings.read_buffer);
+            // What comes after the server's end is dropped, and says nothing about how idle the client was.
+            if taken > 0 && socket.is_some_and(|socket| matches!(socket.state(), State::Established | State::CloseWait)) {
+                served.taken_at = now;
+            }
+        }
+    }
+
+    /// The pool tells something.
+    pub(super) fn event(&mut self, now: Instant, event: Event<'_>) {
+        self.happened += 1;
+        if self.verbose {
+            self.say(now, format_args!("     server {event:?}"));
+        }
+        match event {
+            Event::Accepted(endpoint) => self.accepted(now, endpoint),
+            Event::Heard(_, _) => {}
+            Event::Closed(endpoint, outcome) => self.closed(now, endpoint, outcome),
+        }
+    }
+
+    fn accepted(&mut self, now: Instant, endpoint: IpEndpoint) {
+        self.tally.accepted += 1;
+        (now, "accepted").hash(&mut self.trace);
+        self.live.push(endpoint);
+        let conversation = self.links.get(&endpoint).and_then(|link| link.conversation);
+        let Some(conversation) = conversation.and_then(|index| self.conversations.get_mut(index)) else {
+            return self.fail(now, endpoint, "accepted, but nobody there has asked for it");
+        };
+        if conversation.served.is_some() {
+            return self.fail(now, endpoint, "accepted twice");
+        }
+        conversation.served = Some(Served { accepted: now, reads: Vec::new(), taken: 0, taken_at: now, closed: None });
+    }
+
+    fn closed(&mut self, now: Instant, endpoint: IpEndpoint, outcome: Outcome) {
+        match outcome {
+            Outcome::Completed(_) => self.tally.completed += 1,
+            Outcome::Reset => self.tally.reset += 1,
+            Outcome::Vanished => self.tally.timed_out += 1,
+        }
+        (now, "closed").hash(&mut self.trace);
+        self.live.retain(|live| *live != endpoint);
+        let Some(link) = self.links.remove(&endpoint) else {
+            return self.fail(now, endpoint, "closed, but it was not open");
+        };
+        let Some(conversation) = link.conversation.and_then(|index| self.conversations.get_mut(index)) else { return };
+        let client = conversation.client;
+        let Some(served) = &mut conversation.served else { return };
+        served.closed = Some((now, outcome));
+        if let Some(wrong) = wrong_outcome(now, &link, served, outcome, &self.settings) {
+            self.fail(now, format_args!("client {client}, {endpoint}, as {outcome:?}"), wrong);
+        }
+    }
+
+    /// After a poll of the server.
+    pub(super) fn settled(&mut self, now: Instant) {
+        (self.listening, self.refused, self.reset_came) = (None, false, false);
+        if !self.settings.weather.calm {
+            return; // an acknowledgement may have come in a segment that has to be ignored
+        }
+        let held = self.live.iter().find(|endpoint| self.links.get(endpoint).is_some_and(Link::is_closed)).copied();
+        if let Some(endpoint) = held {
+            self.fail(now, endpoint, "both sides are ended and acknowledged, but the slot is still busy");
+        }
+    }
+
+    /// Whether a connection is open, as the pool has told.
+    pub(super) const fn live(&self) -> usize {
+        self.live.len()
+    }
+}
+
+/// So much can pass at most: what is further away belongs to another connection.
+const FAR: i32 = 1 << 24;
+
+fn advance(furthest: &mut TcpSeqNumber, now: TcpSeqNumber) {
+    if now > *furthest {
+        *furthest = now;
+    }
+}
+
+impl Link {
+    /// Whether the client's segment is of this connection, and not one that is late.
+    const fn owns(&self, segment: &Segment) -> bool {
+        let offset = segment.sequence.0.wrapping_sub(self.client.0);
+        -1 <= offset && offset < FAR
+    }
+
+    fn client_fin_acknowledged(&self) -> bool {
+        self.client_fin.is_some_and(|fin| self.acknowledged_by_server > fin)
+    }
+
+    fn server_fin_acknowledged(&self) -> bool {
+        self.server_fin.is_some_and(|fin| self.acknowledged_by_client > fin)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.client_fin_acknowledged() && self.server_fin_acknowledged()
+    }
+}
+
+/// What is wrong with this end of a connection, given what passed.
+fn wrong_outcome(
+    now: Instant,
+    link: &Link,
+    served: &Served,
+    outcome: Outcome,
+    settings: &Settings,
+) -> Option<&'static str> {
+    let limits = settings.pool.limits;
+    let idle = settings.pool.server.idle_timeout;
+    // The client is to learn that nobody is there any more. Where its hardware address was forgotten, it cannot.
+    let known = now.since(link.current_at) < Duration::from_secs(30);
+    if known && !link.client_fin_acknowledged() && !link.reset_by_client && !link.reset_by_server {
+        return Some("the slot is given back, and the client is told neither by an acknowledgement nor by a reset");
+    }
+    match outcome {
+        Outcome::Completed(_) if link.server_fin.is_none_or(|fin| link.acknowledged_by_client < fin) => {
+            Some("the client has not acknowledged all that it was owed")
+        }
+        Outcome::Completed(ServerEnd::Idle) if idle.is_none_or(|idle| now < served.taken_at + idle) => {
+            Some("it was not idle for so long")
+        }
+        Outcome::Completed(_) => None,
+        Outcome::Reset => (!link.reset_by_client).then_some("no reset came from there"),
+        Outcome::Vanished => {
+            // Given up as silent; or as one that does not take what it is owed.
+            let silent = now >= link.current_at + limits.vanished;
+            let patience = idle.map_or(limits.delivery, |idle| idle.min(limits.delivery));
+            let stuck = !link.server_fin_acknowledged() && now >= served.taken_at + patience;
+            (!silent && !stuck).then_some("it was heard of, and has taken all that it was owed")
+        }
+    }
+}
+
+impl Served {
+    /// So much could have been read now, and so much was taken. One read is what is there when all of the last one is
+    /// taken, as far as it fits into the buffer.
+    fn read(&mut self, there: usize, taken: usize, buffer: usize) {
+        let (end, taken_end) = (self.taken + there, self.taken + taken);
+        let mut boundary = self.reads.last().copied().unwrap_or(0);
+        while boundary <= taken_end && boundary < end {
+            boundary = end.min(boundary + buffer);
+            self.reads.push(boundary);
+        }
+        self.taken = taken_end;
+    }
+
+    /// When it was accepted.
+    pub(super) const fn accepted(&self) -> Instant {
+        self.accepted
+    }
+}
+
+impl Conversation {
+    /// What the client said, in the pieces in which the server read it.
+    pub(super) fn reads(&self) -> Vec<&[u8]> {
+        let boundaries = self.served.as_ref().map_or(&[][..], |served| &served.reads);
+        let mut start = 0;
+        let piece = |&end: &usize| self.said.get(core::mem::replace(&mut start, end)..end).unwrap_or_default();
+        boundaries.iter().map(piece).collect()
+    }
+}
+
+/// A segment, for people.
+struct Shown<'a>(&'a Segment);
+
+impl core::fmt::Display for Shown<'_> {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Segment { source, destination, control, sequence, acknowledged, length, window } = self.0;
+        write!(formatter, "{source} > {destination} {control:?} sequence {}", sequence.0)?;
+        if let Some(acknowledged) = acknowledged {
+            write!(formatter, " acknowledges {}", acknowledged.0)?;
+        }
+        formatter.write_fmt(format_args!(" length {length} window {window}"))
+    }
+}
+
+/// An instant, for people.
+pub(super) fn seconds(now: Instant) -> String {
+    let mut text = String::new();
+    let micros = now.as_micros();
+    let _ = write!(text, "{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    text
+}
