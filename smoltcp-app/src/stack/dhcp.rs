@@ -31,12 +31,14 @@ impl Lease {
         let mut retry = RetryConfig::default();
         retry.discover_timeout = DISCOVER_EVERY;
         socket.set_retry_config(retry);
-        Self {
+        let mut lease = Self {
             handle: sockets.add(socket),
             fallback: settings.addresses.iter().copied().find(is_ipv4),
             fallback_gateway: settings.gateways.iter().copied().find(|gateway| gateway.version() == IpVersion::Ipv4),
-            patience: Some(now + FALLBACK_AFTER),
-        }
+            patience: None,
+        };
+        lease.ask_again(sockets, now);
+        lease
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
@@ -46,7 +48,7 @@ impl Lease {
     pub(super) fn ask_again(&mut self, sockets: &mut SocketSet<'_>, now: Instant) {
         let socket = sockets.get_mut::<Socket<'_>>(self.handle);
         socket.reset();
-        let _ = socket.poll(); // that the lease is given up is our own doing
+        let _ = socket.poll(); // that there is no lease now is nothing to act upon
         self.patience = Some(now + FALLBACK_AFTER);
     }
 

@@ -6,6 +6,8 @@ mod announce;
 #[cfg(feature = "dhcpv4")]
 mod dhcp;
 mod meter;
+#[cfg(feature = "ipv6")]
+mod no_router;
 
 use core::time::Duration;
 
@@ -31,8 +33,7 @@ pub const FRAMES_A_POLL: usize = 64;
 /// that comes first.
 const DEVICE_RETRY: Duration = Duration::from_millis(1);
 
-/// How soon a poll is due again when smoltcp says "at once" though nothing is left to send: it does so for ever where
-/// router solicitations found no router.
+/// How soon a poll is due again when smoltcp says "at once" though nothing is left to send. It should not.
 const STALE_RETRY: Duration = Duration::from_millis(10);
 
 /// What the owner of a stack chooses.
@@ -90,6 +91,9 @@ pub struct Stack<'a> {
     addresses: Addresses,
     port: u16,
     counters: Counters,
+    /// Routers are looked for.
+    #[cfg(feature = "ipv6")]
+    searches: bool,
 }
 
 impl<'a> Stack<'a> {
@@ -117,7 +121,15 @@ impl<'a> Stack<'a> {
         }
         let mut interface = Interface::new(config, device, to_smoltcp(now));
         let addresses = Addresses::new(&settings, &mut interface, &mut sockets, now)?;
-        Ok(Self { interface, sockets, addresses, port: settings.port, counters: Counters::default() })
+        Ok(Self {
+            interface,
+            sockets,
+            addresses,
+            port: settings.port,
+            counters: Counters::default(),
+            #[cfg(feature = "ipv6")]
+            searches: settings.slaac,
+        })
     }
 
     /// The sockets, to add to.
@@ -195,7 +207,14 @@ impl<'a> Stack<'a> {
             return Some(now);
         }
         let exhausted = device.exhausted;
-        let due = self.interface.poll_at(time, &self.sockets).map(|due| match from_smoltcp(due) {
+        let mut due = self.interface.poll_at(time, &self.sockets).map(from_smoltcp);
+        #[cfg(feature = "ipv6")]
+        if self.searches && !exhausted && due.is_some_and(|due| due <= now) {
+            self.searches = false;
+            no_router::tell(&mut self.interface, &mut self.sockets, device.capabilities(), time);
+            due = self.interface.poll_at(time, &self.sockets).map(from_smoltcp);
+        }
+        let due = due.map(|due| match due {
             due if due > now => due,
             _ if exhausted => now + DEVICE_RETRY,
             _ => now + STALE_RETRY,
