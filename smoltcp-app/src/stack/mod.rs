@@ -207,13 +207,15 @@ impl<'a> Stack<'a> {
             return Some(now);
         }
         let exhausted = device.exhausted;
-        let mut due = self.interface.poll_at(time, &self.sockets).map(from_smoltcp);
+        let due = self.interface.poll_at(time, &self.sockets).map(from_smoltcp);
         #[cfg(feature = "ipv6")]
-        if self.searches && !exhausted && due.is_some_and(|due| due <= now) {
+        let due = if self.searches && !exhausted && due.is_some_and(|due| due <= now) {
             self.searches = false;
             no_router::tell(&mut self.interface, &mut self.sockets, device.capabilities(), time);
-            due = self.interface.poll_at(time, &self.sockets).map(from_smoltcp);
-        }
+            self.interface.poll_at(time, &self.sockets).map(from_smoltcp)
+        } else {
+            due
+        };
         let due = due.map(|due| match due {
             due if due > now => due,
             _ if exhausted => now + DEVICE_RETRY,
