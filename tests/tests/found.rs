@@ -18,14 +18,23 @@ use greet_tests::{
 };
 use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
 
-/// A server, and a client that has asked for two replies, has ended its side, and takes four bytes. What it says next.
-fn with_a_client_that_takes_nothing(limits: Limits) -> (Memory, Stranger, TcpRepr<'static>) {
+fn line(limits: Limits) -> Settings {
     let server = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
-    let server = Memory::with(Settings { server, limits, ..Settings::DEFAULT }, 1);
+    Settings { server, limits, ..Settings::DEFAULT }
+}
+
+fn stranger(server: &Memory) -> Stranger {
     let (hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
     let own = EthernetAddress([2, 0, 0, 0, 1, 9]);
-    let mut client = Stranger::new(server.port(own), own, Ipv4Address::new(10, 0, 0, 9), hardware, address);
-    client.introduce();
+    let mut stranger = Stranger::new(server.port(own), own, Ipv4Address::new(10, 0, 0, 9), hardware, address);
+    stranger.introduce();
+    stranger
+}
+
+/// A server, and a client that has asked for two replies, has ended its side, and takes four bytes. What it says next.
+fn with_a_client_that_takes_nothing(limits: Limits) -> (Memory, Stranger, TcpRepr<'static>) {
+    let server = Memory::with(line(limits), 1);
+    let mut client = stranger(&server);
     client.send(&TcpRepr { control: TcpControl::Syn, window_len: 4, ..segment(1000, 7) });
     server.pass(Duration::ZERO);
     let answer = client.received().pop().unwrap();
@@ -51,4 +60,24 @@ fn a_client_that_vanishes_before_it_has_all_replies_is_not_counted_as_completed(
     server.pass(Duration::from_secs(6));
     let counters = server.counters();
     assert_eq!((server.busy(), counters.completed, counters.timed_out), (0, 0, 1));
+}
+
+#[test]
+fn a_client_is_greeted_though_the_syn_before_it_was_taken_back_in_the_same_poll() {
+    let mut server = Memory::with(line(Limits::DEFAULT), 3);
+    let mut client = stranger(&server);
+    client.send(&TcpRepr { control: TcpControl::Syn, ..segment(1000, 7) });
+    client.send(&TcpRepr { control: TcpControl::Syn, ..segment(1001, 7) });
+    client.send(&TcpRepr { control: TcpControl::Rst, ..segment(1000, 8) });
+    server.pass(Duration::ZERO);
+    assert_eq!(server.busy(), 1);
+    let answer = client.received().pop().unwrap();
+    assert_eq!((answer.control, answer.destination_port), (TcpControl::Syn, 1001));
+    // Its SYN once more does not take a second socket.
+    client.send(&TcpRepr { control: TcpControl::Syn, ..segment(1001, 7) });
+    server.pass(Duration::ZERO);
+    assert_eq!(server.busy(), 1);
+    client.send(&TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(1001, 8) });
+    server.pass(Duration::ZERO);
+    assert_eq!(client.received().pop().unwrap().payload, b"Welcome!\n");
 }

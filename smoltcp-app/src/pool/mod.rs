@@ -267,15 +267,36 @@ impl<'a, const N: usize> Pool<'a, N> {
         deadline
     }
 
-    /// Those that got a SYN are busy. It is always the first of those that listen that gets the next one.
+    /// Those that got a SYN are busy. Usually they are the first of those that listen; but the one before may have got a SYN
+    /// too, and the reset that takes it back.
     fn take_new(&mut self, now: Instant, sockets: &mut SocketSet<'_>) {
-        while self.busy < self.opened && self.closing == Closing::No {
-            let Some(slot) = self.slots.get_mut(self.busy) else { return };
-            if slot.socket(sockets).is_none_or(|socket| socket.is_listening()) {
-                return;
+        for index in self.busy..self.opened {
+            let Some(slot) = self.slots.get(index) else { return };
+            if self.closing != Closing::No || slot.socket(sockets).is_none_or(|socket| socket.is_listening()) {
+                continue;
             }
-            slot.begin(now);
+            if index != self.busy {
+                self.slots.swap(index, self.busy);
+                self.place_before(self.busy, index, sockets);
+            }
+            if let Some(slot) = self.slots.get_mut(self.busy) {
+                slot.begin(now);
+            }
             self.busy = self.busy.saturating_add(1);
+        }
+    }
+
+    /// The socket of one slot comes to stand before that of another in the set.
+    fn place_before(&mut self, first: usize, second: usize, sockets: &mut SocketSet<'_>) {
+        // Taken out of the set and put in again, each goes to the first vacant place.
+        let taken = [first, second].map(|index| {
+            let handle = self.slots.get(index).and_then(Slot::handle);
+            (index, handle.map(|handle| sockets.remove(handle)))
+        });
+        for (index, socket) in taken {
+            if let (Some(slot), Some(socket)) = (self.slots.get_mut(index), socket) {
+                slot.place(sockets.add(socket));
+            }
         }
     }
 
