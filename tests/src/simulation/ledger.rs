@@ -62,7 +62,9 @@ struct Link {
     /// The furthest that the server got from the client, and when it last got what was not from the past.
     arrived: TcpSeqNumber,
     current_at: Instant,
+    /// The furthest that the client has acknowledged; and of that, what the server cannot have ignored.
     acknowledged_by_client: TcpSeqNumber,
+    surely_acknowledged: TcpSeqNumber,
     acknowledged_by_server: TcpSeqNumber,
     client_fin: Option<TcpSeqNumber>,
     server_fin: Option<TcpSeqNumber>,
@@ -246,10 +248,14 @@ impl Ledger {
             TcpControl::Fin => link.client_fin = Some(end),
             _ => {}
         }
-        // From now on, and not a repetition: then the server has heard of its client.
+        // Not from the past, and not further on than the server is ready for: then it has heard of its client.
         let acknowledged = segment.acknowledged.unwrap_or(link.server);
-        if segment.sequence >= link.arrived && acknowledged >= link.acknowledged_by_client {
+        let edge = self.edges.get(&(segment.destination, segment.source));
+        let ready =
+            segment.sequence == link.acknowledged_by_server || edge.is_some_and(|edge| segment.sequence < *edge);
+        if ready && segment.sequence >= link.arrived && acknowledged >= link.acknowledged_by_client {
             link.current_at = now;
+            advance(&mut link.surely_acknowledged, acknowledged);
         }
         advance(&mut link.arrived, end);
         advance(&mut link.acknowledged_by_client, acknowledged);
@@ -303,6 +309,7 @@ impl Ledger {
             arrived: client,
             current_at: now,
             acknowledged_by_client: segment.sequence,
+            surely_acknowledged: segment.sequence,
             acknowledged_by_server: client,
             client_fin: None,
             server_fin: None,
@@ -345,7 +352,8 @@ impl Ledger {
             let taken = before.saturating_sub(socket.map_or(0, Socket::recv_queue));
             served.read(before, taken, self.settings.read_buffer);
             // What comes after the server's end is dropped, and says nothing about how idle the client was.
-            if taken > 0 && socket.is_some_and(|socket| matches!(socket.state(), State::Established | State::CloseWait)) {
+            if taken > 0 && socket.is_some_and(|socket| matches!(socket.state(), State::Established | State::CloseWait))
+            {
                 served.taken_at = now;
             }
         }
@@ -437,7 +445,7 @@ impl Link {
     }
 
     fn server_fin_acknowledged(&self) -> bool {
-        self.server_fin.is_some_and(|fin| self.acknowledged_by_client > fin)
+        self.server_fin.is_some_and(|fin| self.surely_acknowledged > fin)
     }
 
     fn is_closed(&self) -> bool {

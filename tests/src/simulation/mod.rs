@@ -237,7 +237,8 @@ impl<'a, const N: usize> World<'a, N> {
                 return Ok(());
             }
         }
-        self.fail("everybody is busy for ever without a moment passing");
+        let busy = self.clients.iter().position(|client| client.due().is_some_and(|due| due <= self.now));
+        self.fail(format_args!("everybody is busy for ever without a moment passing: {busy:?}"));
         self.failure()
     }
 
@@ -258,6 +259,7 @@ impl<'a, const N: usize> World<'a, N> {
         });
         let mut ledger = ledger.borrow_mut();
         ledger.settled(now);
+        ledger.say(now, format_args!("     server polled, next {:?}", self.next.map(seconds)));
         let idle = ledger.happened == 0;
         drop(ledger);
         self.report.polls += 1;

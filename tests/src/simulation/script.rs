@@ -129,7 +129,8 @@ impl Visit {
 /// What it says, up to its good-bye.
 fn steps(capacity: usize, line: bool, chance: &mut Chance) -> Vec<Step> {
     let count = if chance.percent(10) { chance.within(0..=40) } else { chance.within(0..=8) };
-    let names: Vec<Vec<u8>> = (0..count).map(|_| message(capacity, line, chance)).filter(|name| !name.is_empty()).collect();
+    let names: Vec<Vec<u8>> =
+        (0..count).map(|_| message(capacity, line, chance)).filter(|name| !name.is_empty()).collect();
     // One name in flight, or as many as there is room for, in pieces of any size.
     if chance.percent(if line { 40 } else { 75 }) {
         let mut steps = Vec::new();

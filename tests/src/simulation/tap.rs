@@ -144,7 +144,8 @@ impl<T: TxToken> TxToken for Token<'_, T> {
 /// The TCP segment in this frame, if it is for that card and undamaged.
 fn segment(frame: &[u8], hardware: EthernetAddress) -> Option<Segment> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
-    if frame.dst_addr() != hardware {
+    // A damaged address may be a group's: then the stack takes the frame.
+    if frame.dst_addr() != hardware && frame.dst_addr().is_unicast() {
         return None;
     }
     match frame.ethertype() {
