@@ -77,6 +77,26 @@ fn with_all_sockets_busy_a_client_is_refused_at_once_and_served_when_one_is_free
 }
 
 #[test]
+fn a_client_that_comes_in_the_moment_in_which_another_leaves_is_served() {
+    let mut server = Memory::with(line(), 1);
+    let mut leaving = stranger(&server, 9);
+    leaving.introduce();
+    leaving.send(&syn(1000, 7));
+    server.pass(Duration::ZERO);
+    let answer = leaving.received().pop().unwrap();
+    let acknowledged = TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(1000, 8) };
+    leaving.send(&acknowledged);
+    server.pass(Duration::ZERO);
+    let reset = TcpRepr { control: TcpControl::Rst, ..acknowledged };
+    // The server looks when both are there.
+    leaving.send(&reset);
+    leaving.send(&syn(1001, 7));
+    server.pass(Duration::ZERO);
+    assert_eq!(leaving.received().pop().unwrap().control, TcpControl::Syn);
+    assert_eq!((server.counters().reset, server.frames().refused), (1, 0));
+}
+
+#[test]
 fn a_handshake_that_is_never_finished_gives_its_socket_back() {
     let mut server = Memory::with(line(), 1);
     let mut silent = stranger(&server, 9);

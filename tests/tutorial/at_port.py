@@ -1,6 +1,6 @@
-"""Runs a script of the tutorial, unchanged, on another port: at_port.py PORT SCRIPT.
+"""Runs a script of the tutorial, unchanged, at another address: at_port.py [HOST:]PORT SCRIPT.
 
-The tutorial's scripts own port 9999. So that a test needs no port of its own, bind and connect go to PORT here instead.
+The tutorial's scripts own port 9999 of this machine. Here bind and connect go to PORT instead, and to HOST.
 """
 
 import runpy
@@ -10,13 +10,14 @@ import sys
 
 class Socket(socket.socket):
     def bind(self, address):
-        super().bind((address[0], PORT))
+        super().bind((HOST or address[0], PORT))
 
     def connect(self, address):
-        super().connect((address[0], PORT))
+        super().connect((HOST or address[0], PORT))
 
 
-PORT = int(sys.argv[1])
+HOST, _, port = sys.argv[1].rpartition(":")
+PORT = int(port)
 SCRIPT = sys.argv[2]
 socket.socket = Socket
 sys.argv = [SCRIPT]

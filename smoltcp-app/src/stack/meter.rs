@@ -1,7 +1,7 @@
 //! Looks at the frames that pass between the interface and its device, and counts them.
 
 use smoltcp::{
-    phy::{Device, DeviceCapabilities, TxToken},
+    phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken},
     time::Instant,
     wire::{EthernetFrame, EthernetProtocol, IpProtocol, TcpPacket, TcpSeqNumber},
 };
@@ -26,11 +26,13 @@ pub(super) struct Metered<'a, D: ?Sized> {
     pub(super) port: u16,
     /// The device had no room for a frame.
     pub(super) exhausted: bool,
+    /// A frame came that ends a connection.
+    pub(super) ended: bool,
 }
 
 impl<D: Device + ?Sized> Device for Metered<'_, D> {
     type RxToken<'t>
-        = D::RxToken<'t>
+        = Received<'t, D::RxToken<'t>>
     where
         Self: 't;
     type TxToken<'t>
@@ -39,9 +41,10 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
         Self: 't;
 
     fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let (received, token) = self.device.receive(now)?;
+        let (token, reply) = self.device.receive(now)?;
         self.counters.frames_received = self.counters.frames_received.wrapping_add(1);
-        Some((received, Token { token, counters: self.counters, port: self.port }))
+        let received = Received { token, ended: &mut self.ended };
+        Some((received, Token { token: reply, counters: self.counters, port: self.port }))
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
@@ -56,6 +59,26 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
 
     fn capabilities(&self) -> DeviceCapabilities {
         self.device.capabilities()
+    }
+}
+
+/// A frame that came, which is looked at on its way.
+pub(super) struct Received<'a, T> {
+    token: T,
+    ended: &'a mut bool,
+}
+
+impl<T: RxToken> RxToken for Received<'_, T> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        let Self { token, ended } = self;
+        token.consume(|frame| {
+            *ended |= segment(frame).is_some_and(|segment| segment.fin() || segment.rst());
+            read(frame)
+        })
+    }
+
+    fn meta(&self) -> PacketMeta {
+        self.token.meta()
     }
 }
 
@@ -79,7 +102,7 @@ impl<T: TxToken> TxToken for Token<'_, T> {
         })
     }
 
-    fn set_meta(&mut self, meta: smoltcp::phy::PacketMeta) {
+    fn set_meta(&mut self, meta: PacketMeta) {
         self.token.set_meta(meta);
     }
 }
@@ -87,28 +110,37 @@ impl<T: TxToken> TxToken for Token<'_, T> {
 /// Whether this refuses a connection to that port: the reset that answers a SYN has sequence number 0 (RFC 9293, 3.10.7.1)
 /// and neither data nor options.
 fn is_refusal(frame: &[u8], port: u16) -> bool {
-    const TCP_HEADER: usize = 20;
-    let Ok(frame) = EthernetFrame::new_checked(frame) else { return false };
+    segment(frame).is_some_and(|segment| {
+        segment.rst()
+            && segment.ack()
+            && segment.seq_number() == TcpSeqNumber(0)
+            && segment.src_port() == port
+            && segment.payload().is_empty()
+    })
+}
+
+/// The TCP segment in this frame.
+fn segment(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    let packet = frame.payload();
     let segment = match frame.ethertype() {
         #[cfg(feature = "ipv4")]
         EthernetProtocol::Ipv4 => {
-            let Ok(packet) = smoltcp::wire::Ipv4Packet::new_checked(frame.payload()) else { return false };
-            if packet.next_header() != IpProtocol::Tcp {
-                return false;
+            let header = smoltcp::wire::Ipv4Packet::new_checked(packet).ok()?;
+            if header.next_header() != IpProtocol::Tcp {
+                return None;
             }
-            frame.payload().get(usize::from(packet.header_len())..usize::from(packet.total_len()))
+            packet.get(usize::from(header.header_len())..usize::from(header.total_len()))?
         }
         #[cfg(feature = "ipv6")]
         EthernetProtocol::Ipv6 => {
-            let Ok(packet) = smoltcp::wire::Ipv6Packet::new_checked(frame.payload()) else { return false };
-            if packet.next_header() != IpProtocol::Tcp {
-                return false;
+            let header = smoltcp::wire::Ipv6Packet::new_checked(packet).ok()?;
+            if header.next_header() != IpProtocol::Tcp {
+                return None;
             }
-            frame.payload().get(packet.header_len()..packet.total_len())
+            packet.get(header.header_len()..header.total_len())?
         }
-        _ => None,
+        _ => return None,
     };
-    let Some(segment) = segment.filter(|segment| segment.len() == TCP_HEADER) else { return false };
-    let Ok(segment) = TcpPacket::new_checked(segment) else { return false };
-    segment.rst() && segment.ack() && segment.seq_number() == TcpSeqNumber(0) && segment.src_port() == port
+    TcpPacket::new_checked(segment).ok()
 }

@@ -183,46 +183,83 @@ impl<'a> Stack<'a> {
         device: &mut D,
         mut serve: impl FnMut(&mut SocketSet<'a>, bool) -> Option<Instant>,
     ) -> Option<Instant> {
-        let time = to_smoltcp(now);
-        let mut device = Metered { device, counters: &mut self.counters, port: self.port, exhausted: false };
-        self.interface.poll_maintenance(time);
+        self.interface.poll_maintenance(to_smoltcp(now));
         let mut frames = 0;
-        while frames < FRAMES_A_POLL
-            && self.interface.poll_ingress_single(time, &mut device, &mut self.sockets) != PollIngressSingleResult::None
+        loop {
+            let round = self.round(now, device, FRAMES_A_POLL.saturating_sub(frames), &mut serve);
+            frames = frames.saturating_add(round.frames);
+            if frames >= FRAMES_A_POLL {
+                return Some(now);
+            }
+            if !round.ended || round.exhausted {
+                return earliest(round.deadline, self.due(now, device, round.exhausted));
+            }
+        }
+    }
+
+    /// Takes in at most so many frames, and lets everything take its course that comes of them.
+    fn round<D: Device + ?Sized>(
+        &mut self,
+        now: Instant,
+        device: &mut D,
+        limit: usize,
+        serve: &mut impl FnMut(&mut SocketSet<'a>, bool) -> Option<Instant>,
+    ) -> Round {
+        let time = to_smoltcp(now);
+        let Self { interface, sockets, addresses, counters, .. } = self;
+        let mut device = Metered { device, counters, port: self.port, exhausted: false, ended: false };
+        let mut frames = 0;
+        // A frame that ends a connection ends the round: its socket listens again before the next SYN is looked at.
+        while frames < limit
+            && !device.ended
+            && interface.poll_ingress_single(time, &mut device, sockets) != PollIngressSingleResult::None
         {
             frames += 1;
         }
         let mut sent = false;
-        let deadline = loop {
-            let settled = self.addresses.settle(&mut self.interface, &mut self.sockets, &mut device, now);
-            let served = serve(&mut self.sockets, sent);
-            let moved = self.interface.poll_egress(time, &mut device, &mut self.sockets) != PollResult::None;
+        loop {
+            let settled = addresses.settle(interface, sockets, &mut device, now);
+            let served = serve(sockets, sent);
+            let moved = interface.poll_egress(time, &mut device, sockets) != PollResult::None;
             // A socket may have more than one segment to send; another that waited for its turn may be done now.
             if device.exhausted || (sent && !moved) {
-                break earliest(settled, served);
+                let Metered { exhausted, ended, .. } = device;
+                return Round { frames, ended, exhausted, deadline: earliest(settled, served) };
             }
             sent = true;
-        };
-        if frames == FRAMES_A_POLL {
-            return Some(now);
         }
-        let exhausted = device.exhausted;
-        let due = self.interface.poll_at(time, &self.sockets).map(from_smoltcp);
-        #[cfg(feature = "ipv6")]
-        let due = if self.searches && !exhausted && due.is_some_and(|due| due <= now) {
-            self.searches = false;
-            no_router::tell(&mut self.interface, &mut self.sockets, device.capabilities(), time);
-            self.interface.poll_at(time, &self.sockets).map(from_smoltcp)
-        } else {
-            due
-        };
-        let due = due.map(|due| match due {
-            due if due > now => due,
-            _ if exhausted => now + DEVICE_RETRY,
-            _ => now + STALE_RETRY,
-        });
-        earliest(deadline, due)
     }
+
+    /// When the interface wants to be polled again, now that it has sent all it could.
+    fn due<D: Device + ?Sized>(&mut self, now: Instant, device: &D, exhausted: bool) -> Option<Instant> {
+        let time = to_smoltcp(now);
+        let due = self.interface.poll_at(time, &self.sockets).map(from_smoltcp);
+        if due.is_none_or(|due| due > now) {
+            return due;
+        }
+        if exhausted {
+            return Some(now + DEVICE_RETRY);
+        }
+        #[cfg(feature = "ipv6")]
+        if core::mem::take(&mut self.searches) {
+            no_router::tell(&mut self.interface, &mut self.sockets, device.capabilities(), time);
+            return self.due(now, device, exhausted);
+        }
+        let _ = device;
+        Some(now + STALE_RETRY)
+    }
+}
+
+/// What one round came to.
+struct Round {
+    /// So many frames came in.
+    frames: usize,
+    /// The last of them ended a connection: there may be more.
+    ended: bool,
+    /// The device had no room for all that was to be sent.
+    exhausted: bool,
+    /// When the service wants to be called again.
+    deadline: Option<Instant>,
 }
 
 impl core::fmt::Debug for Stack<'_> {

@@ -1,0 +1,67 @@
+//! Runs the table of cases against a server at an address, whatever it is made of: `conformance HOST:PORT line`.
+
+use std::{env, net::ToSocketAddrs as _, process::ExitCode};
+
+use greet_core::Framing;
+use greet_tests::{
+    frontend::{Cut, run_table},
+    socket::Socket,
+    vectors::protocol,
+};
+
+const USAGE: &str = "\
+conformance HOST:PORT chunk|line|auto [CAPACITY]
+    the table of cases against the server there, which was started with that framing, and whose names have
+    at most CAPACITY bytes (1024 if not given); the exit status is 0 if it holds";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (host, framing, capacity) = match arguments[..] {
+        [host, framing] => (host, framing, "1024"),
+        [host, framing, capacity] => (host, framing, capacity),
+        _ => return wrong_usage(),
+    };
+    let framing = match framing {
+        "chunk" => Framing::Chunk,
+        "line" => Framing::Line,
+        "auto" => Framing::Auto,
+        _ => return wrong_usage(),
+    };
+    let Ok(capacity) = capacity.parse() else { return wrong_usage() };
+    let Some(address) = host.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()) else {
+        eprintln!("conformance: `{host}` is no address and port, and no host's name and port");
+        return ExitCode::from(2);
+    };
+    let table = match protocol() {
+        Ok(table) => table,
+        Err(error) => {
+            eprintln!("conformance: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut server = Socket { capacity, ..Socket::new(address, framing) };
+    let cuts: &[Cut] = match framing {
+        Framing::Line => &[Cut::Steps, Cut::Whole, Cut::Every(1), Cut::Every(7), Cut::At(3)],
+        Framing::Chunk | Framing::Auto => &[Cut::Steps],
+    };
+    let failures: Vec<_> = cuts.iter().flat_map(|&cut| run_table(&mut server, &table, cut)).collect();
+    for failure in &failures {
+        println!("{failure}");
+    }
+    match failures.len() {
+        0 => {
+            println!("{address}, {framing:?}: the table holds, in {} cuts", cuts.len());
+            ExitCode::SUCCESS
+        }
+        count => {
+            println!("{address}, {framing:?}: {count} failures");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wrong_usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
