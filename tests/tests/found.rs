@@ -10,13 +10,21 @@
 
 use core::time::Duration;
 
-use greet_core::{Framing, ServerSettings};
-use greet_smoltcp::pool::{Limits, Settings};
+use greet_core::{Framing, Instant, ServerSettings};
+use greet_smoltcp::{
+    pool::{Limits, Settings},
+    stack::{self, Stack},
+};
 use greet_tests::{
+    ether::Ether,
     memory::Memory,
     segment::{Stranger, segment},
 };
-use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
+use smoltcp::{
+    iface::SocketSet,
+    socket::tcp::{Socket, SocketBuffer, State},
+    wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber},
+};
 
 fn line(limits: Limits) -> Settings {
     let server = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
@@ -64,7 +72,7 @@ fn a_client_that_vanishes_before_it_has_all_replies_is_not_counted_as_completed(
 
 #[test]
 fn a_client_is_greeted_though_the_syn_before_it_was_taken_back_in_the_same_poll() {
-    let mut server = Memory::with(line(Limits::DEFAULT), 3);
+    let server = Memory::with(line(Limits::DEFAULT), 3);
     let mut client = stranger(&server);
     client.send(&TcpRepr { control: TcpControl::Syn, ..segment(1000, 7) });
     client.send(&TcpRepr { control: TcpControl::Syn, ..segment(1001, 7) });
@@ -80,4 +88,43 @@ fn a_client_is_greeted_though_the_syn_before_it_was_taken_back_in_the_same_poll(
     client.send(&TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(1001, 8) });
     server.pass(Duration::ZERO);
     assert_eq!(client.received().pop().unwrap().payload, b"Welcome!\n");
+}
+
+#[test]
+fn a_poll_ends_though_a_socket_in_fin_wait_2_has_something_to_say_for_ever() {
+    let (mut now, ether) = (Instant::ZERO, Ether::default());
+    let hardware = [1, 9].map(|number| EthernetAddress([2, 0, 0, 0, 0, number]));
+    let address = [1, 9].map(|number| Ipv4Address::new(10, 0, 0, number));
+    let mut port = ether.port(hardware[0]);
+    let addresses = [IpCidr::new(address[0].into(), 24)];
+    let settings = stack::Settings { addresses: &addresses, ..stack::Settings::new(hardware[0], 1) };
+    let mut stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), now).unwrap();
+    let mut socket = Socket::new(SocketBuffer::new(vec![0; 64]), SocketBuffer::new(vec![0; 64]));
+    socket.listen(9999).unwrap();
+    let handle = stack.sockets().add(socket);
+
+    let mut peer = Stranger::new(ether.port(hardware[1]), hardware[1], address[1], hardware[0], address[0]);
+    peer.introduce();
+    peer.send(&TcpRepr { control: TcpControl::Syn, window_len: 1, ..segment(1000, 7) });
+    stack.poll(now, &mut port, |_, _| None);
+    let start = peer.received().pop().unwrap().sequence;
+    let acknowledgement =
+        |count: usize, window_len| TcpRepr { ack_number: Some(start + count), window_len, ..segment(1000, 8) };
+    peer.send(&acknowledgement(1, 1));
+    stack.poll(now, &mut port, |_, _| None);
+    stack.sockets().get_mut::<Socket<'_>>(handle).send_slice(b"ab").unwrap();
+    stack.poll(now, &mut port, |_, _| None);
+    peer.send(&acknowledgement(2, 0)); // one byte is taken, and there is no room for the other
+    stack.poll(now, &mut port, |_, _| None);
+    stack.sockets().get_mut::<Socket<'_>>(handle).close();
+    now = now + Duration::from_secs(1);
+    stack.poll(now, &mut port, |_, _| None); // the other is sent all the same, to see whether there is room now
+    peer.send(&acknowledgement(4, 0)); // so it is, and its FIN is taken too
+    stack.poll(now, &mut port, |_, _| None);
+    assert_eq!(stack.sockets().get_mut::<Socket<'_>>(handle).state(), State::FinWait2);
+    peer.received();
+    now = now + Duration::from_secs(2);
+    let next = stack.poll(now, &mut port, |_, _| None);
+    assert!(next.is_some_and(|next| next > now), "{next:?}");
+    assert!(peer.received().len() <= stack::FRAMES_A_POLL + 2);
 }

@@ -217,16 +217,19 @@ impl<'a> Stack<'a> {
             frames += 1;
         }
         let mut sent = false;
+        let mut passes = 0;
         loop {
             let settled = addresses.settle(interface, sockets, &mut device, now);
             let served = serve(sockets, sent);
             let moved = interface.poll_egress(time, &mut device, sockets) != PollResult::None;
             // A socket may have more than one segment to send; another that waited for its turn may be done now.
-            if device.exhausted || (sent && !moved) {
+            // One in FIN-WAIT-2 whose peer's window stayed closed says the same for ever: smoltcp's timer for that runs on.
+            if device.exhausted || (sent && !moved) || passes == FRAMES_A_POLL {
                 let Metered { exhausted, ended, .. } = device;
                 return Round { frames, ended, exhausted, deadline: earliest(settled, served) };
             }
             sent = true;
+            passes += 1;
         }
     }
 
