@@ -114,6 +114,13 @@ impl Driver {
         }
     }
 
+    /// Whether nothing has come or gone since the socket was driven last: before the machine's deadline there is no need to
+    /// drive it again.
+    #[must_use]
+    pub fn is_idle(&self, socket: &Socket<'_>) -> bool {
+        socket.state() == TcpState::Established && !socket.can_recv() && socket.send_queue() == self.queued
+    }
+
     /// Whether the peer has acknowledged something of what was given since this was asked last.
     pub(crate) fn has_moved(&mut self, socket: &Socket<'_>) -> bool {
         let queued = core::mem::replace(&mut self.queued, socket.send_queue());

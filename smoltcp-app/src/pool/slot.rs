@@ -23,6 +23,8 @@ pub struct Slot<const N: usize> {
     peer: Option<IpEndpoint>,
     /// Since when it is in this stage.
     since: Instant,
+    /// The machine's deadline, where a glance finds it.
+    deadline: Option<Instant>,
     driver: Driver,
     server: Server<N>,
 }
@@ -65,6 +67,7 @@ impl<const N: usize> Slot<N> {
             stage: Stage::Handshake,
             peer: None,
             since: Instant::ZERO,
+            deadline: None,
             driver: Driver::new(),
             server: Server::vacant(),
         }
@@ -114,8 +117,15 @@ impl<const N: usize> Slot<N> {
             }
         }
         if self.stage == Stage::Conversation {
-            match self.converse(socket, desk, tell) {
-                Standing::Waiting => return Step::Busy(self.server.deadline()),
+            // Of many conversations few have moved since the last look.
+            let due = self.deadline.is_some_and(|deadline| deadline <= desk.now) || desk.closing != Closing::No;
+            if !due && self.driver.is_idle(socket) {
+                return Step::Busy(self.deadline);
+            }
+            let standing = self.converse(socket, desk, tell);
+            self.deadline = self.server.deadline();
+            match standing {
+                Standing::Waiting => return Step::Busy(self.deadline),
                 Standing::Over => {
                     let end = self.server.end().unwrap_or(ServerEnd::Closed);
                     self.leave(Some(Outcome::Completed(end)), desk);
@@ -132,6 +142,7 @@ impl<const N: usize> Slot<N> {
         self.peer = socket.remote_endpoint();
         self.driver = Driver::new();
         self.server = Server::new(desk.settings.server, desk.now);
+        self.deadline = Some(desk.now); // it owes its greeting
         desk.counters.accepted = desk.counters.accepted.wrapping_add(1);
         if let Some(peer) = self.peer {
             tell(Event::Accepted(peer));

@@ -26,9 +26,6 @@ pub use self::{
 };
 use crate::time::{earliest, from_smoltcp, to_smoltcp};
 
-/// How many frames one poll takes in: under a flood the conversations are served in between.
-pub const FRAMES_A_POLL: usize = 64;
-
 /// How soon a poll is due again when the device had no room for a frame. Where the device tells of room by an interrupt,
 /// that comes first.
 const DEVICE_RETRY: Duration = Duration::from_millis(1);
@@ -45,6 +42,9 @@ pub struct Settings<'s> {
     pub random_seed: u64,
     /// The service's port; refusals are counted for it.
     pub port: u16,
+    /// How many frames one poll takes in, so that under a flood the conversations are served in between: 64. A fast machine
+    /// with many conversations does better with more.
+    pub frames_a_poll: usize,
     /// Static addresses; unicast. With IPv6 the link-local address is there without being named.
     pub addresses: &'s [IpCidr],
     /// The default routes: at most one of each family.
@@ -65,6 +65,7 @@ impl<'s> Settings<'s> {
             hardware_address,
             random_seed,
             port: 9999,
+            frames_a_poll: 64,
             addresses: &[],
             gateways: &[],
             #[cfg(feature = "dhcpv4")]
@@ -90,6 +91,7 @@ pub struct Stack<'a> {
     sockets: SocketSet<'a>,
     addresses: Addresses,
     port: u16,
+    frames_a_poll: usize,
     counters: Counters,
     /// Routers are looked for.
     #[cfg(feature = "ipv6")]
@@ -126,6 +128,7 @@ impl<'a> Stack<'a> {
             sockets,
             addresses,
             port: settings.port,
+            frames_a_poll: settings.frames_a_poll.max(1),
             counters: Counters::default(),
             #[cfg(feature = "ipv6")]
             searches: settings.slaac,
@@ -186,9 +189,9 @@ impl<'a> Stack<'a> {
         self.interface.poll_maintenance(to_smoltcp(now));
         let mut frames = 0;
         loop {
-            let round = self.round(now, device, FRAMES_A_POLL.saturating_sub(frames), &mut serve);
+            let round = self.round(now, device, self.frames_a_poll.saturating_sub(frames), &mut serve);
             frames = frames.saturating_add(round.frames);
-            if frames >= FRAMES_A_POLL {
+            if frames >= self.frames_a_poll {
                 return Some(now);
             }
             if !round.ended || round.exhausted {

@@ -23,6 +23,9 @@ use crate::{
     wait::{Signalled, Signals},
 };
 
+/// How many frames are taken in before the conversations are served.
+const FRAMES_A_POLL: usize = 256;
+
 /// Why the program does not come to a good end.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
@@ -69,6 +72,7 @@ impl Network {
         addresses.extend(&options.ip6);
         let settings = stack::Settings {
             port,
+            frames_a_poll: FRAMES_A_POLL,
             addresses: &addresses,
             gateways: &options.gateway,
             dhcp: options.dhcp,
