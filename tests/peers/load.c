@@ -1,8 +1,9 @@
 // A load for a greeting server: many clients in one epoll loop, each with one name of 16 bytes in flight; checks each reply.
 //
-// load PORT CLIENTS SECONDS: opens the connections to 127.0.0.1 and prints `ready`. For each line on its standard input it
+// load ADDRESS PORT CLIENTS SECONDS: opens the connections and prints `ready`. For each line on its standard input it
 // runs for so long and prints `REPLIES NANOSECONDS`. At the end of its standard input it lets go.
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -34,9 +35,9 @@ static long long now(void)
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-static void open_client(struct client *client, unsigned number, int port, int loop)
+static void open_client(struct client *client, unsigned number, const char *host, int port, int loop)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET };
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = client };
     char greeting[8];
     int on = 1;
@@ -44,6 +45,8 @@ static void open_client(struct client *client, unsigned number, int port, int lo
     snprintf(client->name, sizeof client->name, "client %09u", number % 1000000000u);
     snprintf(client->reply, sizeof client->reply, "Hello, %s!", client->name);
     address.sin_port = htons(port);
+    if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
+        fail("load: no IPv4 address");
     client->connection = socket(AF_INET, SOCK_STREAM, 0);
     if (client->connection < 0 || connect(client->connection, (struct sockaddr *)&address, sizeof address) < 0)
         fail("load: cannot connect");
@@ -83,20 +86,20 @@ int main(int count, char **arguments)
     struct epoll_event events[EVENTS];
     int loop = epoll_create1(0);
 
-    if (count != 4) {
-        fprintf(stderr, "usage: load PORT CLIENTS SECONDS\n");
+    if (count != 5) {
+        fprintf(stderr, "usage: load ADDRESS PORT CLIENTS SECONDS\n");
         return 2;
     }
-    int port = atoi(arguments[1]), number = atoi(arguments[2]);
+    int port = atoi(arguments[2]), number = atoi(arguments[3]);
     struct client *clients = calloc(number, sizeof *clients);
     if (!clients || loop < 0)
         fail("load");
     for (int index = 0; index < number; index++)
-        open_client(&clients[index], index, port, loop);
+        open_client(&clients[index], index, arguments[1], port, loop);
     puts("ready");
     fflush(stdout);
     while (getchar() != EOF) {
-        long long replies = 0, begin = now(), end = begin + (long long)(atof(arguments[3]) * 1e9), time = begin;
+        long long replies = 0, begin = now(), end = begin + (long long)(atof(arguments[4]) * 1e9), time = begin;
         int asked = number;
         for (int index = 0; index < number; index++)
             ask(&clients[index]);
