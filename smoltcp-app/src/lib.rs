@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod drive;
+pub mod impair;
 pub mod pool;
 pub mod stack;
 pub mod time;
