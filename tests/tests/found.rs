@@ -126,5 +126,5 @@ fn a_poll_ends_though_a_socket_in_fin_wait_2_has_something_to_say_for_ever() {
     now = now + Duration::from_secs(2);
     let next = stack.poll(now, &mut port, |_, _| None);
     assert!(next.is_some_and(|next| next > now), "{next:?}");
-    assert!(peer.received().len() <= stack::FRAMES_A_POLL + 2);
+    assert!(peer.received().len() <= stack::PASSES + 2);
 }

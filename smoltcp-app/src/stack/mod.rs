@@ -26,6 +26,9 @@ pub use self::{
 };
 use crate::time::{earliest, from_smoltcp, to_smoltcp};
 
+/// How often one poll asks a socket for a segment: more often than any buffer has segments.
+pub const PASSES: usize = 64;
+
 /// How soon a poll is due again when the device had no room for a frame. Where the device tells of room by an interrupt,
 /// that comes first.
 const DEVICE_RETRY: Duration = Duration::from_millis(1);
@@ -227,7 +230,7 @@ impl<'a> Stack<'a> {
             let moved = interface.poll_egress(time, &mut device, sockets) != PollResult::None;
             // A socket may have more than one segment to send; another that waited for its turn may be done now.
             // One in FIN-WAIT-2 whose peer's window stayed closed says the same for ever: smoltcp's timer for that runs on.
-            if device.exhausted || (sent && !moved) || passes == FRAMES_A_POLL {
+            if device.exhausted || (sent && !moved) || passes == PASSES {
                 let Metered { exhausted, ended, .. } = device;
                 return Round { frames, ended, exhausted, deadline: earliest(settled, served) };
             }
