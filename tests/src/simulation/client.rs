@@ -33,24 +33,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SULK: Duration = Duration::from_secs(20);
 
 /// A stack at the end of a wire.
-pub(super) struct Station {
+pub(super) struct Station<'w> {
     pub(super) stack: stack::Stack<'static>,
-    pub(super) tap: Tap<Wire>,
+    pub(super) tap: Tap<Wire<'w>>,
 }
 
 /// The stack of a host that was just switched on.
-pub(super) fn switch_on(host: u8, seed: u64, tap: &mut Tap<Wire>, now: Instant) -> stack::Stack<'static> {
+pub(super) fn switch_on(host: u8, seed: u64, tap: &mut Tap<Wire<'_>>, now: Instant) -> stack::Stack<'static> {
     let addresses = [IpCidr::new(ipv4(host), 24), IpCidr::new(ipv6(host), 64)];
     let settings = stack::Settings { addresses: &addresses, ..stack::Settings::new(hardware(host), seed) };
     #[allow(clippy::expect_used, reason = "the settings are written here, and right")]
     stack::Stack::new(settings, tap, SocketSet::new(Vec::new()), now).expect("the settings are right")
 }
 
-pub(super) struct Client {
+pub(super) struct Client<'w> {
     number: usize,
     settings: Rc<Settings>,
     ledger: Rc<RefCell<Ledger>>,
-    station: Station,
+    station: Station<'w>,
     chance: Chance,
     visits: vec::IntoIter<Visit>,
     phase: Phase,
@@ -115,12 +115,12 @@ enum Fate {
     Off(Duration),
 }
 
-impl Client {
+impl<'w> Client<'w> {
     pub(super) fn new(
         number: usize,
         settings: &Rc<Settings>,
         ledger: &Rc<RefCell<Ledger>>,
-        mut tap: Tap<Wire>,
+        mut tap: Tap<Wire<'w>>,
         mut chance: Chance,
         now: Instant,
     ) -> Self {
@@ -159,11 +159,16 @@ impl Client {
         match self.phase {
             Phase::Dead => None,
             Phase::Off(until) => Some(until),
-            _ => self.next.into_iter().chain(self.wake).chain(self.station.tap.inner.due()).min(),
+            _ => self.next.into_iter().chain(self.wake).min(),
         }
     }
 
-    pub(super) const fn wire(&mut self) -> &mut Wire {
+    /// When something happens on its wire.
+    pub(super) fn wire_due(&self) -> Option<Instant> {
+        self.station.tap.inner.due()
+    }
+
+    pub(super) const fn wire(&mut self) -> &mut Wire<'w> {
         &mut self.station.tap.inner
     }
 

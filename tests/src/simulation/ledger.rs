@@ -41,7 +41,6 @@ pub(super) struct Conversation {
 /// A conversation as the server knows it.
 #[derive(Debug)]
 pub(super) struct Served {
-    accepted: Instant,
     /// Where each read ended, counted in what the client said.
     reads: Vec<usize>,
     /// How many bytes the machine has taken.
@@ -383,7 +382,7 @@ impl Ledger {
         if conversation.served.is_some() {
             return self.fail(now, endpoint, "accepted twice");
         }
-        conversation.served = Some(Served { accepted: now, reads: Vec::new(), taken: 0, taken_at: now, closed: None });
+        conversation.served = Some(Served { reads: Vec::new(), taken: 0, taken_at: now, closed: None });
     }
 
     fn closed(&mut self, now: Instant, endpoint: IpEndpoint, outcome: Outcome) {
@@ -498,11 +497,6 @@ impl Served {
             self.reads.push(boundary);
         }
         self.taken = taken_end;
-    }
-
-    /// When it was accepted.
-    pub(super) const fn accepted(&self) -> Instant {
-        self.accepted
     }
 }
 

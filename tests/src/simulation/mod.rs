@@ -24,10 +24,13 @@ mod tap;
 mod wire;
 
 use core::{cell::RefCell, time::Duration};
-use std::rc::Rc;
+use std::{iter, rc::Rc};
 
 use greet_core::Instant;
-use greet_smoltcp::pool::{Pool, Slot};
+use greet_smoltcp::{
+    impair::Frame,
+    pool::{Pool, Slot},
+};
 use smoltcp::{iface::SocketSet, socket::tcp::SocketBuffer};
 
 use self::{
@@ -36,6 +39,7 @@ use self::{
     ledger::{Ledger, seconds},
     settings::{CAPACITIES, Settings},
     tap::{Side, Tap, hardware},
+    wire::{CLIENT_FRAMES, SERVER_FRAMES},
 };
 use crate::ether::Ether;
 
@@ -103,17 +107,25 @@ fn simulate<const N: usize>(settings: Settings, mut chance: Chance, verbose: boo
     let mut slots: Vec<Slot<N>> = (0..settings.slots).map(|_| Slot::new()).collect();
     let mut read = vec![0; settings.read_buffer];
     let pool = Pool::new(settings.pool, &mut slots, &mut read);
-    let mut world = World::new(settings, pool, &mut chance, verbose);
-    world.go_through()
+    // This is large, and all it is for is to be overwritten: each thread uses its own again.
+    FRAMES.with_borrow_mut(|frames| {
+        let count = SERVER_FRAMES + CLIENT_FRAMES * settings.clients;
+        frames.resize(frames.len().max(count), Frame::EMPTY);
+        World::new(settings, pool, &mut chance, frames, verbose).go_through()
+    })
+}
+
+std::thread_local! {
+    static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 
 struct World<'a, const N: usize> {
     now: Instant,
     settings: Rc<Settings>,
     ledger: Rc<RefCell<Ledger>>,
-    server: Station,
+    server: Station<'a>,
     pool: Pool<'a, N>,
-    clients: Vec<Client>,
+    clients: Vec<Client<'a>>,
     /// When the server wants to be polled, and when its processor has time for that.
     next: Option<Instant>,
     free: Instant,
@@ -122,27 +134,35 @@ struct World<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> World<'a, N> {
-    fn new(settings: Settings, mut pool: Pool<'a, N>, chance: &mut Chance, verbose: bool) -> Self {
+    fn new(
+        settings: Settings,
+        mut pool: Pool<'a, N>,
+        chance: &mut Chance,
+        frames: &'a mut [Frame],
+        verbose: bool,
+    ) -> Self {
         let now = Instant::from_micros(chance.number() % 1_000_000_000);
         let ledger = Rc::new(RefCell::new(Ledger::new(settings.clone(), verbose)));
         ledger.borrow().say(now, format_args!("{settings:?}"));
         let settings = Rc::new(settings);
         let ether = Ether::default();
-        let tap = |host, side, chance: &mut Chance| {
-            let wire = settings.weather.wire(ether.port(hardware(host)), side, chance);
+        let tap = |host, side, chance: &mut Chance, frames: &'a mut [Frame]| {
+            let wire = settings.weather.wire(ether.port(hardware(host)), side, chance, frames);
             Tap::new(wire, side, hardware(host), Rc::clone(&ledger))
         };
-        let mut server_tap = tap(SERVER, Side::Server, chance);
+        let (server_frames, frames) = frames.split_at_mut(SERVER_FRAMES);
+        let mut server_tap = tap(SERVER, Side::Server, chance, server_frames);
         let mut stack = switch_on(SERVER, chance.number(), &mut server_tap, now);
         for _ in 0..settings.slots {
             let buffer = |size| SocketBuffer::new(vec![0; size]);
             pool.open(stack.sockets(), buffer(settings.receive_buffer), buffer(settings.transmit_buffer));
         }
         let clients = (0..settings.clients)
-            .map(|number| {
+            .zip(frames.chunks_mut(CLIENT_FRAMES))
+            .map(|(number, frames)| {
                 let mut chance = chance.another();
                 let host = CLIENT + u8::try_from(number).unwrap_or(0);
-                let tap = tap(host, Side::Client(number), &mut chance);
+                let tap = tap(host, Side::Client(number), &mut chance, frames);
                 Client::new(number, &settings, &ledger, tap, chance, now)
             })
             .collect();
@@ -169,6 +189,7 @@ impl<'a, const N: usize> World<'a, N> {
         let until = self.now + self.settings.longest_hold();
         self.run(until, |world| world.pool.busy() == 0, "no client is left, but slots are busy")?;
         self.run(self.now + Duration::from_secs(5), |_| false, "")?;
+        self.check_wires();
         self.check_counters();
         self.check_work(self.now.since(began));
         self.failure()?;
@@ -202,8 +223,14 @@ impl<'a, const N: usize> World<'a, N> {
             if done(self) {
                 return Ok(());
             }
-            let next = self.clients.iter().filter_map(Client::due);
-            let next = next.chain(self.server_due()).min().map_or(until, |next| next.min(until));
+            let next = self.clients.iter().flat_map(|client| [client.due(), client.wire_due()]);
+            let server = [self.server_due(), self.server.tap.inner.due()];
+            let next = next
+                .chain(server)
+                .flatten()
+                .filter(|next| *next > self.now)
+                .min()
+                .map_or(until, |next| next.min(until));
             if self.now >= until {
                 if late.is_empty() {
                     return Ok(());
@@ -220,14 +247,16 @@ impl<'a, const N: usize> World<'a, N> {
     fn settle(&mut self) -> Result<(), String> {
         for _ in 0..10_000 {
             let mut quiet = true;
-            self.server.tap.inner.take_on(self.now);
+            self.server.tap.inner.advance(self.now);
+            for client in &mut self.clients {
+                client.wire().advance(self.now);
+            }
             if self.server_due().is_some_and(|due| due <= self.now) {
                 quiet = false;
                 self.poll_server();
             }
             for client in &mut self.clients {
-                client.wire().take_on(self.now);
-                if client.due().is_some_and(|due| due <= self.now) {
+                if client.wire().has_come(self.now) || client.due().is_some_and(|due| due <= self.now) {
                     quiet = false;
                     client.poll(self.now);
                 }
@@ -244,13 +273,15 @@ impl<'a, const N: usize> World<'a, N> {
 
     /// When the server is to be polled: when it wants to be or a frame comes, but not while its processor is busy.
     fn server_due(&self) -> Option<Instant> {
-        self.next.into_iter().chain(self.server.tap.inner.due()).min().map(|due| due.max(self.free))
+        let come = self.server.tap.inner.has_come(self.now).then_some(self.now);
+        self.next.into_iter().chain(come).min().map(|due| due.max(self.free))
     }
 
     fn poll_server(&mut self) {
         let Self { now, ledger, server: Station { stack, tap }, pool, .. } = self;
         let now = *now;
         ledger.borrow_mut().happened = 0;
+        let come = tap.inner.has_come(now);
         self.next = stack.poll(now, tap, |sockets: &mut SocketSet<'static>, sent| {
             ledger.borrow_mut().before(now, sockets);
             let next = pool.serve(now, sockets, sent, |event| ledger.borrow_mut().event(now, event));
@@ -260,7 +291,7 @@ impl<'a, const N: usize> World<'a, N> {
         let mut ledger = ledger.borrow_mut();
         ledger.settled(now);
         ledger.say(now, format_args!("     server polled, next {:?}", self.next.map(seconds)));
-        let idle = ledger.happened == 0;
+        let idle = ledger.happened == 0 && !come;
         drop(ledger);
         self.report.polls += 1;
         self.report.idle_polls += u64::from(idle);
@@ -269,6 +300,15 @@ impl<'a, const N: usize> World<'a, N> {
         }
         self.polled = idle.then_some(now);
         self.free = now + self.settings.pause;
+    }
+
+    /// The wires have lost only what they were to lose.
+    fn check_wires(&mut self) {
+        let clients = self.clients.iter_mut().map(Client::wire);
+        let dropped: u64 = iter::once(&mut self.server.tap.inner).chain(clients).map(|wire| wire.dropped()).sum();
+        if dropped > 0 && self.settings.weather.lossless {
+            self.fail(format_args!("the wires had no room for {dropped} frames: the simulation itself is wrong"));
+        }
     }
 
     /// What the pool has counted is what it has told.

@@ -68,12 +68,6 @@ pub(super) enum End {
 }
 
 impl Visit {
-    /// Whether this client can rely on being answered: it goes on, it reads, and it ends the conversation in good order.
-    pub(super) const fn stays(&self) -> bool {
-        !matches!(self.reading, Reading::Never(_))
-            && matches!(self.end, End::Exit | End::HalfClose | End::Stay | End::Quiet(_))
-    }
-
     pub(super) fn draw(settings: &Settings, chance: &mut Chance) -> Self {
         let framing = settings.pool.server.framing;
         let line = framing == Framing::Line || (framing == Framing::Auto && chance.percent(60));

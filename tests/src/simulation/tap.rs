@@ -55,7 +55,9 @@ impl<D: Device> Tap<D> {
     /// Loses what came: nobody is there to take it.
     pub(super) fn drain(&mut self, now: Instant) {
         self.frames.clear();
-        while self.inner.receive(to_smoltcp(now)).is_some() {}
+        while let Some((token, _)) = self.inner.receive(to_smoltcp(now)) {
+            token.consume(|_| {});
+        }
     }
 }
 
@@ -104,7 +106,7 @@ impl<D: Device> Device for Tap<D> {
 }
 
 /// A frame that came.
-pub(super) struct Frame(pub(super) Vec<u8>);
+pub(super) struct Frame(Vec<u8>);
 
 impl RxToken for Frame {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {

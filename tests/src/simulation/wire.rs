@@ -1,31 +1,23 @@
 //! The wire between the clients and the server, and its weather.
 
-use core::time::Duration;
-use std::collections::BTreeMap;
+use core::{num::NonZeroU64, time::Duration};
 
 use greet_core::Instant;
-use greet_smoltcp::time::from_smoltcp;
+use greet_smoltcp::{
+    impair::{Directions, Frame, Impaired, Impairments, Probability},
+    time::{from_smoltcp, to_smoltcp},
+};
 use smoltcp::{
-    phy::{Device, DeviceCapabilities, RxToken},
+    phy::{Device, DeviceCapabilities},
     time,
 };
 
-use super::{
-    chance::Chance,
-    tap::{Frame, Side},
-};
-use crate::ether::{Port, Sending};
+use super::{chance::Chance, tap::Side};
+use crate::ether::Port;
 
-/// What the wire does to the frames that one station receives. Chances are in percent.
-#[derive(Clone, Copy, Debug, Default)]
-struct Impairments {
-    loss: usize,
-    repetition: usize,
-    damage: usize,
-    delay: Duration,
-    /// So much longer a frame may take, and so overtake another.
-    jitter: Duration,
-}
+/// For so many frames there is room under way: at a client, and at the server.
+pub(super) const CLIENT_FRAMES: usize = 256;
+pub(super) const SERVER_FRAMES: usize = 512;
 
 /// What the wire does to frames.
 #[derive(Clone, Debug)]
@@ -36,92 +28,117 @@ pub(super) struct Weather {
     pub(super) lossless: bool,
     /// The longest that a frame is under way.
     pub(super) latency: Duration,
+    place: Place,
     to_server: Impairments,
     to_clients: Impairments,
+}
+
+/// Where the wire is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Where frames come from.
+    Senders,
+    /// At the server, both ways.
+    Server,
+    /// At each client, both ways.
+    Clients,
 }
 
 impl Weather {
     pub(super) fn draw(chance: &mut Chance) -> Self {
         let kind = chance.within(0..=9);
         let (calm, lossless) = (kind < 3, kind < 6);
-        let mut one_way = || Impairments {
-            loss: if lossless { 0 } else { chance.within(0..=16) },
-            damage: if lossless { 0 } else { chance.within(0..=4) },
-            repetition: if calm { 0 } else { chance.within(0..=15) },
-            delay: if chance.percent(30) { Duration::ZERO } else { chance.millis(0..=80) },
-            jitter: if calm || chance.percent(30) { Duration::ZERO } else { chance.millis(0..=120) },
-        };
-        let (to_server, to_clients) = (one_way(), one_way());
-        let latency = (to_server.delay + to_server.jitter).max(to_clients.delay + to_clients.jitter);
-        Self { calm, lossless, latency, to_server, to_clients }
+        let (to_server, to_clients) = (one_way(calm, lossless, chance), one_way(calm, lossless, chance));
+        let latency = |wire: &Impairments| wire.delay + wire.jitter + wire.reorder_by;
+        Self {
+            calm,
+            lossless,
+            latency: latency(&to_server).max(latency(&to_clients)),
+            place: chance.pick(&[Place::Senders, Place::Server, Place::Clients]),
+            to_server,
+            to_clients,
+        }
     }
 
-    /// The wire that ends at this port.
-    pub(super) const fn wire(&self, port: Port, side: Side, chance: &mut Chance) -> Wire {
-        let impairments = match side {
-            Side::Server => self.to_server,
-            Side::Client(_) => self.to_clients,
+    /// The wire that ends at this port, with room for the frames under way.
+    pub(super) fn wire<'w>(&self, port: Port, side: Side, chance: &mut Chance, frames: &'w mut [Frame]) -> Wire<'w> {
+        let (to, from) = match side {
+            Side::Server => (self.to_server, self.to_clients),
+            Side::Client(_) => (self.to_clients, self.to_server),
         };
-        Wire { port, impairments, chance: chance.another(), frames: BTreeMap::new(), count: 0 }
+        let impairments = match (self.place, side) {
+            (Place::Senders, _) => Directions { receive: Impairments::NONE, transmit: from },
+            (Place::Server, Side::Server) | (Place::Clients, Side::Client(_)) => {
+                Directions { receive: to, transmit: from }
+            }
+            _ => Impairments::NONE.into(),
+        };
+        let (receive, transmit) = frames.split_at_mut(frames.len() / 2);
+        Wire(Impaired::new(port, impairments, chance.number(), Directions { receive, transmit }))
     }
+}
+
+/// What happens to the frames that go one way. At most every fifth is lost, those among them that are damaged.
+fn one_way(calm: bool, lossless: bool, chance: &mut Chance) -> Impairments {
+    let mut percent = |most, never| if never { Probability::NEVER } else { up_to(most, chance) };
+    let (loss, damage) = (percent(16, lossless), percent(4, lossless));
+    let (duplication, reordering) = (percent(15, calm), percent(15, calm));
+    let mut span = |most, never| if never || chance.percent(30) { Duration::ZERO } else { chance.millis(0..=most) };
+    let (delay, jitter, reorder_by) = (span(80, false), span(60, calm), span(120, calm));
+    let rate = (!lossless && chance.percent(20)).then(|| chance.within(1_000_000..=20_000_000));
+    let rate = rate.and_then(|rate| NonZeroU64::new(rate as u64));
+    Impairments { loss, duplication, reordering, reorder_by, damage, delay, jitter, rate }
+}
+
+fn up_to(most: usize, chance: &mut Chance) -> Probability {
+    Probability::percent(u32::try_from(chance.within(0..=most)).unwrap_or(0))
 }
 
 /// A device at the end of a wire.
-pub(super) struct Wire {
-    port: Port,
-    impairments: Impairments,
-    chance: Chance,
-    /// By when they arrive, and in which order they came.
-    frames: BTreeMap<(Instant, u64), Vec<u8>>,
-    count: u64,
-}
+pub(super) struct Wire<'w>(Impaired<'w, Port>);
 
-impl Wire {
-    /// When the next frame arrives.
+impl Wire<'_> {
+    /// When something happens on it by itself.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.frames.keys().next().map(|&(due, _)| due)
+        self.0.next_due().map(from_smoltcp)
     }
 
-    /// Takes on the frames that were sent to here at this moment.
-    pub(super) fn take_on(&mut self, now: Instant) {
-        while self.port.has_frame() {
-            let Some((token, _)) = self.port.receive(time::Instant::ZERO) else { return };
-            let frame = token.consume(<[u8]>::to_vec);
-            let Impairments { loss, repetition, damage, delay, jitter } = self.impairments;
-            let copies = 1 + usize::from(self.chance.percent(repetition));
-            for _ in 0..copies {
-                if self.chance.percent(loss) {
-                    continue;
-                }
-                let mut frame = frame.clone();
-                if self.chance.percent(damage) {
-                    let index = self.chance.within(0..=frame.len() - 1);
-                    frame[index] ^= 1 << self.chance.within(0..=7);
-                }
-                let late = self.chance.within(0..=usize::try_from(jitter.as_micros()).unwrap_or(0));
-                let due = now + delay + Duration::from_micros(late as u64);
-                self.frames.insert((due, self.count), frame);
-                self.count += 1;
-            }
-        }
+    /// Lets frames go on that are to.
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.0.advance(to_smoltcp(now));
+    }
+
+    /// Whether frames have come that are to be taken in, though perhaps to arrive later.
+    pub(super) fn has_come(&self, now: Instant) -> bool {
+        self.0.inner().has_frame() || (self.0.held().receive > 0 && self.due().is_some_and(|due| due <= now))
+    }
+
+    /// How many frames found no room, though the wire was to lose none.
+    pub(super) const fn dropped(&self) -> u64 {
+        let Directions { receive, transmit } = self.0.counters();
+        receive.dropped + transmit.dropped
     }
 }
 
-impl Device for Wire {
-    type RxToken<'a> = Frame;
-    type TxToken<'a> = Sending<'a>;
+impl<'w> Device for Wire<'w> {
+    type RxToken<'t>
+        = <Impaired<'w, Port> as Device>::RxToken<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = <Impaired<'w, Port> as Device>::TxToken<'t>
+    where
+        Self: 't;
 
-    fn receive(&mut self, now: time::Instant) -> Option<(Frame, Sending<'_>)> {
-        self.due().filter(|due| *due <= from_smoltcp(now))?;
-        let (_, frame) = self.frames.pop_first()?;
-        Some((Frame(frame), self.port.transmit(now)?))
+    fn receive(&mut self, now: time::Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        self.0.receive(now)
     }
 
-    fn transmit(&mut self, now: time::Instant) -> Option<Sending<'_>> {
-        self.port.transmit(now)
+    fn transmit(&mut self, now: time::Instant) -> Option<Self::TxToken<'_>> {
+        self.0.transmit(now)
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        self.port.capabilities()
+        self.0.capabilities()
     }
 }
