@@ -9,7 +9,11 @@ use std::{
 
 use greet::{client::ChatError, clock};
 use greet_core::Instant;
-use greet_smoltcp::stack::{self, SettingsError, Stack};
+use greet_smoltcp::{
+    impair::{self, Directions, Frame, Impaired, Impairments},
+    stack::{self, SettingsError, Stack},
+    time::from_smoltcp,
+};
 use smoltcp::{
     iface::SocketSet,
     phy::{PcapMode, PcapWriter},
@@ -18,7 +22,7 @@ use thiserror::Error;
 
 use crate::{
     device::{Tap, TapError},
-    options::NetworkOptions,
+    options::{NetworkOptions, WireOptions},
     pcap::Capture,
     wait::{Signalled, Signals},
 };
@@ -47,8 +51,11 @@ pub(crate) enum Failure {
     Interrupted,
 }
 
-/// A wire with this program's end of it watched.
-type Wire = PcapWriter<Tap, Capture>;
+/// A wire that may fail on purpose, with this program's end of it watched.
+type Wire = PcapWriter<Impaired<'static, Tap>, Capture>;
+
+/// How many frames may be under way in each direction, where the wire makes them wait.
+const UNDER_WAY: usize = 1024;
 
 /// The stack, its device, and what it waits for.
 pub(crate) struct Network {
@@ -79,7 +86,8 @@ impl Network {
             slaac: options.slaac,
             ..stack::Settings::new(hardware_address, getrandom::u64()?)
         };
-        let mut device = PcapWriter::new(tap, capture.clone(), PcapMode::Both);
+        let wire = impaired(tap, &options.wire)?;
+        let mut device = PcapWriter::new(wire, capture.clone(), PcapMode::Both);
         let stack = Stack::new(settings, &mut device, SocketSet::new(Vec::new()), clock::now())?;
         Ok(Self { stack, device, capture, signals })
     }
@@ -91,7 +99,9 @@ impl Network {
     ) -> Result<Option<Instant>, Failure> {
         let now = clock::now();
         let deadline = self.stack.poll(now, &mut self.device, serve);
-        let tap = self.device.get_mut();
+        let wire = self.device.get_mut();
+        let due = wire.next_due().map(from_smoltcp);
+        let tap = wire.inner_mut();
         if let Some(error) = tap.take_error() {
             return Err(error.into());
         }
@@ -99,24 +109,52 @@ impl Network {
             self.stack.link_up(now);
             return Ok(Some(now));
         }
-        Ok(deadline)
+        Ok(deadline.into_iter().chain(due).min())
     }
 
     /// Waits for a frame, a signal, or `deadline`.
     pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Result<Signalled, Failure> {
         self.capture.write_out();
-        self.signals.wait(self.device.get_ref().as_fd(), deadline).map_err(Failure::Wait)
+        self.signals.wait(self.device.get_ref().inner().as_fd(), deadline).map_err(Failure::Wait)
     }
 
     /// Prints what was counted on standard error, each thing on a line of its own.
     pub(crate) fn report(&self, before: fmt::Arguments<'_>) {
         let stack::Counters { frames_received, frames_sent, refused } = self.stack.counters();
-        let dropped = self.device.get_ref().dropped();
+        let dropped = self.device.get_ref().inner().dropped();
+        let wire = self.device.get_ref();
+        let mut failed = String::new();
+        if wire.impairments() != Impairments::NONE.into() {
+            let Directions { receive, transmit } = wire.counters();
+            for (direction, counters) in [("received", receive), ("sent", transmit)] {
+                let impair::Counters { frames, lost, duplicated, reordered, damaged, dropped, .. } = counters;
+                failed.push_str(&format!(
+                    "on the wire, {direction}: {frames} frames; lost {lost}, duplicated {duplicated}, reordered \
+                     {reordered}, damaged {damaged}, dropped for want of room {dropped}\n"
+                ));
+            }
+        }
         // Where nobody reads it there is nobody to tell.
         let _ = write!(
             io::stderr().lock(),
             "{before}connections refused: {refused}\nframes received: {frames_received}\nframes sent: {frames_sent}\n\
-             frames dropped, as the device took none: {dropped}\n"
+             frames dropped, as the device took none: {dropped}\n{failed}"
         );
     }
+}
+
+/// The wire to `tap` that `options` ask for. Without any, frames pass as they are.
+fn impaired(tap: Tap, options: &WireOptions) -> Result<Impaired<'static, Tap>, Failure> {
+    let impairments = options.impairments();
+    let (seed, room) = if impairments == Impairments::NONE {
+        (0, 0)
+    } else {
+        let seed = options.seed.map_or_else(getrandom::u64, Ok)?;
+        if options.seed.is_none() {
+            tracing::warn!("the wire fails on purpose; --seed {seed} makes it fail the same way again");
+        }
+        (seed, UNDER_WAY)
+    };
+    let frames = || vec![Frame::EMPTY; room].leak();
+    Ok(Impaired::new(tap, impairments, seed, Directions { receive: frames(), transmit: frames() }))
 }

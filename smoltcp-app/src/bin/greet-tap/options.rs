@@ -1,14 +1,15 @@
 //! The command line: what can be asked for, and how it is read.
 
-use core::{net::SocketAddr, time::Duration};
+use core::{net::SocketAddr, num::NonZeroU64, time::Duration};
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use greet::values::{Limit, client_framing, duration, framing, limit};
 use greet_core::Framing;
+use greet_smoltcp::impair::{Impairments, Probability};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
-use crate::values::{address, gateway, hardware_address, ipv4_network, ipv6_network};
+use crate::values::{address, gateway, hardware_address, ipv4_network, ipv6_network, rate};
 
 /// The greeting service and its client over a network stack of their own, on a Linux TAP device.
 #[derive(Debug, Parser)]
@@ -142,4 +143,61 @@ pub(crate) struct NetworkOptions {
     /// Print what was counted on standard error at the end; on SIGUSR1 it is always printed
     #[arg(long)]
     pub(crate) stats: bool,
+
+    #[command(flatten)]
+    pub(crate) wire: WireOptions,
+}
+
+/// What happens to frames on their way, in both directions.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "A wire that fails on purpose, in both directions")]
+pub(crate) struct WireOptions {
+    /// So many frames are lost: 10%, 0.5% or 0.1
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    loss: Probability,
+
+    /// So many come twice
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    duplicate: Probability,
+
+    /// So many are held back for 10 ms, so that later ones overtake them
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    reorder: Probability,
+
+    /// In so many some bits are changed
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    damage: Probability,
+
+    /// Each takes so long
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    latency: Duration,
+
+    /// Each takes up to so much longer or shorter
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    jitter: Duration,
+
+    /// So many bits pass in a second: 10M, 64k, 9600
+    #[arg(long, value_name = "BITS", value_parser = rate)]
+    rate: Option<NonZeroU64>,
+
+    /// What fails depends on this number alone; without it, on one that is new each time and is printed
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl WireOptions {
+    /// What they ask for.
+    pub(crate) fn impairments(&self) -> Impairments {
+        let &Self { loss, duplicate, reorder, damage, latency, jitter, rate, .. } = self;
+        Impairments {
+            loss,
+            duplication: duplicate,
+            reordering: reorder,
+            damage,
+            delay: latency,
+            jitter,
+            rate,
+            ..Impairments::NONE
+        }
+    }
 }

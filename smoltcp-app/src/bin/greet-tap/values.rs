@@ -1,6 +1,9 @@
 //! The values of options that are about networks, as they are typed.
 
-use core::net::{IpAddr, SocketAddr};
+use core::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
+};
 
 use greet::client::{HostPort, HostPortError};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
@@ -64,6 +67,21 @@ pub(crate) fn hardware_address(text: &str) -> Result<EthernetAddress, String> {
     }
 }
 
+/// A number of bits a second: `9600`, `64k`, `10M`, `1G`.
+pub(crate) fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let (number, unit) = match text.as_bytes() {
+        [number @ .., b'k' | b'K'] => (number.len(), 1_000),
+        [number @ .., b'm' | b'M'] => (number.len(), 1_000_000),
+        [number @ .., b'g' | b'G'] => (number.len(), 1_000_000_000),
+        number => (number.len(), 1_u64),
+    };
+    let number = text.get(..number).and_then(|number| number.parse::<u64>().ok());
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .and_then(NonZeroU64::new)
+        .ok_or_else(|| "it is a number of bits a second from 1 on, like 9600, 64k or 10M".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +124,16 @@ mod tests {
         }
         for all in ["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"] {
             assert!(hardware_address(all).is_err(), "{all}");
+        }
+    }
+
+    #[test]
+    fn a_rate_has_a_unit_or_none() {
+        for (text, bits) in [("9600", 9_600), ("64k", 64_000), ("10M", 10_000_000), ("1G", 1_000_000_000)] {
+            assert_eq!(rate(text).map(NonZeroU64::get), Ok(bits));
+        }
+        for text in ["", "0", "k", "-1", "1.5M", "64kbit", "99999999999G"] {
+            assert!(rate(text).is_err(), "{text}");
         }
     }
 }
