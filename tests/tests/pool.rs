@@ -78,7 +78,7 @@ fn with_all_sockets_busy_a_client_is_refused_at_once_and_served_when_one_is_free
 
 #[test]
 fn a_client_that_comes_in_the_moment_in_which_another_leaves_is_served() {
-    let mut server = Memory::with(line(), 1);
+    let server = Memory::with(line(), 1);
     let mut leaving = stranger(&server, 9);
     leaving.introduce();
     leaving.send(&syn(1000, 7));

@@ -146,7 +146,13 @@ impl Client {
     /// Nothing comes for a while.
     pub fn expect_silence(&mut self) {
         self.0.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        let error = self.0.read(&mut [0]).expect_err("something came");
+        let error = loop {
+            match self.0.read(&mut [0]).expect_err("something came") {
+                // A read with a time limit ends so when the system froze the process for a moment.
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => break error,
+            }
+        };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         self.0.set_read_timeout(Some(PATIENCE)).unwrap();
     }
