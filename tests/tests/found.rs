@@ -91,6 +91,32 @@ fn a_client_is_greeted_though_the_syn_before_it_was_taken_back_in_the_same_poll(
 }
 
 #[test]
+fn a_question_whether_the_client_is_there_is_never_taken_for_a_part_of_a_reply() {
+    let server = Memory::with(line(Limits::DEFAULT), 1);
+    let mut client = stranger(&server);
+    client.send(&TcpRepr { control: TcpControl::Syn, window_len: 16, ..segment(1000, 7) });
+    server.pass(Duration::ZERO);
+    let start = client.received().pop().unwrap().sequence + 1;
+    let acknowledgement =
+        |count: usize, window_len| TcpRepr { ack_number: Some(start + count), window_len, ..segment(1000, 8) };
+    client.send(&acknowledgement(0, 16));
+    server.pass(Duration::ZERO);
+    assert_eq!(client.received().pop().unwrap().payload, b"Welcome!\n");
+    // It takes some of that, has no room for the rest, and has room again: smoltcp forgets to send the rest once more.
+    client.send(&acknowledgement(6, 0));
+    client.send(&acknowledgement(6, 16));
+    for _ in 0..120 {
+        server.pass(Duration::from_secs(1));
+        for segment in client.received().iter().filter(|segment| !segment.payload.is_empty()) {
+            let offset = segment.sequence - start;
+            let owed = b"Welcome!\n".get(offset..).unwrap_or_default();
+            assert!(owed.starts_with(&segment.payload), "at {offset}: {:?}", segment.payload);
+        }
+    }
+    assert_eq!(server.busy(), 0);
+}
+
+#[test]
 fn a_poll_ends_though_a_socket_in_fin_wait_2_has_something_to_say_for_ever() {
     let (mut now, ether) = (Instant::ZERO, Ether::default());
     let hardware = [1, 9].map(|number| EthernetAddress([2, 0, 0, 0, 0, number]));

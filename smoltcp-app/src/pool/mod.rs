@@ -183,7 +183,6 @@ impl<'a, const N: usize> Pool<'a, N> {
         let Some(slot) = self.slots.get_mut(self.opened) else { return false };
         let mut socket = Socket::new(receive, transmit);
         socket.set_nagle_enabled(false); // a reply is not to wait for the acknowledgement of the one before
-        socket.set_keep_alive(Some(self.settings.limits.keep_alive.into()));
         socket.set_timeout(Some(self.settings.limits.vanished.into()));
         listen(&mut socket, self.settings.port);
         slot.place(sockets.add(socket));

@@ -9,7 +9,10 @@ use smoltcp::{
 };
 
 use super::{Closing, Counters, Event, Outcome, Settings};
-use crate::drive::{Driver, Standing};
+use crate::{
+    drive::{Driver, Standing},
+    time::earliest,
+};
 
 /// How long an acknowledgement may wait for a reply to travel with.
 const ACK_DELAY: Duration = Duration::from_millis(10);
@@ -21,7 +24,7 @@ pub struct Slot<const N: usize> {
     stage: Stage,
     /// Whom the connection is with, once it is established.
     peer: Option<IpEndpoint>,
-    /// Since when it is in this stage.
+    /// Since when it is in this stage; in a conversation, since when nothing has come or gone.
     since: Instant,
     /// The machine's deadline, where a glance finds it.
     deadline: Option<Instant>,
@@ -122,8 +125,9 @@ impl<const N: usize> Slot<N> {
             if !due && self.driver.is_idle(socket) {
                 return Step::Busy(self.deadline);
             }
-            let standing = self.converse(socket, desk, tell);
-            self.deadline = self.server.deadline();
+            let (standing, moved) = self.converse(socket, desk, tell);
+            let ask = self.ask(socket, desk, moved);
+            self.deadline = earliest(self.server.deadline(), ask);
             match standing {
                 Standing::Waiting => return Step::Busy(self.deadline),
                 Standing::Over => {
@@ -140,6 +144,7 @@ impl<const N: usize> Slot<N> {
     fn accept(&mut self, socket: &Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) {
         self.stage = Stage::Conversation;
         self.peer = socket.remote_endpoint();
+        self.since = desk.now;
         self.driver = Driver::new();
         self.server = Server::new(desk.settings.server, desk.now);
         self.deadline = Some(desk.now); // it owes its greeting
@@ -149,9 +154,15 @@ impl<const N: usize> Slot<N> {
         }
     }
 
-    /// Goes on with the conversation.
-    fn converse(&mut self, socket: &mut Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) -> Standing {
+    /// Goes on with the conversation. How it stands, and whether a byte came or went.
+    fn converse(
+        &mut self,
+        socket: &mut Socket<'_>,
+        desk: &mut Desk<'_>,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> (Standing, bool) {
         let Desk { now, closing, read, counters, .. } = desk;
+        let mut moved = false;
         loop {
             let progress = self.driver.drive(&mut self.server, socket, *now, read, |event| {
                 if event != ServerEvent::Exit {
@@ -163,16 +174,40 @@ impl<const N: usize> Slot<N> {
             });
             counters.bytes_received = counters.bytes_received.wrapping_add(progress.received as u64);
             counters.bytes_sent = counters.bytes_sent.wrapping_add(progress.sent as u64);
+            moved |= progress.received > 0 || progress.sent > 0;
             let ends = match closing {
                 Closing::No => false,
                 Closing::AtPause => !socket.can_recv(),
                 Closing::Now => true,
             };
             if progress.standing != Standing::Waiting || !ends || self.server.end().is_some() {
-                return progress.standing;
+                return (progress.standing, moved);
             }
             self.server.close(*now);
         }
+    }
+
+    /// Has the client asked whether it is still there, after a silence. When to come back for that.
+    ///
+    /// smoltcp asks by a byte that is nobody's, right before what it has not sent yet. While something sent is not
+    /// acknowledged that byte is in its midst, and the client might take it for a part of a reply: so until then it does
+    /// not ask.
+    fn ask(&mut self, socket: &mut Socket<'_>, desk: &Desk<'_>, moved: bool) -> Option<Instant> {
+        let interval = desk.settings.limits.keep_alive;
+        let delivered = socket.send_queue() == 0 && matches!(socket.state(), State::Established | State::CloseWait);
+        if moved || !delivered {
+            self.since = desk.now;
+        }
+        if !delivered {
+            socket.set_keep_alive(None);
+        } else if socket.keep_alive().is_none() {
+            let due = self.since + interval;
+            if desk.now < due {
+                return Some(due);
+            }
+            socket.set_keep_alive(Some(interval.into())); // and at once
+        }
+        None
     }
 
     /// The conversation is over, or never came about.
@@ -253,6 +288,7 @@ const fn lost_by(desk: &Desk<'_>) -> Outcome {
 pub(super) fn listen(socket: &mut Socket<'_>, port: u16) {
     socket.abort();
     socket.set_ack_delay(Some(ACK_DELAY));
+    socket.set_keep_alive(None);
     // Fails for port 0 only: then nobody can be served, and nobody is.
     let _ = socket.listen(port);
 }
