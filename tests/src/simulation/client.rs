@@ -521,7 +521,13 @@ impl Talk {
     fn room(&mut self, now: Instant, heard: usize) -> usize {
         match self.visit.reading {
             Reading::Eager => usize::MAX,
-            Reading::Slow(count, _) => self.read_again.is_none_or(|again| now >= again).then_some(count).unwrap_or(0),
+            Reading::Slow(count, _) => {
+                if self.read_again.is_none_or(|again| now >= again) {
+                    count
+                } else {
+                    0
+                }
+            }
             Reading::Stops(count, _) if heard < count => count - heard,
             Reading::Stops(_, span) => {
                 let again = *self.read_again.get_or_insert(now + span);

@@ -1,10 +1,11 @@
 //! The ledger: what really passed between each client and the server, and what follows from it for the pool.
 
-use core::{fmt::Write, time::Duration};
-use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
+use core::{
+    fmt::Write,
+    hash::{Hash, Hasher},
+    time::Duration,
 };
+use std::{collections::HashMap, hash::DefaultHasher};
 
 use greet_core::{Instant, ServerEnd};
 use greet_smoltcp::pool::{Counters, Event, Outcome};

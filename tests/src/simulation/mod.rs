@@ -23,8 +23,8 @@ mod settings;
 mod tap;
 mod wire;
 
-use core::{cell::RefCell, time::Duration};
-use std::{iter, rc::Rc};
+use core::{cell::RefCell, iter, time::Duration};
+use std::rc::Rc;
 
 use greet_core::Instant;
 use greet_smoltcp::{

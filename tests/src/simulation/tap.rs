@@ -10,7 +10,7 @@ use smoltcp::{
     time,
     wire::{
         ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol,
-        Ipv4Packet, Ipv4Repr, Ipv6Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+        Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
     },
 };
 
@@ -159,8 +159,9 @@ fn segment(frame: &[u8], hardware: EthernetAddress) -> Option<Segment> {
         }
         EthernetProtocol::Ipv6 => {
             let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
-            (packet.next_header() == IpProtocol::Tcp)
-                .then(|| tcp(packet.src_addr().into(), packet.dst_addr().into(), packet.payload()))?
+            let header = Ipv6Repr::parse(&packet).ok()?;
+            (header.next_header == IpProtocol::Tcp)
+                .then(|| tcp(header.src_addr.into(), header.dst_addr.into(), packet.payload()))?
         }
         _ => None,
     }
