@@ -47,7 +47,7 @@ fn with_a_client_that_takes_nothing(limits: Limits) -> (Memory, Stranger, TcpRep
     server.pass(Duration::ZERO);
     let answer = client.received().pop().unwrap();
     let next = TcpRepr { ack_number: Some(answer.sequence + 1), window_len: 4, ..segment(1000, 8) };
-    client.send(&TcpRepr { control: TcpControl::Fin, payload: b"haha\nbyebye\n", ..next.clone() });
+    client.send(&TcpRepr { control: TcpControl::Fin, payload: b"haha\nbyebye\n", ..next });
     server.pass(Duration::ZERO);
     (server, client, TcpRepr { seq_number: TcpSeqNumber(8 + 13), ..next })
 }

@@ -3,11 +3,8 @@
 
 #![allow(clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
-use std::{
-    panic,
-    sync::atomic::{AtomicU64, Ordering},
-    thread,
-};
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::{panic, thread};
 
 use greet_tests::simulation::{Report, run};
 

@@ -1,10 +1,11 @@
 //! Runs simulations: `simulate --seed 123 [--verbose]`, or `simulate --seeds 0..100000`.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::{
     env,
-    io::{IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
+    panic,
     process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::Instant,
 };
@@ -54,7 +55,7 @@ fn one(seed: u64, verbose: bool) -> bool {
 fn many(first: u64, last: u64) -> bool {
     let began = Instant::now();
     let (next, failures) = (AtomicU64::new(first), AtomicU64::new(0));
-    let terminal = std::io::stderr().is_terminal();
+    let terminal = io::stderr().is_terminal();
     let work = || {
         let mut sum = simulation::Report::default();
         loop {
@@ -62,7 +63,7 @@ fn many(first: u64, last: u64) -> bool {
             if seed >= last {
                 return sum;
             }
-            match std::panic::catch_unwind(|| simulation::run(seed, false)) {
+            match panic::catch_unwind(|| simulation::run(seed, false)) {
                 Ok(Ok(report)) => sum.add(&report),
                 Ok(Err(failure)) => {
                     println!("FAILED {failure}");
@@ -75,7 +76,7 @@ fn many(first: u64, last: u64) -> bool {
             }
             if terminal && seed.is_multiple_of(100) {
                 eprint!("\r{seed} ");
-                let _ = std::io::stderr().flush();
+                let _ = io::stderr().flush();
             }
         }
     };

@@ -1,13 +1,13 @@
 //! The ledger: what really passed between each client and the server, and what follows from it for the pool.
 
-use core::{
-    fmt::Write,
-    hash::{Hash, Hasher},
-    time::Duration,
-};
+mod conversation;
+mod link;
+mod shown;
+
+use core::hash::{Hash, Hasher};
 use std::{collections::HashMap, hash::DefaultHasher};
 
-use greet_core::{Instant, ServerEnd};
+use greet_core::Instant;
 use greet_smoltcp::pool::{Counters, Event, Outcome};
 use smoltcp::{
     iface::SocketSet,
@@ -18,59 +18,16 @@ use smoltcp::{
     wire::{IpEndpoint, TcpControl, TcpSeqNumber},
 };
 
+pub(super) use self::{conversation::Conversation, shown::seconds};
+use self::{
+    conversation::Served,
+    link::{FAR, Link, advance, wrong_outcome},
+    shown::Shown,
+};
 use super::{
     settings::Settings,
     tap::{Segment, Side},
 };
-
-/// A conversation as its client knows it, and as the server does.
-#[derive(Debug)]
-pub(super) struct Conversation {
-    pub(super) client: usize,
-    endpoint: IpEndpoint,
-    /// All that the client has given to its socket.
-    pub(super) said: Vec<u8>,
-    /// The client has ended its side.
-    pub(super) ended: bool,
-    /// All that the client was answered.
-    pub(super) heard: Vec<u8>,
-    /// A reset came to the client.
-    pub(super) reset: bool,
-    pub(super) served: Option<Served>,
-}
-
-/// A conversation as the server knows it.
-#[derive(Debug)]
-pub(super) struct Served {
-    /// Where each read ended, counted in what the client said.
-    reads: Vec<usize>,
-    /// How many bytes the machine has taken.
-    pub(super) taken: usize,
-    /// When that was, the last time before the server ended its side.
-    taken_at: Instant,
-    pub(super) closed: Option<(Instant, Outcome)>,
-}
-
-/// What passed between the server and one endpoint, since it answered a SYN from there.
-#[derive(Debug)]
-struct Link {
-    began: Instant,
-    conversation: Option<usize>,
-    /// The initial sequence numbers: the client's, the server's.
-    client: TcpSeqNumber,
-    server: TcpSeqNumber,
-    /// The furthest that the server got from the client, and when it last got what was not from the past.
-    arrived: TcpSeqNumber,
-    current_at: Instant,
-    /// The furthest that the client has acknowledged; and of that, what the server cannot have ignored.
-    acknowledged_by_client: TcpSeqNumber,
-    surely_acknowledged: TcpSeqNumber,
-    acknowledged_by_server: TcpSeqNumber,
-    client_fin: Option<TcpSeqNumber>,
-    server_fin: Option<TcpSeqNumber>,
-    reset_by_client: bool,
-    reset_by_server: bool,
-}
 
 /// All that happened.
 #[derive(Debug)]
@@ -422,113 +379,4 @@ impl Ledger {
     pub(super) const fn live(&self) -> usize {
         self.live.len()
     }
-}
-
-/// So much can pass at most: what is further away belongs to another connection.
-const FAR: i32 = 1 << 24;
-
-fn advance(furthest: &mut TcpSeqNumber, now: TcpSeqNumber) {
-    if now > *furthest {
-        *furthest = now;
-    }
-}
-
-impl Link {
-    /// Whether the client's segment is of this connection, and not one that is late.
-    const fn owns(&self, segment: &Segment) -> bool {
-        let offset = segment.sequence.0.wrapping_sub(self.client.0);
-        -1 <= offset && offset < FAR
-    }
-
-    fn client_fin_acknowledged(&self) -> bool {
-        self.client_fin.is_some_and(|fin| self.acknowledged_by_server > fin)
-    }
-
-    fn server_fin_acknowledged(&self) -> bool {
-        self.server_fin.is_some_and(|fin| self.surely_acknowledged > fin)
-    }
-
-    fn is_closed(&self) -> bool {
-        self.client_fin_acknowledged() && self.server_fin_acknowledged()
-    }
-}
-
-/// What is wrong with this end of a connection, given what passed.
-fn wrong_outcome(
-    now: Instant,
-    link: &Link,
-    served: &Served,
-    outcome: Outcome,
-    settings: &Settings,
-) -> Option<&'static str> {
-    let limits = settings.pool.limits;
-    let idle = settings.pool.server.idle_timeout;
-    // The client is to learn that nobody is there any more. Where its hardware address was forgotten, it cannot.
-    let known = now.since(link.current_at) < Duration::from_secs(30);
-    if known && !link.client_fin_acknowledged() && !link.reset_by_client && !link.reset_by_server {
-        return Some("the slot is given back, and the client is told neither by an acknowledgement nor by a reset");
-    }
-    match outcome {
-        Outcome::Completed(_) if link.server_fin.is_none_or(|fin| link.acknowledged_by_client < fin) => {
-            Some("the client has not acknowledged all that it was owed")
-        }
-        Outcome::Completed(ServerEnd::Idle) if idle.is_none_or(|idle| now < served.taken_at + idle) => {
-            Some("it was not idle for so long")
-        }
-        Outcome::Completed(_) => None,
-        Outcome::Reset => (!link.reset_by_client).then_some("no reset came from there"),
-        Outcome::Vanished => {
-            // Given up as silent; or as one that does not take what it is owed.
-            let silent = now >= link.current_at + limits.vanished;
-            let patience = idle.map_or(limits.delivery, |idle| idle.min(limits.delivery));
-            let stuck = !link.server_fin_acknowledged() && now >= served.taken_at + patience;
-            (!silent && !stuck).then_some("it was heard of, and has taken all that it was owed")
-        }
-    }
-}
-
-impl Served {
-    /// So much could have been read now, and so much was taken. One read is what is there when all of the last one is
-    /// taken, as far as it fits into the buffer.
-    fn read(&mut self, there: usize, taken: usize, buffer: usize) {
-        let (end, taken_end) = (self.taken + there, self.taken + taken);
-        let mut boundary = self.reads.last().copied().unwrap_or(0);
-        while boundary <= taken_end && boundary < end {
-            boundary = end.min(boundary + buffer);
-            self.reads.push(boundary);
-        }
-        self.taken = taken_end;
-    }
-}
-
-impl Conversation {
-    /// What the client said, in the pieces in which the server read it.
-    pub(super) fn reads(&self) -> Vec<&[u8]> {
-        let boundaries = self.served.as_ref().map_or(&[][..], |served| &served.reads);
-        let mut start = 0;
-        let piece = |&end: &usize| self.said.get(core::mem::replace(&mut start, end)..end).unwrap_or_default();
-        boundaries.iter().map(piece).collect()
-    }
-}
-
-/// A segment, for people.
-struct Shown<'a>(&'a Segment);
-
-impl core::fmt::Display for Shown<'_> {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Segment { source, destination, control, sequence, acknowledged, length, window } = self.0;
-        write!(formatter, "{source} > {destination} {control:?} sequence {}", sequence.0)?;
-        if let Some(acknowledged) = acknowledged {
-            write!(formatter, " acknowledges {}", acknowledged.0)?;
-        }
-        formatter.write_fmt(format_args!(" length {length} window {window}"))
-    }
-}
-
-/// An instant, for people.
-pub(super) fn seconds(now: Instant) -> String {
-    let mut text = String::new();
-    let micros = now.as_micros();
-    let _ = write!(text, "{}.{:06}", micros / 1_000_000, micros % 1_000_000);
-    text
 }
