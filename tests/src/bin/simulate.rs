@@ -1,4 +1,4 @@
-//! Runs simulations: `simulate --seed 123 [--verbose]`, or `simulate --seeds 0..100000`.
+//! Runs simulations: `simulate --seed 123 [--verbose]`, or `simulate --seeds 0..100000 [--first]`.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::{
@@ -14,7 +14,8 @@ use greet_tests::simulation;
 
 const USAGE: &str = "\
 simulate --seed N [--verbose]   one simulation; --verbose tells all that happens
-simulate --seeds A..B           these, without B, on all processors; the exit status is 0 if none fails";
+simulate --seeds A..B [--first] these, without B, on all processors, or until one fails; the exit status is 0 if
+                                none does";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -22,10 +23,8 @@ fn main() -> ExitCode {
     let passed = match arguments[..] {
         ["--seed", seed] => seed.parse().ok().map(|seed| one(seed, false)),
         ["--seed", seed, "--verbose"] => seed.parse().ok().map(|seed| one(seed, true)),
-        ["--seeds", range] => range
-            .split_once("..")
-            .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)))
-            .map(|(first, last)| many(first, last)),
+        ["--seeds", range] => numbers(range).map(|(first, last)| many(first, last, false)),
+        ["--seeds", range, "--first"] => numbers(range).map(|(first, last)| many(first, last, true)),
         _ => None,
     };
     match passed {
@@ -36,6 +35,11 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn numbers(range: &str) -> Option<(u64, u64)> {
+    let (first, last) = range.split_once("..")?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 fn one(seed: u64, verbose: bool) -> bool {
@@ -52,7 +56,7 @@ fn one(seed: u64, verbose: bool) -> bool {
     }
 }
 
-fn many(first: u64, last: u64) -> bool {
+fn many(first: u64, last: u64, until_failure: bool) -> bool {
     let began = Instant::now();
     let (next, failures) = (AtomicU64::new(first), AtomicU64::new(0));
     let terminal = io::stderr().is_terminal();
@@ -60,7 +64,7 @@ fn many(first: u64, last: u64) -> bool {
         let mut sum = simulation::Report::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= last {
+            if seed >= last || (until_failure && failures.load(Ordering::Relaxed) > 0) {
                 return sum;
             }
             match panic::catch_unwind(|| simulation::run(seed, false)) {

@@ -178,7 +178,8 @@ impl Client<'_> {
         let weather = &self.settings.weather;
         let wrong = match (&conversation.served, conversation.reset) {
             (None, true) => return Fate::Again,
-            (None, false) if !weather.lossless => return Fate::Again,
+            // From where it knows a connection smoltcp ignores a SYN: that can take longer than a client's patience.
+            (None, false) if !weather.lossless || talk.visit.same_port => return Fate::Again,
             (None, false) => Some("the server does not answer"),
             (Some(served), reset) => match served.closed {
                 None if reset => Some("reset, while the server goes on with it"),

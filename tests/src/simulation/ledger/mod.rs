@@ -45,6 +45,8 @@ pub(super) struct Ledger {
     current: Vec<Option<usize>>,
     /// What the socket of each busy slot has received, before it is served.
     queued: Vec<(IpEndpoint, usize)>,
+    /// The handshakes that are not finished, and since when.
+    handshakes: Vec<(IpEndpoint, Instant)>,
     /// How many sockets listened when the server was served first in this poll.
     listening: Option<usize>,
     /// In this poll: a connection was refused; a reset came.
@@ -71,6 +73,7 @@ impl Ledger {
             live: Vec::new(),
             current,
             queued: Vec::new(),
+            handshakes: Vec::new(),
             listening: None,
             refused: false,
             reset_came: false,
@@ -297,8 +300,20 @@ impl Ledger {
         }
     }
 
-    /// After that: what was taken.
+    /// After that: what was taken, and whether a handshake takes too long.
     pub(super) fn after(&mut self, now: Instant, sockets: &SocketSet<'_>) {
+        let known = core::mem::take(&mut self.handshakes);
+        for (_, socket) in sockets.iter() {
+            let Some(socket) = Socket::downcast(socket).filter(|socket| socket.state() == State::SynReceived) else {
+                continue;
+            };
+            let Some(endpoint) = socket.remote_endpoint() else { continue };
+            let since = known.iter().find(|(known, _)| *known == endpoint).map_or(now, |&(_, since)| since);
+            if now >= since + self.settings.pool.limits.handshake {
+                self.fail(now, endpoint, "a handshake keeps a slot for longer than it may");
+            }
+            self.handshakes.push((endpoint, since));
+        }
         for (endpoint, before) in core::mem::take(&mut self.queued) {
             let Some(index) = self.links.get(&endpoint).and_then(|link| link.conversation) else { continue };
             let Some(conversation) = self.conversations.get_mut(index) else { continue };
