@@ -82,16 +82,17 @@ impl Settings {
     /// How long a client may wait without anything changing for it.
     ///
     /// On a calm wire a name is answered after its delay and a few round trips: for the neighbour's address, which may
-    /// have to wait for its turn, for the handshake, for an acknowledgement that opens the window. Frames that overtake each other may be taken for lost, and
-    /// are sent again after 1 s, 2 s, 4 s and so on. Where frames are lost, at most every fifth on each of the two ways, it
-    /// takes nine losses in a row to be silent for 300 s: before that, one side has given up the other (`PATIENCE` of a
-    /// client is 60 s, `vanished` of the server 65 s at most), and that is looked into by itself.
+    /// have to wait for its turn, for the handshake, for an acknowledgement that opens the window. Frames that overtake each
+    /// other may be taken for lost, and are sent again after 1 s, 2 s, 4 s and so on; or smoltcp forgets that they are to be
+    /// sent again, and then one side gives up the other (`PATIENCE` of a client is 60 s, `vanished` of the server 65 s at
+    /// most), which is looked into by itself. Where frames are lost, at most every fifth on each of the two ways, the news
+    /// of that may be lost too: a client that asks every 10 s has 17 times until 300 s are over.
     pub(super) fn bound(&self) -> Duration {
         let round_trip = self.weather.latency * 2 + self.pause + Duration::from_millis(10);
         let calm = self.pool.server.delay + round_trip * 6 + NEIGHBOUR;
         match (self.weather.calm, self.weather.lossless) {
             (true, _) => calm,
-            (_, true) => calm + Duration::from_secs(30),
+            (_, true) => calm + Duration::from_secs(130),
             _ => calm + Duration::from_secs(300),
         }
     }
