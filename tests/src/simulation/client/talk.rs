@@ -184,7 +184,10 @@ impl Client<'_> {
             (Some(served), reset) => match served.closed {
                 None if reset => Some("reset, while the server goes on with it"),
                 None => weather.lossless.then_some("the server does not answer any more"),
-                Some((_, Outcome::Completed(_))) => Some("a reset destroyed the end of the conversation"),
+                // Of a FIN that was lost again and again there is nothing left but the reset.
+                Some((_, Outcome::Completed(_))) => (weather.calm
+                    || Owed::new(conversation, &self.settings).wrong(conversation, true).is_some())
+                .then_some("a reset destroyed the end of the conversation"),
                 Some((_, Outcome::Reset)) => Some("the server takes it for reset"),
                 // Where frames overtake each other, smoltcp may forget that it has something to send again.
                 Some((_, Outcome::Vanished)) => (weather.calm && talk.visit.reading == Reading::Eager)
@@ -217,9 +220,10 @@ impl Client<'_> {
             _ if talk.visit.end == End::Stay && talk.finished => {
                 LINGER + self.settings.pool.limits.delivery + self.settings.bound()
             }
-            // smoltcp ignores a SYN from where it knows a connection: the old one has to be over first.
+            // smoltcp ignores a SYN from where it knows a connection: the old one has to be over first, and
+            // the SYN comes again when twice the time has passed.
             _ if talk.visit.same_port && socket.state() == State::SynSent => {
-                self.settings.longest_hold() + self.settings.bound()
+                self.settings.longest_hold() * 2 + self.settings.bound()
             }
             Reading::Eager => self.settings.bound(),
             // smoltcp in LAST-ACK does not hear that a window is open again: it finds out when it tries, after 1 s, 2 s, 4 s.

@@ -211,8 +211,8 @@ impl Ledger {
         // Not from the past, and not further on than the server is ready for: then it has heard of its client.
         let acknowledged = segment.acknowledged.unwrap_or(link.server);
         let edge = self.edges.get(&(segment.destination, segment.source));
-        let ready =
-            segment.sequence == link.acknowledged_by_server || edge.is_some_and(|edge| segment.sequence < *edge);
+        let next = segment.length == 0 && segment.sequence == link.acknowledged_by_server;
+        let ready = next || edge.is_some_and(|edge| segment.sequence < *edge);
         if ready && segment.sequence >= link.arrived && acknowledged >= link.acknowledged_by_client {
             link.current_at = now;
             advance(&mut link.surely_acknowledged, acknowledged);
