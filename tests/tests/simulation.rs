@@ -8,7 +8,7 @@ use std::{panic, thread};
 
 use greet_tests::simulation::{Report, run};
 
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 2_000;
 
 /// Runs these seeds on all processors; what they came to together.
 fn run_all(seeds: u64) -> Report {
