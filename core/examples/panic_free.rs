@@ -28,7 +28,8 @@ mod firmware {
 
     use embedded_io::{ErrorKind, ErrorType};
     use greet_core::{
-        Client, ClientSettings, Connection, Escaped, Framing, Instant, Server, ServerSettings, drive, drive::Turn,
+        Client, ClientSettings, Connection, Escaped, Framing, Get, GetEvent, GetRequest, Instant, Server,
+        ServerSettings, drive, drive::Turn,
     };
 
     unsafe extern "C" {
@@ -59,6 +60,9 @@ mod firmware {
             client::<3>(run);
             client::<64>(turns);
             client::<{ u16::MAX as usize }>(run);
+            get::<1>(run);
+            get::<64>(turns);
+            get::<8192>(run);
             time();
             show();
             #[cfg(deliberate_panic)]
@@ -113,6 +117,33 @@ mod firmware {
         }
         blocking(&mut client);
         asynchronous(&mut client);
+    }
+
+    fn unknown_text() -> &'static str {
+        black_box("unknown")
+    }
+
+    fn get<const N: usize>(asynchronous: fn(&mut Get<N>)) {
+        let fields = [(unknown_text(), unknown_text())];
+        let request = GetRequest {
+            host: unknown_text(),
+            target: unknown_text(),
+            fields: fields.get(..black_box(1)).unwrap_or_default(),
+        };
+        let mut get: Get<N> = match Get::new(request, black_box(Some(Duration::ZERO)), unknown_time()) {
+            Ok(get) => get,
+            Err(error) => return drop(black_box(error)),
+        };
+        while black_box(true) {
+            any_operation(&mut get);
+            if let Some(GetEvent::Head { head, .. }) = get.receive(unknown_time(), unknown_bytes()).event {
+                black_box((head.bytes(), head.version(), head.status(), head.reason(), head.field(unknown_text())));
+            }
+            black_box(get.outcome());
+            black_box(get.clone());
+        }
+        blocking(&mut get);
+        asynchronous(&mut get);
     }
 
     /// Any operation of a machine, in any order.

@@ -1,7 +1,7 @@
 //! The greeting protocol as byte-in, byte-out machines, for every wire from a PC's sockets to a board's network card.
 //!
-//! A *machine* ([`Server`], [`Client`]) is one end of one conversation: it takes bytes, gives bytes and is told the time.
-//! A *driver* ([`drive`]) moves bytes between a machine and a transport. [`Connection`] is the contract between them, and
+//! A *machine* ([`Server`], [`Client`], [`Get`]) is one end of one conversation: it takes bytes, gives bytes and is told
+//! the time. A *driver* ([`drive`]) moves bytes between a machine and a transport. [`Connection`] is the contract between them, and
 //! the only one: machines know no transport, drivers know no protocol.
 //!
 //! The rules that comments cite (`L3`, `C1`) are those of `PROTOCOL.md`, beside this crate's manifest.
@@ -74,6 +74,7 @@ mod connection;
 pub mod drive;
 mod escape;
 mod framing;
+mod http;
 mod server;
 mod text;
 mod time;
@@ -84,6 +85,10 @@ pub use client::{
 pub use connection::{Connection, Received, State};
 pub use escape::Escaped;
 pub use framing::Framing;
+pub use http::{
+    Event as GetEvent, Failure as GetFailure, Get, Head as HttpHead, HeadProblem, Missing as GetMissing,
+    Request as GetRequest, RequestError, Version as HttpVersion,
+};
 pub use server::{End as ServerEnd, Event as ServerEvent, LINGER, LINGER_BYTES, Server, Settings as ServerSettings};
 pub use time::Instant;
 

@@ -228,8 +228,11 @@ impl Case {
     }
 }
 
-/// The bytes that `text` stands for.
-fn fill_in(text: &str, capacity: usize) -> Result<Vec<u8>, CaseError> {
+/// The bytes that a text of a table stands for, for a machine of that capacity.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn fill_in(text: &str, capacity: usize) -> Result<Vec<u8>, CaseError> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some((plain, after)) = rest.split_once('{') {

@@ -1,0 +1,183 @@
+//! The head of a response: its status line and its fields (RFC 9112, 4 and 5).
+
+use memchr::memchr;
+
+/// A version of HTTP that a response can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1, and whatever 1.x comes after it.
+    Http11,
+}
+
+/// A head that was found to be in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Head<'a> {
+    bytes: &'a [u8],
+    version: Version,
+    status: u16,
+    reason: &'a [u8],
+    fields: &'a [u8],
+}
+
+/// What is wrong with a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum HeadProblem {
+    /// It does not begin like `HTTP/1.1 200 OK`.
+    StatusLine,
+    /// It is HTTP, but neither 1.0 nor 1.1.
+    Version,
+    /// A line goes on in the next: RFC 9112, 5.2 has done with that.
+    Folded,
+    /// A field has no name, or one of illegal characters, or no colon behind it.
+    FieldName,
+    /// A field's value has a control character.
+    FieldValue,
+}
+
+/// Where a head is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeadError {
+    pub(super) problem: HeadProblem,
+    /// The offset of the byte in the head.
+    pub(super) offset: usize,
+}
+
+impl<'a> Head<'a> {
+    /// All its bytes, with the empty line that ends it.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The version of HTTP that the server speaks.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The status: 100 to 999.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// What the server says of the status; may be empty.
+    #[must_use]
+    pub const fn reason(&self) -> &'a [u8] {
+        self.reason
+    }
+
+    /// The fields, in order: each with its name and its value, without the blanks around that.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        lines(self.fields).filter_map(|(_, line)| {
+            let colon = memchr(b':', line)?;
+            Some((line.get(..colon)?, line.get(colon.saturating_add(1)..)?.trim_ascii()))
+        })
+    }
+
+    /// The value of the first field of that name, whose case does not count.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&'a [u8]> {
+        self.all(name).next()
+    }
+
+    /// The values of all fields of that name.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields().filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// Reads a head; `bytes` ends with its empty line.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, HeadError> {
+        let wrong = |problem, offset| HeadError { problem, offset };
+        let mut all = lines(bytes);
+        let (_, line) = all.next().unwrap_or_default();
+        let version = match line.split_first_chunk::<VERSION>() {
+            Some((b"HTTP/1.0", _)) => Version::Http10,
+            Some(([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'], _)) => Version::Http11,
+            Some(([b'H', b'T', b'T', b'P', b'/', ..], _)) => return Err(wrong(HeadProblem::Version, 5)),
+            _ => return Err(wrong(HeadProblem::StatusLine, 0)),
+        };
+        let (status, reason) = match line.get(VERSION..) {
+            Some([b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', reason @ ..]) => {
+                (digits([*a, *b, *c]), reason)
+            }
+            _ => return Err(wrong(HeadProblem::StatusLine, VERSION)),
+        };
+        let reason = match reason {
+            [] => reason, // RFC 9112, 4 wants a blank all the same; many leave it out
+            [b' ', reason @ ..] if reason.iter().all(is_visible) => reason,
+            _ => return Err(wrong(HeadProblem::StatusLine, VERSION.saturating_add(4))),
+        };
+        let begin = bytes.len().saturating_sub(all.rest.len());
+        for (offset, line) in all {
+            check_field(line).map_err(|(problem, position)| wrong(problem, offset.saturating_add(position)))?;
+        }
+        Ok(Self { bytes, version, status, reason, fields: bytes.get(begin..).unwrap_or_default() })
+    }
+}
+
+/// How long a version is, like `HTTP/1.1`.
+const VERSION: usize = 8;
+
+fn digits(digits: [u8; 3]) -> u16 {
+    digits.into_iter().fold(0, |number, digit| number * 10 + u16::from(digit.wrapping_sub(b'0')))
+}
+
+/// What is wrong with a field's line, and where.
+fn check_field(line: &[u8]) -> Result<(), (HeadProblem, usize)> {
+    if let Some(b' ' | b'\t') = line.first() {
+        return Err((HeadProblem::Folded, 0));
+    }
+    let name = line.iter().position(|byte| !is_token(byte)).unwrap_or(line.len());
+    if name == 0 || line.get(name) != Some(&b':') {
+        return Err((HeadProblem::FieldName, name));
+    }
+    let value = line.get(name..).unwrap_or_default();
+    match value.iter().position(|byte| !is_visible(byte)) {
+        Some(position) => Err((HeadProblem::FieldValue, name.saturating_add(position))),
+        None => Ok(()),
+    }
+}
+
+/// RFC 9110, 5.6.2.
+pub(super) const fn is_token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+}
+
+/// RFC 9110, 5.5: no control character but the tab.
+pub(super) const fn is_visible(byte: &u8) -> bool {
+    !byte.is_ascii_control() || *byte == b'\t'
+}
+
+/// The lines before the empty one, each with its offset, and without CR LF or LF (RFC 9112, 2.2).
+fn lines(bytes: &[u8]) -> Lines<'_> {
+    Lines { rest: bytes, offset: 0 }
+}
+
+struct Lines<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = (usize, &'a [u8]);
+
+    fn next(&mut self) -> Option<(usize, &'a [u8])> {
+        let end = memchr(b'\n', self.rest)?;
+        let (line, rest) = self.rest.split_at_checked(end)?;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return None;
+        }
+        let offset = self.offset;
+        self.rest = rest.get(1..)?;
+        self.offset = offset.saturating_add(end).saturating_add(1);
+        Some((offset, line))
+    }
+}

@@ -1,0 +1,428 @@
+//! One page from a web server: the third machine, of a protocol that is not ours.
+
+mod body;
+mod head;
+
+use core::{fmt, time::Duration};
+
+use heapless::Vec;
+
+pub use self::head::{Head, HeadProblem, Version};
+use self::{
+    body::{Body, Decoded},
+    head::HeadError,
+};
+use crate::{Connection, Instant, Received, State, time::Micros};
+
+/// What is asked for. A request is `GET TARGET HTTP/1.1` with the fields `Host`, `Connection: close`, and these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// The host, and its port where that is not the scheme's own, as in `example.org:8080`.
+    pub host: &'a str,
+    /// The path and the query, as in `/index.html?a=b`; encoded, and beginning with `/`.
+    pub target: &'a str,
+    /// More fields, each with its name and its value.
+    pub fields: &'a [(&'a str, &'a str)],
+}
+
+/// Why a request cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The host is empty, or has a blank or a control character at this offset.
+    Host {
+        /// Where.
+        offset: usize,
+    },
+    /// The target does not begin with `/`, or has a blank or something that is not ASCII at this offset.
+    Target {
+        /// Where.
+        offset: usize,
+    },
+    /// The name of the field with this number has a character that none may have; the first field is 0.
+    FieldName {
+        /// Which.
+        field: usize,
+    },
+    /// The value of the field with this number has a control character, as CR and LF are.
+    FieldValue {
+        /// Which.
+        field: usize,
+    },
+    /// The request is longer than this machine's capacity.
+    TooLong {
+        /// How many bytes it may have.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host { offset } => write!(formatter, "the host is no name and no address: see its byte {offset}"),
+            Self::Target { offset } => {
+                write!(formatter, "the path begins with a slash and is encoded, with no blank: see its byte {offset}")
+            }
+            Self::FieldName { field } => write!(formatter, "the name of field {field} has an illegal character"),
+            Self::FieldValue { field } => write!(formatter, "the value of field {field} has a control character"),
+            Self::TooLong { limit } => write!(formatter, "the request is longer than {limit} bytes"),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}
+
+/// What a machine that fetches a page tells its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Event<'a> {
+    /// The head of the response came: the final one, after any of status 1xx.
+    Head {
+        /// The head.
+        head: Head<'a>,
+        /// How many bytes the body will have, where the head tells.
+        length: Option<u64>,
+    },
+    /// The next bytes of the body came; at least one.
+    Body(&'a [u8]),
+    /// What came is no response, from this byte of it on; the conversation is over.
+    Wrong {
+        /// What is wrong.
+        failure: Failure,
+        /// The offset of the first wrong byte, counted from the first byte that the server sent.
+        offset: u64,
+    },
+}
+
+/// Why a page did not come whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Failure {
+    /// The head is longer than this machine's capacity.
+    HeadTooLong {
+        /// How many bytes it may have.
+        limit: usize,
+    },
+    /// The head is not in order.
+    Head(HeadProblem),
+    /// The server switches to a protocol that nobody asked for (status 101).
+    Switched,
+    /// The head has both a length and an encoding of the body.
+    LengthAndEncoding,
+    /// The head has two lengths of the body, which differ.
+    UnequalLengths,
+    /// The length of the body is no number.
+    Length,
+    /// The body is encoded otherwise than in chunks.
+    Encoding,
+    /// The size of a chunk is no number, or larger than any.
+    ChunkSize,
+    /// A chunk is not followed by CR LF.
+    ChunkEnd,
+    /// The line of a chunk's size, or a trailer, is not ended by CR LF, or longer than anybody needs.
+    ChunkLine,
+    /// The server ended its side before the response was whole.
+    EndedEarly(Missing),
+    /// Nothing came for the timeout.
+    TimedOut(Missing),
+    /// The owner wanted no more of it.
+    Closed,
+}
+
+/// What was still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Missing {
+    /// The head, or its end.
+    Head,
+    /// So much of the body, where that is known.
+    Body(Option<u64>),
+}
+
+/// Fetches one page: sends the request, and takes the response apart as it comes. Request and head have at most `N` bytes
+/// each; the body streams through, however long it is.
+///
+/// ```
+/// use greet_core::{Connection, Get, GetEvent, GetRequest, Instant, State};
+///
+/// let now = Instant::ZERO;
+/// let request = GetRequest { host: "example.org", target: "/", fields: &[] };
+/// let mut get: Get<256> = Get::new(request, None, now)?;
+///
+/// let mut output = [0; 256];
+/// let length = get.transmit(now, &mut output);
+/// assert_eq!(&output[..length], b"GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
+///
+/// let input = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhaha";
+/// let received = get.receive(now, input);
+/// let taken = received.taken;
+/// assert!(matches!(received.event, Some(GetEvent::Head { head, length: Some(4) }) if head.status() == 200));
+/// assert_eq!(get.receive(now, &input[taken..]).event, Some(GetEvent::Body(b"haha")));
+/// assert_eq!((get.state(), get.outcome()), (State::Over, Some(Ok(()))));
+/// # Ok::<(), greet_core::RequestError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Get<const N: usize> {
+    /// The request, until it is sent; then the head, as far as it has come.
+    buffer: Vec<u8, N>,
+    phase: Phase,
+    /// How many bytes the server has sent.
+    position: u64,
+    outcome: Option<Result<(), Failure>>,
+    /// Since when nothing has moved.
+    since: Instant,
+    timeout: Micros,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// So much of the request is sent.
+    Sending(usize),
+    /// In the head; what of its current line has come.
+    Head(Line),
+    Body(Body),
+}
+
+/// What of a line has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// Nothing, nor of any line before it.
+    Before,
+    /// The same, but for a CR.
+    BeforeReturn,
+    Nothing,
+    /// CR, and nothing else.
+    CarriageReturn,
+    Something,
+    /// All of the empty line that ends the head.
+    End,
+}
+
+impl<const N: usize> Get<N> {
+    /// A request, on a connection that was opened at `now`. After `timeout` in which nothing has moved it is given up.
+    ///
+    /// # Errors
+    /// Why it cannot be made; nothing is sent of it then.
+    pub fn new(request: Request<'_>, timeout: Option<Duration>, now: Instant) -> Result<Self, RequestError> {
+        let Request { host, target, fields } = request;
+        let is_illegal = |byte: &u8| !byte.is_ascii_graphic();
+        if let Some(offset) =
+            host.bytes().position(|byte| byte.is_ascii_control() || byte == b' ').or(host.is_empty().then_some(0))
+        {
+            return Err(RequestError::Host { offset });
+        }
+        if !target.starts_with('/') {
+            return Err(RequestError::Target { offset: 0 });
+        }
+        if let Some(offset) = target.as_bytes().iter().position(is_illegal) {
+            return Err(RequestError::Target { offset });
+        }
+        for (field, (name, value)) in fields.iter().enumerate() {
+            if name.is_empty() || !name.bytes().all(|byte| head::is_token(&byte)) {
+                return Err(RequestError::FieldName { field });
+            }
+            if !value.bytes().all(|byte| head::is_visible(&byte)) {
+                return Err(RequestError::FieldValue { field });
+            }
+        }
+        let mut buffer = Vec::new();
+        let mut write =
+            |text: &str| buffer.extend_from_slice(text.as_bytes()).map_err(|_| RequestError::TooLong { limit: N });
+        for text in ["GET ", target, " HTTP/1.1\r\nHost: ", host, "\r\nConnection: close\r\n"] {
+            write(text)?;
+        }
+        for (name, value) in fields {
+            for text in [name, ": ", value, "\r\n"] {
+                write(text)?;
+            }
+        }
+        write("\r\n")?;
+        Ok(Self {
+            buffer,
+            phase: Phase::Sending(0),
+            position: 0,
+            outcome: None,
+            since: now,
+            timeout: timeout.map_or(Micros::FOREVER, Micros::new),
+        })
+    }
+
+    /// How it ended, once it has.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<Result<(), Failure>> {
+        self.outcome
+    }
+
+    /// What is still to come.
+    fn missing(&self) -> Missing {
+        match &self.phase {
+            Phase::Sending(_) | Phase::Head(_) => Missing::Head,
+            Phase::Body(body) => Missing::Body(body.length()),
+        }
+    }
+
+    fn due(&self) -> Instant {
+        if self.outcome.is_some() { Instant::NEVER } else { self.since.after(self.timeout) }
+    }
+
+    /// Takes of the head what is there.
+    fn take_head(&mut self, mut line: Line, input: &[u8]) -> Received<Event<'_>> {
+        for (offset, &byte) in input.iter().enumerate() {
+            line = match (line, byte) {
+                // RFC 9112, 2.2: empty lines before the head are nothing.
+                (Line::Before | Line::BeforeReturn, b'\n') => {
+                    line = Line::Before;
+                    continue;
+                }
+                (Line::Before, b'\r') => {
+                    line = Line::BeforeReturn;
+                    continue;
+                }
+                (Line::BeforeReturn, _) => return self.wrong(Failure::Head(HeadProblem::StatusLine), offset),
+                (Line::Nothing, b'\r') => Line::CarriageReturn,
+                (Line::Nothing | Line::CarriageReturn, b'\n') => Line::End,
+                (_, b'\n') => Line::Nothing,
+                _ => Line::Something,
+            };
+            if self.buffer.push(byte).is_err() {
+                return self.wrong(Failure::HeadTooLong { limit: N }, offset);
+            }
+            if line == Line::End {
+                return self.end_head(offset.saturating_add(1));
+            }
+        }
+        self.phase = Phase::Head(line);
+        self.took(input.len())
+    }
+
+    /// The head is there, `taken` bytes from the front of the input.
+    fn end_head(&mut self, taken: usize) -> Received<Event<'_>> {
+        let begin = taken.wrapping_sub(self.buffer.len()); // before the input, perhaps
+        let body = match Head::parse(&self.buffer) {
+            Err(HeadError { problem, offset }) => {
+                return self.wrong(Failure::Head(problem), begin.wrapping_add(offset));
+            }
+            Ok(head) if head.status() == 101 => return self.wrong(Failure::Switched, begin),
+            Ok(head) if head.status() < 200 => {
+                // RFC 9110, 15.2: the response is still to come.
+                self.buffer.clear();
+                self.phase = Phase::Head(Line::Before);
+                return self.took(taken);
+            }
+            Ok(head) => match Body::behind(&head) {
+                Ok(body) => body,
+                Err(failure) => return self.wrong(failure, begin),
+            },
+        };
+        self.position = self.position.saturating_add(taken as u64);
+        match body {
+            Some(body) => self.phase = Phase::Body(body),
+            None => self.outcome = Some(Ok(())),
+        }
+        let length = body.map_or(Some(0), |body| body.length());
+        // It was in order a moment ago.
+        let head = Head::parse(&self.buffer).ok();
+        Received { taken, event: head.map(|head| Event::Head { head, length }) }
+    }
+
+    /// Takes of the body what is there, up to the end of a chunk.
+    fn take_body<'a>(&'a mut self, mut body: Body, input: &'a [u8]) -> Received<Event<'a>> {
+        match body.decode(input) {
+            Err((failure, offset)) => self.wrong(failure, offset),
+            Ok(Decoded { taken, data, complete }) => {
+                self.phase = Phase::Body(body);
+                if complete {
+                    self.outcome = Some(Ok(()));
+                }
+                self.position = self.position.saturating_add(taken as u64);
+                Received { taken, event: (!data.is_empty()).then_some(Event::Body(data)) }
+            }
+        }
+    }
+
+    /// So much of the input was in order, and nothing to tell.
+    fn took<'a>(&mut self, taken: usize) -> Received<Event<'a>> {
+        self.position = self.position.saturating_add(taken as u64);
+        Received { taken, event: None }
+    }
+
+    /// What came is no response, from that byte of the input on.
+    fn wrong<'a>(&mut self, failure: Failure, offset: usize) -> Received<Event<'a>> {
+        self.outcome = Some(Err(failure));
+        // Of a head that came in several reads the offset is before the input.
+        #[expect(clippy::cast_possible_wrap, reason = "no read is half as long as all memory")]
+        let offset = self.position.saturating_add_signed(offset as isize as i64);
+        Received { taken: 0, event: Some(Event::Wrong { failure, offset }) }
+    }
+}
+
+impl<const N: usize> Connection for Get<N> {
+    type Event<'a> = Event<'a>;
+
+    fn receive<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
+        if self.outcome.is_some() || input.is_empty() {
+            return Received { taken: 0, event: None };
+        }
+        match self.phase {
+            // The request is in the head's place: what comes waits until it is sent.
+            Phase::Sending(_) => Received { taken: 0, event: None },
+            Phase::Head(line) => {
+                self.since = now;
+                self.take_head(line, input)
+            }
+            Phase::Body(body) => {
+                self.since = now;
+                self.take_body(body, input)
+            }
+        }
+    }
+
+    fn receive_end(&mut self, _now: Instant) {
+        let outcome = match self.phase {
+            Phase::Body(Body::UntilEnd) => Ok(()), // RFC 9112, 6.3, 8
+            _ => Err(Failure::EndedEarly(self.missing())),
+        };
+        self.outcome = self.outcome.or(Some(outcome));
+    }
+
+    fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize {
+        if now >= self.due() {
+            self.outcome = Some(Err(Failure::TimedOut(self.missing())));
+        }
+        let (Phase::Sending(sent), None) = (self.phase, self.outcome) else { return 0 };
+        let rest = self.buffer.get(sent..).unwrap_or_default();
+        let count = rest.len().min(output.len());
+        let (Some(to), Some(from)) = (output.get_mut(..count), rest.get(..count)) else { return 0 };
+        to.copy_from_slice(from);
+        if count > 0 {
+            self.since = now;
+        }
+        let sent = sent.saturating_add(count);
+        if sent < self.buffer.len() {
+            self.phase = Phase::Sending(sent);
+        } else {
+            self.buffer.clear();
+            self.phase = Phase::Head(Line::Before);
+        }
+        count
+    }
+
+    fn progress(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let due = self.due();
+        (due < Instant::NEVER).then_some(due)
+    }
+
+    fn state(&self) -> State {
+        if self.outcome.is_some() { State::Over } else { State::Open }
+    }
+
+    fn close(&mut self, _now: Instant) {
+        self.outcome = self.outcome.or(Some(Err(Failure::Closed)));
+    }
+}

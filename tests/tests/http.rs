@@ -1,0 +1,257 @@
+//! The machine that fetches a page: its table in every cut, every prefix, and its heads beside another's parser.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
+
+use core::time::Duration;
+
+use greet_core::{Connection, Get, GetEvent, GetFailure, GetRequest, Instant, RequestError, State};
+use greet_tests::vectors::fill_in;
+use proptest::prelude::*;
+use serde::Deserialize;
+
+const CAPACITY: usize = 8192;
+const NOW: Instant = Instant::ZERO;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    #[serde(rename = "in")]
+    input: String,
+    status: Option<u16>,
+    #[serde(default)]
+    body: String,
+    end: String,
+    at: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    case: Vec<Case>,
+}
+
+fn table() -> Vec<(Case, Vec<u8>)> {
+    let table: Table = toml::from_str(include_str!("../vectors/http.toml")).unwrap();
+    table
+        .case
+        .into_iter()
+        .map(|case| (fill_in(&case.input, CAPACITY).unwrap(), case))
+        .map(|(input, case)| (case, input))
+        .collect()
+}
+
+/// What a response came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Fetched {
+    status: Option<u16>,
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    length: Option<u64>,
+    body: Vec<u8>,
+    at: Option<u64>,
+    outcome: Option<Result<(), GetFailure>>,
+}
+
+/// A machine whose request is sent.
+fn asked<const N: usize>() -> Get<N> {
+    let mut get = Get::new(GetRequest { host: "h", target: "/", fields: &[] }, None, NOW).unwrap();
+    assert_eq!(get.receive(NOW, b"HTTP/1.1 200 OK\r\n").taken, 0, "it listens before it has asked");
+    while get.transmit(NOW, &mut [0; 7]) > 0 {}
+    get
+}
+
+/// Reads that many bytes at a time, then the end if there is one.
+fn fetch<const N: usize>(reads: &[&[u8]], end: bool) -> Fetched {
+    let mut get: Get<N> = asked();
+    let mut fetched = Fetched::default();
+    for read in reads {
+        let mut rest = *read;
+        while !rest.is_empty() && get.state() == State::Open {
+            let received = get.receive(NOW, rest);
+            let taken = received.taken;
+            match received.event {
+                Some(GetEvent::Head { head, length }) => {
+                    assert_eq!(fetched.status, None, "a second head");
+                    fetched.status = Some(head.status());
+                    fetched.fields = head.fields().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+                    fetched.length = length;
+                    assert!(head.bytes().ends_with(b"\n"));
+                }
+                Some(GetEvent::Body(data)) => {
+                    assert!(!data.is_empty());
+                    fetched.body.extend_from_slice(data);
+                }
+                Some(GetEvent::Wrong { failure, offset }) => {
+                    fetched.at = Some(offset);
+                    assert_eq!(get.outcome(), Some(Err(failure)));
+                }
+                None => assert!(taken > 0, "it neither takes nor tells"),
+            }
+            rest = &rest[taken..];
+        }
+    }
+    if end {
+        get.receive_end(NOW);
+        assert_eq!(get.state(), State::Over);
+        assert_eq!(get.receive(NOW, b"x").taken, 0, "it is over and takes more");
+    }
+    fetched.outcome = get.outcome();
+    fetched
+}
+
+fn check(case: &Case, fetched: &Fetched) {
+    let end = match fetched.outcome {
+        Some(Ok(())) => "Whole".to_owned(),
+        Some(Err(failure)) => format!("{failure:?}"),
+        None => "nothing".to_owned(),
+    };
+    let body = fill_in(&case.body, CAPACITY).unwrap();
+    assert_eq!((&end, fetched.at, fetched.status), (&case.end, case.at, case.status), "{}", case.name);
+    assert!(fetched.body == body, "{}: {:?}", case.name, fetched.body);
+}
+
+#[test]
+fn every_case_holds_in_every_cut() {
+    for (case, input) in table() {
+        let whole = fetch::<CAPACITY>(&[&input], true);
+        check(&case, &whole);
+        let step = (input.len() / 500).max(1); // the long ones at some places
+        for cut in (0..input.len()).step_by(step) {
+            let (first, second) = input.split_at(cut);
+            assert_eq!(fetch::<CAPACITY>(&[first, second], true), whole, "{} cut at {cut}", case.name);
+        }
+        for size in 1..=8 {
+            let reads: Vec<&[u8]> = input.chunks(size).collect();
+            assert_eq!(fetch::<CAPACITY>(&reads, true), whole, "{} cut into {size}", case.name);
+        }
+    }
+}
+
+#[test]
+fn every_prefix_of_a_good_answer_is_not_yet_one() {
+    for (case, input) in table().into_iter().filter(|(case, _)| case.end == "Whole") {
+        let whole = fetch::<CAPACITY>(&[&input], false);
+        let by_end = whole.outcome.is_none();
+        let needed = (0..=input.len()).find(|&length| fetch::<CAPACITY>(&[&input[..length]], false).outcome.is_some());
+        for length in 0..needed.unwrap_or(input.len()) {
+            let prefix = fetch::<CAPACITY>(&[&input[..length]], false);
+            assert_eq!(prefix.outcome, None, "{} at {length}", case.name);
+            let ended = fetch::<CAPACITY>(&[&input[..length]], true).outcome;
+            let whole_by_its_end = by_end && prefix.status.is_some();
+            assert_eq!(matches!(ended, Some(Ok(()))), whole_by_its_end, "{} ended at {length}", case.name);
+        }
+    }
+}
+
+#[test]
+fn a_head_may_fill_the_capacity_to_the_last_byte() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(fetch::<64>(&[head], false).outcome, Some(Ok(())));
+    let padding = "a".repeat(64 - head.len() - 4);
+    let full = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA:{padding}\r\n\r\n");
+    assert_eq!(full.len(), 64);
+    assert_eq!(fetch::<64>(&[full.as_bytes()], false).outcome, Some(Ok(())));
+    let longer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA:{padding}a\r\n\r\n");
+    assert_eq!(fetch::<64>(&[longer.as_bytes()], false).outcome, Some(Err(GetFailure::HeadTooLong { limit: 64 })));
+}
+
+#[test]
+fn a_request_is_written_once_whatever_the_sizes_and_refused_where_it_would_be_another() {
+    let fields = [("Accept", "text/html"), ("X-Empty", "")];
+    let request = GetRequest { host: "[::1]:8080", target: "/a?b=c", fields: &fields };
+    let expected =
+        b"GET /a?b=c HTTP/1.1\r\nHost: [::1]:8080\r\nConnection: close\r\nAccept: text/html\r\nX-Empty: \r\n\r\n";
+    for size in 1..=expected.len() + 1 {
+        let mut get: Get<256> = Get::new(request, None, NOW).unwrap();
+        let mut sent = Vec::new();
+        let mut output = vec![0; size];
+        loop {
+            match get.transmit(NOW, &mut output) {
+                0 => break,
+                length => sent.extend_from_slice(&output[..length]),
+            }
+        }
+        assert_eq!(sent, expected);
+    }
+    let refused = |request: GetRequest<'_>| Get::<64>::new(request, None, NOW).map(drop).unwrap_err();
+    let plain = GetRequest { host: "h", target: "/", fields: &[] };
+    assert_eq!(refused(GetRequest { host: "", ..plain }), RequestError::Host { offset: 0 });
+    assert_eq!(refused(GetRequest { host: "h\r\nX: y", ..plain }), RequestError::Host { offset: 1 });
+    assert_eq!(refused(GetRequest { target: "x", ..plain }), RequestError::Target { offset: 0 });
+    assert_eq!(refused(GetRequest { target: "/a b", ..plain }), RequestError::Target { offset: 2 });
+    assert_eq!(refused(GetRequest { fields: &[("A b", "c")], ..plain }), RequestError::FieldName { field: 0 });
+    assert_eq!(
+        refused(GetRequest { fields: &[("A", "b"), ("C", "d\ne")], ..plain }),
+        RequestError::FieldValue { field: 1 }
+    );
+    assert_eq!(refused(GetRequest { target: &"/".repeat(64), ..plain }), RequestError::TooLong { limit: 64 });
+}
+
+#[test]
+fn a_server_that_is_silent_runs_into_the_timeout() {
+    let timeout = Duration::from_secs(3);
+    let mut get: Get<64> = Get::new(GetRequest { host: "h", target: "/", fields: &[] }, Some(timeout), NOW).unwrap();
+    while get.transmit(NOW, &mut [0; 64]) > 0 {}
+    assert_eq!(get.deadline(), Some(NOW + timeout));
+    let later = NOW + Duration::from_secs(2);
+    assert_eq!(get.receive(later, b"HTTP").taken, 4);
+    assert_eq!(get.deadline(), Some(later + timeout));
+    assert_eq!(get.transmit(later + timeout, &mut []), 0);
+    assert!(matches!(get.outcome(), Some(Err(GetFailure::TimedOut(_)))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Where the two differ it is known why, and written here.
+    #[test]
+    fn heads_are_read_as_another_parser_reads_them(
+        parts in prop::collection::vec(
+            prop::sample::select(vec![
+                "HTTP/1.1 200 OK\r\n", "HTTP/1.0 404 Not Found\r\n", "HTTP/1.1 200\r\n", "A: b\r\n", "Content-Type: a; b\r\n", "C:\r\n",
+                "D: \t e \r\n", "\r\n", "\n", " ", ":", "x", "\t", "é", "\x07", "\r", "HTTP/1.1 ", "204", "F: g\n",
+            ]),
+            1..8,
+        ),
+    ) {
+        let text: String = parts.concat() + "\r\n\r\n";
+        let mut headers = [httparse::EMPTY_HEADER; 16];
+        let mut theirs = httparse::Response::new(&mut headers);
+        let parsed = theirs.parse(text.as_bytes());
+        let ours = fetch::<CAPACITY>(&[text.as_bytes()], true);
+        match parsed {
+            Ok(httparse::Status::Complete(_)) if ours.status.is_some() => {
+                prop_assert_eq!(theirs.code, ours.status);
+                let theirs: Vec<_> =
+                    theirs.headers.iter().map(|header| (header.name.as_bytes().to_vec(), header.value.to_vec())).collect();
+                prop_assert_eq!(theirs, ours.fields);
+            }
+            Ok(httparse::Status::Complete(_)) => prop_assert!(false, "only they take {:?}: {:?}", text, ours),
+            _ => prop_assert!(ours.status.is_none(), "only we take {:?}: {:?}", text, parsed),
+        }
+    }
+
+    #[test]
+    fn whatever_comes_in_whatever_cut_comes_to_the_same(
+        parts in prop::collection::vec(
+            prop::sample::select(vec![
+                "HTTP/1.1 200 OK\r\n", "Transfer-Encoding: chunked\r\n", "Content-Length: 5\r\n", "\r\n", "\n", "5\r\n", "5;x\r\n", "hello",
+                "0\r\n", "A: b\r\n", "\r", "x", "HTTP/1.1 100 Continue\r\n\r\n", "ffffffffffffffff\r\n", "HTTP/1.1 304 x\r\n",
+            ]),
+            0..14,
+        ),
+        sizes in prop::collection::vec(1..9_usize, 1..4),
+    ) {
+        let text: String = parts.concat();
+        let mut rest = text.as_bytes();
+        let mut reads = Vec::new();
+        for size in sizes.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (read, later) = rest.split_at((*size).min(rest.len()));
+            reads.push(read);
+            rest = later;
+        }
+        prop_assert_eq!(fetch::<64>(&reads, true), fetch::<64>(&[text.as_bytes()], true));
+    }
+}
