@@ -1,0 +1,47 @@
+//! The end of a program that failed: it is logged, QEMU ends or the board resets, and never does it hang in silence.
+
+use core::{
+    panic::PanicInfo,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// The exit status of QEMU after a failure: that of a program that panicked on a PC.
+#[cfg(feature = "qemu")]
+const STATUS: i32 = 101;
+
+/// Something has failed before.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this is the first failure. Only that one is logged: what fails then may be the log itself.
+pub fn is_first() -> bool {
+    let is = !FAILED.load(Ordering::Relaxed);
+    FAILED.store(true, Ordering::Relaxed);
+    is
+}
+
+/// Ends the program: with QEMU, or with a reset of the board.
+pub fn end() -> ! {
+    #[cfg(feature = "qemu")]
+    semihosting::process::exit(STATUS);
+    #[cfg(all(not(feature = "qemu"), target_arch = "arm"))]
+    ::cortex_m::peripheral::SCB::sys_reset();
+    #[cfg(all(not(feature = "qemu"), not(target_arch = "arm")))]
+    compile_error!("say here how a board of this architecture is reset");
+}
+
+#[panic_handler]
+fn panicked(info: &PanicInfo<'_>) -> ! {
+    if is_first() {
+        #[cfg(feature = "defmt")]
+        defmt::error!("{}", defmt::Display2Format(info));
+        let _ = info;
+    }
+    end()
+}
+
+/// What `panic!` of defmt and its like come to, which have logged already.
+#[cfg(feature = "defmt")]
+#[defmt::panic_handler]
+fn panicked_with_log() -> ! {
+    end()
+}

@@ -1,0 +1,53 @@
+//! The greeting service on any board.
+//!
+//! A board's `main` sets up its clock and its network card, and calls [`run`], which never returns. What `run` needs of a
+//! board is the trait [`Board`]; what a board gives for memory is a static [`Memory`].
+//!
+//! | module | what it is about |
+//! | --- | --- |
+//! | `board` | what a board has to be able to do |
+//! | `memory` | sockets, slots and buffers, without cost in flash |
+//! | `service` | the loop: poll, serve, log, wait |
+//! | `report` | the log's lines |
+//! | [`clock`] | microseconds out of ticks and a counter, never going back |
+//! | [`cortex_m`] | for Cortex-M: SysTick as a clock, sleeping without missing an interrupt, faults |
+//! | [`qemu`] | what QEMU lends a board |
+//! | [`failure`] | the end of a program that failed: logged, and never a silent hang |
+//!
+//! # Features
+//!
+//! - `defmt`: the log. Without it nothing is logged, and the program is smaller.
+//! - `ipv6`: besides IPv4, which is always there, with DHCP.
+//! - `qemu`: the board is QEMU's. The log goes to the PC by semihosting, and a failure ends QEMU with a status that is not 0.
+//!   Without it a failure resets the board, and the board's own crate brings defmt's logger.
+
+#![cfg_attr(target_os = "none", no_std)]
+
+#[macro_use] // first: the others use its macros
+mod log;
+
+mod board;
+pub mod clock;
+#[cfg(all(target_arch = "arm", target_os = "none"))]
+pub mod cortex_m;
+#[cfg(target_os = "none")]
+pub mod failure;
+mod memory;
+#[cfg(all(feature = "qemu", target_os = "none"))]
+pub mod qemu;
+mod report;
+mod service;
+
+#[cfg(feature = "defmt")]
+#[doc(hidden)]
+pub use defmt; // for the macros
+#[cfg(all(feature = "defmt", feature = "qemu", target_os = "none"))]
+use defmt_semihosting as _; // the logger
+pub use greet_core::Instant;
+pub use static_cell::ConstStaticCell;
+
+pub use self::{
+    board::{Board, Identity, Link, Losses},
+    memory::Memory,
+    service::run,
+};

@@ -1,0 +1,62 @@
+//! Sockets, slots and buffers in static memory, which cost no flash.
+
+use greet_smoltcp::pool::Slot;
+use heapless::Vec;
+use smoltcp::iface::SocketStorage;
+
+/// All that the service keeps: for `CLIENTS` at once, each with a name of up to `NAME` bytes and two buffers of `BUFFER` bytes.
+///
+/// `SOCKETS` is `CLIENTS` and one more, for DHCP; `BUFFER` is at least `NAME`, so that a name fits into one read. A board
+/// has it once:
+///
+/// ```
+/// use greet_board::{ConstStaticCell, Memory};
+///
+/// static MEMORY: ConstStaticCell<Memory<256, 512, 8, 9>> = ConstStaticCell::new(Memory::new());
+/// ```
+#[derive(Debug)]
+pub struct Memory<const NAME: usize, const BUFFER: usize, const CLIENTS: usize, const SOCKETS: usize> {
+    // Vectors, because an empty slot and an empty socket are not all zero: an array of them would lie in flash, to be
+    // copied at the start. A vector is filled when the program runs.
+    pub(crate) sockets: Vec<SocketStorage<'static>, SOCKETS>,
+    pub(crate) slots: Vec<Slot<NAME>, CLIENTS>,
+    pub(crate) receive: [[u8; BUFFER]; CLIENTS],
+    pub(crate) transmit: [[u8; BUFFER]; CLIENTS],
+    pub(crate) read: [u8; BUFFER],
+}
+
+impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize, const SOCKETS: usize>
+    Memory<NAME, BUFFER, CLIENTS, SOCKETS>
+{
+    const FITS: () = {
+        assert!(SOCKETS == CLIENTS + 1, "one socket for each client, and one for DHCP");
+        assert!(BUFFER >= NAME, "the longest name has to fit into one read");
+    };
+
+    /// Memory that nothing is in yet: all of it is zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        let () = Self::FITS;
+        Self {
+            sockets: Vec::new(),
+            slots: Vec::new(),
+            receive: [[0; BUFFER]; CLIENTS],
+            transmit: [[0; BUFFER]; CLIENTS],
+            read: [0; BUFFER],
+        }
+    }
+
+    /// Makes the places for sockets and conversations.
+    pub(crate) fn fill(&mut self) {
+        while self.sockets.push(SocketStorage::EMPTY).is_ok() {}
+        while self.slots.push(Slot::new()).is_ok() {}
+    }
+}
+
+impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize, const SOCKETS: usize> Default
+    for Memory<NAME, BUFFER, CLIENTS, SOCKETS>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}

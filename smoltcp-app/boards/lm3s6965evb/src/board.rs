@@ -1,0 +1,140 @@
+//! The board: its clock, its interrupts, its watchdog, its address, and the rest that the service needs.
+
+use cortex_m::{
+    Peripherals,
+    interrupt::InterruptNumber,
+    peripheral::{NVIC, SYST},
+};
+use greet_board::{
+    Board, Identity, Instant, Link, Losses,
+    cortex_m::{Handler, SysTickClock, interrupts},
+    failure, qemu,
+};
+use smoltcp::wire::EthernetAddress;
+
+use crate::{
+    mac::Mac,
+    registers::{
+        ETHERNET_CLOCKS, MmioWatchdog, WATCHDOG_CLOCK, WATCHDOG_ENABLE, ethernet, ethernet_in_interrupt,
+        system_control, watchdog,
+    },
+};
+
+/// The processor's clock, as QEMU has it; the silicon's is 12 MHz after a reset.
+const FREQUENCY: u32 = 12_500_000;
+
+/// So long the loop may not go round before that is taken for a hang. (After as long again the board is reset.)
+const PATIENCE_SECONDS: u32 = 10;
+
+/// Where nobody gave the board an address: one that says that it was made up.
+const NO_ADDRESS: [u8; 6] = [0x02, 0, 0, 0x69, 0x65, 0];
+
+/// An interrupt that is used here, by its number (data sheet, table 2-9).
+#[derive(Clone, Copy)]
+enum Interrupt {
+    Watchdog = 18,
+    Ethernet = 42,
+}
+
+// SAFETY: these are the numbers of the interrupts, and they do not change.
+unsafe impl InterruptNumber for Interrupt {
+    fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+/// The interrupts' part of the vector table.
+// SAFETY: the section is the one in which the processor looks for it, and the name the one by which it is kept.
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [Handler; 43] =
+    interrupts([(Interrupt::Watchdog as usize, on_watchdog), (Interrupt::Ethernet as usize, on_ethernet)]);
+
+/// Something came, or was sent: that ends the sleep, and is looked at then.
+extern "C" fn on_ethernet() {
+    ethernet_in_interrupt().write_interrupts(0); // the line stays up until the driver has looked
+}
+
+/// The loop does not go round any more.
+extern "C" fn on_watchdog() {
+    if failure::is_first() {
+        greet_board::error!("the watchdog was not told for {=u32} s that all is well", PATIENCE_SECONDS);
+    }
+    failure::end()
+}
+
+/// The board, as the service needs it.
+pub(crate) struct Lm3s6965evb {
+    clock: SysTickClock,
+    mac: Mac,
+    watchdog: MmioWatchdog<'static>,
+}
+
+impl Lm3s6965evb {
+    pub(crate) fn new(systick: SYST, address: EthernetAddress) -> Self {
+        let mut control = system_control();
+        control.modify_clocks0(|clocks| clocks | WATCHDOG_CLOCK);
+        control.modify_clocks2(|clocks| clocks | ETHERNET_CLOCKS);
+        let mut watchdog = watchdog();
+        watchdog.write_load(watchdog_load());
+        watchdog.write_control(WATCHDOG_ENABLE);
+        let mac = Mac::new(ethernet(), address);
+        // SAFETY: the handlers are in the vector table, and no critical section depends on these being masked.
+        unsafe {
+            NVIC::unmask(Interrupt::Watchdog);
+            NVIC::unmask(Interrupt::Ethernet);
+        }
+        Self { clock: SysTickClock::new(systick, FREQUENCY), mac, watchdog }
+    }
+}
+
+const fn watchdog_load() -> u32 {
+    FREQUENCY.saturating_mul(PATIENCE_SECONDS)
+}
+
+impl Board for Lm3s6965evb {
+    type Device = Mac;
+
+    fn device(&mut self) -> &mut Mac {
+        &mut self.mac
+    }
+
+    fn now(&mut self) -> Instant {
+        self.clock.now()
+    }
+
+    fn wait(&mut self, until: Instant) {
+        self.clock.wait(until, || self.mac.is_due());
+    }
+
+    fn link(&mut self) -> Link {
+        self.mac.link()
+    }
+
+    fn losses(&self) -> Losses {
+        self.mac.losses()
+    }
+
+    fn alive(&mut self) {
+        self.watchdog.write_load(watchdog_load());
+    }
+}
+
+/// Who this board is.
+pub(crate) fn identity() -> Identity {
+    let control = system_control();
+    // Positions of an array of two: they are there.
+    let [a, b, c, _] = control.read_user(0).unwrap_or(u32::MAX).to_le_bytes();
+    let [d, e, f, _] = control.read_user(1).unwrap_or(u32::MAX).to_le_bytes();
+    let given = EthernetAddress([a, b, c, d, e, f]);
+    let hardware_address = if given.is_unicast() { given } else { EthernetAddress(NO_ADDRESS) };
+    let [a, b, c, d, e, f] = hardware_address.0;
+    // The device has no source of entropy.
+    let (random_seed, entropy) = qemu::random_seed(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
+    Identity { name: "lm3s6965evb", hardware_address, random_seed, entropy }
+}
+
+/// The processor's own peripherals that the board needs.
+pub(crate) fn systick() -> Option<SYST> {
+    Peripherals::take().map(|peripherals| peripherals.SYST)
+}
