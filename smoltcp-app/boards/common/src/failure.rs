@@ -33,7 +33,10 @@ pub fn end() -> ! {
 fn panicked(info: &PanicInfo<'_>) -> ! {
     if is_first() {
         #[cfg(feature = "defmt")]
-        defmt::error!("{}", defmt::Display2Format(info));
+        {
+            let (file, line) = info.location().map_or(("?", 0), |location| (location.file(), location.line()));
+            defmt::error!("panicked at {=str}:{=u32}: {}", file, line, defmt::Display2Format(&info.message()));
+        }
         let _ = info;
     }
     end()
@@ -44,4 +47,24 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
 #[defmt::panic_handler]
 fn panicked_with_log() -> ! {
     end()
+}
+
+/// Fails as `GREET_FAIL` said when the firmware was built: so that it can be seen what comes of it.
+pub(crate) fn on_purpose() {
+    match option_env!("GREET_FAIL") {
+        Some("panic") => unreachable!("on purpose"),
+        #[cfg(target_arch = "arm")]
+        Some("fault") => ::cortex_m::asm::udf(),
+        Some("overflow") => _ = overflow(0),
+        Some("hang") => loop {
+            core::hint::spin_loop();
+        },
+        _ => {}
+    }
+}
+
+/// Needs more stack than there is.
+fn overflow(depth: usize) -> usize {
+    let used = core::hint::black_box([depth; 64]);
+    if depth == usize::MAX { 0 } else { overflow(depth.wrapping_add(1)).wrapping_add(used[0]) }
 }

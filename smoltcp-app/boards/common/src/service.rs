@@ -75,6 +75,9 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
         pool.open(stack.sockets(), SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut transmit[..]));
     }
 
+    #[cfg(target_os = "none")]
+    crate::failure::on_purpose();
+
     let mut look = now;
     loop {
         let now = board.now();

@@ -1,0 +1,33 @@
+//! The greeting service on the Arm MPS2 boards: Cortex-M3, M4, M7 or M33, each with a LAN9118 network card.
+
+#![no_std]
+#![no_main]
+
+mod board;
+mod lan9118;
+mod machine;
+mod watchdog;
+
+use cortex_m_rt::entry;
+use greet_board::{ConstStaticCell, Memory, error, failure, run};
+
+use crate::board::Mps2;
+
+/// Eight clients at once, names of up to 1024 bytes. What all of them may send at once fits into the network card, with its
+/// headers: so nothing is dropped there.
+static MEMORY: ConstStaticCell<Memory<1024, 1024, 8, 9>> = ConstStaticCell::new(Memory::new());
+
+#[entry]
+fn main() -> ! {
+    let Some(core) = cortex_m::Peripherals::take() else { failure::end() }; // cannot be: this runs once
+    match Mps2::new(core.SYST) {
+        Ok(mut board) => {
+            let identity = board.identity();
+            run(&mut board, &identity, MEMORY.take())
+        }
+        Err(why) => {
+            error!("the network card does not start: {}", why);
+            failure::end()
+        }
+    }
+}
