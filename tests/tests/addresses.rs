@@ -34,6 +34,8 @@ struct Scene {
     polls: usize,
     /// A DHCP server that hands out this last byte, if there is one.
     lease: Option<u8>,
+    /// It says no to every request.
+    refuses: bool,
 }
 
 impl Scene {
@@ -43,7 +45,7 @@ impl Scene {
         let mut settings = Settings::new(OWN, 7);
         change(&mut settings);
         let stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), Instant::ZERO).unwrap();
-        Self { now: Instant::ZERO, stack, port, other, polls: 0, lease: None }
+        Self { now: Instant::ZERO, stack, port, other, polls: 0, lease: None, refuses: false }
     }
 
     /// Lets so much time pass; the frames that the stack sent meanwhile.
@@ -74,6 +76,7 @@ impl Scene {
         let question = DhcpRepr::parse(&packet).unwrap();
         let message_type = match question.message_type {
             DhcpMessageType::Discover => DhcpMessageType::Offer,
+            DhcpMessageType::Request if self.refuses => DhcpMessageType::Nak,
             DhcpMessageType::Request => DhcpMessageType::Ack,
             _ => return,
         };
@@ -273,6 +276,36 @@ fn an_ipv6_address_is_made_from_what_a_router_advertises() {
 }
 
 #[test]
+fn the_route_to_a_router_that_advertises_stands_beside_the_one_for_ipv4() {
+    const GATEWAY: [IpAddress; 1] = [IpAddress::v4(192, 168, 69, 100)];
+    let mut scene = Scene::new(|settings| {
+        settings.slaac = true;
+        settings.addresses = &STATIC;
+        settings.gateways = &GATEWAY;
+    });
+    scene.pass(SECOND);
+    scene.advertise();
+    let next = scene.stack.poll(scene.now, &mut scene.port, |_, _| None);
+    assert_eq!(scene.stack.addresses().len(), 3, "at once, not when it is polled next: {next:?}");
+    assert_eq!(scene.stack.router(STATIC[0].address()), Some(GATEWAY[0]));
+    let router = IpAddress::v6(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+    assert_eq!(scene.stack.router(router), Some(router));
+}
+
+#[test]
+fn a_dhcp_server_that_refuses_is_not_asked_without_end() {
+    let mut scene = Scene::new(|settings| {
+        settings.dhcp = true;
+        settings.addresses = &STATIC;
+    });
+    scene.lease = Some(50);
+    scene.refuses = true;
+    let questions = scene.pass(60 * SECOND).iter().filter(|frame| dhcp_message(frame).is_some()).count();
+    assert!(questions < 60, "{questions} questions in a minute");
+    assert_eq!(scene.stack.addresses(), [STATIC[0], LINK_LOCAL]);
+}
+
+#[test]
 fn a_search_for_routers_that_finds_none_ends_and_one_that_comes_later_is_heard() {
     let mut scene = Scene::new(|settings| settings.slaac = true);
     scene.pass(60 * SECOND);
@@ -301,6 +334,15 @@ fn wrong_settings_are_told() {
     assert_eq!(stack(Settings { gateways: &[group], ..settings }), SettingsError::Gateway(group));
     let gateways = [IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2)];
     assert_eq!(stack(Settings { gateways: &gateways, ..settings }), SettingsError::TooManyGateways);
-    let many = [STATIC[0]; 9];
+    for wrong in [IpCidr::new(IpAddress::v4(192, 168, 69, 0), 24), IpCidr::new(IpAddress::v4(192, 168, 69, 255), 24)] {
+        assert_eq!(stack(Settings { addresses: &[wrong], ..settings }), SettingsError::Address(wrong));
+    }
+    let loopback = IpCidr::new(IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 1), 128);
+    assert_eq!(stack(Settings { addresses: &[loopback], ..settings }), SettingsError::Address(loopback));
+    assert_eq!(stack(Settings { addresses: &[STATIC[0]; 2], ..settings }), SettingsError::Twice(STATIC[0]));
+    let many: Vec<_> = (1..10).map(|number| IpCidr::new(IpAddress::v4(192, 168, 69, number), 24)).collect();
+    let full = &many[..smoltcp::config::IFACE_MAX_ADDR_COUNT - 1];
+    let too_many = SettingsError::TooManyAddresses { limit: smoltcp::config::IFACE_MAX_ADDR_COUNT };
+    assert_eq!(stack(Settings { addresses: full, slaac: true, ..settings }), too_many);
     assert!(matches!(stack(Settings { addresses: &many, ..settings }), SettingsError::TooManyAddresses { .. }));
 }

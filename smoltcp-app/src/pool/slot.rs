@@ -222,7 +222,10 @@ impl<const N: usize> Slot<N> {
         if self.driver.has_moved(socket) {
             self.since = desk.now; // slowly, but it takes what it is owed
         }
-        let until = self.since + desk.settings.limits.delivery;
+        let until = match outcome {
+            Some(Outcome::Completed(ServerEnd::Idle)) => self.since, // T2: it had its time
+            _ => self.since + desk.settings.limits.delivery,
+        };
         match socket.state() {
             // Reset by the client in its handshake.
             State::Listen => {}

@@ -28,6 +28,8 @@ pub enum SettingsError {
     HardwareAddress(EthernetAddress),
     /// An address that no single host can have.
     Address(IpCidr),
+    /// An address that is given twice.
+    Twice(IpCidr),
     /// A gateway that no single host can be.
     Gateway(IpAddress),
     /// More addresses than the interface holds, which is fixed when it is built.
@@ -45,7 +47,12 @@ impl fmt::Display for SettingsError {
             Self::HardwareAddress(address) => {
                 write!(formatter, "{address} is not one card's address: its first byte must be even, and not all 0")
             }
-            Self::Address(address) => write!(formatter, "{address} is not one host's address: give a unicast address"),
+            Self::Address(address) => write!(
+                formatter,
+                "{address} is not one host's address on a network: neither the network itself, nor all its hosts, nor a \
+                 loopback address is"
+            ),
+            Self::Twice(address) => write!(formatter, "{address} is given twice: give it once"),
             Self::Gateway(gateway) => write!(formatter, "{gateway} is not one host's address: give a unicast address"),
             Self::TooManyAddresses { limit } => {
                 write!(formatter, "there is room for {limit} addresses, with the link-local one: give fewer")
@@ -77,8 +84,15 @@ impl Addresses {
         sockets: &mut SocketSet<'_>,
         now: Instant,
     ) -> Result<Self, SettingsError> {
-        if let Some(&address) = settings.addresses.iter().find(|address| !address.address().is_unicast()) {
+        if let Some(&address) = settings.addresses.iter().find(|address| !is_one_hosts(address)) {
             return Err(SettingsError::Address(address));
+        }
+        let twice =
+            settings.addresses.iter().enumerate().find(|(index, one)| {
+                settings.addresses.iter().take(*index).any(|other| other.address() == one.address())
+            });
+        if let Some((_, &address)) = twice {
+            return Err(SettingsError::Twice(address));
         }
         if let Some(&gateway) = settings.gateways.iter().find(|gateway| !gateway.is_unicast()) {
             return Err(SettingsError::Gateway(gateway));
@@ -111,9 +125,15 @@ impl Addresses {
             {
                 full |= list.push(link_local(settings.hardware_address).into()).is_err();
             }
+            // Where would the address go that is still to be found?
             #[cfg(feature = "dhcpv4")]
             {
-                full |= settings.dhcp && list.is_full(); // where would the address go that DHCP finds?
+                full |= settings.dhcp && list.len() >= list.capacity();
+            }
+            #[cfg(feature = "ipv6")]
+            {
+                let others = usize::from(addresses.asks());
+                full |= settings.slaac && list.len().saturating_add(others) >= list.capacity();
             }
         });
         if full {
@@ -123,6 +143,17 @@ impl Addresses {
             set_route(interface, gateway);
         }
         Ok(addresses)
+    }
+
+    /// Whether DHCP is asked.
+    #[cfg(feature = "ipv6")]
+    const fn asks(&self) -> bool {
+        #[cfg(feature = "dhcpv4")]
+        {
+            self.lease.is_some()
+        }
+        #[cfg(not(feature = "dhcpv4"))]
+        false
     }
 
     /// Whether this static address is only for when DHCP finds nobody.
@@ -176,6 +207,23 @@ impl Addresses {
         }
         #[cfg(not(feature = "dhcpv4"))]
         None
+    }
+}
+
+/// Whether one host on a network can have this address.
+fn is_one_hosts(address: &IpCidr) -> bool {
+    if !address.address().is_unicast() {
+        return false;
+    }
+    match address {
+        #[cfg(feature = "ipv4")]
+        IpCidr::Ipv4(address) => {
+            let is_all = address.broadcast() == Some(address.address());
+            let is_none = address.prefix_len() < 31 && address.network().address() == address.address();
+            !is_all && !is_none && !address.address().is_loopback()
+        }
+        #[cfg(feature = "ipv6")]
+        IpCidr::Ipv6(address) => !address.address().is_loopback(),
     }
 }
 

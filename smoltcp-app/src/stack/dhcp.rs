@@ -31,6 +31,9 @@ impl Lease {
         let mut retry = RetryConfig::default();
         retry.discover_timeout = DISCOVER_EVERY;
         socket.set_retry_config(retry);
+        // After a refusal smoltcp begins anew at once, and with a server that refuses again this would go on as fast as the
+        // wire allows. So a refusal is not heard, and what is refused runs out.
+        socket.set_ignore_naks(true);
         let mut lease = Self {
             handle: sockets.add(socket),
             fallback: settings.addresses.iter().copied().find(is_ipv4),

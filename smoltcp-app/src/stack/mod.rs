@@ -96,9 +96,9 @@ pub struct Stack<'a> {
     port: u16,
     frames_a_poll: usize,
     counters: Counters,
-    /// Routers are looked for.
+    /// Routers are looked for until then.
     #[cfg(feature = "ipv6")]
-    searches: bool,
+    searches_until: Option<Instant>,
 }
 
 impl<'a> Stack<'a> {
@@ -134,7 +134,7 @@ impl<'a> Stack<'a> {
             frames_a_poll: settings.frames_a_poll.max(1),
             counters: Counters::default(),
             #[cfg(feature = "ipv6")]
-            searches: settings.slaac,
+            searches_until: settings.slaac.then(|| now + no_router::SEARCH),
         })
     }
 
@@ -147,6 +147,17 @@ impl<'a> Stack<'a> {
     #[must_use]
     pub fn addresses(&self) -> &[IpCidr] {
         self.interface.ip_addrs()
+    }
+
+    /// The router to other networks, for addresses of this one's family.
+    #[must_use]
+    pub fn router(&mut self, family: IpAddress) -> Option<IpAddress> {
+        let mut router = None;
+        self.interface.routes_mut().update(|routes| {
+            let mut defaults = routes.iter().filter(|route| route.cidr.prefix_len() == 0).map(|route| route.via_router);
+            router = defaults.find(|router| router.version() == family.version());
+        });
+        router
     }
 
     /// What was seen on the wire so far.
@@ -189,7 +200,6 @@ impl<'a> Stack<'a> {
         device: &mut D,
         mut serve: impl FnMut(&mut SocketSet<'a>, bool) -> Option<Instant>,
     ) -> Option<Instant> {
-        self.interface.poll_maintenance(to_smoltcp(now));
         let mut frames = 0;
         loop {
             let round = self.round(now, device, self.frames_a_poll.saturating_sub(frames), &mut serve);
@@ -222,6 +232,7 @@ impl<'a> Stack<'a> {
         {
             frames += 1;
         }
+        maintain(interface, time);
         let mut sent = false;
         let mut passes = 0;
         loop {
@@ -243,19 +254,33 @@ impl<'a> Stack<'a> {
     fn due<D: Device + ?Sized>(&mut self, now: Instant, device: &D, exhausted: bool) -> Option<Instant> {
         let time = to_smoltcp(now);
         let due = self.interface.poll_at(time, &self.sockets).map(from_smoltcp);
+        if exhausted {
+            return earliest(due.filter(|&due| due > now), Some(now + DEVICE_RETRY));
+        }
         if due.is_none_or(|due| due > now) {
             return due;
         }
-        if exhausted {
-            return Some(now + DEVICE_RETRY);
-        }
         #[cfg(feature = "ipv6")]
-        if core::mem::take(&mut self.searches) {
+        if self.searches_until.is_some_and(|until| until <= now) {
+            self.searches_until = None;
             no_router::tell(&mut self.interface, &mut self.sockets, device.capabilities(), time);
             return self.due(now, device, exhausted);
         }
         let _ = device;
         Some(now + STALE_RETRY)
+    }
+}
+
+/// Puts in force what routers have advertised.
+fn maintain(interface: &mut Interface, time: smoltcp::time::Instant) {
+    // smoltcp adds no route to a router that it heard of as long as there is one for IPv4: so that one steps aside.
+    #[cfg(all(feature = "ipv4", feature = "ipv6"))]
+    let route = interface.routes_mut().remove_default_ipv4_route();
+    interface.poll_maintenance(time);
+    #[cfg(all(feature = "ipv4", feature = "ipv6"))]
+    if let Some(route) = route {
+        // There is room: its place was kept.
+        interface.routes_mut().update(|routes| _ = routes.push(route));
     }
 }
 

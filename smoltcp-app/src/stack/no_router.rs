@@ -14,6 +14,9 @@ use smoltcp::{
     },
 };
 
+/// How long it asks: three times, and then it waits for the last answer, 4 s each.
+pub(super) const SEARCH: core::time::Duration = core::time::Duration::from_secs(12);
+
 /// Who speaks: a link-local address that no card makes, as its interface identifier is neither an EUI-64 nor random.
 const NOBODY: Ipv6Address = Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xffff);
 
