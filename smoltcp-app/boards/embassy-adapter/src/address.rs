@@ -1,0 +1,38 @@
+//! An address on the wire for a board that was given none.
+
+/// An address on the wire out of what tells this chip from all others: locally administered (its first byte is 02), and the
+/// same at each start.
+///
+/// Numbers of chips differ in few bits, often not in the last ones; so all of them decide the 40 bits (FNV-1a, folded).
+#[must_use]
+pub fn hardware_address(unique: &[u8]) -> [u8; 6] {
+    let hash = unique
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let [a, b, c, d, e, ..] = (hash ^ (hash >> 40)).to_le_bytes();
+    [0x02, a, b, c, d, e]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_one_cards_address_and_locally_administered() {
+        for unique in [&[0; 8][..], &[0xff; 12], &[]] {
+            let [first, ..] = hardware_address(unique);
+            assert_eq!(first, 0x02);
+        }
+    }
+
+    #[test]
+    fn each_bit_of_the_chips_number_changes_it_and_nothing_else_does() {
+        let unique = [7; 12];
+        assert_eq!(hardware_address(&unique), hardware_address(&unique));
+        for bit in 0..96 {
+            let mut other = unique;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(hardware_address(&unique), hardware_address(&other), "bit {bit}");
+        }
+    }
+}

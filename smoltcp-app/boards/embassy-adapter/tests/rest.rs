@@ -1,0 +1,131 @@
+//! Bells, and sleeping until one rings.
+
+use core::{
+    future::poll_fn,
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
+    task::Poll,
+    time::Duration,
+};
+use std::{thread, time::Instant as Stopwatch};
+
+use embassy_time as _; // the clock
+use greet_core::Instant;
+use greet_embassy::{Bell, Rest, now};
+
+/// So long that a test which waits for it has failed.
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(30);
+
+#[test]
+fn a_bell_is_rung_at_first_and_heard_once_for_each_ring() {
+    static BELL: Bell = Bell::new();
+    assert!(BELL.hear());
+    assert!(!BELL.hear());
+    let waker = BELL.waker();
+    let other = waker.clone();
+    waker.wake_by_ref();
+    other.wake();
+    assert!(BELL.is_rung());
+    assert!(BELL.hear());
+    assert!(!BELL.is_rung());
+    waker.wake();
+    assert!(BELL.hear());
+}
+
+#[test]
+fn wakers_of_one_bell_are_known_as_the_same() {
+    static ONE: Bell = Bell::new();
+    static OTHER: Bell = Bell::new();
+    assert!(ONE.waker().will_wake(&ONE.waker().clone()));
+    assert!(!ONE.waker().will_wake(&OTHER.waker()));
+}
+
+#[test]
+fn what_rang_before_the_sleep_is_not_slept_over() {
+    static BELL: Bell = Bell::new();
+    let mut rest = Rest::new(&BELL);
+    let begin = Stopwatch::now();
+    rest.wait(now() + LONG); // a new bell is rung
+    BELL.ring();
+    rest.wait(now() + LONG);
+    assert!(begin.elapsed() < LONG);
+}
+
+#[test]
+fn a_ring_ends_the_sleep() {
+    static BELL: Bell = Bell::new();
+    let mut rest = Rest::new(&BELL);
+    rest.wait(Instant::ZERO);
+    let begin = Stopwatch::now();
+    let waker = BELL.waker();
+    let ringer = thread::spawn(move || {
+        thread::sleep(SHORT);
+        waker.wake();
+    });
+    rest.wait(now() + LONG);
+    assert!((SHORT..LONG).contains(&begin.elapsed()));
+    ringer.join().unwrap();
+}
+
+#[test]
+fn the_sleep_ends_when_its_time_has_come() {
+    static BELL: Bell = Bell::new();
+    let mut rest = Rest::new(&BELL);
+    rest.wait(Instant::ZERO);
+    let (begin, until) = (Stopwatch::now(), now() + SHORT);
+    while now() < until {
+        rest.wait(until);
+    }
+    // The two clocks cut off different parts of a microsecond.
+    assert!((SHORT - Duration::from_micros(1)..LONG).contains(&begin.elapsed()));
+    rest.wait(now()); // and at once where it has come already
+}
+
+#[test]
+fn a_task_goes_on_when_its_own_bell_rings_and_the_device_sleeps_on() {
+    static DEVICE: Bell = Bell::new();
+    static TASK: Bell = Bell::new();
+    static STEPS: AtomicUsize = AtomicUsize::new(0);
+    assert!(DEVICE.hear());
+    // Woken by another thread for each of its steps; the last of them is a frame for the device.
+    let task = pin!(poll_fn(|context| {
+        let step = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
+        if step == 5 {
+            DEVICE.ring();
+            return Poll::Ready(());
+        }
+        let waker = context.waker().clone();
+        thread::spawn(move || {
+            thread::sleep(SHORT / 5);
+            waker.wake();
+        });
+        Poll::Pending
+    }));
+    let mut rest = Rest::with_task(&DEVICE, &TASK, task);
+    let begin = Stopwatch::now();
+    rest.wait(now() + LONG);
+    assert_eq!(STEPS.load(Ordering::Relaxed), 5, "and only one wait");
+    assert!(begin.elapsed() < LONG);
+    // It is over, and not polled any more.
+    TASK.ring();
+    rest.wait(now() + SHORT);
+    assert_eq!(STEPS.load(Ordering::Relaxed), 5);
+}
+
+#[test]
+fn a_task_goes_on_though_the_loop_never_sleeps() {
+    static DEVICE: Bell = Bell::new();
+    static TASK: Bell = Bell::new();
+    static POLLS: AtomicUsize = AtomicUsize::new(0);
+    let task = pin!(poll_fn(|context| -> Poll<()> {
+        POLLS.fetch_add(1, Ordering::Relaxed);
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }));
+    let mut rest = Rest::with_task(&DEVICE, &TASK, task);
+    for polls in 1..10 {
+        rest.wait(Instant::ZERO);
+        assert_eq!(POLLS.load(Ordering::Relaxed), polls);
+    }
+}
