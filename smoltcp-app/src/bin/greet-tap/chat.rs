@@ -75,7 +75,7 @@ fn connect(network: &mut Network, handle: SocketHandle, options: &ChatOptions) -
     let learns_addresses = options.network.dhcp || options.network.slaac;
     let mut asked = false;
     loop {
-        if !asked {
+        if !asked && may_ask(network, options) {
             match network.stack.connect(handle, options.server.into(), local_port) {
                 Ok(()) if !learns_addresses && !has_way(network, options) => {
                     return Err(failed(io::ErrorKind::NetworkUnreachable));
@@ -101,6 +101,16 @@ fn connect(network: &mut Network, handle: SocketHandle, options: &ChatOptions) -
         }
         wait(network, earlier(next, deadline))?;
     }
+}
+
+/// Whether the address to speak from is there. For IPv4 there is none until it is; for IPv6 there always is some, and where
+/// routers are to name another it is worth waiting for.
+fn may_ask(network: &mut Network, options: &ChatOptions) -> bool {
+    let server = options.server.ip().into();
+    !options.network.slaac
+        || options.server.is_ipv4()
+        || has_way(network, options)
+        || network.stack.router(server).is_some()
 }
 
 /// Whether the server is in a network of ours, or a router is known that may know it.

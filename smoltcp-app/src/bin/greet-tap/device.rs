@@ -79,6 +79,7 @@ pub(crate) struct Tap {
 #[derive(Debug)]
 struct Wire {
     name: String,
+    interface: Interface,
     file: File,
     frame: Vec<u8>,
     /// Why nothing is read or written any more.
@@ -124,12 +125,14 @@ impl Tap {
             return Err(TapError::PacketLimit { name: name.to_owned(), limit });
         }
         let frame_limit = limit.saturating_add(HEADER);
+        let hardware_address = interface.hardware_address().map_err(other)?;
         Ok(Self {
             frame_limit,
-            hardware_address: interface.hardware_address().map_err(other)?,
+            hardware_address,
             received: vec![0; frame_limit.saturating_add(TAG)].into(),
             wire: Wire {
                 name: name.to_owned(),
+                interface,
                 file,
                 frame: vec![0; frame_limit],
                 error: None,
@@ -158,6 +161,15 @@ impl Tap {
             Some(libc::EBADFD | libc::ENODEV) => TapError::Removed(name),
             _ => TapError::Other { name, error },
         })
+    }
+
+    /// Looks whether the link is up: something was said about some link.
+    pub(crate) fn look(&mut self) {
+        match (self.wire.interface.is_up(), self.wire.link) {
+            (Ok(true), Link::Down) => self.wire.link = Link::UpAgain,
+            (Ok(false), Link::Up | Link::UpAgain) => self.wire.goes_down(),
+            _ => {} // where it is gone, reading says so
+        }
     }
 
     /// Whether the link was down for a while, and is up again; said once.
@@ -248,15 +260,19 @@ impl Wire {
             // A cable that is pulled does not end a service either.
             Some(libc::EIO) => {
                 self.dropped = self.dropped.saturating_add(1);
-                if self.link != Link::Down {
-                    self.link = Link::Down;
-                    let name = &self.name;
-                    tracing::warn!(
-                        "the network device `{name}` was set down, and nobody is heard until `sudo ip link set {name} up`"
-                    );
-                }
+                self.goes_down();
             }
             _ => self.error = Some(error),
+        }
+    }
+
+    fn goes_down(&mut self) {
+        if self.link != Link::Down {
+            self.link = Link::Down;
+            let name = &self.name;
+            tracing::warn!(
+                "the network device `{name}` was set down, and nobody is heard until `sudo ip link set {name} up`"
+            );
         }
     }
 }

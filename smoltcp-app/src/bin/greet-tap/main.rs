@@ -6,6 +6,7 @@ mod chat;
 mod device;
 #[allow(unsafe_code, reason = "system calls that no library has")]
 mod interface;
+mod link;
 mod network;
 mod options;
 mod pcap;

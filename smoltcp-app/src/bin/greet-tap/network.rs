@@ -1,6 +1,6 @@
 //! What serving and chatting share: the stack on its device, the wait between two polls, and what can go wrong.
 
-use core::fmt;
+use core::{fmt, time::Duration};
 use std::{
     io::{self, Write},
     os::fd::AsFd,
@@ -12,7 +12,7 @@ use greet_core::Instant;
 use greet_smoltcp::{
     impair::{self, Directions, Frame, Impaired, Impairments},
     stack::{self, SettingsError, Stack},
-    time::from_smoltcp,
+    time::{from_smoltcp, to_smoltcp},
 };
 use smoltcp::{
     iface::SocketSet,
@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use crate::{
     device::{Tap, TapError},
+    link::Changes,
     options::{NetworkOptions, WireOptions},
     pcap::Capture,
     wait::{Signalled, Signals},
@@ -51,6 +52,9 @@ pub(crate) enum Failure {
     Interrupted,
 }
 
+/// How long the last frames may take, where the wire delays them.
+const LAST_FRAMES: Duration = Duration::from_secs(1);
+
 /// A wire that may fail on purpose, with this program's end of it watched.
 type Wire = PcapWriter<Impaired<'static, Tap>, Capture>;
 
@@ -63,12 +67,15 @@ pub(crate) struct Network {
     device: Wire,
     capture: Capture,
     signals: Signals,
+    changes: Changes,
 }
 
 impl Network {
     /// Takes hold of the device, and makes the stack that `options` ask for; `port` is the service's.
     pub(crate) fn new(options: &NetworkOptions, port: u16) -> Result<Self, Failure> {
         let signals = Signals::register().map_err(Failure::Signals)?;
+        // Before the first look at the device, so that no change is missed.
+        let changes = Changes::listen().map_err(Failure::Wait)?;
         let tap = Tap::open(&options.tap)?;
         let capture = match &options.pcap {
             Some(path) => Capture::create(path).map_err(|error| Failure::Capture { path: path.clone(), error })?,
@@ -89,7 +96,7 @@ impl Network {
         let wire = impaired(tap, &options.wire)?;
         let mut device = PcapWriter::new(wire, capture.clone(), PcapMode::Both);
         let stack = Stack::new(settings, &mut device, SocketSet::new(Vec::new()), clock::now())?;
-        Ok(Self { stack, device, capture, signals })
+        Ok(Self { stack, device, capture, signals, changes })
     }
 
     /// Polls the stack, as [`Stack::poll`] does.
@@ -115,7 +122,24 @@ impl Network {
     /// Waits for a frame, a signal, or `deadline`.
     pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Result<Signalled, Failure> {
         self.capture.write_out();
-        self.signals.wait(self.device.get_ref().inner().as_fd(), deadline).map_err(Failure::Wait)
+        let tap = self.device.get_mut().inner_mut();
+        let signalled = self.signals.wait(tap.as_fd(), self.changes.as_fd(), deadline).map_err(Failure::Wait)?;
+        if signalled.link {
+            self.changes.take();
+            tap.look();
+        }
+        Ok(signalled)
+    }
+
+    /// Lets what is under way to the network arrive there, for a second at most.
+    pub(crate) fn deliver(&mut self) -> Result<(), Failure> {
+        let until = clock::now() + LAST_FRAMES;
+        while self.device.get_ref().held().transmit > 0 && clock::now() < until {
+            let due = self.device.get_ref().next_due().map(from_smoltcp);
+            self.wait(Some(due.unwrap_or(until).min(until)))?;
+            self.device.get_mut().advance(to_smoltcp(clock::now()));
+        }
+        Ok(())
     }
 
     /// Prints what was counted on standard error, each thing on a line of its own.

@@ -103,7 +103,8 @@ impl Service<'_> {
                 socket.abort();
             }
         }
-        self.poll().map(|_| ())
+        self.poll()?;
+        self.network.deliver()
     }
 
     fn poll(&mut self) -> Result<Option<Instant>, Failure> {

@@ -33,6 +33,8 @@ pub(crate) struct Signals {
 pub(crate) struct Signalled {
     pub(crate) stop: bool,
     pub(crate) report: bool,
+    /// There is something to read where changes of links are told.
+    pub(crate) link: bool,
 }
 
 impl Signals {
@@ -45,18 +47,24 @@ impl Signals {
         Ok(Self { stop, report })
     }
 
-    /// Waits for something on `device`, a signal, or `deadline`; where that is over, looks only.
-    pub(crate) fn wait(&mut self, device: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<Signalled> {
+    /// Waits for something on `device` or `link`, a signal, or `deadline`; where that is over, looks only.
+    pub(crate) fn wait(
+        &mut self,
+        device: BorrowedFd<'_>,
+        link: BorrowedFd<'_>,
+        deadline: Option<Instant>,
+    ) -> io::Result<Signalled> {
         let timeout = deadline.map_or(LONGEST, |deadline| deadline.since(clock::now()).min(LONGEST));
-        let mut waited_for = [device, self.stop.signalled.as_fd(), self.report.as_fd()]
+        let mut waited_for = [device, link, self.stop.signalled.as_fd(), self.report.as_fd()]
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
         match ppoll(&mut waited_for, Some(TimeSpec::from_duration(timeout)), None) {
             Ok(0) | Err(Errno::EINTR) => return Ok(Signalled::default()),
             Ok(_) => {}
             Err(error) => return Err(error.into()),
         }
-        let [_, stop, report] = waited_for.map(|descriptor| descriptor.any() != Some(false));
-        Ok(Signalled { stop: stop && came(&mut self.stop.signalled), report: report && came(&mut self.report) })
+        let [_, link, stop, report] = waited_for.map(|descriptor| descriptor.any() != Some(false));
+        let (stop, report) = (stop && came(&mut self.stop.signalled), report && came(&mut self.report));
+        Ok(Signalled { stop, report, link })
     }
 }
 
@@ -75,11 +83,13 @@ mod tests {
     fn a_wait_ends_by_a_frame_a_signal_or_its_deadline() {
         let mut signals = Signals::register().unwrap();
         let (device, mut wire) = UnixStream::pair().unwrap();
+        let (link, mut system) = UnixStream::pair().unwrap();
 
         // A fraction of a millisecond is neither nothing nor a whole one.
         let shortest = (0..20).map(|_| {
             let start = clock::now();
-            let signalled = signals.wait(device.as_fd(), Some(start + Duration::from_micros(300))).unwrap();
+            let signalled =
+                signals.wait(device.as_fd(), link.as_fd(), Some(start + Duration::from_micros(300))).unwrap();
             assert_eq!(signalled, Signalled::default());
             clock::now().since(start)
         });
@@ -87,11 +97,22 @@ mod tests {
         assert!((Duration::from_micros(300)..Duration::from_millis(1)).contains(&shortest), "{shortest:?}");
 
         low_level::raise(SIGUSR1).unwrap();
-        assert_eq!(signals.wait(device.as_fd(), None).unwrap(), Signalled { stop: false, report: true });
+        assert_eq!(
+            signals.wait(device.as_fd(), link.as_fd(), None).unwrap(),
+            Signalled { report: true, ..Signalled::default() }
+        );
         low_level::raise(signal_hook::consts::SIGTERM).unwrap();
-        assert_eq!(signals.wait(device.as_fd(), None).unwrap(), Signalled { stop: true, report: false });
+        assert_eq!(
+            signals.wait(device.as_fd(), link.as_fd(), None).unwrap(),
+            Signalled { stop: true, ..Signalled::default() }
+        );
+
+        system.write_all(b"it is down").unwrap();
+        let told = signals.wait(device.as_fd(), link.as_fd(), None).unwrap();
+        assert_eq!(told, Signalled { link: true, ..Signalled::default() });
+        (&link).read_exact(&mut [0; 10]).unwrap();
 
         wire.write_all(b"a frame").unwrap();
-        assert_eq!(signals.wait(device.as_fd(), None).unwrap(), Signalled::default());
+        assert_eq!(signals.wait(device.as_fd(), link.as_fd(), None).unwrap(), Signalled::default());
     }
 }
