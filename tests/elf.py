@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 SYMBOL_TABLE = 2
+NO_BITS = 8
 ALLOCATED = 0x2
 EXECUTABLE = 0x4
 WRITABLE = 0x1
@@ -36,18 +37,19 @@ class Elf:
         return self.bytes[section["offset"] : section["offset"] + section["size"]]
 
     def symbols(self):
+        """The names of the symbols, and their values."""
         for section in self.sections:
             if section["kind"] == SYMBOL_TABLE:
                 names = self.content(self.sections[section["link"]])
                 for entry in struct.iter_unpack("<IIIBBH", self.content(section)):
-                    yield string_at(names, entry[0])
+                    yield string_at(names, entry[0]), entry[1]
 
     def size(self, wanted):
         return sum(section["size"] for section in self.sections if section["flags"] & ALLOCATED and wanted(section))
 
 
 def no_symbol(elf, parts):
-    symbols = list(elf.symbols())
+    symbols = [name for name, _ in elf.symbols()]
     if not symbols:
         sys.exit("the file has no symbols: nothing is shown by that")
     found = [symbol for symbol in symbols if any(part in symbol for part in parts)]

@@ -15,6 +15,9 @@ use crate::{Identity, Link, Losses};
 const EVERY_BUSY: Duration = Duration::from_secs(10);
 const EVERY_IDLE: Duration = Duration::from_secs(1);
 
+/// There is no log: so nothing of this needs to be in flash.
+const NOBODY_READS: bool = cfg!(not(feature = "defmt"));
+
 /// What was logged, so that nothing is twice.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -60,7 +63,7 @@ impl Report {
 
     /// Logs where the service listens, as far as that is new.
     pub(crate) fn addresses(&mut self, addresses: &[IpCidr], port: u16) {
-        if self.addresses.iter().flatten().eq(addresses) {
+        if NOBODY_READS || self.addresses.iter().flatten().eq(addresses) {
             return;
         }
         for network in addresses.iter().filter(|network| !self.addresses.contains(&Some(**network))) {
@@ -83,6 +86,9 @@ impl Report {
 
     /// Logs the counters, if the service has moved and it is time. When to come back for that, otherwise.
     pub(crate) fn counters(&mut self, now: Instant, counted: Counted) -> Option<Instant> {
+        if NOBODY_READS {
+            return None;
+        }
         // Frames alone, that others on the wire send to everybody, are nothing to tell.
         let stack = stack::Counters { refused: counted.stack.refused, ..self.counted.stack };
         if (Counted { stack, ..counted }) == self.counted {

@@ -1,0 +1,114 @@
+"""The boards' firmware that runs in QEMU: the table of boards, how each is built and run, and how its log is read."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BOARDS = ROOT / "smoltcp-app" / "boards"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", BOARDS / "target"))
+
+PATIENCE = 30
+PORT = 9999
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board of the table."""
+
+    name: str  # as run-in-qemu calls it
+    target: str  # the compiler's
+    folder: str = ""  # in boards/; the name, where that is not said
+    options: tuple = ()  # of cargo
+    clients: int = 8
+    name_capacity: int = 256
+    framings: tuple = ("auto",)  # with which the table of cases is run
+    failures: tuple = ("panic", "fault", "overflow")
+    watchdog: bool = False  # which is tried, too
+    counts_long_frames: bool = True  # those that are too long for it
+
+    ram: int = 0x2000_0000  # where the stack ends at the latest: flip-link puts it there
+    features: tuple = ("", "ipv6", "defmt", "defmt,ipv6")  # with which its size is kept
+
+    def build(self, copy, *options, **environment):
+        """Builds the firmware; `copy` is where the program is put."""
+        folder = BOARDS / (self.folder or self.name)
+        # What was said to cargo for the programs of a PC is not for a board.
+        environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), **environment}
+        subprocess.run(["cargo", "build", "--quiet", "--release", *self.options, *options], cwd=folder, env=environment, check=True)
+        shutil.copy(TARGET / self.target / "release" / f"greet-{folder.name}", copy)
+        return copy
+
+
+TABLE = [
+    Board("lm3s6965evb", "thumbv7m-none-eabi", framings=("auto", "line", "chunk"), watchdog=True),
+]
+
+
+class Running:
+    """A board that runs, and its log."""
+
+    def __init__(self, board, program, nic=None, options=""):
+        self.port = free_port()
+        environment = {**os.environ, "GREET_PORT": str(self.port), "GREET_QEMU_OPTIONS": options}
+        if nic:
+            environment["GREET_NIC"] = nic
+        self.lines = []
+        self.heard = threading.Condition()
+        self.process = subprocess.Popen(
+            [BOARDS / "run-in-qemu", board.name, program],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+            process_group=0,
+        )
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            with self.heard:
+                self.lines.append(line.removeprefix("INFO").strip())
+                self.heard.notify_all()
+        with self.heard:
+            self.lines.append(None)
+            self.heard.notify_all()
+
+    def wait_for(self, pattern, patience=PATIENCE):
+        """The first line of the log that the pattern matches as a whole."""
+
+        def found():
+            return next((line for line in self.lines if line is not None and re.fullmatch(pattern, line)), None)
+
+        with self.heard:
+            self.heard.wait_for(lambda: found() or None in self.lines, patience)
+            if line := found():
+                return line
+        raise AssertionError(f"{pattern!r} is not in the log: " + "\n".join(map(str, self.lines)))
+
+    def wait_until_listening(self, address="10.0.2.15"):
+        self.wait_for(re.escape(f"listening on {address}:{PORT}"))
+        return self
+
+    def wait_until_free(self, accepted):
+        """Waits until so many have come, and all are gone."""
+        self.wait_for(rf"connections: 0 busy, {accepted} accepted, .*")
+
+    def end(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, 15)
+        self.process.wait(PATIENCE)
+        self.reader.join(PATIENCE)
+        self.process.stdout.close()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
