@@ -4,6 +4,8 @@
 #![no_main]
 
 mod board;
+#[cfg(not(feature = "an505"))] // below its memory nothing answers, which is a fault already
+mod guard;
 mod lan9118;
 mod machine;
 mod watchdog;
@@ -20,6 +22,8 @@ static MEMORY: ConstStaticCell<Memory<1024, 1024, 8, 9>> = ConstStaticCell::new(
 #[entry]
 fn main() -> ! {
     let Some(core) = cortex_m::Peripherals::take() else { failure::end() }; // cannot be: this runs once
+    #[cfg(not(feature = "an505"))]
+    guard::arm(core.MPU);
     match Mps2::new(core.SYST) {
         Ok(mut board) => {
             let identity = board.identity();

@@ -20,7 +20,7 @@ static FRAMES: ConstStaticCell<Buffers> = ConstStaticCell::new(network::NO_FRAME
 
 #[riscv_rt::entry]
 fn main() -> ! {
-    trap::arm();
+    trap::guard_stack();
     match Virt::new(FRAMES.take()) {
         Ok(mut board) => {
             let identity = board.identity();
