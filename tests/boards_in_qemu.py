@@ -25,6 +25,7 @@ class Board:
     target: str  # the compiler's
     folder: str = ""  # in boards/; the name, where that is not said
     options: tuple = ()  # of cargo
+    usual: tuple = ()  # of cargo too, where nothing else is said of features
     clients: int = 8
     name_capacity: int = 256
     framings: tuple = ("auto",)  # with which the table of cases is run
@@ -40,13 +41,43 @@ class Board:
         folder = BOARDS / (self.folder or self.name)
         # What was said to cargo for the programs of a PC is not for a board.
         environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), **environment}
-        subprocess.run(["cargo", "build", "--quiet", "--release", *self.options, *options], cwd=folder, env=environment, check=True)
+        subprocess.run(["cargo", "build", "--quiet", "--release", *self.options, *(options or self.usual)], cwd=folder, env=environment, check=True)
         shutil.copy(TARGET / self.target / "release" / f"greet-{folder.name}", copy)
         return copy
 
 
+def mps2(machine, target, **others):
+    """One of the machines that a folder is for: which one is a feature, and the compiler's target goes with it."""
+    features = f"{machine},defmt,ipv6"
+    return Board(
+        **{
+            "name": f"mps2-{machine}",
+            "target": target,
+            "folder": "mps2",
+            "options": (f"--target={target}",),
+            "usual": ("--no-default-features", f"--features={features}"),
+            "name_capacity": 1024,
+            "watchdog": True,
+            "features": (features,),
+            **others,
+        }
+    )
+
+
 TABLE = [
     Board("lm3s6965evb", "thumbv7m-none-eabi", framings=("auto", "line", "chunk"), watchdog=True),
+    mps2("an385", "thumbv7m-none-eabi", features=("an385", "an385,ipv6", "an385,defmt", "an385,defmt,ipv6")),
+    mps2("an386", "thumbv7em-none-eabihf"),
+    mps2("an500", "thumbv7em-none-eabihf"),
+    mps2("an505", "thumbv8m.main-none-eabi", ram=0x3800_0000),
+    Board(
+        "virt-riscv32",
+        "riscv32imac-unknown-none-elf",
+        clients=16,
+        name_capacity=1024,
+        framings=("auto", "line", "chunk"),
+        ram=0x8000_0000,
+    ),
 ]
 
 
@@ -99,6 +130,15 @@ class Running:
     def wait_until_free(self, accepted):
         """Waits until so many have come, and all are gone."""
         self.wait_for(rf"connections: 0 busy, {accepted} accepted, .*")
+
+    def ticks(self):
+        """How long QEMU has used a processor, in hundredths of a second."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for child in map(int, children):
+            if Path(f"/proc/{child}/comm").read_text().startswith("qemu"):
+                fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+                return int(fields[11]) + int(fields[12])
+        raise AssertionError("there is no QEMU")
 
     def end(self):
         if self.process.poll() is None:

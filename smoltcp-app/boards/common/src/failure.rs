@@ -55,6 +55,9 @@ pub(crate) fn on_purpose() {
         Some("panic") => unreachable!("on purpose"),
         #[cfg(target_arch = "arm")]
         Some("fault") => ::cortex_m::asm::udf(),
+        #[cfg(target_arch = "riscv32")]
+        // SAFETY: it is an instruction that there is none of, and whatever comes of it is what is to be seen.
+        Some("fault") => unsafe { core::arch::asm!("unimp") },
         Some("overflow") => _ = overflow(0),
         Some("hang") => loop {
             core::hint::spin_loop();
