@@ -75,6 +75,7 @@ impl Lm3s6965evb {
         let mut control = system_control();
         control.modify_clocks0(|clocks| clocks | WATCHDOG_CLOCK);
         control.modify_clocks2(|clocks| clocks | ETHERNET_CLOCKS);
+        cortex_m::asm::delay(3); // so long a peripheral's registers are not there yet (data sheet, 5.2.6)
         let mut watchdog = watchdog();
         watchdog.write_load(watchdog_load());
         watchdog.write_control(WATCHDOG_ENABLE);

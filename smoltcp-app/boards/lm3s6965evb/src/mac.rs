@@ -55,7 +55,7 @@ impl Mac {
         let _ = ethernet.write_address(0, u32::from_le_bytes([a, b, c, d]));
         let _ = ethernet.write_address(1, u32::from_le_bytes([e, f, 0, 0]));
         ethernet.write_threshold(0x3F); // a frame goes out when it is said, and not before it is whole
-        ethernet.write_phy_clock(1); // 12.5 MHz / 2 / (1 + 1): above 2.5 MHz only if the clock were faster
+        ethernet.write_phy_clock(2); // 12.5 MHz / 2 / (2 + 1): no more than 2.5 MHz
         ethernet.write_transmit_control(TRANSMIT | transmit::FULL_DUPLEX);
         ethernet.write_receive_control(RECEIVE | receive::RESET);
         ethernet.write_receive_control(RECEIVE);
