@@ -1,6 +1,6 @@
 //! The network card, virtio-net, for smoltcp: sixteen buffers each way, which the card fills and empties by itself.
 //!
-//! A frame for which no buffer is there waits in QEMU; none is dropped. So nothing is counted here as lost on its way in.
+//! A frame for which no buffer is there waits in QEMU; only one that is longer than a buffer is dropped there, and not told of.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -101,7 +101,7 @@ impl Network {
             let filled = unsafe { self.raw.receive_complete(number, buffer) };
             self.taken = Some(buffer);
             match filled {
-                Ok((header, length)) if header + length <= BUFFER => return Some((header, length)),
+                Ok((header, length)) if length <= LONGEST_FRAME => return Some((header, length)),
                 _ => self.losses.unusable = self.losses.unusable.wrapping_add(1),
             }
         }

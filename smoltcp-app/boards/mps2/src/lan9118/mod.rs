@@ -24,8 +24,8 @@ use self::registers::{MacRegister, MmioRegisters, PhyRegister, RX_OFFSET, RxStat
 const LONGEST_FRAME: usize = 1514;
 /// The check sequence that follows a frame that came.
 const CHECK_SEQUENCE: usize = 4;
-/// Memory for one frame, in whole words: what stands before it, a VLAN's tag, the check sequence.
-const FRAME_MEMORY: usize = (RX_OFFSET + LONGEST_FRAME + 4 + CHECK_SEQUENCE).next_multiple_of(4);
+/// Memory for one frame, in whole words: what stands before it, and the check sequence.
+const FRAME_MEMORY: usize = (RX_OFFSET + LONGEST_FRAME + CHECK_SEQUENCE).next_multiple_of(4);
 /// What the FIFO needs for the longest frame: its words, and two commands.
 const ROOM_TO_SEND: usize = LONGEST_FRAME.next_multiple_of(4) + 8;
 /// How many full frames may come at once: six of them fill the FIFO, and others than one peer send too.
@@ -226,7 +226,7 @@ impl Lan9118 {
                 let _ = self.registers.read_rx_data();
             }
             let length = status.length().saturating_sub(CHECK_SEQUENCE);
-            if !status.is_damaged() && words <= FRAME_MEMORY / 4 && length > 0 {
+            if !status.is_damaged() && length > 0 && length <= LONGEST_FRAME {
                 return Some(length);
             }
             self.losses.unusable = self.losses.unusable.wrapping_add(1);
