@@ -132,7 +132,10 @@ mod firmware {
         };
         let mut get: Get<N> = match Get::new(request, black_box(Some(Duration::ZERO)), unknown_time()) {
             Ok(get) => get,
-            Err(error) => return drop(black_box(error)),
+            Err(error) => {
+                black_box(error);
+                return;
+            }
         };
         while black_box(true) {
             any_operation(&mut get);

@@ -272,6 +272,24 @@ fn a_client_that_reads_slowly_but_steadily_gets_everything() {
 }
 
 #[test]
+fn a_client_that_asks_and_never_reads_is_let_go() {
+    let server = ServerSettings { framing: Framing::Line, idle_timeout: Some(30 * SECOND), ..ServerSettings::DEFAULT };
+    let mut server = Memory::with(Settings { server, ..Settings::DEFAULT }, 1);
+    let mut client = greeted(&mut server);
+    let names = "n\n".repeat(1000);
+    while client.send(names.as_bytes()).is_ok() {
+        assert!(server.now().as_micros() < 120_000_000, "it is answered without end");
+        if server.busy() == 0 {
+            break;
+        }
+        server.pass(SECOND);
+    }
+    // The time of T2 once for the machine, and once for what is in the socket.
+    server.pass(30 * SECOND + 2 * LINGER);
+    assert_eq!((server.busy(), server.counters().timed_out), (0, 1));
+}
+
+#[test]
 fn a_client_that_never_ends_its_side_is_let_go_after_the_linger() {
     let mut server = Memory::with(line(), 1);
     let mut client = greeted(&mut server);

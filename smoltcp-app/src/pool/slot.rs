@@ -1,6 +1,6 @@
 //! One socket of a pool, and what it is busy with: from a client's SYN until it can listen again.
 
-use greet_core::{Connection, Instant, Server, ServerEnd, ServerEvent};
+use greet_core::{Connection, Instant, LINGER, Server, ServerEnd, ServerEvent};
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
     socket::tcp::{Socket, State},
@@ -222,9 +222,11 @@ impl<const N: usize> Slot<N> {
         if self.driver.has_moved(socket) {
             self.since = desk.now; // slowly, but it takes what it is owed
         }
+        let limit = desk.settings.limits.delivery;
         let until = match outcome {
-            Some(Outcome::Completed(ServerEnd::Idle)) => self.since, // T2: it had its time
-            _ => self.since + desk.settings.limits.delivery,
+            // T2: whoever was silent for so long already has little more, as long as nothing moves.
+            Some(Outcome::Completed(ServerEnd::Idle)) => self.since + limit.min(LINGER),
+            _ => self.since + limit,
         };
         match socket.state() {
             // Reset by the client in its handshake.

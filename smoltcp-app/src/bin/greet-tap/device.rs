@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use nix::libc;
+use nix::{libc, net::if_::if_nametoindex};
 use smoltcp::{
     phy::{self, Device, DeviceCapabilities, Medium},
     time::Instant,
@@ -71,6 +71,7 @@ pub(crate) struct Tap {
     /// What smoltcp takes the device for.
     frame_limit: usize,
     hardware_address: [u8; 6],
+    index: u32,
     received: Box<[u8]>,
     wire: Wire,
 }
@@ -126,9 +127,11 @@ impl Tap {
         }
         let frame_limit = limit.saturating_add(HEADER);
         let hardware_address = interface.hardware_address().map_err(other)?;
+        let index = if_nametoindex(name).map_err(|error| other(error.into()))?;
         Ok(Self {
             frame_limit,
             hardware_address,
+            index,
             received: vec![0; frame_limit.saturating_add(TAG)].into(),
             wire: Wire {
                 name: name.to_owned(),
@@ -163,13 +166,14 @@ impl Tap {
         })
     }
 
-    /// Looks whether the link is up: something was said about some link.
-    pub(crate) fn look(&mut self) {
-        match (self.wire.interface.is_up(), self.wire.link) {
-            (Ok(true), Link::Down) => self.wire.link = Link::UpAgain,
-            (Ok(false), Link::Up | Link::UpAgain) => self.wire.goes_down(),
-            _ => {} // where it is gone, reading says so
-        }
+    /// Looks whether the link is up, as something was said about it: that it was down, perhaps.
+    pub(crate) fn look(&mut self, was_down: bool) {
+        self.wire.look(was_down);
+    }
+
+    /// The number that the system calls the device by.
+    pub(crate) const fn index(&self) -> u32 {
+        self.index
     }
 
     /// Whether the link was down for a while, and is up again; said once.
@@ -260,19 +264,31 @@ impl Wire {
             // A cable that is pulled does not end a service either.
             Some(libc::EIO) => {
                 self.dropped = self.dropped.saturating_add(1);
-                self.goes_down();
+                self.look(true);
             }
             _ => self.error = Some(error),
         }
     }
 
-    fn goes_down(&mut self) {
-        if self.link != Link::Down {
-            self.link = Link::Down;
-            let name = &self.name;
-            tracing::warn!(
-                "the network device `{name}` was set down, and nobody is heard until `sudo ip link set {name} up`"
-            );
+    /// Looks whether the link is up, and remembers when it was down.
+    fn look(&mut self, was_down: bool) {
+        // A change is told of before it is done: a device that is removed is first set down, and one that is set up does
+        // not hear at once. This waits for the end of it.
+        let is_up = match self.interface.is_attached(&self.file).and_then(|()| self.interface.is_up()) {
+            Ok(is_up) => is_up,
+            Err(error) => return self.error = Some(error),
+        };
+        match (is_up, self.link) {
+            (true, Link::Down) => self.link = Link::UpAgain,
+            (true, Link::Up) if was_down => self.link = Link::UpAgain,
+            (false, Link::Up | Link::UpAgain) => {
+                self.link = Link::Down;
+                let name = &self.name;
+                tracing::warn!(
+                    "the network device `{name}` was set down, and nobody is heard until `sudo ip link set {name} up`"
+                );
+            }
+            _ => {}
         }
     }
 }

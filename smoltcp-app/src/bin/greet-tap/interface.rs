@@ -85,6 +85,15 @@ impl Interface {
         Ok(())
     }
 
+    /// Whether `tap` still is this interface's other side. The answer waits until a change of an interface that the system
+    /// is about to make is made.
+    pub(crate) fn is_attached(&self, tap: &File) -> io::Result<()> {
+        let mut request = self.request();
+        // SAFETY: the request outlives the call, and the kernel fills it.
+        unsafe { get_interface(tap.as_raw_fd(), &raw mut request)? };
+        Ok(())
+    }
+
     const fn request(&self) -> libc::ifreq {
         // The member that is as large as the union, so that the kernel reads nothing that has no value.
         let map = libc::__c_anonymous_ifru_map { mem_start: 0, mem_end: 0, base_addr: 0, irq: 0, dma: 0, port: 0 };
@@ -95,5 +104,6 @@ impl Interface {
 nix::ioctl_read_bad!(get_flags, libc::SIOCGIFFLAGS, libc::ifreq);
 nix::ioctl_read_bad!(get_packet_limit, libc::SIOCGIFMTU, libc::ifreq);
 nix::ioctl_read_bad!(get_hardware_address, libc::SIOCGIFHWADDR, libc::ifreq);
+nix::ioctl_read_bad!(get_interface, libc::TUNGETIFF, libc::ifreq);
 nix::ioctl_write_ptr_bad!(set_interface, libc::TUNSETIFF, libc::ifreq);
 nix::ioctl_write_int_bad!(set_offload, libc::TUNSETOFFLOAD);

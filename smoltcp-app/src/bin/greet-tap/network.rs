@@ -125,8 +125,8 @@ impl Network {
         let tap = self.device.get_mut().inner_mut();
         let signalled = self.signals.wait(tap.as_fd(), self.changes.as_fd(), deadline).map_err(Failure::Wait)?;
         if signalled.link {
-            self.changes.take();
-            tap.look();
+            let was_down = self.changes.take(tap.index());
+            tap.look(was_down);
         }
         Ok(signalled)
     }
