@@ -1,0 +1,144 @@
+//! Markup that is being written: what is text in it is escaped, and nothing else gets in.
+
+use core::fmt::{self, Display, Write};
+
+/// A piece of HTML or SVG.
+///
+/// Names of elements and attributes are the program's own (`&'static str`); contents and values are escaped. So whatever a
+/// peer has sent stays text, and characters that would act on the page instead of being seen are written out (rule K3).
+///
+/// ```
+/// let mut html = greet::report::Html::new();
+/// html.element("p", &[("title", &"\"quoted\"")], |p| {
+///     p.text("<script>\u{7}");
+/// });
+/// assert_eq!(html.as_str(), "<p title=\"&quot;quoted&quot;\">&lt;script&gt;\\u{7}</p>");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Html(String);
+
+/// An element's attributes: names and values.
+pub type Attributes<'a> = [(&'static str, &'a dyn Display)];
+
+impl Html {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(String::new())
+    }
+
+    /// The markup.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Adds text.
+    pub fn text(&mut self, text: impl Display) -> &mut Self {
+        // Writing to a string does not fail; a `Display` that does has written what it could.
+        let _ = write!(Escaping(&mut self.0), "{text}");
+        self
+    }
+
+    /// Adds another piece.
+    pub fn html(&mut self, piece: &Self) -> &mut Self {
+        self.0.push_str(&piece.0);
+        self
+    }
+
+    /// Adds an element with what `content` writes in it.
+    pub fn element(
+        &mut self,
+        name: &'static str,
+        attributes: &Attributes<'_>,
+        content: impl FnOnce(&mut Self),
+    ) -> &mut Self {
+        self.begin(name, attributes);
+        content(self);
+        self.0.extend(["</", name, ">"]);
+        self
+    }
+
+    /// Adds an element with text in it.
+    pub fn text_element(&mut self, name: &'static str, attributes: &Attributes<'_>, text: impl Display) -> &mut Self {
+        self.element(name, attributes, |element| {
+            element.text(text);
+        })
+    }
+
+    /// Adds the beginning of an element; for one that HTML gives no end, like `meta`, that is all there is.
+    pub(super) fn begin(&mut self, name: &'static str, attributes: &Attributes<'_>) -> &mut Self {
+        self.0.extend(["<", name]);
+        for (attribute, value) in attributes {
+            self.0.extend([" ", attribute, "=\""]);
+            self.text(value);
+            self.0.push('"');
+        }
+        self.0.push('>');
+        self
+    }
+
+    /// Adds markup of the program's own as it is.
+    pub(super) fn own(&mut self, markup: &'static str) -> &mut Self {
+        self.0.push_str(markup);
+        self
+    }
+}
+
+/// Escapes what is written through it.
+struct Escaping<'a>(&'a mut String);
+
+impl Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            match character {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' => self.0.push_str("&quot;"),
+                '\'' => self.0.push_str("&#39;"),
+                '\n' | '\t' => self.0.push(character),
+                _ if is_unseen(character) => write!(self.0, "{}", character.escape_unicode())?,
+                _ => self.0.push(character),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a character is a command rather than something to see: controls, and those that turn the direction of what is
+/// around them.
+fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_leave_its_element_nor_a_value_its_quotes() {
+        let hostile = "</p><script>alert('1')</script>\" onload=\"x&";
+        let mut html = Html::new();
+        html.text_element("p", &[("title", &hostile)], hostile);
+        let escaped = "&lt;/p&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot; onload=&quot;x&amp;";
+        assert_eq!(html.as_str(), format!("<p title=\"{escaped}\">{escaped}</p>"));
+    }
+
+    #[test]
+    fn characters_that_would_not_be_seen_are_written_out() {
+        let mut html = Html::new();
+        html.text("a\0\u{1b}[2J\r\u{85}\u{202e}\u{feff}\n\tä€😀");
+        assert_eq!(html.as_str(), "a\\u{0}\\u{1b}[2J\\u{d}\\u{85}\\u{202e}\\u{feff}\n\tä€😀");
+    }
+
+    #[test]
+    fn elements_nest() {
+        let mut html = Html::new();
+        html.element("ul", &[], |list| {
+            list.text_element("li", &[("class", &"first")], 1).text_element("li", &[], 2);
+        });
+        assert_eq!(html.as_str(), "<ul><li class=\"first\">1</li><li>2</li></ul>");
+    }
+}

@@ -1,0 +1,300 @@
+//! A report as one HTML file: no network, no script; for a phone, a screen and paper, in light and dark.
+
+use core::fmt::Display;
+use std::{fs, io, path::Path};
+
+use super::Html;
+
+/// All of the page's looks.
+const STYLE: &str = include_str!("page.css");
+
+/// What the whole of a report, or one line of it, comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All is well.
+    Good,
+    /// It works, and something is to be looked at.
+    Doubtful,
+    /// It does not work.
+    Bad,
+    /// It says nothing on that.
+    None,
+}
+
+impl Verdict {
+    /// The sign that says it without colour.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Good => "\u{2714}",
+            Self::Doubtful => "!",
+            Self::Bad => "\u{2718}",
+            Self::None => "\u{2013}",
+        }
+    }
+
+    /// Its class in the page's style.
+    #[must_use]
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Doubtful => "doubtful",
+            Self::Bad => "bad",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A page: a title, a verdict, and sections.
+#[derive(Clone, Debug)]
+pub struct Page {
+    title: String,
+    body: Html,
+}
+
+impl Page {
+    /// A page with nothing but a title, and a line on what the report is of.
+    #[must_use]
+    pub fn new(title: impl Display, subject: impl Display) -> Self {
+        let title = title.to_string();
+        let mut body = Html::new();
+        body.element("header", &[], |header| {
+            header.text_element("h1", &[], &title).text_element("p", &[], subject);
+        });
+        Self { title, body }
+    }
+
+    /// Adds the banner that says what it all comes to.
+    pub fn verdict(&mut self, verdict: Verdict, text: impl Display) -> &mut Self {
+        let class = format!("verdict {}", verdict.class());
+        self.body.element("p", &[("class", &class)], |banner| {
+            banner.text_element("span", &[("class", &"sign"), ("aria-hidden", &"true")], verdict.sign()).text(text);
+        });
+        self
+    }
+
+    /// Adds a section.
+    pub fn section(&mut self, title: impl Display, content: impl FnOnce(&mut Html)) -> &mut Self {
+        self.body.element("section", &[], |section| {
+            section.text_element("h2", &[], title);
+            content(section);
+        });
+        self
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut html = Html::new();
+        html.own("<!doctype html>\n").element("html", &[("lang", &"en")], |html| {
+            html.element("head", &[], |head| {
+                head.begin("meta", &[("charset", &"utf-8")]);
+                head.begin("meta", &[("name", &"viewport"), ("content", &"width=device-width, initial-scale=1")]);
+                head.begin("meta", &[("name", &"color-scheme"), ("content", &"light dark")]);
+                // Even if something got through, nothing of it would run or be fetched.
+                let policy = "default-src 'none'; style-src 'unsafe-inline'";
+                head.begin("meta", &[("http-equiv", &"Content-Security-Policy"), ("content", &policy)]);
+                head.text_element("title", &[], &self.title);
+                head.element("style", &[], |style| {
+                    style.own(STYLE);
+                });
+            });
+            html.element("body", &[], |body| {
+                body.element("main", &[], |main| {
+                    main.html(&self.body);
+                });
+            });
+        });
+        html.own("\n").as_str().to_owned()
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        fs::write(path, self.render())
+    }
+}
+
+/// The parts that sections are made of.
+impl Html {
+    /// Adds a paragraph.
+    pub fn paragraph(&mut self, text: impl Display) -> &mut Self {
+        self.text_element("p", &[], text)
+    }
+
+    /// Adds bytes, commands or the like, as they are.
+    pub fn code(&mut self, text: impl Display) -> &mut Self {
+        self.element("pre", &[], |pre| {
+            pre.text_element("code", &[], text);
+        })
+    }
+
+    /// Adds a chart with what it shows below it.
+    pub fn figure(&mut self, chart: &Self, caption: impl Display) -> &mut Self {
+        self.element("figure", &[], |figure| {
+            figure.html(chart).text_element("figcaption", &[], caption);
+        })
+    }
+
+    /// Adds what is seen only once it is asked for; on paper it is always there.
+    pub fn details(&mut self, summary: impl Display, content: impl FnOnce(&mut Self)) -> &mut Self {
+        self.element("details", &[], |details| {
+            details.text_element("summary", &[], summary);
+            content(details);
+        })
+    }
+
+    /// Adds a table.
+    pub fn table(&mut self, table: &Table) -> &mut Self {
+        let class = if table.columns.len() > WIDEST_ON_A_PHONE { "wide" } else { "narrow" };
+        self.element("table", &[("class", &class)], |html| {
+            html.element("thead", &[], |head| {
+                head.element("tr", &[], |row| {
+                    for (index, column) in table.columns.iter().enumerate() {
+                        let cell = table.rows.first().and_then(|row| row.cells.get(index));
+                        let class = cell.map_or("text", |cell| cell.class);
+                        row.text_element("th", &[("scope", &"col"), ("class", &class)], column);
+                    }
+                });
+            });
+            html.element("tbody", &[], |body| {
+                for row in &table.rows {
+                    body.element("tr", &[("class", &row.verdict.class())], |html| {
+                        for (column, cell) in table.columns.iter().zip(&row.cells) {
+                            html.element("td", &[("class", &cell.class), ("data-column", column)], |html| {
+                                html.element("div", &[], |html| {
+                                    html.html(&cell.content);
+                                });
+                            });
+                        }
+                    });
+                }
+            });
+        })
+    }
+}
+
+/// A table with more columns is shown on a phone as a list, its columns' titles beside each cell.
+const WIDEST_ON_A_PHONE: usize = 3;
+
+/// A table: titles of columns, and rows of cells.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    columns: Vec<String>,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    verdict: Verdict,
+    cells: Vec<Cell>,
+}
+
+/// One cell.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    class: &'static str,
+    content: Html,
+}
+
+impl Cell {
+    /// Words.
+    #[must_use]
+    pub fn text(text: impl Display) -> Self {
+        Self::new("text", |html| {
+            html.text(text);
+        })
+    }
+
+    /// A number, which stands below other numbers.
+    #[must_use]
+    pub fn number(number: impl Display) -> Self {
+        Self::new("number", |html| {
+            html.text(number);
+        })
+    }
+
+    /// Bytes, a command or the like.
+    #[must_use]
+    pub fn code(text: impl Display) -> Self {
+        Self::new("text", |html| {
+            html.text_element("code", &[], text);
+        })
+    }
+
+    /// How something came out: a sign, and the word for it.
+    #[must_use]
+    pub fn verdict(verdict: Verdict, word: impl Display) -> Self {
+        Self::new("text", |html| {
+            let class = format!("mark {}", verdict.class());
+            html.element("span", &[("class", &class)], |mark| {
+                mark.text_element("span", &[("aria-hidden", &"true")], verdict.sign()).text(" ").text(word);
+            });
+        })
+    }
+
+    /// Anything else.
+    #[must_use]
+    pub fn html(content: impl FnOnce(&mut Html)) -> Self {
+        Self::new("text", content)
+    }
+
+    fn new(class: &'static str, content: impl FnOnce(&mut Html)) -> Self {
+        let mut html = Html::new();
+        content(&mut html);
+        Self { class, content: html }
+    }
+}
+
+impl Table {
+    /// A table with no rows yet.
+    #[must_use]
+    pub fn new(columns: &[&str]) -> Self {
+        Self { columns: columns.iter().map(|&column| column.to_owned()).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
+        self.judged_row(Verdict::None, cells)
+    }
+
+    /// Adds a row that is seen to be good or bad.
+    pub fn judged_row(&mut self, verdict: Verdict, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
+        self.rows.push(Row { verdict, cells: cells.into_iter().collect() });
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_peer_said_stays_text_everywhere_on_the_page() {
+        let hostile = "</style></title><script src=//evil>";
+        let mut page = Page::new(hostile, hostile);
+        page.verdict(Verdict::Bad, hostile).section(hostile, |section| {
+            let mut table = Table::new(&[hostile]);
+            table.row([Cell::text(hostile)]).row([Cell::number(hostile)]).row([Cell::code(hostile)]);
+            table.judged_row(Verdict::Good, [Cell::verdict(Verdict::Good, hostile)]);
+            section.paragraph(hostile).code(hostile).table(&table).details(hostile, |details| {
+                details.figure(&Html::new(), hostile);
+            });
+        });
+        let text = page.render();
+        assert!(!text.contains("<script"), "{text}");
+        assert_eq!(text.matches("</style>").count(), 1);
+        // The title twice, and the column's once more for each of its cells.
+        assert_eq!(text.matches("&lt;script src=//evil&gt;").count(), 18);
+    }
+
+    #[test]
+    fn a_page_needs_no_network() {
+        let text = Page::new("a", "b").render();
+        for fetched in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link"] {
+            assert!(!text.contains(fetched), "{fetched}");
+        }
+    }
+}
