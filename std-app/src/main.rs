@@ -1,5 +1,6 @@
 //! The program: reads the command line, and hands over to the subcommand.
 
+mod bench;
 mod chat;
 mod options;
 mod serve;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let outcome = match options.command {
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
         Command::Chat(options) => chat::run(&options).map_err(|error| error.to_string()),
+        Command::Bench(options) => return bench::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,12 +1,12 @@
 //! The command line: what can be asked for, and how it is read.
 
 use core::{net::SocketAddr, num::NonZeroUsize, time::Duration};
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use greet::{
     client::HostPort,
-    values::{Limit, client_framing, count, duration, framing, limit, listen_address},
+    values::{Limit, client_framing, count, duration, framing, limit, listen_address, rate, span},
 };
 use greet_core::Framing;
 
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Talk to a server: send names, print the replies
     Chat(ChatOptions),
+    /// Load a server, check every reply byte by byte, and say how many names a second it answers, and how soon
+    Bench(BenchOptions),
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -119,4 +121,86 @@ pub(crate) struct ChatOptions {
     /// How long to wait for the connection, and for each next byte of what is awaited; `none` for ever
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = limit)]
     pub(crate) timeout: Limit,
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  greet bench 127.0.0.1                             one connection, for 10 s
+  greet bench board.local -c 4 -n 10000 --size 64   ten thousand names of 64 bytes over 4 connections
+  greet bench 127.0.0.1 -c 50 --pipeline 16         16 names in flight on each of 50 connections
+  greet bench 127.0.0.1 -c 50 --rate 20000          20,000 names a second, whatever the server does
+  greet bench 127.0.0.1 --html figures.html         the figures and their pictures as a page
+  greet bench 127.0.0.1:9999 --against 127.0.0.1:9998   two servers by turns, and the ratios of their figures
+
+The exit status is 0 if every name was answered rightly, 1 if not, 2 if the command line is wrong. Ctrl-C ends it early,
+with the figures so far.";
+
+/// How a server is loaded.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_EXAMPLES)]
+pub(crate) struct BenchOptions {
+    /// The server, by name or address; port 9999 where none is given. IPv6 with a port: `[::1]:9999`
+    #[arg(value_name = "HOST[:PORT]")]
+    pub(crate) host: HostPort,
+
+    /// How many connections are open at once
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = count)]
+    pub(crate) connections: NonZeroUsize,
+
+    /// For how long names are sent: 10s, 500ms, or a number of seconds. With --against, to each server
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    pub(crate) duration: Duration,
+
+    /// Send so many names instead, on all connections together
+    #[arg(short = 'n', long, value_name = "N", value_parser = count, conflicts_with_all = ["duration", "against"])]
+    pub(crate) names: Option<NonZeroUsize>,
+
+    /// How many bytes a name has
+    #[arg(long, value_name = "BYTES", default_value_t = 16)]
+    pub(crate) size: usize,
+
+    /// How many names may be under way on a connection; more than one takes framing line
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub(crate) pipeline: NonZeroUsize,
+
+    /// How names are sent: one write each, or one line each. The default is chunk with one name in flight, line with more
+    #[arg(long, value_name = "chunk|line", value_parser = client_framing)]
+    pub(crate) framing: Option<Framing>,
+
+    /// Send so many names a second, on all connections together, whether or not answers come; a latency counts from when
+    /// its name was due
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// How long names are sent before anything is measured: 500ms by default, with -n not at all
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) warmup: Option<Duration>,
+
+    /// How long to wait for a connection, and for each next byte of what is awaited; `none` for ever
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = limit)]
+    pub(crate) timeout: Limit,
+
+    /// Load this server too, by turns, and tell the ratio of each figure
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) against: Option<HostPort>,
+
+    /// With --against, how long one turn takes, 500ms by default
+    #[arg(long, value_name = "TIME", requires = "against", value_parser = span)]
+    pub(crate) turn: Option<Duration>,
+
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write a page with the figures and their pictures as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Use IPv4 only
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6')]
+    pub(crate) ipv6: bool,
 }

@@ -60,6 +60,28 @@ pub fn limit(text: &str) -> Result<Limit, String> {
     }
 }
 
+/// A time that is longer than nothing, and not without end.
+///
+/// # Errors
+/// How such a time is written.
+pub fn span(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        span if span < Duration::from_millis(1) => Err("it has to be at least a millisecond".to_owned()),
+        span => Ok(span),
+    }
+}
+
+/// How often a second something is to happen.
+///
+/// # Errors
+/// That it is no such number.
+pub fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
+        _ => Err("give how many a second, from 0.001 to 1000000000".to_owned()),
+    }
+}
+
 /// An address and a port to listen on.
 ///
 /// # Errors

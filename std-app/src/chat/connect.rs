@@ -6,14 +6,14 @@ use std::{
     net::{TcpStream, ToSocketAddrs},
 };
 
-use greet::client::ChatError;
+use greet::client::{ChatError, HostPort};
 
 use crate::options::ChatOptions;
 
 /// Connects to the first address of the server that answers.
 pub(super) fn connect(options: &ChatOptions) -> Result<(TcpStream, SocketAddr), ChatError> {
     let mut failures = Vec::new();
-    for address in addresses(options)? {
+    for address in addresses(&options.host, options.ipv4, options.ipv6)? {
         match connect_to(address, options) {
             Ok(stream) => return Ok((stream, address)),
             Err(error) => failures.push((address, error)),
@@ -22,25 +22,18 @@ pub(super) fn connect(options: &ChatOptions) -> Result<(TcpStream, SocketAddr), 
     Err(ChatError::Connect { host: options.host.clone(), failures })
 }
 
-/// The server's addresses, in the order in which the system prefers them.
-fn addresses(options: &ChatOptions) -> Result<Vec<SocketAddr>, ChatError> {
-    let host = &options.host;
+/// The server's addresses, in the order in which the system prefers them; of one kind alone where that is wanted.
+pub(crate) fn addresses(host: &HostPort, ipv4_only: bool, ipv6_only: bool) -> Result<Vec<SocketAddr>, ChatError> {
     let found = (host.host.as_str(), host.port)
         .to_socket_addrs()
         .map_err(|error| ChatError::NotFound { host: host.host.clone(), error })?;
-    let wanted: Vec<_> = found.filter(|address| family_wanted(address, options)).collect();
+    let is_wanted = |address: &SocketAddr| if address.is_ipv4() { !ipv6_only } else { !ipv4_only };
+    let wanted: Vec<_> = found.filter(is_wanted).collect();
     if wanted.is_empty() {
-        let (family, option) = if options.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
+        let (family, option) = if ipv4_only { ("IPv4", "-4") } else { ("IPv6", "-6") };
         return Err(ChatError::NoAddress { host: host.host.clone(), family, option });
     }
     Ok(wanted)
-}
-
-const fn family_wanted(address: &SocketAddr, options: &ChatOptions) -> bool {
-    match address {
-        SocketAddr::V4(_) => !options.ipv6,
-        SocketAddr::V6(_) => !options.ipv4,
-    }
 }
 
 fn connect_to(address: SocketAddr, options: &ChatOptions) -> io::Result<TcpStream> {

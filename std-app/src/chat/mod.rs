@@ -1,6 +1,6 @@
 //! `greet chat`: one conversation, with names from the command line, a pipe or a terminal.
 
-mod connect;
+pub(crate) mod connect;
 mod conversation;
 mod names;
 

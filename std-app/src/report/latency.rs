@@ -46,6 +46,12 @@ impl Latencies {
         self.0.len()
     }
 
+    /// The latency that so many percent do not exceed.
+    #[must_use]
+    pub fn at(&self, percent: f64) -> Duration {
+        Duration::from_nanos(self.0.value_at_percentile(percent))
+    }
+
     /// The figures.
     #[must_use]
     pub fn summary(&self) -> Latency {

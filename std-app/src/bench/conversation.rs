@@ -1,0 +1,391 @@
+//! One conversation under load, without its socket: says names when they are due, and counts what comes.
+
+use core::{net::SocketAddr, time::Duration};
+use std::collections::VecDeque;
+
+use greet::client::ChatError;
+use greet_core::{Awaited, Client, ClientEvent, ClientSettings, Connection, Escaped, Instant, Outcome, Received};
+
+use super::{
+    names::Names,
+    pace::Schedule,
+    plan::Plan,
+    tally::{Kind, Tally},
+};
+
+/// Of an error reply so many bytes are told.
+const SHOWN: usize = 64;
+
+/// What all conversations of a load have in common.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) names: Names,
+    pub(super) tally: Tally,
+    /// Names are sent now.
+    pub(super) sending: bool,
+    /// So many names may still be sent.
+    pub(super) remaining: u64,
+    /// When names are due; `None` for as soon as an answer is there.
+    pub(super) schedule: Option<Schedule>,
+    /// How many names are under way.
+    pub(super) under_way: usize,
+    /// How many conversations have been greeted and are not over.
+    pub(super) greeted: usize,
+}
+
+impl Work {
+    pub(super) fn new(plan: &Plan, tally: Tally) -> Self {
+        Self {
+            names: Names::new(plan.size),
+            tally,
+            sending: false,
+            remaining: plan.names.unwrap_or(u64::MAX),
+            schedule: None,
+            under_way: 0,
+            greeted: 0,
+        }
+    }
+
+    /// Whether everything that was to be sent is sent and answered.
+    pub(super) const fn is_done(&self) -> bool {
+        self.under_way == 0 && (self.remaining == 0 || !self.sending)
+    }
+}
+
+/// Why a conversation is over before it should be: its kind, and more about it where there is more.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    pub(super) example: Option<String>,
+}
+
+impl From<Kind> for Failure {
+    fn from(kind: Kind) -> Self {
+        Self { kind, example: None }
+    }
+}
+
+/// One conversation.
+#[derive(Debug)]
+pub(super) struct Conversation<const N: usize> {
+    client: Client<N>,
+    /// When each of the names under way was due, oldest first.
+    under_way: VecDeque<Duration>,
+    /// How many names it has sent by the present schedule, also on connections before this one.
+    sent: u64,
+    number: usize,
+    pipeline: usize,
+    settings: ClientSettings,
+    /// An error reply, as far as it has come.
+    error: Vec<u8>,
+    greeted: bool,
+}
+
+/// The time as the machine takes it.
+const fn instant(now: Duration) -> Instant {
+    Instant::from_micros(now.as_secs().saturating_mul(1_000_000).saturating_add(now.subsec_micros() as u64))
+}
+
+impl<const N: usize> Conversation<N> {
+    /// Conversation `number` of those that are held at once; its connection is being opened.
+    pub(super) fn new(number: usize, plan: &Plan, now: Duration) -> Self {
+        let settings = ClientSettings { framing: plan.framing, timeout: plan.timeout };
+        Self {
+            client: Client::new(settings, instant(now)),
+            under_way: VecDeque::with_capacity(plan.pipeline),
+            sent: 0,
+            number,
+            pipeline: plan.pipeline,
+            settings,
+            error: Vec::new(),
+            greeted: false,
+        }
+    }
+
+    /// Begins anew on another connection, at the place of the schedule where it is.
+    pub(super) fn renew(&mut self, now: Duration) {
+        self.client = Client::new(self.settings, instant(now));
+        self.error.clear();
+    }
+
+    /// A new schedule begins.
+    pub(super) const fn restart_schedule(&mut self) {
+        self.sent = 0;
+    }
+
+    /// How many names it has sent by the present schedule.
+    pub(super) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// When its next name is due.
+    pub(super) fn next_due(&self, schedule: &Schedule) -> Duration {
+        schedule.due_on(self.number, self.sent)
+    }
+
+    pub(super) const fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
+    /// Hands the machine every name that is due and may be under way.
+    pub(super) fn say(&mut self, now: Duration, work: &mut Work) {
+        while self.greeted && work.sending && work.remaining > 0 && self.under_way.len() < self.pipeline {
+            let due = match &work.schedule {
+                Some(schedule) => self.next_due(schedule),
+                None => now,
+            };
+            if due > now || self.client.say(work.names.next()).is_err() {
+                // It may be full while a name that is answered already is still being sent; then it is said later.
+                return;
+            }
+            self.under_way.push_back(due);
+            self.sent = self.sent.saturating_add(1);
+            work.under_way = work.under_way.saturating_add(1);
+            work.remaining = work.remaining.saturating_sub(1);
+        }
+    }
+
+    /// Writes what is to be sent next; how many bytes that is.
+    pub(super) fn transmit(&mut self, now: Duration, output: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while let Some(room) = output.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match self.client.transmit(instant(now), room) {
+                0 => break,
+                written => filled = filled.saturating_add(written),
+            }
+        }
+        filled
+    }
+
+    /// What was held back has gone out now.
+    pub(super) fn progress(&mut self, now: Duration) {
+        self.client.progress(instant(now));
+    }
+
+    /// Takes one read.
+    pub(super) fn receive(
+        &mut self,
+        now: Duration,
+        mut input: &[u8],
+        work: &mut Work,
+        peer: SocketAddr,
+    ) -> Result<(), Failure> {
+        let framing = self.settings.framing;
+        while !input.is_empty() {
+            let Received { taken, event } = self.client.receive(instant(now), input);
+            let mut answered = false;
+            match event {
+                None if taken == 0 => break, // it is over, and takes nothing more
+                None => {}
+                Some(ClientEvent::Greeted) => {
+                    self.greeted = true;
+                    work.greeted = work.greeted.saturating_add(1);
+                }
+                Some(ClientEvent::Reply(_)) => {
+                    answered = true;
+                    if let Some(&due) = self.under_way.front() {
+                        work.tally.reply(now, due);
+                    }
+                }
+                Some(ClientEvent::Error { text, complete }) => {
+                    let room = SHOWN.saturating_sub(self.error.len());
+                    self.error.extend(text.iter().take(room));
+                    answered = complete;
+                    if complete {
+                        let text = Escaped(&self.error).to_string();
+                        work.tally.error(Kind::Reply(text), None);
+                        self.error.clear();
+                    }
+                }
+                Some(ClientEvent::Mismatch(mismatch)) => {
+                    let example = ChatError::mismatch(peer, &mismatch, framing).to_string();
+                    return Err(Failure { kind: Kind::Mismatch, example: Some(example) });
+                }
+            }
+            if answered && self.under_way.pop_front().is_some() {
+                work.under_way = work.under_way.saturating_sub(1);
+            }
+            input = input.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// The server has ended its side; whether that was asked of it.
+    pub(super) fn receive_end(&mut self, now: Duration) -> Result<(), Failure> {
+        self.client.receive_end(instant(now));
+        match self.client.outcome() {
+            Some(Outcome::Complete) => Ok(()),
+            _ => Err(Kind::EndedEarly.into()),
+        }
+    }
+
+    /// Looks at the time.
+    pub(super) fn check_time(&mut self, now: Duration) -> Result<(), Failure> {
+        if self.client.deadline().is_some_and(|deadline| deadline <= instant(now)) {
+            self.client.transmit(instant(now), &mut []);
+        }
+        match self.client.outcome() {
+            Some(Outcome::TimedOut(Awaited::Greeting)) => Err(Kind::NoGreeting.into()),
+            Some(Outcome::TimedOut(Awaited::Reply)) => Err(Kind::NoReply.into()),
+            Some(Outcome::TimedOut(Awaited::End)) => Err(Kind::NoEnd.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says `exit` when everything is answered.
+    pub(super) fn close(&mut self, now: Duration) {
+        self.client.close(instant(now));
+    }
+
+    /// Its connection is over: what was under way is not answered any more.
+    pub(super) fn end(&mut self, work: &mut Work) {
+        let lost = self.under_way.len();
+        self.under_way.clear();
+        work.under_way = work.under_way.saturating_sub(lost);
+        work.tally.unanswered = work.tally.unanswered.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
+        if core::mem::take(&mut self.greeted) {
+            work.greeted = work.greeted.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use greet_core::Framing;
+
+    const ROOM: usize = 512;
+    const PEER: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 9999);
+
+    fn plan(rate: Option<f64>, pipeline: usize) -> Plan {
+        Plan {
+            connections: 1,
+            size: 8,
+            pipeline,
+            framing: Framing::Line,
+            rate,
+            names: None,
+            duration: Duration::from_secs(1),
+            warmup: Duration::ZERO,
+            timeout: None,
+            turns: 0,
+            turn: Duration::ZERO,
+        }
+    }
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    /// A conversation that was greeted, and its work, which began at 0.
+    fn greeted(plan: &Plan) -> (Conversation<ROOM>, Work) {
+        let mut work = Work::new(plan, Tally::new().unwrap());
+        let mut conversation = Conversation::new(0, plan, Duration::ZERO);
+        conversation.receive(Duration::ZERO, b"Welcome!\n", &mut work, PEER).unwrap();
+        work.sending = true;
+        work.schedule = plan.rate.map(|rate| Schedule::new(Duration::ZERO, rate, 1));
+        work.tally.measure(Duration::ZERO, Duration::from_secs(3600));
+        (conversation, work)
+    }
+
+    /// What a server answers.
+    fn replies(names: &[u8]) -> Vec<u8> {
+        let names = names.split_inclusive(|&byte| byte == b'\n');
+        names.flat_map(|name| [b"Hello, ", &name[..name.len() - 1], b"!\n"].concat()).collect()
+    }
+
+    /// A second at 1,000 names a second, against a server that answers at once but for a stall from 500 ms to 600 ms.
+    fn second_with_a_stall(pipeline: usize) -> Work {
+        let (mut conversation, mut work) = greeted(&plan(Some(1000.0), pipeline));
+        let mut output = [0; 4096];
+        let mut held = Vec::new();
+        for microseconds in (0..1_100_000).step_by(100) {
+            let now = Duration::from_micros(microseconds);
+            work.sending = now < ms(1000);
+            let stalled = (ms(500)..ms(600)).contains(&now);
+            // As often as names become due, and as replies let further ones go.
+            loop {
+                conversation.say(now, &mut work);
+                let count = conversation.transmit(now, &mut output);
+                held.extend(&output[..count]);
+                if stalled || held.is_empty() {
+                    break;
+                }
+                conversation.receive(now, &replies(&core::mem::take(&mut held)), &mut work, PEER).unwrap();
+            }
+        }
+        work
+    }
+
+    #[test]
+    fn a_stall_of_100_ms_at_1000_a_second_shows_in_100_latencies_between_0_and_100_ms() {
+        for pipeline in [1, 16] {
+            let work = second_with_a_stall(pipeline);
+            assert_eq!(work.tally.latencies.count(), 1000);
+            // They are spread evenly, so of all 1,000 nine tenths have none, and then each percent has 10 ms more.
+            let latencies = &work.tally.latencies;
+            assert!(latencies.at(89.0) < Duration::from_millis(1), "{:?}", latencies.summary());
+            for percent in 91_u32..=99 {
+                let expected = Duration::from_millis(u64::from(percent - 90) * 10);
+                let found = latencies.at(percent.into());
+                assert!(found.abs_diff(expected) <= ms(1), "{percent} %: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_answers_set_the_pace_a_stall_delays_no_more_than_what_is_under_way() {
+        let (mut conversation, mut work) = greeted(&plan(None, 1));
+        let mut output = [0; 64];
+        conversation.say(ms(0), &mut work);
+        let count = conversation.transmit(ms(0), &mut output);
+        conversation.receive(ms(100), &replies(&output[..count]), &mut work, PEER).unwrap();
+        conversation.say(ms(100), &mut work);
+        let count = conversation.transmit(ms(100), &mut output);
+        conversation.receive(ms(101), &replies(&output[..count]), &mut work, PEER).unwrap();
+        assert_eq!(work.tally.latencies.count(), 2);
+        assert!(work.tally.latencies.at(50.0) < ms(2));
+    }
+
+    #[test]
+    fn no_more_names_are_under_way_than_the_pipeline_allows_nor_sent_than_remain() {
+        let (mut conversation, mut work) = greeted(&plan(None, 4));
+        work.remaining = 6;
+        let mut output = [0; 512];
+        conversation.say(ms(0), &mut work);
+        let count = conversation.transmit(ms(0), &mut output);
+        assert_eq!(count, 4 * 9);
+        conversation.receive(ms(1), &replies(&output[..count]), &mut work, PEER).unwrap();
+        assert!(!work.is_done());
+        conversation.say(ms(1), &mut work);
+        let count = conversation.transmit(ms(1), &mut output);
+        assert_eq!(count, 2 * 9);
+        conversation.receive(ms(2), &replies(&output[..count]), &mut work, PEER).unwrap();
+        assert!(work.is_done());
+        assert_eq!(work.tally.in_time, 6);
+    }
+
+    #[test]
+    fn what_was_under_way_when_a_conversation_ends_is_counted_as_unanswered() {
+        let (mut conversation, mut work) = greeted(&plan(None, 4));
+        conversation.say(ms(0), &mut work);
+        conversation.transmit(ms(0), &mut [0; 512]);
+        assert!(conversation.receive_end(ms(1)).is_err());
+        conversation.end(&mut work);
+        assert_eq!((work.tally.unanswered, work.under_way, work.greeted), (4, 0, 0));
+    }
+
+    #[test]
+    fn a_wrong_byte_is_a_mismatch_and_an_error_reply_is_counted_by_its_text() {
+        let (mut conversation, mut work) = greeted(&plan(None, 2));
+        conversation.say(ms(0), &mut work);
+        conversation.transmit(ms(0), &mut [0; 512]);
+        conversation.receive(ms(1), b"Error: name longer ", &mut work, PEER).unwrap();
+        conversation.receive(ms(1), b"than 4 bytes\n", &mut work, PEER).unwrap();
+        assert_eq!((work.under_way, work.tally.latencies.count()), (1, 0));
+        assert_eq!(work.tally.errors[&Kind::Reply("name longer than 4 bytes".to_owned())].count, 1);
+        let failure = conversation.receive(ms(2), b"Hello, 00000003!\n", &mut work, PEER).unwrap_err();
+        assert_eq!(failure.kind, Kind::Mismatch);
+        assert!(failure.example.unwrap().contains("byte 14 of the reply to `00000002`: expected `2!\\n`"));
+    }
+}

@@ -1,0 +1,253 @@
+//! One connection of a load: moves bytes between a conversation and a socket that never waits.
+
+use core::{net::SocketAddr, time::Duration};
+use std::io::{self, ErrorKind, Read, Write};
+
+use mio::{Interest, Registry, Token, event::Event, net::TcpStream};
+
+use super::{
+    conversation::{Conversation, Failure, Work},
+    plan::Plan,
+    tally::Kind,
+};
+
+/// Room for one read and one write, for all connections together.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    input: Box<[u8]>,
+    output: Box<[u8]>,
+}
+
+/// As much as a socket gives and takes at once, and a longest name with its end.
+const BUFFER: usize = 128 * 1024;
+
+impl Buffers {
+    pub(super) fn new() -> Self {
+        Self { input: vec![0; BUFFER].into(), output: vec![0; BUFFER].into() }
+    }
+}
+
+/// How far a connection is.
+#[derive(Debug)]
+enum Socket {
+    /// There is none; not before this time.
+    Closed {
+        again: Duration,
+    },
+    /// It is being opened since then.
+    Opening {
+        stream: TcpStream,
+        since: Duration,
+    },
+    Open {
+        stream: TcpStream,
+    },
+    /// The conversation has come to its end.
+    Over,
+}
+
+/// How long a connection that failed is not opened again. A server that refuses is asked ten times a second.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// One connection, opened again where it fails.
+#[derive(Debug)]
+pub(super) struct Link<const N: usize> {
+    socket: Socket,
+    conversation: Conversation<N>,
+    /// What the socket had no room for.
+    unwritten: Vec<u8>,
+    number: usize,
+}
+
+impl<const N: usize> Link<N> {
+    pub(super) fn new(number: usize, plan: &Plan) -> Self {
+        Self {
+            socket: Socket::Closed { again: Duration::ZERO },
+            conversation: Conversation::new(number, plan, Duration::ZERO),
+            unwritten: Vec::new(),
+            number,
+        }
+    }
+
+    pub(super) const fn conversation(&mut self) -> &mut Conversation<N> {
+        &mut self.conversation
+    }
+
+    /// Whether it waits for its greeting, and since when.
+    pub(super) const fn is_opening(&self) -> bool {
+        matches!(self.socket, Socket::Opening { .. } | Socket::Open { .. }) && !self.conversation.is_greeted()
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.socket, Socket::Over | Socket::Closed { .. })
+    }
+
+    /// Whether it is time to open it.
+    pub(super) fn is_wanted(&self, now: Duration) -> bool {
+        matches!(self.socket, Socket::Closed { again } if again <= now)
+    }
+
+    /// Asks for a connection.
+    pub(super) fn open(&mut self, now: Duration, peer: SocketAddr, registry: &Registry) -> Result<(), Failure> {
+        let open = || {
+            let mut stream = TcpStream::connect(peer)?;
+            registry.register(&mut stream, Token(self.number), Interest::READABLE | Interest::WRITABLE)?;
+            Ok(stream)
+        };
+        let stream = open().map_err(|error| Kind::of_connecting(&error))?;
+        self.conversation.renew(now);
+        self.unwritten.clear();
+        self.socket = Socket::Opening { stream, since: now };
+        Ok(())
+    }
+
+    /// The conversation is over, or could not be had. It may be tried again a little later.
+    pub(super) fn fail(&mut self, now: Duration, work: &mut Work) {
+        self.conversation.end(work);
+        self.socket = Socket::Closed { again: now.saturating_add(AGAIN) };
+    }
+
+    /// Something happened to the socket.
+    pub(super) fn handle(
+        &mut self,
+        event: &Event,
+        now: impl Fn() -> Duration,
+        work: &mut Work,
+        buffers: &mut Buffers,
+        peer: SocketAddr,
+    ) -> Result<(), Failure> {
+        if let Socket::Opening { stream, .. } = &self.socket {
+            if let Ok(Some(error)) | Err(error) = stream.take_error() {
+                return Err(Kind::of_connecting(&error).into());
+            }
+            if stream.peer_addr().is_err_and(|error| error.kind() == ErrorKind::NotConnected) {
+                return Ok(()); // not yet
+            }
+            let _ = stream.set_nodelay(true); // where it cannot be, names may be late; that is no failure
+            if let Socket::Opening { stream, .. } =
+                core::mem::replace(&mut self.socket, Socket::Closed { again: Duration::ZERO })
+            {
+                self.socket = Socket::Open { stream };
+            }
+        }
+        let mut time = None;
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            time = self.read(event.is_read_closed() || event.is_error(), &now, work, buffers, peer)?;
+        }
+        let time = time.unwrap_or_else(now);
+        self.write(time, work, buffers)
+    }
+
+    /// Reads what there is; the time when the last of it was there.
+    fn read(
+        &mut self,
+        to_the_end: bool,
+        now: impl Fn() -> Duration,
+        work: &mut Work,
+        buffers: &mut Buffers,
+        peer: SocketAddr,
+    ) -> Result<Option<Duration>, Failure> {
+        let mut time = None;
+        while let Socket::Open { stream } = &mut self.socket {
+            match stream.read(&mut buffers.input) {
+                Ok(0) => {
+                    self.conversation.receive_end(now())?;
+                    self.conversation.end(work);
+                    self.socket = Socket::Over;
+                }
+                Ok(count) => {
+                    let read_at = now();
+                    time = Some(read_at);
+                    let input = buffers.input.get(..count).unwrap_or_default();
+                    self.conversation.receive(read_at, input, work, peer)?;
+                    // A read that does not fill the buffer has taken all there was; of what comes later there is news.
+                    if count < buffers.input.len() && !to_the_end {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Kind::of_connection(&error).into()),
+            }
+        }
+        Ok(time)
+    }
+
+    /// Sends what is due, as far as the socket takes it.
+    pub(super) fn write(&mut self, now: Duration, work: &mut Work, buffers: &mut Buffers) -> Result<(), Failure> {
+        let Socket::Open { stream } = &mut self.socket else { return Ok(()) };
+        if !self.unwritten.is_empty() {
+            let written = write(stream, &self.unwritten)?;
+            if written > 0 {
+                self.conversation.progress(now);
+                self.unwritten.drain(..written);
+            }
+            if !self.unwritten.is_empty() {
+                return Ok(());
+            }
+        }
+        loop {
+            self.conversation.say(now, work);
+            let filled = self.conversation.transmit(now, &mut buffers.output);
+            let output = buffers.output.get(..filled).unwrap_or_default();
+            if output.is_empty() {
+                return Ok(());
+            }
+            let written = write(stream, output)?;
+            if written < filled {
+                self.unwritten.extend_from_slice(output.get(written..).unwrap_or_default());
+                return Ok(());
+            }
+            if filled < buffers.output.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks at the time, and whether something of it is over.
+    pub(super) fn check_time(&mut self, now: Duration, patience: Option<Duration>) -> Result<(), Failure> {
+        match &self.socket {
+            Socket::Closed { .. } | Socket::Over => Ok(()),
+            Socket::Opening { since, .. } => match patience {
+                Some(patience) if now.saturating_sub(*since) >= patience => {
+                    Err(Kind::of_connecting(&ErrorKind::TimedOut.into()).into())
+                }
+                _ => Ok(()),
+            },
+            Socket::Open { .. } => self.conversation.check_time(now),
+        }
+    }
+
+    /// Ends the conversation when everything is answered; at once where it has not begun.
+    pub(super) fn close(&mut self, now: Duration, work: &mut Work, buffers: &mut Buffers) -> Result<(), Failure> {
+        if self.conversation.is_greeted() {
+            self.conversation.close(now);
+            self.write(now, work, buffers)
+        } else {
+            self.socket = Socket::Over;
+            Ok(())
+        }
+    }
+}
+
+/// Writes as much as the socket takes now.
+fn write(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize, Failure> {
+    loop {
+        return match stream.write(bytes) {
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => Err(Kind::of_connection(&error).into()),
+        };
+    }
+}
+
+/// Allows this process as many open files as it may have; how many that is.
+pub(super) fn allow_open_files() -> io::Result<u64> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        return Ok(hard);
+    }
+    Ok(soft)
+}

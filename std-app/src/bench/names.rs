@@ -1,0 +1,68 @@
+//! The names that are sent: each another, so that no reply can pass for the reply to another name.
+
+/// A stretch of letters that repeats at no power of two, so that bytes out of their place do not look right by chance.
+const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwyz0123456789"; // no x: no name is `exit`
+
+/// At most so many bytes of a name are its number.
+const DIGITS: usize = 8;
+
+/// Makes names of one size; the last bytes are their number, in hexadecimal digits.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    name: Vec<u8>,
+}
+
+impl Names {
+    pub(super) fn new(size: usize) -> Self {
+        let mut name: Vec<u8> = LETTERS.iter().copied().cycle().take(size).collect();
+        for digit in name.iter_mut().rev().take(DIGITS) {
+            *digit = b'0';
+        }
+        Self { name }
+    }
+
+    /// The next name. Where there is room for few digits, names repeat after a while.
+    pub(super) fn next(&mut self) -> &[u8] {
+        for digit in self.name.iter_mut().rev().take(DIGITS) {
+            *digit = match *digit {
+                b'9' => b'a',
+                b'f' => b'0',
+                other => other.wrapping_add(1),
+            };
+            if *digit != b'0' {
+                break; // nothing to carry
+            }
+        }
+        &self.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use greet::client::check;
+    use greet_core::Framing;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_have_the_size_that_is_asked_for_and_can_be_said() {
+        for size in 1..=40 {
+            let mut names = Names::new(size);
+            for _ in 0..1000 {
+                let name = names.next();
+                assert_eq!(name.len(), size);
+                assert_eq!(check(Framing::Chunk, name, true), Ok(()));
+                assert_eq!(check(Framing::Line, name, true), Ok(()));
+            }
+        }
+        assert_eq!(Names::new(0).next(), b"");
+    }
+
+    #[test]
+    fn each_name_is_another() {
+        let mut names = Names::new(16);
+        let seen: HashSet<Vec<u8>> = (0..100_000).map(|_| names.next().to_vec()).collect();
+        assert_eq!(seen.len(), 100_000);
+        assert_eq!(names.next(), b"abcdefgh000186a1");
+    }
+}

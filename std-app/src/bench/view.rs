@@ -1,0 +1,144 @@
+//! The figures as a page.
+
+use greet::report::{
+    Html, Page, Verdict,
+    chart::{Series, Unit, distribution, over_time},
+    number::{ByteRate, Count, Figure, Rate, Time},
+    page::{Cell, Table},
+};
+
+use super::{
+    compare::Comparison,
+    figures::{Figures, Run},
+    text::{OWN_LIMIT, conditions},
+};
+
+/// The page of a run with one server.
+pub(super) fn of_run(run: &Run) -> Page {
+    let figures = &run.figures;
+    let mut page = Page::new(
+        format!("greet bench {}", figures.host),
+        format!("{}; {}{}", run.date, conditions(&run.settings), early(run.ended_early)),
+    );
+    let (verdict, text) = judge(figures);
+    page.verdict(verdict, format!("{} names a second; {text}", Figure(figures.names_per_s)));
+    let all = [figures];
+    page.section("Figures", |section| figures_table(section, &all));
+    sections(&mut page, &all);
+    page
+}
+
+/// The page of a run with two servers.
+pub(super) fn of_comparison(comparison: &Comparison) -> Page {
+    let Comparison { first, second, ratios, turns, turn_s, .. } = comparison;
+    let mut page = Page::new(
+        format!("greet bench {} against {}", first.host, second.host),
+        format!("{}; {}{}", comparison.date, conditions(&comparison.settings), early(comparison.ended_early)),
+    );
+    let all = [first, second];
+    for figures in all {
+        let (verdict, text) = judge(figures);
+        page.verdict(verdict, format!("{}: {} names a second; {text}", figures.host, Figure(figures.names_per_s)));
+    }
+    page.section("Ratios", |section| {
+        let turn = Time::from_nanos(turn_s * 1e9);
+        section.paragraph(format!("{} to {}, in {turns} pairs of turns of {turn}.", first.host, second.host));
+        let mut table = Table::new(&["figure", "median", "half of the ratios"]);
+        for ratio in ratios {
+            let (lower, upper) = (Figure(ratio.lower_quartile), Figure(ratio.upper_quartile));
+            table.row([
+                Cell::text(ratio.figure),
+                Cell::number(Figure(ratio.median)),
+                Cell::number(format!("{lower} to {upper}")),
+            ]);
+        }
+        section.table(&table);
+    });
+    page.section("Figures", |section| figures_table(section, &all));
+    sections(&mut page, &all);
+    page
+}
+
+const fn early(ended_early: bool) -> &'static str {
+    if ended_early { "; ended early, by a signal" } else { "" }
+}
+
+fn judge(figures: &Figures) -> (Verdict, String) {
+    let errors = figures.error_count();
+    if figures.are_good() {
+        (Verdict::Good, "every reply was right.".to_owned())
+    } else {
+        (Verdict::Bad, format!("{} errors, {} names unanswered.", Count(errors), Count(figures.unanswered)))
+    }
+}
+
+fn figures_table(section: &mut Html, all: &[&Figures]) {
+    let hosts = all.iter().map(|figures| figures.host.as_str());
+    let columns: Vec<&str> = core::iter::once("figure").chain(hosts).collect();
+    let mut table = Table::new(&columns);
+    let mut row = |title: &str, of: &dyn Fn(&Figures) -> String| {
+        let numbers = all.iter().map(|figures| Cell::number(of(figures)));
+        table.row(core::iter::once(Cell::text(title)).chain(numbers));
+    };
+    row("names a second", &|figures| Rate(figures.names_per_s).to_string());
+    row("sent", &|figures| ByteRate(figures.sent_bytes_per_s).to_string());
+    row("received", &|figures| ByteRate(figures.received_bytes_per_s).to_string());
+    row("answered", &|figures| Count(figures.answered).to_string());
+    row("measured", &|figures| Time::from_nanos(figures.elapsed_s * 1e9).to_string());
+    if all.iter().any(|figures| figures.backlog.is_some()) {
+        let backlog = |figures: &Figures| figures.backlog.map_or(0, |backlog| backlog.names);
+        row("due and not sent", &|figures| Count(backlog(figures)).to_string());
+    }
+    row("mean latency", &|figures| Time::from_nanos(figures.latency_ns.mean).to_string());
+    let names = all.first().map(|figures| figures.latency_ns.named()).unwrap_or_default();
+    for (index, (name, _)) in names.iter().enumerate() {
+        row(name, &|figures| {
+            let value = figures.latency_ns.named().get(index).map_or(0, |(_, value)| *value);
+            Time::from_nanos(value as f64).to_string()
+        });
+    }
+    section.table(&table);
+    for figures in all.iter().filter(|figures| figures.own_processor > OWN_LIMIT) {
+        let percent = Figure(figures.own_processor * 100.0);
+        section.paragraph(format!(
+            "greet bench itself was at work for {percent} % of the time with {}: it may be what limits.",
+            figures.host
+        ));
+    }
+}
+
+fn sections(page: &mut Page, all: &[&Figures]) {
+    if all.iter().any(|figures| !figures.errors.is_empty()) {
+        page.section("Errors", |section| errors_table(section, all));
+    }
+    page.section("Latency", |section| {
+        let series: Vec<_> =
+            all.iter().map(|figures| Series { name: &figures.host, points: &figures.distribution }).collect();
+        let chart = distribution("Distribution of the latencies", &series);
+        section.figure(&chart, "From when a name was due to the last byte of its reply; the rarer, the further right.");
+    });
+    page.section("Over time", |section| {
+        let series: Vec<_> =
+            all.iter().map(|figures| Series { name: &figures.host, points: &figures.over_time }).collect();
+        let chart = over_time("Names a second over time", "names a second", Unit::Rate, &series);
+        section.figure(&chart, "Replies as they came.");
+    });
+}
+
+fn errors_table(section: &mut Html, all: &[&Figures]) {
+    let mut table = Table::new(&["errors", "server", "what", "the first of them"]);
+    for figures in all {
+        for error in &figures.errors {
+            table.judged_row(
+                Verdict::Bad,
+                [
+                    Cell::number(Count(error.count)),
+                    Cell::text(&figures.host),
+                    Cell::text(&error.kind),
+                    Cell::text(error.example.as_deref().unwrap_or_default()),
+                ],
+            );
+        }
+    }
+    section.table(&table);
+}

@@ -1,0 +1,397 @@
+//! `greet bench` as its user sees it, against the servers of both runtimes and against servers that do badly.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use core::{net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    thread,
+};
+
+use serde_json::Value;
+
+use crate::common::{GREET, Server};
+
+/// A server of one conversation after the other or beside it, by a script; it lives as long as the test.
+fn peer(script: impl Fn(TcpStream, usize) + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let (stream, script) = (stream.unwrap(), script.clone());
+            stream.set_nodelay(true).unwrap();
+            thread::spawn(move || script(stream, number));
+        }
+    });
+    address
+}
+
+/// Answers names, one a read, as `answer` wants: with how many were answered before in this conversation.
+fn answer_each(mut stream: TcpStream, answer: impl Fn(usize, &[u8]) -> Option<Vec<u8>>) {
+    if stream.write_all(b"Welcome!").is_err() {
+        return;
+    }
+    let mut name = [0; 1024];
+    for number in 0.. {
+        let Ok(count) = stream.read(&mut name) else { return };
+        if count == 0 || &name[..count] == b"exit" {
+            return;
+        }
+        let Some(reply) = answer(number, &name[..count]) else { return };
+        if stream.write_all(&reply).is_err() {
+            return;
+        }
+    }
+}
+
+fn right(name: &[u8]) -> Vec<u8> {
+    [b"Hello, ", name, b"!"].concat()
+}
+
+fn bench(address: SocketAddr, arguments: &[&str]) -> Output {
+    let address = address.to_string();
+    Command::new(GREET).args(["bench", &address]).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Its JSON, and its exit status.
+fn figures(address: SocketAddr, arguments: &[&str]) -> (Value, i32) {
+    let output = bench(address, &[arguments, &["--json"]].concat());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    (serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")), output.status.code().unwrap())
+}
+
+/// Whether it has an error of a kind that begins so; how many of them.
+#[track_caller]
+fn errors_of(figures: &Value, kind: &str) -> u64 {
+    let errors = figures["errors"].as_array().unwrap();
+    let of_kind = errors.iter().filter(|error| error["kind"].as_str().unwrap().starts_with(kind));
+    of_kind.map(|error| error["count"].as_u64().unwrap()).sum()
+}
+
+/// It ended with this status, and one line on standard error that has all of these in it.
+#[track_caller]
+fn assert_refuses(output: &Output, status: i32, said: &[&str]) {
+    let line = String::from_utf8_lossy(&output.stderr);
+    for said in said {
+        assert!(line.contains(said), "{said:?} is not in {line:?}");
+    }
+    assert!(line.starts_with("greet: ") && line.lines().count() == 1, "{line:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(output.status.code(), Some(status));
+}
+
+#[test]
+fn every_name_is_answered_rightly_by_both_runtimes_in_both_framings() {
+    for runtime in ["threads", "tokio"] {
+        let server = Server::start(&["--quiet", "--runtime", runtime]);
+        for conditions in [
+            &["-c", "1", "--size", "1"][..],
+            &["-c", "5"],
+            &["-c", "5", "--size", "1024"],
+            &["-c", "3", "--pipeline", "16"],
+            &["-c", "2", "--pipeline", "40", "--size", "1000"],
+            &["-c", "2", "--framing", "line", "--size", "0"],
+            &["-c", "2", "--rate", "20000"],
+        ] {
+            let (figures, status) = figures(server.address, &[conditions, &["-n", "2000"]].concat());
+            assert_eq!(status, 0, "{runtime} {conditions:?}: {figures:#}");
+            assert_eq!(figures["answered"], 2000, "{runtime} {conditions:?}");
+            assert_eq!(figures["latency_ns"]["count"], 2000, "{runtime} {conditions:?}");
+            assert_eq!((&figures["errors"], &figures["unanswered"]), (&Value::Array(vec![]), &Value::from(0)));
+        }
+    }
+}
+
+#[test]
+fn a_server_that_was_told_to_speak_in_lines_greets_with_a_line() {
+    let server = Server::start(&["--quiet", "--framing", "line"]);
+    let (figures, status) = figures(server.address, &["--framing", "line", "-c", "4", "-n", "100"]);
+    assert_eq!((status, &figures["answered"]), (0, &Value::from(100)));
+}
+
+#[test]
+fn it_runs_for_as_long_as_it_is_told_and_tells_the_pace() {
+    let server = Server::start(&["--quiet"]);
+    let (figures, status) = figures(server.address, &["-d", "300ms", "--warmup", "50ms", "-c", "2"]);
+    assert_eq!((status, &figures["elapsed_s"]), (0, &Value::from(0.3)));
+    let (answered, rate) = (figures["answered"].as_f64().unwrap(), figures["names_per_s"].as_f64().unwrap());
+    assert!(answered > 0.0 && (answered / 0.3 / rate - 1.0).abs() < 1e-9);
+    assert!(!figures["over_time"].as_array().unwrap().is_empty());
+    assert!(!figures["distribution"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn names_can_be_as_long_as_a_line_may_be_and_the_servers_limit_is_an_error_of_its_own_kind() {
+    let server = Server::start(&["--quiet", "--framing", "line"]);
+    let (figures, status) = figures(server.address, &["--framing", "line", "--size", "65533", "-c", "2", "-n", "20"]);
+    assert_eq!(status, 1);
+    assert_eq!(errors_of(&figures, "error reply: name longer than 1024 bytes"), 20);
+    assert_eq!(figures["errors"].as_array().unwrap().len(), 1, "{figures:#}");
+}
+
+#[test]
+fn one_wrong_byte_is_found_and_shown() {
+    let address = peer(|stream, _| {
+        answer_each(stream, |number, name| {
+            let mut reply = right(name);
+            if number == 6 {
+                reply[9] ^= 1;
+            }
+            Some(reply)
+        });
+    });
+    let (figures, status) = figures(address, &["-n", "10"]);
+    assert_eq!((status, errors_of(&figures, "wrong bytes")), (1, 1));
+    let example = figures["errors"][0]["example"].as_str().unwrap();
+    assert!(example.contains("byte 9 of the reply to `abcdefgh00000007`"), "{example}");
+    // The conversation is over, and another goes on in its place.
+    assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(9), &Value::from(1)));
+}
+
+#[test]
+fn a_reply_that_got_lost_is_missed() {
+    let address = peer(|stream, _| {
+        answer_each(stream, |number, name| Some(if number == 3 { Vec::new() } else { right(name) }));
+    });
+    let (figures, status) = figures(address, &["-n", "7", "--timeout", "300ms"]);
+    assert_eq!((status, errors_of(&figures, "no whole reply in time")), (1, 1), "{figures:#}");
+    assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(6), &Value::from(1)));
+}
+
+#[test]
+fn two_replies_in_the_wrong_order_are_found() {
+    let address = peer(|mut stream, _| {
+        stream.write_all(b"Welcome!").unwrap();
+        let mut names = [0; 2 * 17];
+        stream.read_exact(&mut names).unwrap();
+        for name in [&names[17..33], &names[..16]] {
+            let _ = stream.write_all(&[&right(name)[..], b"\n"].concat());
+        }
+        let _ = stream.read(&mut [0]);
+    });
+    let (figures, status) = figures(address, &["-n", "2", "--pipeline", "2"]);
+    assert_eq!((status, errors_of(&figures, "wrong bytes")), (1, 1));
+    assert_eq!(figures["unanswered"], 2);
+}
+
+#[test]
+fn a_reset_is_counted_and_what_was_under_way_with_it() {
+    let address = peer(|mut stream, number| {
+        if number == 0 {
+            stream.write_all(b"Welcome!").unwrap();
+            let _ = stream.read(&mut [0; 4]).unwrap();
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        } else {
+            answer_each(stream, |_, name| Some(right(name)));
+        }
+    });
+    let (figures, status) = figures(address, &["-n", "5"]);
+    assert_eq!((status, errors_of(&figures, "connection lost: reset")), (1, 1), "{figures:#}");
+    assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(4), &Value::from(1)));
+}
+
+#[test]
+fn a_server_that_ends_conversations_is_counted_each_time_and_asked_again() {
+    let address = peer(|stream, _| {
+        answer_each(stream, |number, name| (number < 2).then(|| right(name)));
+    });
+    let (figures, status) = figures(address, &["-n", "9"]);
+    assert_eq!(status, 1);
+    // Two answers and a question without one, three times over; the third conversation ends the run.
+    let ends = errors_of(&figures, "ended by the server") + errors_of(&figures, "connection lost");
+    assert_eq!((ends, &figures["answered"], &figures["unanswered"]), (3, &Value::from(6), &Value::from(3)));
+}
+
+#[test]
+fn a_server_that_stops_in_the_middle_does_not_hold_up_the_end_for_longer_than_the_timeout() {
+    let address = peer(|stream, _| {
+        answer_each(stream, |number, name| {
+            if number == 50 {
+                thread::sleep(Duration::from_secs(3600));
+            }
+            Some(right(name))
+        });
+    });
+    let (figures, status) = figures(address, &["-c", "2", "-d", "100ms", "--warmup", "0", "--timeout", "400ms"]);
+    assert_eq!((status, errors_of(&figures, "no whole reply in time")), (1, 2), "{figures:#}");
+    assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(100), &Value::from(2)));
+}
+
+#[test]
+fn fewer_places_than_connections_are_errors_and_the_others_go_on() {
+    let server = Server::start(&["--quiet", "--max-connections", "3"]);
+    let conditions = ["-c", "5", "-d", "200ms", "--warmup", "0", "--timeout", "500ms"];
+    let (figures, status) = figures(server.address, &conditions);
+    assert_eq!((status, errors_of(&figures, "no greeting in time")), (1, 2), "{figures:#}");
+    assert_eq!(figures["greeted"], 3);
+    assert!(figures["answered"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_rate_that_is_kept_leaves_no_backlog() {
+    let server = Server::start(&["--quiet"]);
+    let conditions = ["-c", "3", "--rate", "500", "-d", "400ms", "--warmup", "100ms"];
+    let (figures, status) = figures(server.address, &conditions);
+    assert_eq!(status, 0);
+    // The last name is due 2 ms before the end: on a busy machine it may not have been sent.
+    assert!(figures["backlog"]["names"].as_u64().unwrap() < 100, "{figures:#}");
+    let counted = figures["latency_ns"]["count"].as_u64().unwrap();
+    assert!((100..=250).contains(&counted), "{counted}");
+}
+
+#[test]
+fn a_rate_that_cannot_be_kept_shows_in_the_backlog_and_in_the_latencies() {
+    // 50 names a second are possible.
+    let address = peer(|stream, _| {
+        answer_each(stream, |_, name| {
+            thread::sleep(Duration::from_millis(20));
+            Some(right(name))
+        });
+    });
+    let (figures, status) = figures(address, &["--rate", "500", "-d", "500ms", "--warmup", "0"]);
+    assert_eq!(status, 0);
+    let answered = figures["latency_ns"]["count"].as_u64().unwrap();
+    assert!(answered <= 26, "{answered}");
+    // 250 were due; none gets lost.
+    assert_eq!(answered + figures["backlog"]["names"].as_u64().unwrap(), 250);
+    assert!(figures["backlog"]["behind_s"].as_f64().unwrap() > 0.4);
+    // The last that was sent was due a tenth of the way, and came at the end.
+    assert!(figures["latency_ns"]["max"].as_u64().unwrap() > 400_000_000);
+}
+
+#[test]
+fn a_stall_shows_in_all_the_latencies_that_it_lengthens() {
+    let address = peer(|stream, _| {
+        answer_each(stream, |number, name| {
+            if number == 50 {
+                thread::sleep(Duration::from_millis(500));
+            }
+            Some(right(name))
+        });
+    });
+    let (figures, status) = figures(address, &["--rate", "200", "-d", "1s", "--warmup", "0"]);
+    assert_eq!(status, 0);
+    // 100 names were due during the stall: half of all. Had each waited for the one before, it would be one.
+    assert!(figures["latency_ns"]["p90"].as_u64().unwrap() > 250_000_000, "{figures:#}");
+}
+
+#[test]
+fn two_servers_are_loaded_by_turns_and_compared() {
+    let slow = peer(|stream, _| {
+        answer_each(stream, |_, name| {
+            thread::sleep(Duration::from_millis(5));
+            Some(right(name))
+        });
+    });
+    let server = Server::start(&["--quiet"]);
+    let slow = slow.to_string();
+    let conditions = ["--against", &slow, "-d", "600ms", "--turn", "100ms", "-c", "2"];
+    let (comparison, status) = figures(server.address, &conditions);
+    assert_eq!((status, &comparison["turns"]), (0, &Value::from(6)), "{comparison:#}");
+    for (figure, is_right) in [
+        ("names a second", (|ratio| ratio > 1.0) as fn(f64) -> bool),
+        ("mean latency", |ratio| ratio < 1.0),
+        ("p50", |ratio| ratio < 1.0),
+    ] {
+        let ratios = comparison["ratios"].as_array().unwrap();
+        let ratio = ratios.iter().find(|ratio| ratio["figure"] == figure).unwrap();
+        let [lower, median, upper] =
+            ["lower_quartile", "median", "upper_quartile"].map(|name| ratio[name].as_f64().unwrap());
+        assert!(lower <= median && median <= upper && is_right(median), "{ratio:#}");
+        assert_eq!(ratio["ratios"].as_array().unwrap().len(), 6);
+    }
+    assert!(comparison["first"]["answered"].as_u64() > comparison["second"]["answered"].as_u64());
+}
+
+#[test]
+fn nobody_there_is_told_in_one_line() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_refuses(&bench(nobody, &["-c", "3"]), 1, &["refused; is the server running, and on this port?"]);
+}
+
+#[test]
+fn somebody_who_does_not_greet_is_told_in_one_line() {
+    let silent = peer(|mut stream, _| {
+        let _ = stream.read(&mut [0]);
+    });
+    let output = bench(silent, &["--timeout", "200ms"]);
+    assert_refuses(&output, 1, &["no greeting in time; is it a greeting server?"]);
+    let other = peer(|mut stream, _| stream.write_all(b"220 mail\x1b[2J").unwrap());
+    let output = bench(other, &[]);
+    assert_refuses(&output, 1, &["byte 0 of the greeting: expected `Welcome!`, received `220 mail\\u{1b}[2J`"]);
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_sent() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (arguments, said) in [
+        (&["--framing", "chunk", "--pipeline", "2"][..], "a read is a name, so only one can be in flight"),
+        (&["--size", "0"], "framing chunk has no empty name"),
+        (&["--size", "1025"], "longer than 1024 bytes"),
+        (&["--size", "65534", "--framing", "line"], "longer than 65533 bytes"),
+        (&["--size", "1000", "--pipeline", "66"], "lower --pipeline or --size"),
+        (&["-d", "1s", "-n", "5"], "cannot be used with"),
+        (&["--turn", "1s"], "--against"),
+        (&["--against", "127.0.0.1", "-d", "600ms"], "at least two turns"),
+        (&["--rate", "0"], "how many a second"),
+        (&["-d", "0"], "at least a millisecond"),
+        (&["-c", "0"], "from 1 on"),
+    ] {
+        assert_refuses(&bench(nobody, arguments), 2, &[said]);
+    }
+}
+
+#[test]
+fn more_connections_than_files_are_refused_with_what_to_do() {
+    let command = format!("ulimit -n 64; exec '{GREET}' bench 127.0.0.1:1 -c 100");
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert_refuses(&output, 1, &["`ulimit -n`", "fewer with -c"]);
+}
+
+#[test]
+fn a_signal_ends_it_early_with_the_figures_so_far() {
+    let mut server = Server::start(&[]);
+    let arguments = ["bench", &server.address.to_string(), "-d", "1h", "--warmup", "0", "--json"];
+    let child = Command::new(GREET).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(server.line().starts_with("Accept new connection"));
+    thread::sleep(Duration::from_millis(500)); // for some names
+    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &figures["ended_early"]), (Some(0), &Value::from(true)), "{figures:#}");
+    assert!(figures["answered"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn the_page_is_one_file_that_needs_nothing_else_and_shows_what_a_peer_said_as_text() {
+    let address = peer(|stream, _| {
+        answer_each(stream, |_, _| Some(b"<script>alert(1)</script>".to_vec()));
+    });
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench.html");
+    let output = bench(address, &["-n", "1", "--html", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let page = fs::read_to_string(&path).unwrap();
+    assert!(page.contains("received `&lt;script&gt;alert(1)&lt;/script&gt;`"), "{page}");
+    assert!(!page.contains("<script") && !page.contains("http:") && page.contains("<svg "));
+    let output = bench(address, &["-n", "1", "--html", "/nowhere/bench.html"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("give another place to --html"));
+}
+
+#[test]
+fn the_text_has_every_figure_and_nothing_of_it_is_on_standard_error() {
+    let server = Server::start(&["--quiet"]);
+    let output = bench(server.address, &["-n", "100"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for figure in ["names a second", "sent, received", "p50", "p99.99", "max", "errors            none"] {
+        assert!(text.contains(figure), "{figure} is not in {text}");
+    }
+    assert!(!text.contains('\u{1b}'));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
