@@ -89,13 +89,8 @@ fn figures_table(section: &mut Html, all: &[&Figures]) {
         let backlog = |figures: &Figures| figures.backlog.map_or(0, |backlog| backlog.names);
         row("due and not sent", &|figures| Count(backlog(figures)).to_string());
     }
-    row("mean latency", &|figures| Time::from_nanos(figures.latency_ns.mean).to_string());
-    let names = all.first().map(|figures| figures.latency_ns.named()).unwrap_or_default();
-    for (index, (name, _)) in names.iter().enumerate() {
-        row(name, &|figures| {
-            let value = figures.latency_ns.named().get(index).map_or(0, |(_, value)| *value);
-            Time::from_nanos(value as f64).to_string()
-        });
+    if all.iter().any(|figures| figures.latency_ns.count > 0) {
+        latency_rows(&mut row, all);
     }
     section.table(&table);
     for figures in all.iter().filter(|figures| figures.own_processor > OWN_LIMIT) {
@@ -107,9 +102,26 @@ fn figures_table(section: &mut Html, all: &[&Figures]) {
     }
 }
 
+/// Adds a row to a table: its title, and what is in it for each server.
+type Row<'a> = &'a mut dyn FnMut(&str, &dyn Fn(&Figures) -> String);
+
+fn latency_rows(row: Row<'_>, all: &[&Figures]) {
+    row("mean latency", &|figures| Time::from_nanos(figures.latency_ns.mean).to_string());
+    let names = all.first().map(|figures| figures.latency_ns.named()).unwrap_or_default();
+    for (index, (name, _)) in names.iter().enumerate() {
+        row(name, &|figures| {
+            let value = figures.latency_ns.named().get(index).map_or(0, |(_, value)| *value);
+            Time::from_nanos(value as f64).to_string()
+        });
+    }
+}
+
 fn sections(page: &mut Page, all: &[&Figures]) {
     if all.iter().any(|figures| !figures.errors.is_empty()) {
         page.section("Errors", |section| errors_table(section, all));
+    }
+    if all.iter().all(|figures| figures.latency_ns.count == 0) {
+        return; // nothing to draw
     }
     page.section("Latency", |section| {
         let series: Vec<_> =
