@@ -370,11 +370,12 @@ fn a_signal_ends_it_early_with_the_figures_so_far() {
 
 #[test]
 fn the_page_is_one_file_that_needs_nothing_else_and_shows_what_a_peer_said_as_text() {
-    let address = peer(|stream, _| {
-        answer_each(stream, |_, _| Some(b"<script>alert(1)</script>".to_vec()));
+    let address = peer(|stream, conversation| {
+        let hostile = b"<script>alert(1)</script>";
+        answer_each(stream, |_, name| Some(if conversation == 0 { hostile.to_vec() } else { right(name) }));
     });
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench.html");
-    let output = bench(address, &["-n", "1", "--html", path.to_str().unwrap()]);
+    let output = bench(address, &["-n", "2", "--html", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let page = fs::read_to_string(&path).unwrap();
     assert!(page.contains("received `&lt;script&gt;alert(1)&lt;/script&gt;`"), "{page}");

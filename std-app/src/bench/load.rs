@@ -20,8 +20,9 @@ use super::{
 /// How often time limits, the live line and whatever else need not be exact is looked at.
 const TICK: Duration = Duration::from_millis(50);
 
-/// At most so many connections are being opened at once, as a server's backlog may be short ...
-const OPENING: usize = 16;
+/// At most so many connections are being opened at once. A backlog of 5 is not rare, and where one overflows, a kernel that
+/// answers with SYN cookies forgets the connection that its client takes for open: no greeting ever comes of it ...
+const OPENING: usize = 4;
 /// ... but for those that have waited so long: there may be no room for them at all.
 const IMPATIENCE: Duration = Duration::from_millis(200);
 

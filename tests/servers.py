@@ -1,0 +1,120 @@
+"""The servers that are measured: how they are built, started and watched. What tests/speed and tests/figures share.
+
+A server has one processor and its clients another.
+"""
+
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PEERS = TARGET / "peers"
+GREET = TARGET / "release" / "greet"
+GREET_TAP = TARGET / "release" / "greet-tap"
+
+SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
+
+# The exit status that says that the machine forbids it, as that of tests/tap does.
+FORBIDDEN = 77
+
+# How a script tells itself that it is in a network namespace.
+INSIDE = "--inside"
+
+
+def prepare():
+    """Says why this machine will not do, or sees that it will."""
+    if os.cpu_count() < 2:
+        sys.exit("this needs two processors: one for the server, one for its clients")
+    # Both ends of an idle connection are descriptors, and children inherit the limit.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def build(peers, *examples):
+    """Builds our programs, and these in C."""
+    cargo = ["cargo", "build", "--quiet", "--release", "-p", "greet"]
+    subprocess.run([*cargo, "-p", "greet-smoltcp"], cwd=ROOT, check=True)
+    for example in examples:
+        subprocess.run([*cargo, "--example", example], cwd=ROOT, check=True)
+    PEERS.mkdir(parents=True, exist_ok=True)
+    for name in peers:
+        source = ROOT / "tests" / "peers" / f"{name}.c"
+        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-pthread", source, "-o", PEERS / name], check=True)
+
+
+@contextmanager
+def started(command):
+    """A server of this command that says where it waits: its process, its address and its port."""
+    pinned = ["taskset", "-c", str(SERVER_PROCESSOR), *command]
+    with subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            address, port = re.fullmatch(r"Waiting for connection on (.*):(\d+)\.\.\.\n", line).groups()
+            yield process, address, int(port)
+        finally:
+            process.kill()
+
+
+def unshared(*command):
+    """A command in a network namespace; its exit status."""
+    # Without root's rights the namespace needs a namespace of users too, in which this is root.
+    unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+    return subprocess.run([*unshare, *command]).returncode
+
+
+def has_network_namespaces():
+    """Whether this machine allows one, and a TAP device in it."""
+    return unshared("ip", "tuntap", "add", "mode", "tap", "name", "tap0") == 0
+
+
+def in_network_namespace(script, *arguments):
+    """Runs a script of ours once more, in a network namespace; its exit status."""
+    return unshared(sys.executable, script, INSIDE, *arguments)
+
+
+def make_network(taps):
+    """Within a network namespace: the loopback, and so many TAP devices, tap0 and so on."""
+
+    def ip(*arguments):
+        subprocess.run(["ip", *arguments], check=True)
+
+    ip("link", "set", "lo", "up")
+    for number in range(taps):
+        ip("tuntap", "add", "mode", "tap", "name", f"tap{number}")
+        ip("address", "add", f"192.168.{69 + number}.100/24", "dev", f"tap{number}")
+        # As smoltcp-app/tap makes it: with the usual 1000, names of 1,000 clients get lost.
+        ip("link", "set", f"tap{number}", "txqueuelen", "10000", "up")
+
+
+def tap_command(tap, connections):
+    """`greet-tap serve` on a device that `make_network` made."""
+    network = 69 + int(tap.removeprefix("tap"))
+    options = ["--tap", tap, "--ip", f"192.168.{network}.1/24", "--connections", str(connections)]
+    return [GREET_TAP, "serve", "--quiet", *options]
+
+
+def own_memory(process):
+    """Bytes of memory that are the process's own."""
+    rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    return 1024 * sum(int(kilobytes) for kilobytes in re.findall(r"^Private_\w+: +(\d+) kB$", rollup, re.MULTILINE))
+
+
+def idle_memory(process, address, port, count):
+    """Bytes of its own memory that a server spends on a connection that is silent."""
+    before = own_memory(process)
+    clients = [socket.create_connection((address, port)) for _ in range(count)]
+    for client in clients:
+        if client.recv(8, socket.MSG_WAITALL) != b"Welcome!":
+            sys.exit(f"{address}:{port}: no greeting")
+    time.sleep(0.5)
+    after = own_memory(process)
+    for client in clients:
+        client.close()
+    return (after - before) / count
