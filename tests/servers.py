@@ -6,6 +6,7 @@ A server has one processor and its clients another.
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,8 @@ def prepare():
     # Both ends of an idle connection are descriptors, and children inherit the limit.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # Whoever ends the script ends its servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
 
 
 def build(peers, *examples):
@@ -109,9 +112,11 @@ def own_memory(process):
 def idle_memory(process, address, port, count):
     """Bytes of its own memory that a server spends on a connection that is silent."""
     before = own_memory(process)
-    clients = [socket.create_connection((address, port)) for _ in range(count)]
-    for client in clients:
-        if client.recv(8, socket.MSG_WAITALL) != b"Welcome!":
+    clients = []
+    for _ in range(count):
+        # One after the other: what overflows a short backlog may never be greeted.
+        clients.append(socket.create_connection((address, port), timeout=60))
+        if clients[-1].recv(8) != b"Welcome!":
             sys.exit(f"{address}:{port}: no greeting")
     time.sleep(0.5)
     after = own_memory(process)

@@ -1,7 +1,7 @@
 //! One connection of a load: moves bytes between a conversation and a socket that never waits.
 
 use core::{net::SocketAddr, time::Duration};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 
 use mio::{Interest, Registry, Token, event::Event, net::TcpStream};
 
@@ -240,14 +240,4 @@ fn write(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize, Failure> {
             Err(error) => Err(Kind::of_connection(&error).into()),
         };
     }
-}
-
-/// Allows this process as many open files as it may have; how many that is.
-pub(super) fn allow_open_files() -> io::Result<u64> {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
-        return Ok(hard);
-    }
-    Ok(soft)
 }

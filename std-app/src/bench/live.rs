@@ -55,6 +55,12 @@ impl Live {
     }
 }
 
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.clear(); // an error is told on a line of its own
+    }
+}
+
 fn line(glance: &Glance<'_>, connections: usize) -> String {
     let Glance { phase, elapsed, greeted, tally } = glance;
     let errors = match tally.error_count() {

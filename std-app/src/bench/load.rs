@@ -14,6 +14,7 @@ use super::{
     link::{Buffers, Link},
     pace::Schedule,
     plan::Plan,
+    process::processor_time,
     tally::{Kind, Tally},
 };
 
@@ -232,7 +233,11 @@ impl<'a, const N: usize> Load<'a, N> {
         let sent = self.links.iter_mut().fold(0_u64, |sum, link| sum.saturating_add(link.conversation().sent()));
         let oldest = self.links.iter_mut().map(|link| link.conversation().next_due(&schedule)).min();
         let behind = oldest.map_or(Duration::ZERO, |oldest| end.saturating_sub(oldest));
-        Backlog { names: schedule.due_before(end).saturating_sub(sent), behind }
+        let wanted = schedule.due_before(end).min(self.plan.names.unwrap_or(u64::MAX));
+        match wanted.saturating_sub(sent) {
+            0 => Backlog::default(),
+            names => Backlog { names, behind },
+        }
     }
 
     /// Whether nobody has been served for so long that nobody will be.
@@ -256,21 +261,22 @@ impl<'a, const N: usize> Load<'a, N> {
             if self.phase == Phase::Opening {
                 self.open_new(now);
             }
+            let next_due = self.send_due(now, until);
             if until.is_some_and(|until| now >= until) {
                 return Ok(Ended::ByTime);
             }
             if is_done(self) || self.stopped {
                 return Ok(Ended::ByWork);
             }
-            let next_due = self.send_due(now);
             self.wait(now, until, next_due)?;
         }
     }
 
-    /// Sends what the schedule wants by now; when it wants the next.
-    fn send_due(&mut self, now: Duration) -> Option<Duration> {
+    /// Sends what the schedule wants by now, and also at the very end what was due before; when it wants the next.
+    fn send_due(&mut self, now: Duration, until: Option<Duration>) -> Option<Duration> {
+        let due = until.map_or(now, |until| until.min(now));
         while self.work.sending
-            && let Some(connection) = self.work.schedule.as_mut()?.next_connection(now)
+            && let Some(connection) = self.work.schedule.as_mut()?.next_connection(due)
         {
             self.write(connection, now);
         }
@@ -395,16 +401,4 @@ impl<'a, const N: usize> Load<'a, N> {
             self.judge(index, now, outcome);
         }
     }
-}
-
-/// Processor time that this process has taken.
-fn processor_time() -> io::Result<Duration> {
-    use nix::sys::{
-        resource::{UsageWho, getrusage},
-        time::TimeValLike,
-    };
-    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-    let microseconds = [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds());
-    let sum = microseconds.iter().fold(0_i64, |sum, &part| sum.saturating_add(part));
-    Ok(Duration::from_micros(u64::try_from(sum).unwrap_or(0)))
 }

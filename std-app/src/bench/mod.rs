@@ -11,6 +11,7 @@ mod load;
 mod names;
 mod pace;
 mod plan;
+mod process;
 mod tally;
 mod text;
 mod view;
@@ -36,10 +37,10 @@ use self::{
     compare::{Comparison, TurnFigures, ratios},
     error::BenchError,
     figures::{COMPARISON, Figures, REPORT, Run, Settings, date},
-    link::allow_open_files,
     live::Live,
     load::{Glance, Load, Turn},
     plan::{Plan, Room},
+    process::allow_open_files,
 };
 use crate::{chat::connect::addresses, options::BenchOptions};
 
