@@ -159,7 +159,7 @@ fn a_reply_that_got_lost_is_missed() {
     let address = peer(|stream, _| {
         answer_each(stream, |number, name| Some(if number == 3 { Vec::new() } else { right(name) }));
     });
-    let (figures, status) = figures(address, &["-n", "7", "--timeout", "300ms"]);
+    let (figures, status) = figures(address, &["-n", "7", "--timeout", "1500ms"]);
     assert_eq!((status, errors_of(&figures, "no whole reply in time")), (1, 1), "{figures:#}");
     assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(6), &Value::from(1)));
 }
@@ -218,7 +218,7 @@ fn a_server_that_stops_in_the_middle_does_not_hold_up_the_end_for_longer_than_th
             Some(right(name))
         });
     });
-    let (figures, status) = figures(address, &["-c", "2", "-d", "100ms", "--warmup", "0", "--timeout", "400ms"]);
+    let (figures, status) = figures(address, &["-c", "2", "-d", "100ms", "--warmup", "0", "--timeout", "1500ms"]);
     assert_eq!((status, errors_of(&figures, "no whole reply in time")), (1, 2), "{figures:#}");
     assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(100), &Value::from(2)));
 }
@@ -226,7 +226,7 @@ fn a_server_that_stops_in_the_middle_does_not_hold_up_the_end_for_longer_than_th
 #[test]
 fn fewer_places_than_connections_are_errors_and_the_others_go_on() {
     let server = Server::start(&["--quiet", "--max-connections", "3"]);
-    let conditions = ["-c", "5", "-d", "200ms", "--warmup", "0", "--timeout", "500ms"];
+    let conditions = ["-c", "5", "-d", "200ms", "--warmup", "0", "--timeout", "2s"];
     let (figures, status) = figures(server.address, &conditions);
     assert_eq!((status, errors_of(&figures, "no greeting in time")), (1, 2), "{figures:#}");
     assert_eq!(figures["greeted"], 3);
