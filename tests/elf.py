@@ -3,6 +3,7 @@
 
     elf.py no-symbol FILE PART...   fails if the name of a symbol has one of the parts in it
     elf.py sizes FILE               bytes of code, of constants, and of data
+    elf.py zero FILE SYMBOL         fails unless the symbol is where memory is zero at the start, and costs no flash
 """
 
 import struct
@@ -57,6 +58,14 @@ def no_symbol(elf, parts):
         sys.exit("these should not be there: " + ", ".join(found))
 
 
+def zero(elf, symbol):
+    address = dict(elf.symbols())[symbol]
+    section = next(s for s in elf.sections if s["flags"] & ALLOCATED and 0 <= address - s["address"] < s["size"])
+    if section["kind"] != NO_BITS:
+        sys.exit(f"{symbol} is in {section['name']}: its bytes are in the file, and so in flash")
+    print(f"{symbol} is in {section['name']}")
+
+
 def sizes(elf):
     code = elf.size(lambda section: section["flags"] & EXECUTABLE)
     constants = elf.size(lambda section: not section["flags"] & (EXECUTABLE | WRITABLE))
@@ -70,6 +79,8 @@ def main():
             no_symbol(Elf(path), parts)
         case ["sizes", path]:
             sizes(Elf(path))
+        case ["zero", path, symbol]:
+            zero(Elf(path), symbol)
         case _:
             sys.exit(__doc__)
 

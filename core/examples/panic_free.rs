@@ -4,7 +4,8 @@
 //! it drops the handler and the program links; one reachable panic, and the linker reports `the_core_can_panic`.
 //! `tests/run` builds it so, and builds it again with `--cfg deliberate_panic`, which must fail: that proves the check.
 //!
-//! With `--cfg server_alone` it links a server's machine and nothing else of the core, to show its size.
+//! With `--cfg server_alone` it links a server's machine and nothing else of the core, to show its size, and a static array of
+//! vacant servers, to show that it costs no flash.
 //!
 //! On a machine with an operating system there is nothing to check, and this is an empty program.
 
@@ -18,6 +19,8 @@ fn main() {}
 #[cfg(target_os = "none")]
 #[cfg_attr(server_alone, allow(dead_code, unused_imports, unused_macros))]
 mod firmware {
+    #[cfg(server_alone)]
+    use core::cell::UnsafeCell;
     use core::{
         fmt::{self, Write as _},
         hint::black_box,
@@ -49,6 +52,7 @@ mod firmware {
     extern "C" fn _start() -> ! {
         #[cfg(server_alone)]
         loop {
+            black_box(&VACANT_SERVERS);
             server::<64>(|_| ());
         }
         #[cfg(not(server_alone))]
@@ -69,6 +73,20 @@ mod firmware {
             black_box(black_box(Some(0_u8)).unwrap());
         }
     }
+
+    /// As a board has them.
+    #[cfg(server_alone)]
+    // SAFETY: nothing else of this program has the name; `tests/run` looks where it is.
+    #[unsafe(no_mangle)]
+    static VACANT_SERVERS: Static<[Server<64>; 8]> = Static(UnsafeCell::new([const { Server::vacant() }; 8]));
+
+    /// What could change, and so is in RAM.
+    #[cfg(server_alone)]
+    struct Static<T>(UnsafeCell<T>);
+
+    // SAFETY: nobody ever looks into it.
+    #[cfg(server_alone)]
+    unsafe impl<T> Sync for Static<T> {}
 
     /// A slice of which the optimizer knows neither the length nor the bytes.
     fn unknown_bytes() -> &'static [u8] {

@@ -57,7 +57,7 @@ pub enum Event<'a> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum End {
     /// The client said `exit` (rule R3).
-    Exit,
+    Exit = 1, // so that none of these is zero, as all of a vacant server is
     /// The client ended its side (rule R4).
     ByPeer,
     /// Nothing moved for the idle timeout (rule T2).
@@ -332,14 +332,13 @@ impl<const N: usize> Server<N> {
     /// Writes as much of the greeting or reply as there is room for.
     #[cold]
     fn write_part(&mut self, now: Instant, line_end: &[u8], reply: Option<Reply>, output: &mut [u8]) -> usize {
-        let capacity;
         let limit;
         let text = match reply {
             None => Text([GREETING, line_end, b"", b""]),
             Some(Reply::Hello) => Text::hello(self.name.name(), line_end),
             Some(Reply::NotUtf8) => Text([ERROR, b"name is not valid UTF-8", b"", line_end]),
             Some(Reply::TooLong) => {
-                capacity = Decimal::new(N as u64);
+                let capacity = const { &Decimal::new(N as u64) };
                 Text([b"Error: name longer than ", capacity.as_bytes(), b" bytes", line_end])
             }
             Some(Reply::Idle) => {

@@ -96,7 +96,7 @@ pub(crate) struct Decimal {
 impl Decimal {
     const EMPTY: Self = Self { digits: [0; 27], start: 27 };
 
-    pub(crate) fn new(number: u64) -> Self {
+    pub(crate) const fn new(number: u64) -> Self {
         let mut decimal = Self::EMPTY;
         decimal.prepend(number);
         decimal
@@ -127,7 +127,7 @@ impl Decimal {
         self.digits.get(self.start..).unwrap_or_default()
     }
 
-    fn prepend(&mut self, mut number: u64) {
+    const fn prepend(&mut self, mut number: u64) {
         loop {
             self.prepend_digit(number);
             number /= 10;
@@ -137,13 +137,13 @@ impl Decimal {
         }
     }
 
-    fn prepend_digit(&mut self, number: u64) {
+    const fn prepend_digit(&mut self, number: u64) {
         self.prepend_byte(b'0' + (number % 10) as u8);
     }
 
-    fn prepend_byte(&mut self, byte: u8) {
+    const fn prepend_byte(&mut self, byte: u8) {
         self.start = self.start.saturating_sub(1);
-        if let Some(place) = self.digits.get_mut(self.start) {
+        if let Some((_, [place, ..])) = self.digits.split_at_mut_checked(self.start) {
             *place = byte;
         }
     }

@@ -60,6 +60,7 @@ impl Micros {
     pub(crate) const FOREVER: Self = Self(u64::MAX);
 
     /// `span` in whole microseconds; more than 584,000 years is for ever.
+    #[inline(never)] // on a board it is long, and wanted in many places, none of them hot
     pub(crate) const fn new(span: Duration) -> Self {
         // Seconds and microseconds apart: 128-bit arithmetic is large and slow on a board.
         let seconds = span.as_secs().saturating_mul(1_000_000);
