@@ -16,7 +16,7 @@ use crate::{board::Virt, network::Buffers};
 
 /// Sixteen clients at once, names of up to 1024 bytes, buffers of 4096 bytes.
 static MEMORY: ConstStaticCell<Memory<1024, 4096, 16, 17>> = ConstStaticCell::new(Memory::new());
-static FRAMES: ConstStaticCell<Buffers> = ConstStaticCell::new(network::NO_FRAMES);
+static FRAMES: ConstStaticCell<Buffers> = ConstStaticCell::new(network::no_frames());
 
 #[riscv_rt::entry]
 fn main() -> ! {

@@ -43,7 +43,8 @@ unsafe impl Hal for Memory {
 
     // Only a PCI bus asks for this; here every address is what it is.
     unsafe fn mmio_phys_to_virt(address: PhysAddr, _: usize) -> NonNull<u8> {
-        NonNull::new(core::ptr::with_exposed_provenance_mut(address as usize)).unwrap_or(NonNull::dangling())
+        let address = usize::try_from(address).unwrap_or_default(); // it was one of this machine's
+        NonNull::new(core::ptr::with_exposed_provenance_mut(address)).unwrap_or(NonNull::dangling())
     }
 
     // The card reads and writes the buffer itself: its address is all that it needs, and nothing is copied back.

@@ -25,8 +25,11 @@ const BUFFER: usize = 12 + LONGEST_FRAME;
 type Buffer = [u8; BUFFER];
 /// Memory for all of them.
 pub(crate) type Buffers = [[Buffer; BUFFERS]; 2];
+
 /// The same, with nothing in it.
-pub(crate) const NO_FRAMES: Buffers = [[[0; BUFFER]; BUFFERS]; 2];
+pub(crate) const fn no_frames() -> Buffers {
+    [[[0; BUFFER]; BUFFERS]; 2]
+}
 
 type Raw = VirtIONetRaw<Memory, MmioTransport<'static>, BUFFERS>;
 type Place = Option<&'static mut Buffer>;

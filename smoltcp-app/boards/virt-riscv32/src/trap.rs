@@ -42,7 +42,7 @@ pub(crate) fn guard_stack() {
     // SAFETY: nobody uses this page, and the entry is locked: it holds in machine mode too. The lower bits that are set say
     // how long the page is.
     unsafe {
-        pmpaddr0::write(guard >> 2 | (GUARD >> 3) - 1);
+        pmpaddr0::write((guard >> 2) | ((GUARD >> 3) - 1));
         // Fails where there is no entry 0, and there is.
         let _ = pmpcfg0::try_set_pmp(0, Range::NAPOT, Permission::NONE, true);
     }

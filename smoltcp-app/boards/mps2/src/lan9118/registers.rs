@@ -212,6 +212,7 @@ impl RxStatus {
 pub(super) const fn tx_commands(length: usize) -> [u32; 2] {
     const FIRST_AND_LAST: u32 = 1 << 13 | 1 << 12;
     const LENGTH: usize = 0x7ff;
+    #[expect(clippy::cast_possible_truncation, reason = "eleven bits")]
     let length = (length & LENGTH) as u32;
     [FIRST_AND_LAST | length, length]
 }
