@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARDS = ROOT / "smoltcp-app" / "boards"
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", BOARDS / "target"))
+# A folder of its own, wherever the other programs are built: this is another workspace.
+TARGET = Path(os.environ["CARGO_TARGET_DIR"]) / "boards" if os.environ.get("CARGO_TARGET_DIR") else BOARDS / "target"
 
 PATIENCE = 30
 PORT = 9999
@@ -124,6 +125,10 @@ class Running:
             if line := found():
                 return line
         raise AssertionError(f"{pattern!r} is not in the log: " + "\n".join(map(str, self.lines)))
+
+    def last(self, begin):
+        """The last line of the log that begins so."""
+        return next(line for line in reversed(self.lines) if line and line.startswith(begin))
 
     def wait_until_listening(self, address="10.0.2.15"):
         self.wait_for(re.escape(f"listening on {address}:{PORT}"))
