@@ -106,14 +106,15 @@ impl Decimal {
     pub(crate) fn seconds(micros: u64) -> Self {
         const SECOND: u64 = 1_000_000;
         let mut decimal = Self::EMPTY;
-        let mut fraction = micros % SECOND;
+        // Less than a second: a board divides these more easily.
+        let mut fraction = (micros % SECOND) as u32;
         let mut places = 6;
         while places > 0 && fraction.is_multiple_of(10) {
             fraction /= 10;
             places -= 1;
         }
         for _ in 0..places {
-            decimal.prepend_digit(fraction);
+            decimal.prepend_byte(b'0' + (fraction % 10) as u8);
             fraction /= 10;
         }
         if places > 0 {
@@ -129,16 +130,12 @@ impl Decimal {
 
     const fn prepend(&mut self, mut number: u64) {
         loop {
-            self.prepend_digit(number);
+            self.prepend_byte(b'0' + (number % 10) as u8);
             number /= 10;
             if number == 0 {
                 break;
             }
         }
-    }
-
-    const fn prepend_digit(&mut self, number: u64) {
-        self.prepend_byte(b'0' + (number % 10) as u8);
     }
 
     const fn prepend_byte(&mut self, byte: u8) {

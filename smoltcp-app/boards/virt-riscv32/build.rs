@@ -7,6 +7,7 @@ fn main() {
     println!("cargo:rustc-link-search={}", folder.display());
     println!("cargo:rustc-link-arg=-Tmemory.x");
     println!("cargo:rustc-link-arg=-Tlink.x");
+    println!("cargo:rustc-link-arg=--icf=all"); // functions that are the same are there once
     if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
         println!("cargo:rustc-link-arg=-Tdefmt.x");
     }
