@@ -54,6 +54,8 @@ pub enum Link {
         /// Whether both ends may send at once.
         full_duplex: bool,
     },
+    /// Frames can pass, and nothing on this board says at what speed.
+    UpSomehow,
     /// Nothing on this board says: it is taken for up.
     Unknown,
 }

@@ -56,6 +56,7 @@ impl Report {
             Link::Down => info!("link down"),
             Link::Up { megabits, full_duplex: true } => info!("link up, {=u16} Mbit/s, full duplex", megabits),
             Link::Up { megabits, full_duplex: false } => info!("link up, {=u16} Mbit/s, half duplex", megabits),
+            Link::UpSomehow => info!("link up, speed unknown"),
             Link::Unknown => info!("link unknown, taken for up"),
         }
         link != Link::Down && before.is_none_or(|before| before == Link::Down)

@@ -1,16 +1,23 @@
-//! An address on the wire for a board that was given none.
+//! What is made of a chip's number, or of weak random bits: an address on the wire, and a seed.
 
 /// An address on the wire out of what tells this chip from all others: locally administered (its first byte is 02), and the
 /// same at each start.
 ///
-/// Numbers of chips differ in few bits, often not in the last ones; so all of them decide the 40 bits (FNV-1a, folded).
+/// Numbers of chips differ in few bits, often not in the last ones; so all of them decide the 40 bits.
 #[must_use]
 pub fn hardware_address(unique: &[u8]) -> [u8; 6] {
-    let hash = unique
+    let [a, b, c, d, e, ..] = seed(unique).to_le_bytes();
+    [0x02, a, b, c, d, e]
+}
+
+/// 64 bits out of many weaker ones, each of which decides. It makes no more of them than they are.
+#[must_use]
+pub fn seed(weak: &[u8]) -> u64 {
+    // FNV-1a; what its last steps leave in the upper bits goes to the lower ones too.
+    let hash = weak
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let [a, b, c, d, e, ..] = (hash ^ (hash >> 40)).to_le_bytes();
-    [0x02, a, b, c, d, e]
+    hash ^ (hash >> 40)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! | `adapter` | [`Adapter`]: the driver as a `smoltcp::phy::Device` |
 //! | `bell` | [`Bell`]: what a driver wakes, which is heard however late somebody listens |
 //! | `rest` | [`Rest`]: sleeping until a bell rings or a time has come; a driver's own task goes on meanwhile; and [`now`] |
-//! | `address` | [`hardware_address`]: an address on the wire for a board that was given none |
+//! | `address` | [`hardware_address`]: an address on the wire for a board that was given none; [`seed`]: of weak random bits |
 
 #![no_std]
 #![deny(unsafe_code)] // but for the waker of a bell
@@ -20,7 +20,7 @@ mod rest;
 
 pub use self::{
     adapter::{Adapter, NotEthernet, RxToken, TxToken},
-    address::hardware_address,
+    address::{hardware_address, seed},
     bell::Bell,
     rest::{Rest, now},
 };

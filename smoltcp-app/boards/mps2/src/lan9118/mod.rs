@@ -159,7 +159,7 @@ impl Lan9118 {
         match self.link {
             Link::Up { full_duplex: true, .. } => self.control |= registers::MAC_FULL_DUPLEX,
             Link::Up { full_duplex: false, .. } => self.control &= !registers::MAC_FULL_DUPLEX,
-            Link::Down | Link::Unknown => {}
+            Link::Down | Link::UpSomehow | Link::Unknown => {}
         }
         Ok(())
     }
