@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod check;
 mod options;
 mod serve;
 mod transport;
@@ -18,12 +19,13 @@ fn main() -> ExitCode {
         Err(status) => return status,
     };
     let outcome = match options.command {
-        Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
-        Command::Chat(options) => chat::run(&options).map_err(|error| error.to_string()),
+        Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()),
+        Command::Chat(options) => chat::run(&options).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()),
         Command::Bench(options) => return bench::run(&options),
+        Command::Check(options) => check::run(&options).map_err(|error| error.to_string()),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(message) => {
             // Standard error may be gone as well; then the exit status has to say it alone.
             let _ = writeln!(std::io::stderr(), "greet: {message}");

@@ -10,6 +10,8 @@ use greet::{
 };
 use greet_core::Framing;
 
+use crate::check::CheckOptions;
+
 /// A first TCP service that can be trusted, and its client.
 #[derive(Debug, Parser)]
 #[command(name = "greet", version, arg_required_else_help = true, subcommand_required = true)]
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Chat(ChatOptions),
     /// Load a server, check every reply byte by byte, and say how many names a second it answers, and how soon
     Bench(BenchOptions),
+    /// Check a server, its driver and its network stack, and say where to look
+    Check(CheckOptions),
 }
 
 const SERVE_EXAMPLES: &str = "\

@@ -10,10 +10,10 @@ use serde::Deserialize;
 
 /// The files of the table, in the order of the protocol's chapters, with their names.
 const FILES: [(&str, &str); 4] = [
-    ("framing.toml", include_str!("../vectors/framing.toml")),
-    ("replies.toml", include_str!("../vectors/replies.toml")),
-    ("limits.toml", include_str!("../vectors/limits.toml")),
-    ("closing.toml", include_str!("../vectors/closing.toml")),
+    ("framing.toml", include_str!("../../vectors/framing.toml")),
+    ("replies.toml", include_str!("../../vectors/replies.toml")),
+    ("limits.toml", include_str!("../../vectors/limits.toml")),
+    ("closing.toml", include_str!("../../vectors/closing.toml")),
 ];
 
 /// The least capacity that every name in the table fits in.

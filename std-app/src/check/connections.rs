@@ -1,0 +1,347 @@
+//! The connections: how many, how often, how they end; and that each leaves its place to the next.
+
+use core::time::Duration;
+use std::{io::Read, sync::Barrier, thread, time::Instant};
+
+use greet::report::number::Time;
+
+use super::{
+    probe::{Failure, Group, Kind, Level, Notes, Probe, Stop, Unit},
+    talk::Talk,
+    target::{Next, Room, Target},
+};
+
+/// So long a client is left waiting before it counts as queued.
+const QUEUED: Duration = Duration::from_secs(3);
+/// Between two looks whether there is room again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) fn probes() -> Vec<Probe> {
+    let probe = |name, shows, causes, run: fn(&Target, &mut Notes<'_>) -> Result<String, Stop>| {
+        Probe::new(Group::Connections, name, Level::Must, shows, causes, run)
+    };
+    let after = |name, shows, causes, part: fn(Talk<'_>) -> Result<(), Failure>| {
+        Probe::new(Group::Connections, name, Level::Must, shows, causes, move |target, notes| {
+            after(target, notes, part)
+        })
+    };
+    // How connections end comes first: a server that loses a place each time is soon full, and then all else fails.
+    vec![
+        after(
+            "client-ends",
+            "a place is free again when the client ends first",
+            &["the server's side is not closed after the client's FIN (CLOSE-WAIT for ever)"],
+            client_ends,
+        ),
+        after(
+            "server-ends",
+            "a place is free again when the server ends first, after `exit`",
+            &["TIME-WAIT or FIN-WAIT-2 holds the place: the socket has to be used again, and the wait be limited"],
+            server_ends,
+        ),
+        after(
+            "half-closed",
+            "a client that ends its side gets what it is still owed, and its place is free again",
+            &[
+                "what came with the FIN is dropped: read until nothing is left before the end is looked at",
+                "a close in both directions, where only the client has ended",
+            ],
+            half_closed,
+        ),
+        after(
+            "reset",
+            "a place is free again when the client resets the connection in the middle of a reply",
+            &["the error of a read is not treated as an end: the place of every client that resets is lost"],
+            reset,
+        ),
+        after(
+            "abandoned",
+            "a place is free again when the client leaves in the middle of a name, its replies unread",
+            &["the machine waits for the rest of the name, and never looks whether the connection is still there"],
+            abandoned,
+        ),
+        probe(
+            "in-turn",
+            "hundreds of clients, one after the other, are greeted, answered and let go",
+            &[
+                "something is used up and not given back: sockets, descriptors, heap, slots",
+                "a socket that was closed does not listen again before the next client comes",
+            ],
+            in_turn,
+        ),
+        probe(
+            "at-once",
+            "two clients or more are served at once",
+            &[
+                "the server takes one client at a time: a second one needs a socket that listens while the first is served",
+            ],
+            at_once,
+        ),
+        probe(
+            "next",
+            "a client that comes when all places are taken is served when one is free",
+            &["a client that was refused or queued is not let in later: the listening socket is lost"],
+            next,
+        ),
+        probe(
+            "same-instant",
+            "clients that come in the same instant are all greeted",
+            &[
+                "one socket listens, and the SYN that comes while it is taken is dropped: a client tries again after 1 s",
+                "the receive FIFO is too short for a burst of SYNs",
+            ],
+            same_instant,
+        ),
+    ]
+}
+
+/// So many conversations at once, all greeted.
+pub(super) fn fill(target: &Target, count: usize) -> Result<Vec<Talk<'_>>, Failure> {
+    (0..count)
+        .map(|index| {
+            Talk::greeted(target).map_err(|failure| failure.during(format_args!("client {} at once", index + 1)))
+        })
+        .collect()
+}
+
+/// Finds out how many conversations the server has at once.
+pub(super) fn find_room(target: &Target) -> Result<Room, Failure> {
+    let mut open = Vec::new();
+    while open.len() < target.at_once() {
+        match one_more(target) {
+            Ok(talk) => open.push(talk),
+            Err((_, failure)) if open.is_empty() => return Err(failure),
+            Err((next, _)) => {
+                let count = open.len();
+                leave_all(open);
+                return Ok(Room::Only(count, next));
+            }
+        }
+    }
+    let count = open.len();
+    leave_all(open);
+    Ok(Room::AtLeast(count))
+}
+
+/// Ends them all, each in good order; a slow server is asked by all at once.
+fn leave_all(mut talks: Vec<Talk<'_>>) {
+    // Whoever wants to know how that ends asks it alone.
+    for talk in &mut talks {
+        let _ = talk.send(&talk.asked(b"exit"));
+    }
+    for talk in &mut talks {
+        talk.set_timeout(Duration::from_millis(500) + 4 * talk.target.trip);
+        let _ = talk.expect_end();
+    }
+}
+
+/// One more client: served, or what it meets.
+fn one_more(target: &Target) -> Result<Talk<'_>, (Next, Failure)> {
+    let limit = target.timeout;
+    let mut talk = Talk::open(target).map_err(|failure| {
+        let next = if failure.kind == Kind::Silent { Next::Silent } else { Next::Refused };
+        (next, failure)
+    })?;
+    talk.set_timeout(limit.min(QUEUED.max(4 * target.trip)));
+    let served = talk.be_greeted();
+    talk.set_timeout(limit);
+    served.map(|()| talk).map_err(|failure| {
+        let next = match failure.kind {
+            Kind::Reset => Next::Refused,
+            Kind::Ended => Next::Ended,
+            _ => Next::Queued,
+        };
+        (next, failure)
+    })
+}
+
+/// Waits until all places are free; for how long that was.
+pub(super) fn await_room(target: &Target) -> Result<Duration, Failure> {
+    let begin = Instant::now();
+    let count = target.places()?;
+    loop {
+        match fill(target, count) {
+            Ok(talks) => {
+                let took = begin.elapsed();
+                leave_all(talks);
+                return Ok(took);
+            }
+            Err(failure) if begin.elapsed() >= target.timeout => {
+                return Err(failure
+                    .during(format_args!(
+                        "of {count} places that there were, not all are free after {}",
+                        Time::from(begin.elapsed())
+                    ))
+                    .because("places are lost, or held for longer than the client is there"));
+            }
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
+
+fn in_turn(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    let count = target.in_turn();
+    let talks = target.trips(count); // a slow server is asked for nothing but its greeting after that
+    let begin = Instant::now();
+    for number in 1..=count {
+        let visit = || {
+            let mut talk = Talk::greeted(target)?;
+            if number <= talks {
+                talk.say(b"in turn")?;
+                return talk.leave();
+            }
+            talk.half_close()
+        };
+        visit().map_err(|failure| {
+            failure.during(format_args!("client {number} of {count} that came one after the other")).because(format!(
+                "after {} connections something is used up, or the server is dead: sockets, descriptors, heap or slots",
+                target.connections.load(core::sync::atomic::Ordering::Relaxed).saturating_sub(1)
+            ))
+        })?;
+        notes.progress(number, count);
+    }
+    let rate = count as f64 / begin.elapsed().as_secs_f64();
+    notes.measure("clients a second, in turn", rate, Unit::PerSecond);
+    Ok(format!("{count} clients, {rate:.0} a second"))
+}
+
+fn at_once(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    match target.room()? {
+        Room::Only(1, next) => {
+            let what = format!("one client is served; the second is {}", next.text());
+            Err(Failure::new(what).because("a second client is refused while one is served").into())
+        }
+        Room::Only(count, next) => {
+            notes.measure("conversations at once", count as f64, Unit::Count);
+            Ok(format!("{count} at once; the next is {}", next.text()))
+        }
+        Room::AtLeast(count) => Ok(format!("{count} at once, and there may be more")),
+    }
+}
+
+fn next(target: &Target, _: &mut Notes<'_>) -> Result<String, Stop> {
+    let Room::Only(count, next) = target.room()? else {
+        return Err(Stop::Skipped("no client was refused or queued".to_owned()));
+    };
+    await_room(target)?;
+    let mut open = fill(target, count)?;
+    let Some(leaving) = open.pop() else { return Err(Stop::Skipped("there is no place".to_owned())) };
+    let text = match next {
+        Next::Queued => {
+            let mut waiting = Talk::open(target)?;
+            leaving.leave()?;
+            waiting.be_greeted().map_err(|failure| failure.during("the client that was queued"))?;
+            waiting.say(b"next")?;
+            waiting.leave()?;
+            "the client that was queued was served as soon as one had left"
+        }
+        Next::Refused | Next::Ended | Next::Silent => {
+            leaving.leave()?;
+            let begin = Instant::now();
+            let mut talk = loop {
+                match one_more(target) {
+                    Ok(talk) => break talk,
+                    Err((_, failure)) if begin.elapsed() >= target.timeout => return Err(failure.into()),
+                    Err(_) => thread::sleep(PAUSE),
+                }
+            };
+            talk.say(b"next")?;
+            talk.leave()?;
+            "a client that came when one had left was served"
+        }
+    };
+    leave_all(open);
+    Ok(text.to_owned())
+}
+
+fn same_instant(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    let count = target.places()?.min(if target.stress { 200 } else { 16 });
+    if count < 2 {
+        return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
+    }
+    await_room(target)?;
+    let barrier = Barrier::new(count);
+    let outcomes: Vec<Result<(Duration, Talk<'_>), Failure>> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..count)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let begin = Instant::now();
+                    Talk::greeted(target).map(|talk| (begin.elapsed(), talk))
+                })
+            })
+            .collect();
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap_or_else(|_| Err(Failure::new("a client broke"))))
+            .collect()
+    });
+    let mut slowest = Duration::ZERO;
+    let mut talks = Vec::new();
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        let (took, talk) = outcome.map_err(|failure| {
+            failure.during(format_args!("client {} of {count} that came in the same instant", index + 1))
+        })?;
+        slowest = slowest.max(took);
+        talks.push(talk);
+    }
+    leave_all(talks);
+    notes.time("slowest greeting of clients in the same instant", slowest);
+    let retried = if slowest >= Duration::from_millis(900) { ", as if a SYN had been lost" } else { "" };
+    Ok(format!("{count} clients, the last greeted after {}{retried}", Time::from(slowest)))
+}
+
+/// Does the same with more clients than there can be places, one after the other: each leaves its place to another one.
+fn after(target: &Target, notes: &mut Notes<'_>, part: fn(Talk<'_>) -> Result<(), Failure>) -> Result<String, Stop> {
+    const MORE_THAN_PLACES: u64 = 33;
+    const AT_ONCE: Duration = Duration::from_millis(100);
+    let count = target.trips(MORE_THAN_PLACES);
+    let mut slowest = Duration::ZERO;
+    for number in 1..=count {
+        let part = || {
+            let (talk, waited) = Talk::greeted_patiently(target).map_err(|failure| {
+                failure.during(format_args!("no place is free after {} such clients", number - 1))
+            })?;
+            part(talk).map(|()| waited)
+        };
+        let waited = part().map_err(|failure| failure.during(format_args!("client {number} of {count}")))?;
+        slowest = slowest.max(waited);
+        notes.progress(number, count);
+    }
+    notes.time("a place free again after", slowest);
+    let when = if slowest < AT_ONCE { "at once".to_owned() } else { format!("after {}", Time::from(slowest)) };
+    Ok(format!("{count} clients; a place was free again {when}"))
+}
+
+fn client_ends(mut talk: Talk<'_>) -> Result<(), Failure> {
+    talk.half_close()?;
+    talk.expect_end().map_err(|failure| failure.during("after the client's FIN"))
+}
+
+fn server_ends(talk: Talk<'_>) -> Result<(), Failure> {
+    talk.leave()
+}
+
+fn half_closed(mut talk: Talk<'_>) -> Result<(), Failure> {
+    let name = b"half-closed";
+    talk.send(&talk.asked(name))?;
+    talk.half_close()?;
+    talk.expect("the reply that is owed", &talk.owed(name)).and_then(|()| talk.expect_end()).map_err(|failure| {
+        failure
+            .during("after the client has ended its side")
+            .because("nothing is answered any more once the client has ended its side (half-close)")
+    })
+}
+
+fn reset(mut talk: Talk<'_>) -> Result<(), Failure> {
+    talk.send(&talk.asked(b"reset"))?;
+    // In the middle of the reply, or before it.
+    let _ = talk.stream.read(&mut [0; 3]);
+    talk.reset();
+    Ok(())
+}
+
+fn abandoned(mut talk: Talk<'_>) -> Result<(), Failure> {
+    talk.send(&talk.asked(b"abandoned"))?;
+    talk.send(b"aban")
+}

@@ -1,0 +1,148 @@
+//! What wrong bytes tell about how they became wrong.
+
+/// What the bytes from a difference on point at. `before` are the right bytes before it, `expected` those that were due from
+/// it on, as far as they are known, and `received` those that came.
+pub(super) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u64) -> Vec<String> {
+    let Some(length) = wrong_run(expected, received) else {
+        return shifted(before, expected, received).into_iter().collect();
+    };
+    let mut causes = Vec::new();
+    if let Some(back) = stale(before, expected, received, length) {
+        causes.push(format!(
+            "stale: the {length} wrong bytes are those that were right {back} bytes before. A buffer is used again before it \
+             was sent, or a cache line is not written back before the DMA reads it"
+        ));
+    }
+    if let (Some(expected), Some(received)) = (expected.first(), received.first())
+        && length == 1
+        && (expected ^ received).count_ones() == 1
+    {
+        causes.push(format!(
+            "one bit is wrong ({expected:#04X} became {received:#04X}): memory, a bus without parity, or a checksum that \
+             nobody computes or looks at"
+        ));
+    }
+    for line in [64, 32] {
+        if offset.is_multiple_of(line) || (offset + length as u64).is_multiple_of(line) {
+            causes.push(format!(
+                "the wrong bytes begin or end at a multiple of {line}: that is how cache lines and DMA bursts are aligned"
+            ));
+            break;
+        }
+    }
+    if causes.is_empty() {
+        causes.push(format!(
+            "{length} bytes in a row are wrong and those behind them are right: something overwrites a buffer, or an offset in \
+             it is computed wrongly"
+        ));
+    }
+    causes
+}
+
+/// How many bytes are wrong before the right ones come again at their place; `None` where they do not.
+fn wrong_run(expected: &[u8], received: &[u8]) -> Option<usize> {
+    const ENOUGH: usize = 8;
+    let pairs = || expected.iter().zip(received).map(|(expected, received)| expected == received);
+    let last_wrong = pairs().rposition_of_false()?;
+    let right_behind = expected.len().min(received.len()).checked_sub(last_wrong + 1)?;
+    // Nothing is known behind the end of a reply: then it is as long as the reply, and little else.
+    let same_length = expected.len() == received.len();
+    (right_behind >= ENOUGH || (same_length && last_wrong < expected.len())).then_some(last_wrong + 1)
+}
+
+trait PositionOfFalse {
+    fn rposition_of_false(self) -> Option<usize>;
+}
+
+impl<I: Iterator<Item = bool>> PositionOfFalse for I {
+    fn rposition_of_false(self) -> Option<usize> {
+        self.enumerate().filter(|(_, same)| !same).map(|(position, _)| position).last()
+    }
+}
+
+/// How far before the difference the wrong bytes stand, if they do.
+fn stale(before: &[u8], expected: &[u8], received: &[u8], length: usize) -> Option<usize> {
+    const ENOUGH: usize = 4;
+    let wrong = received.get(..length).filter(|wrong| wrong.len() >= ENOUGH)?;
+    let known = [before, expected].concat();
+    (1..=before.len()).find(|back| {
+        let from = before.len() - back;
+        known.get(from..from + length) == Some(wrong)
+    })
+}
+
+/// The bytes are right, but not at their place.
+fn shifted(before: &[u8], expected: &[u8], received: &[u8]) -> Option<String> {
+    const ENOUGH: usize = 8;
+    let sample = received.get(..received.len().min(64))?;
+    if sample.len() >= ENOUGH {
+        let missing = (1..expected.len()).find(|&missing| {
+            let rest = expected.get(missing..).unwrap_or_default();
+            let common = rest.len().min(sample.len());
+            common >= ENOUGH && rest.get(..common) == sample.get(..common)
+        });
+        if let Some(missing) = missing {
+            return Some(format!(
+                "{missing} bytes are missing, and what comes behind them is right. If that is a whole reply, the server lost \
+                 a name or a reply, or merged two; if not, a name is cut short, or bytes were lost that were acknowledged"
+            ));
+        }
+        let again = (1..=before.len()).find(|back| {
+            let rest = before.get(before.len() - back..).unwrap_or_default();
+            let common = rest.len().min(sample.len());
+            common >= ENOUGH && rest.get(..common) == sample.get(..common)
+        });
+        if let Some(again) = again {
+            return Some(format!(
+                "the {again} bytes before come again: a segment that was sent twice is taken for new, or a reply is written twice"
+            ));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(from: usize, count: usize) -> Vec<u8> {
+        (from..from + count)
+            .map(|position| b'!' + u8::try_from((position * 31 + position / 94) % 94).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn stale_bytes_are_known_by_what_was_right_before() {
+        let (before, expected) = (stream(0, 256), stream(256, 256));
+        let mut received = expected.clone();
+        received[..32].copy_from_slice(&before[128..160]);
+        let causes = causes(&before, &expected, &received, 256);
+        assert!(
+            causes[0].starts_with("stale: the 32 wrong bytes are those that were right 128 bytes before"),
+            "{causes:?}"
+        );
+        assert!(causes[1].contains("multiple of 64"), "{causes:?}");
+    }
+
+    #[test]
+    fn one_wrong_bit_is_told() {
+        let (before, expected) = (stream(0, 99), stream(99, 100));
+        let mut received = expected.clone();
+        received[0] ^= 4;
+        assert!(causes(&before, &expected, &received, 99)[0].starts_with("one bit is wrong"));
+    }
+
+    #[test]
+    fn bytes_that_are_missing_or_come_again_are_counted() {
+        let (before, expected) = (stream(0, 100), stream(100, 200));
+        assert!(causes(&before, &expected, &expected[23..], 100)[0].starts_with("23 bytes are missing"));
+        let again = [&before[60..], &expected].concat();
+        assert!(causes(&before, &expected, &again, 100)[0].starts_with("the 40 bytes before come again"));
+    }
+
+    #[test]
+    fn of_nothing_nothing_is_told() {
+        assert!(causes(b"", b"", b"", 0).is_empty());
+        assert!(causes(b"abc", b"", b"x", 3).is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! What of a check can be asked for.
+
+use core::{num::NonZeroU16, time::Duration};
+use std::path::PathBuf;
+
+use clap::Args;
+use greet::{client::HostPort, values::duration};
+
+use super::probe::Probe;
+
+const EXAMPLES: &str = "\
+Examples:
+  greet check board.local                     everything, in about a minute
+  greet check 10.0.0.7:9999 --only stream     one group; a probe's name is fine too
+  greet check board.local --html board.html   a page to show
+  greet check board.local --json > good.json
+  greet check board.local --baseline good.json    what got worse since
+
+The exit status is 0 if every MUST holds, 1 if not, 2 for a wrong command line.";
+
+/// Which server is checked, and how far.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CheckOptions {
+    /// The server, by name or address; port 9999 where none is given. IPv6 with a port: `[::1]:9999`
+    #[arg(value_name = "HOST[:PORT]", required_unless_present = "list")]
+    pub(crate) host: Option<HostPort>,
+
+    /// Use IPv4 only
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6')]
+    pub(crate) ipv6: bool,
+
+    /// Run these probes or groups only, with commas between them; may be given more than once
+    #[arg(long, value_name = "PROBE,...", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+
+    /// Leave these probes or groups out
+    #[arg(long, value_name = "PROBE,...", value_delimiter = ',')]
+    pub(crate) skip: Vec<String>,
+
+    /// Name all probes, and what they show
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// How long any answer may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive)]
+    pub(crate) timeout: Duration,
+
+    /// How many bytes a name has at most for this server; found out where it is not given
+    #[arg(long, value_name = "N", value_parser = capacity)]
+    pub(crate) capacity: Option<NonZeroU16>,
+
+    /// Ask for more connections and bytes than is polite
+    #[arg(long)]
+    pub(crate) stress: bool,
+
+    /// Run what takes minutes, too
+    #[arg(long)]
+    pub(crate) long: bool,
+
+    /// Print the result as JSON, and no list
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write the result as a page, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Compare with an earlier result that --json printed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|time| {
+        let fits = time >= Duration::from_millis(1) && time <= Duration::from_secs(3600);
+        fits.then_some(time).ok_or_else(|| "it has to be from 1ms to 1h".to_owned())
+    })
+}
+
+fn capacity(text: &str) -> Result<NonZeroU16, String> {
+    const LEAST: u16 = 16;
+    text.parse()
+        .ok()
+        .filter(|capacity: &NonZeroU16| capacity.get() >= LEAST)
+        .ok_or_else(|| "give a number of bytes from 16 to 65535".to_owned())
+}
+
+/// Which probes are run.
+#[derive(Debug)]
+pub(super) struct Selection {
+    only: Vec<String>,
+    skip: Vec<String>,
+}
+
+impl Selection {
+    /// The first name that is nobody's is the error.
+    pub(super) fn new(options: &CheckOptions, probes: &[Probe]) -> Result<Self, String> {
+        let names = || options.only.iter().chain(&options.skip);
+        match names().find(|name| !probes.iter().any(|probe| is_called(probe, name))) {
+            Some(unknown) => Err(unknown.clone()),
+            None => Ok(Self { only: options.only.clone(), skip: options.skip.clone() }),
+        }
+    }
+
+    pub(super) fn wants(&self, probe: &Probe) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| is_called(probe, name));
+        (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
+    }
+}
+
+/// By its own name, its group's, or `recovery`.
+fn is_called(probe: &Probe, name: &str) -> bool {
+    probe.id == name || probe.id.split('.').next() == Some(name)
+}

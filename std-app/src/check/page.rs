@@ -1,0 +1,167 @@
+//! The result as a page: the verdict, what every probe came to, and pictures of what was measured.
+
+use greet::report::{
+    Html, Page, Verdict,
+    chart::{Bar, Series, Unit as Scale, bars, distribution},
+    latency::{Latencies, Point},
+    number::{Bytes, Count, Time},
+    page::{Cell, Table},
+};
+
+use super::{
+    outcome::{Entry, Outcome, Record},
+    probe::{Failure, Group, Level, Unit, shown},
+    rules::framing_name,
+    target::{Room, Target},
+};
+
+/// The page's text.
+pub(super) fn page(record: &Record, target: &Target) -> String {
+    let mut page = Page::new(format_args!("greet check {}", target.host), subject(target));
+    let verdict = match (record.passed(), record.entries.iter().any(is_failed)) {
+        (true, false) => Verdict::Good,
+        (true, true) => Verdict::Doubtful,
+        (false, _) => Verdict::Bad,
+    };
+    page.verdict(verdict, record.verdict());
+    let failed: Vec<(&Entry, &Failure)> = record
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.outcome {
+            Outcome::Failed(failure) => Some((entry, &**failure)),
+            _ => None,
+        })
+        .collect();
+    if !failed.is_empty() {
+        page.section("What was found", |html| failed.iter().for_each(|(entry, failure)| finding(html, entry, failure)));
+    }
+    pictures(&mut page, record);
+    for group in Group::ALL {
+        let entries: Vec<&Entry> = record.entries.iter().filter(|entry| entry.group == group).collect();
+        if !entries.is_empty() {
+            page.section(title(group), |html| {
+                html.table(&table(&entries));
+            });
+        }
+    }
+    page.render()
+}
+
+fn subject(target: &Target) -> String {
+    use core::sync::atomic::Ordering::Relaxed;
+    let room = match target.known_room() {
+        None => String::new(),
+        Some(Room::AtLeast(count)) => format!(", {count} conversations at once or more"),
+        Some(Room::Only(count, next)) => format!(", {count} conversations at once, the next is {}", next.text()),
+    };
+    format!(
+        "{}: framing {}, names of at most {} bytes{room}. The check took {} connections and moved {}.",
+        target.address,
+        framing_name(target.framing),
+        target.capacity,
+        Count(target.connections.load(Relaxed)),
+        Bytes(target.bytes.load(Relaxed) as f64)
+    )
+}
+
+const fn title(group: Group) -> &'static str {
+    match group {
+        Group::Reach => "Reach",
+        Group::Connections => "Connections",
+        Group::Rules => "Rules of the protocol",
+        Group::Stream => "Stream of bytes",
+        Group::Time => "Time",
+    }
+}
+
+fn is_failed(entry: &Entry) -> bool {
+    matches!(entry.outcome, Outcome::Failed(_))
+}
+
+/// One finding: what, the bytes, and where to look.
+fn finding(html: &mut Html, entry: &Entry, failure: &Failure) {
+    html.text_element("h3", &[], &entry.id).paragraph(&failure.what);
+    if failure.expected.is_some() || failure.received.is_some() {
+        let mut table = Table::new(&["", "from there on"]);
+        let bytes = [("expected", &failure.expected), ("received", &failure.received)];
+        for (name, bytes) in bytes {
+            if let Some(bytes) = bytes {
+                table.row([Cell::text(name), Cell::code(shown(bytes))]);
+            }
+        }
+        html.table(&table);
+    }
+    html.element("ul", &[], |list| {
+        for cause in &failure.causes {
+            list.text_element("li", &[], cause);
+        }
+    });
+}
+
+fn table(entries: &[&Entry]) -> Table {
+    let mut table = Table::new(&["probe", "", "what it shows", "what came of it"]);
+    for entry in entries {
+        let (verdict, word, text) = match &entry.outcome {
+            Outcome::Held(text) => (Verdict::Good, "held", text.as_str()),
+            Outcome::Failed(failure) if entry.level == Level::Should => (Verdict::Doubtful, "failed", &*failure.what),
+            Outcome::Failed(failure) => (Verdict::Bad, "failed", &*failure.what),
+            Outcome::Skipped(reason) => (Verdict::None, "skipped", reason.as_str()),
+        };
+        table.judged_row(
+            verdict,
+            [
+                Cell::code(&entry.id),
+                Cell::verdict(verdict, word),
+                Cell::text(format_args!("{} {}", entry.level, entry.shows)),
+                Cell::text(format_args!("{text} (within {})", Time::from(entry.took))),
+            ],
+        );
+    }
+    table
+}
+
+/// Latencies, throughput, and how long connections took.
+fn pictures(page: &mut Page, record: &Record) {
+    let curves: Vec<(&str, Vec<Point>)> = record
+        .entries
+        .iter()
+        .filter(|entry| !entry.trips.is_empty())
+        .filter_map(|entry| {
+            let mut latencies = Latencies::new().ok()?;
+            entry.trips.iter().for_each(|trip| latencies.add(*trip));
+            Some((entry.id.as_str(), latencies.curve()))
+        })
+        .collect();
+    if !curves.is_empty() {
+        let series: Vec<Series<'_, Point>> =
+            curves.iter().map(|(name, points)| Series { name, points: points.as_slice() }).collect();
+        page.section("Round trips", |html| {
+            html.figure(
+                &distribution("round trips", &series),
+                "How long round trips took; to the right the rare and long ones.",
+            );
+        });
+    }
+    for (unit, scale, heading, caption) in [
+        (Unit::BytesPerSecond, Scale::ByteRate, "Throughput", "Every byte of it was compared."),
+        (Unit::PerSecond, Scale::Rate, "How many a second", "Conversations and names a second."),
+        (Unit::Seconds, Scale::Time, "How long", "Connecting, and until places are free again."),
+    ] {
+        let found: Vec<Bar> = record
+            .entries
+            .iter()
+            .flat_map(|entry| entry.measures.iter().map(move |measure| (entry, measure)))
+            .filter(|(entry, measure)| measure.unit == unit && (unit != Unit::Seconds || entry.group != Group::Time))
+            .map(|(entry, measure)| Bar {
+                label: format!("{}: {}", entry.id, measure.name),
+                value: if unit == Unit::Seconds { measure.value * 1e9 } else { measure.value },
+                verdict: Verdict::None,
+            })
+            .collect();
+        if !found.is_empty() {
+            page.section(heading, |html| {
+                html.figure(&bars(heading, scale, &found), caption);
+            });
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The first group: whether there is a greeting server at all. And what has to be known of it before anything else is tried.
+
+use core::time::Duration;
+use std::{
+    io::{BufRead, Read},
+    thread,
+    time::Instant,
+};
+
+use greet::report::number::Time;
+use greet_core::Framing;
+
+use super::{
+    probe::{Failure, Group, Level, Notes, Probe, Stop, Unit, shown},
+    talk::{GREETING, Talk},
+    target::Target,
+};
+
+pub(super) fn probes() -> Vec<Probe> {
+    let probe = |name, shows, causes, run: fn(&Target, &mut Notes<'_>) -> Result<String, Stop>| {
+        Probe::new(Group::Reach, name, Level::Must, shows, causes, run)
+    };
+    vec![
+        probe(
+            "connect",
+            "a connection can be opened",
+            &["the server is not running, or at another port", "the board's address, its netmask, the cable"],
+            connect,
+        ),
+        probe(
+            "greeting",
+            "the greeting comes before the client has said anything",
+            &[
+                "the server reads before it writes",
+                "what it wrote is not flushed, or stays in a buffer until the stack is polled again",
+            ],
+            greeting,
+        ),
+        probe(
+            "reply",
+            "a name is answered, and `exit` ends the conversation",
+            &["it is another protocol's server", "only the first segment gets through: look at the transmit path"],
+            reply,
+        ),
+    ]
+}
+
+fn connect(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    let begin = Instant::now();
+    let talk = Talk::open(target)?;
+    let took = begin.elapsed();
+    notes.time("connect", took);
+    drop(talk);
+    Ok(format!("{} answers within {}", target.address, Time::from(took)))
+}
+
+fn greeting(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    pause();
+    let begin = Instant::now();
+    let mut talk = Talk::open(target)?;
+    talk.expect("the greeting", GREETING)?;
+    let took = begin.elapsed();
+    notes.time("connect and greeting", took);
+    Ok(format!("after {}", Time::from(took)))
+}
+
+fn reply(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    pause();
+    let begin = Instant::now();
+    Talk::settled(target)?.leave()?;
+    notes.measure("conversations of one name a second", begin.elapsed().as_secs_f64().recip(), Unit::PerSecond);
+    Ok("greeted, answered, ended".to_owned())
+}
+
+/// A server that has one place may need a moment until it is free again.
+fn pause() {
+    thread::sleep(Duration::from_millis(100));
+}
+
+/// Finds out where a name ends for the server, and how long one takes.
+pub(super) fn find_framing(target: &mut Target) -> Result<(), Failure> {
+    const NAME: &[u8] = b"greet";
+    pause();
+    let (framing, trip) = {
+        let mut talk = Talk::open(target)?;
+        talk.expect("the greeting", GREETING)?;
+        talk.send(b"greet\n")?;
+        let begin = Instant::now();
+        // Three servers, three answers, of which none begins as another one.
+        let candidates = [
+            (Framing::Line, &b"\nHello, greet!\n"[..]),
+            (Framing::Auto, b"Hello, greet!\n"),
+            (Framing::Chunk, b"Hello, greet\n!"),
+        ];
+        let mut received = Vec::new();
+        let framing = loop {
+            let found = candidates.iter().find(|(_, reply)| received == *reply);
+            if let Some((framing, _)) = found {
+                break *framing;
+            }
+            if !candidates.iter().any(|(_, reply)| reply.starts_with(&received)) {
+                return Err(Failure {
+                    offset: Some(talk.offset),
+                    expected: Some(b"Hello, greet!\n".to_vec()),
+                    received: Some(received.clone()),
+                    ..Failure::new(format!("the name `greet` and a line feed were answered by {}", shown(&received)))
+                });
+            }
+            let mut byte = [0];
+            match talk.stream.read(&mut byte) {
+                Ok(1) => received.extend_from_slice(&byte),
+                Ok(_) => {
+                    return Err(Failure::new(format!(
+                        "the server ended the conversation after {} instead of a reply to the name {}",
+                        shown(&received),
+                        shown(NAME)
+                    )));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(Failure {
+                        expected: Some(b"Hello, greet!\n".to_vec()),
+                        received: Some(received),
+                        ..Failure::new(format!("no reply to the first name: {}", super::probe::of(&error)))
+                    });
+                }
+            }
+        };
+        (framing, begin.elapsed())
+    };
+    target.framing = framing;
+    target.trip = trip;
+    Ok(())
+}
+
+/// Finds out how long a name may be, as far as the server says it.
+pub(super) fn find_capacity(target: &Target) -> Option<usize> {
+    /// So long is a name in this protocol at most (rule L1).
+    const LONGEST: usize = 65_535;
+    /// What one segment carries everywhere.
+    const SEGMENT: usize = 1400;
+    /// The least capacity that the table of cases is made for.
+    const LEAST: usize = 16;
+    pause();
+    let lines = target.takes_lines();
+    let mut talk = Talk::settled(target).ok()?;
+    let sent = if lines { LONGEST } else { SEGMENT };
+    talk.send(&talk.asked(&vec![b'x'; sent])).ok()?;
+    let end = if lines { b'\n' } else { b'!' };
+    let mut reply = Vec::new();
+    let mut source = std::io::BufReader::new(&talk.stream).take(2 * LONGEST as u64);
+    source.read_until(end, &mut reply).ok()?;
+    let capacity = if let Some(text) = reply.strip_prefix(b"Error: name longer than ") {
+        // Under `line` the error names it (rule L3).
+        let digits: Vec<u8> = text.iter().copied().take_while(u8::is_ascii_digit).collect();
+        core::str::from_utf8(&digits).ok()?.parse().ok()?
+    } else {
+        let name = reply.strip_prefix(b"Hello, ")?.strip_suffix(if lines { &b"!\n"[..] } else { b"!" })?;
+        match name.len() {
+            length if length == sent && lines => LONGEST,
+            // Under `chunk` a longer read is cut there (rule L2); if it is not, nothing is known.
+            length if length < sent && !lines => length,
+            _ => return None,
+        }
+    };
+    (LEAST..=LONGEST).contains(&capacity).then_some(capacity)
+}

@@ -1,0 +1,190 @@
+//! The rules of the protocol: the project's own table of cases, over a connection to this server.
+
+use std::io;
+
+use greet_conformance::{
+    frontend::{self, Cut, Fault, Frontend},
+    socket::{Socket, SocketWire},
+    vectors::{Case, TableError, protocol},
+};
+use greet_core::Framing;
+
+use super::{
+    probe::{Failure, Group, Level, Probe, Stop, of},
+    target::Target,
+};
+
+/// The rules that bytes alone can show: what each says, and what to look at where a server departs from it.
+const RULES: [(&str, &str, &[&str]); 16] = [
+    ("G1", "the greeting is `Welcome!`, comes first, and once", &["where the greeting is written, and how often"]),
+    (
+        "F1",
+        "under chunk a name is what one read delivered",
+        &["two reads are joined, or one is cut: names have to be taken where recv returns them"],
+    ),
+    (
+        "F2",
+        "under line a name ends at LF, and a CR before it is not its own",
+        &["the CR is taken for a part of the name", "a CR inside a name, or at the end of a read, is dropped"],
+    ),
+    ("F3", "under auto the first read decides, and once for all", &["the framing is decided again later"]),
+    (
+        "F4",
+        "under line it does not matter how the bytes are cut into segments",
+        &["a line that ends in another read than it began in is not put together"],
+    ),
+    (
+        "R1",
+        "every name is answered by `Hello, NAME!`, in order, whatever bytes it has",
+        &["the name is treated as a C string, or trimmed, or escaped", "replies are written by more than one thread"],
+    ),
+    ("R2", "an empty line is a name, an empty read is none", &["empty lines are skipped"]),
+    (
+        "R3",
+        "`exit` ends the conversation and is not answered",
+        &["`exit` is answered as a name before the end", "`exit` is compared with its line's end, or as a prefix only"],
+    ),
+    (
+        "R4",
+        "when the client ends its side, all that came before is answered first",
+        &[
+            "the end of the stream is looked at before what is still in the buffer",
+            "a close in both directions instead of a FIN",
+        ],
+    ),
+    ("L1", "a name may have as many bytes as the capacity", &["a buffer is one byte too short"]),
+    ("L2", "under chunk a longer read is cut at the capacity", &["the rest of a long read is dropped"]),
+    (
+        "L3",
+        "under line an overlong line is answered once by an error, and the next line is a name again",
+        &["the connection is closed instead", "the rest of the long line is taken for a name", "the name is cut"],
+    ),
+    (
+        "U1",
+        "a name that is not UTF-8 is answered by an error, and nothing else changes",
+        &[
+            "the decoder's error ends the thread or task: a crash on invalid UTF-8",
+            "bytes are replaced instead of refused",
+        ],
+    ),
+    (
+        "U2",
+        "under chunk a character that a read cuts in two is put together again",
+        &["each read is decoded by itself"],
+    ),
+    ("E1", "an error reply ends as every reply does", &["the line feed behind errors"]),
+    (
+        "C1",
+        "the end is a FIN behind the last reply, and never a reset that destroys replies",
+        &["close() with unread input: end the sending side, and read on until the client's FIN"],
+    ),
+];
+
+pub(super) fn probes() -> Result<Vec<Probe>, TableError> {
+    let table = protocol()?;
+    let probe = |(rule, shows, causes): (&'static str, &'static str, &'static [&'static str])| {
+        let cases: Vec<Case> =
+            table.iter().filter(|case| case.rules.iter().any(|cited| cited == rule)).cloned().collect();
+        Probe::new(Group::Rules, rule, Level::Must, shows, causes, move |target, notes| {
+            let mut server = Server::new(target);
+            let runnable = |case: &&Case| case.framings().any(|framing| framing == target.framing);
+            // A case that shows several rules is the first one's, but for a rule that no case shows first.
+            let is_first = |case: &&Case| case.rules.first().is_some_and(|first| first == rule);
+            let own: Vec<&Case> = cases.iter().filter(runnable).filter(is_first).collect();
+            let chosen = if own.is_empty() { cases.iter().filter(runnable).collect() } else { own };
+            let mut shown = 0;
+            for (index, case) in chosen.iter().enumerate() {
+                notes.progress(index as u64, chosen.len() as u64);
+                let script = case.script(target.capacity).map_err(|error| Failure::new(error.to_string()))?;
+                for &cut in cuts(target.framing) {
+                    frontend::run(&mut server, &script, target.framing, cut)
+                        .map_err(|fault| failure(fault, target).during(format_args!("{} ({cut:?})", case.name)))?;
+                    shown += 1;
+                }
+            }
+            if shown == 0 {
+                return Err(Stop::Skipped(format!("framing {} has no case of it", framing_name(target.framing))));
+            }
+            Ok(if shown == 1 { "one conversation".to_owned() } else { format!("{shown} conversations") })
+        })
+    };
+    Ok(RULES.into_iter().map(probe).collect())
+}
+
+pub(super) const fn framing_name(framing: Framing) -> &'static str {
+    match framing {
+        Framing::Auto => "auto",
+        Framing::Chunk => "chunk",
+        Framing::Line => "line",
+    }
+}
+
+const fn cuts(framing: Framing) -> &'static [Cut] {
+    match framing {
+        Framing::Line => &[Cut::Steps, Cut::Whole, Cut::Every(1)],
+        Framing::Chunk | Framing::Auto => &[Cut::Steps],
+    }
+}
+
+/// The server as the table's frontend, every connection counted.
+struct Server<'a> {
+    target: &'a Target,
+    socket: Socket,
+}
+
+impl<'a> Server<'a> {
+    fn new(target: &'a Target) -> Self {
+        let mut socket = Socket::new(target.address, target.framing);
+        socket.capacity = target.capacity;
+        socket.patience = target.timeout;
+        // A slow server reads as late as it answers.
+        socket.settling += 2 * target.trip;
+        Self { target, socket }
+    }
+}
+
+impl Frontend for Server<'_> {
+    type Wire = SocketWire;
+
+    fn capacity(&self) -> usize {
+        self.socket.capacity
+    }
+
+    fn can(&self, framing: Framing) -> bool {
+        self.socket.can(framing)
+    }
+
+    fn connect(&mut self, framing: Framing) -> io::Result<SocketWire> {
+        self.target.count_connection();
+        self.socket.connect(framing)
+    }
+}
+
+fn failure(fault: Fault, target: &Target) -> Failure {
+    match fault {
+        Fault::Connect(error) => {
+            target.no_connection(&error, target.connections.load(core::sync::atomic::Ordering::Relaxed))
+        }
+        Fault::Output { offset, expected, received, error } => {
+            let end = error.as_ref().map_or_else(
+                || {
+                    if received.is_empty() {
+                        "the server ended its side".to_owned()
+                    } else {
+                        "wrong bytes came".to_owned()
+                    }
+                },
+                of,
+            );
+            Failure {
+                offset: Some(offset as u64),
+                ..Failure {
+                    expected: Some(expected),
+                    received: Some(received),
+                    ..Failure::new(format!("at byte {offset} {end}"))
+                }
+            }
+        }
+        fault => Failure::new(fault.to_string()),
+    }
+}

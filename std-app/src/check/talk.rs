@@ -1,0 +1,252 @@
+//! One conversation of the check: every byte that comes is compared with the one that was due.
+
+use core::time::Duration;
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpStream},
+    thread,
+    time::Instant,
+};
+
+use greet::report::number::Time;
+use greet_core::Framing;
+
+use super::{
+    difference,
+    probe::{Failure, Kind, kind_of, of},
+    target::Target,
+};
+
+pub(super) const GREETING: &[u8] = b"Welcome!";
+
+/// So much of what was compared is remembered, to tell where wrong bytes may be from.
+const REMEMBERED: usize = 4096;
+/// So long after a wrong byte the bytes behind it are waited for.
+const AFTERMATH: Duration = Duration::from_millis(200);
+
+/// A connection, and how far its conversation is.
+#[derive(Debug)]
+pub(super) struct Talk<'a> {
+    pub(super) stream: TcpStream,
+    pub(super) target: &'a Target,
+    /// How many bytes have come and were right.
+    pub(super) offset: u64,
+    /// The last of them.
+    before: Vec<u8>,
+}
+
+impl<'a> Talk<'a> {
+    /// Opens a connection.
+    pub(super) fn open(target: &'a Target) -> Result<Self, Failure> {
+        let number = target.count_connection();
+        let connect = || -> io::Result<TcpStream> {
+            let stream = TcpStream::connect_timeout(&target.address, target.timeout)?;
+            stream.set_nodelay(true)?; // what is one write is to be one segment, and at once
+            stream.set_read_timeout(Some(target.timeout))?;
+            stream.set_write_timeout(Some(target.timeout))?;
+            Ok(stream)
+        };
+        let stream = connect().map_err(|error| target.no_connection(&error, number))?;
+        Ok(Self { stream, target, offset: 0, before: Vec::new() })
+    }
+
+    /// Opens a connection, and is greeted.
+    pub(super) fn greeted(target: &'a Target) -> Result<Self, Failure> {
+        let mut talk = Self::open(target)?;
+        talk.be_greeted()?;
+        Ok(talk)
+    }
+
+    /// Opens a connection, and is greeted, at once or as soon as there is a place: for how long that took.
+    pub(super) fn greeted_patiently(target: &'a Target) -> Result<(Self, Duration), Failure> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let begin = Instant::now();
+        loop {
+            match Self::greeted(target) {
+                Ok(talk) => return Ok((talk, begin.elapsed())),
+                Err(failure) if begin.elapsed() >= target.timeout => return Err(failure),
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// Opens a connection, is greeted, and has made it clear that names are lines, where they can be.
+    pub(super) fn settled(target: &'a Target) -> Result<Self, Failure> {
+        let mut talk = Self::greeted(target)?;
+        if target.framing == Framing::Auto {
+            talk.say(b"greet")?;
+        }
+        Ok(talk)
+    }
+
+    pub(super) fn be_greeted(&mut self) -> Result<(), Failure> {
+        self.expect("the greeting", GREETING)?;
+        if self.target.framing == Framing::Line { self.expect("the greeting's end", b"\n") } else { Ok(()) }
+    }
+
+    /// The name as it is sent.
+    pub(super) fn asked(&self, name: &[u8]) -> Vec<u8> {
+        if self.target.takes_lines() { [name, b"\n"].concat() } else { name.to_vec() }
+    }
+
+    /// The reply that is owed for a name.
+    pub(super) fn owed(&self, name: &[u8]) -> Vec<u8> {
+        let end: &[u8] = if self.target.takes_lines() { b"!\n" } else { b"!" };
+        [b"Hello, ", name, end].concat()
+    }
+
+    /// Says a name and takes the reply.
+    pub(super) fn say(&mut self, name: &[u8]) -> Result<(), Failure> {
+        self.send(&self.asked(name))?;
+        self.expect("a reply", &self.owed(name))
+    }
+
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.target.count_bytes(bytes.len());
+        self.stream.write_all(bytes).map_err(|error| Failure {
+            offset: Some(self.offset),
+            ..Failure::new(format!("nothing more can be sent: {}", of(&error)))
+        })
+    }
+
+    /// These bytes come next.
+    pub(super) fn expect(&mut self, what: &str, expected: &[u8]) -> Result<(), Failure> {
+        let mut matched = 0;
+        let mut buffer = [0; 16 * 1024];
+        while let Some(rest) = expected.get(matched..).filter(|rest| !rest.is_empty()) {
+            let room = rest.len().min(buffer.len());
+            let piece = buffer.get_mut(..room).unwrap_or_default();
+            let received = match self.stream.read(piece) {
+                Ok(0) => return Err(self.missing(what, rest, Kind::Ended, "the server ended the conversation")),
+                Ok(count) => piece.get(..count).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let why = match kind_of(&error) {
+                        Kind::Late => format!("nothing more came within {}", Time::from(self.patience())),
+                        _ => of(&error),
+                    };
+                    return Err(self.missing(what, rest, kind_of(&error), &why));
+                }
+            };
+            self.target.count_bytes(received.len());
+            let same = rest.iter().zip(received).take_while(|(expected, received)| expected == received).count();
+            self.remember(rest.get(..same).unwrap_or_default());
+            matched += same;
+            if same < received.len() {
+                let wrong = received.get(same..).unwrap_or_default().to_vec();
+                return Err(self.wrong(what, expected.get(matched..).unwrap_or_default(), wrong));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is owed has come, and nothing else does until the server ends its side.
+    pub(super) fn expect_end(&mut self) -> Result<(), Failure> {
+        let mut buffer = [0; 1024];
+        loop {
+            return match self.stream.read(&mut buffer) {
+                Ok(0) => Ok(()),
+                Ok(count) => {
+                    let received = buffer.get(..count).unwrap_or_default().to_vec();
+                    Err(Failure {
+                        offset: Some(self.offset),
+                        expected: Some(Vec::new()),
+                        received: Some(received),
+                        ..Failure::new("more came than is owed")
+                    })
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if kind_of(&error) == Kind::Late => {
+                    Err(Failure::new(format!(
+                        "the server does not end its side within {}",
+                        Time::from(self.patience())
+                    ))
+                    .of_kind(Kind::Late)
+                    .because("the server never closes, or its FIN is lost: see that it is sent behind the last reply"))
+                }
+                Err(error) => Err(Failure::new(format!("at the end {}", of(&error))).of_kind(kind_of(&error)).because(
+                    "the server closes its socket while bytes of the client are unread or replies are under way: end the \
+                     sending side first, and read on until the client's FIN",
+                )),
+            };
+        }
+    }
+
+    /// Ends the conversation as the protocol has it: `exit`, and the server ends first.
+    pub(super) fn leave(mut self) -> Result<(), Failure> {
+        let exit = self.asked(b"exit");
+        self.send(&exit)?;
+        self.expect_end().map_err(|failure| failure.during("after `exit`"))
+    }
+
+    /// Ends this side. Receiving goes on.
+    pub(super) fn half_close(&self) -> Result<(), Failure> {
+        self.stream
+            .shutdown(Shutdown::Write)
+            .map_err(|error| Failure::new(format!("this side cannot be ended: {}", of(&error))))
+    }
+
+    /// Ends the connection with a reset.
+    pub(super) fn reset(self) {
+        // Where the system refuses, it is a plain close.
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    pub(super) fn set_timeout(&self, timeout: Duration) {
+        // Fails for a timeout of nothing only.
+        let _ = self.stream.set_read_timeout(Some(timeout.max(Duration::from_millis(1))));
+    }
+
+    fn patience(&self) -> Duration {
+        self.stream.read_timeout().ok().flatten().unwrap_or(self.target.timeout)
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        self.before.extend_from_slice(bytes);
+        let surplus = self.before.len().saturating_sub(REMEMBERED);
+        if surplus > REMEMBERED {
+            self.before.drain(..surplus);
+        }
+    }
+
+    fn missing(&self, what: &str, rest: &[u8], kind: Kind, why: &str) -> Failure {
+        Failure {
+            offset: Some(self.offset),
+            expected: Some(rest.get(..rest.len().min(REMEMBERED)).unwrap_or_default().to_vec()),
+            received: Some(Vec::new()),
+            ..Failure::new(format!("{why}, where {what} was due")).of_kind(kind)
+        }
+    }
+
+    /// Waits for the bytes behind the wrong one too: what they are tells what has happened.
+    fn wrong(&mut self, what: &str, expected: &[u8], mut received: Vec<u8>) -> Failure {
+        let until = Instant::now() + AFTERMATH;
+        let mut buffer = [0; 4096];
+        while received.len() < REMEMBERED {
+            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
+            self.set_timeout(left);
+            match self.stream.read(&mut buffer) {
+                Ok(count @ 1..) => received.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                _ => break,
+            }
+        }
+        self.set_timeout(self.target.timeout);
+        let expected = expected.get(..expected.len().min(REMEMBERED)).unwrap_or_default();
+        let offset = self.offset;
+        let causes = difference::causes(&self.before, expected, &received, offset);
+        Failure {
+            kind: Kind::Other,
+            offset: Some(offset),
+            expected: Some(expected.to_vec()),
+            received: Some(received),
+            causes,
+            what: format!(
+                "{what} is wrong from byte {offset} of the conversation on (modulo 4: {}, 32: {}, 64: {})",
+                offset % 4,
+                offset % 32,
+                offset % 64
+            ),
+        }
+    }
+}

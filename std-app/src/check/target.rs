@@ -1,0 +1,177 @@
+//! The server that is checked: where it is, what was found out about it, and what it was burdened with so far.
+
+use core::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use std::sync::OnceLock;
+
+use greet_core::{Framing, NAME_CAPACITY};
+
+use super::{
+    connections,
+    probe::{Failure, Kind},
+};
+
+/// How many connections are opened at once, and in turn, unless more is asked for.
+const AT_ONCE: usize = 32;
+const IN_TURN: u64 = 300;
+/// For so long a probe sends one name after the other at most.
+const TRIPS_LAST: Duration = Duration::from_secs(12);
+
+/// The server, and how it is treated.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// As it was typed.
+    pub(super) host: String,
+    pub(super) address: SocketAddr,
+    /// How long an answer may take.
+    pub(super) timeout: Duration,
+    /// More connections, more bytes.
+    pub(super) stress: bool,
+    /// What takes minutes too.
+    pub(super) long: bool,
+    /// Where a name ends for it.
+    pub(super) framing: Framing,
+    /// How many bytes a name has at most.
+    pub(super) capacity: usize,
+    /// How long one name took to be answered.
+    pub(super) trip: Duration,
+    /// How many conversations it has at once, once somebody has looked.
+    room: OnceLock<Room>,
+    pub(super) connections: AtomicU64,
+    pub(super) bytes: AtomicU64,
+}
+
+/// How many conversations a server has at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// No end was found up to here.
+    AtLeast(usize),
+    /// So many, and this is what the next client meets.
+    Only(usize, Next),
+}
+
+/// What a client meets that comes when a server is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is told so at once, by a reset.
+    Refused,
+    /// It is let in, and the connection ended without a greeting.
+    Ended,
+    /// It is let in, and waits.
+    Queued,
+    /// It gets no answer at all.
+    Silent,
+}
+
+impl Next {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Refused => "refused at once",
+            Self::Ended => "let in and sent away without a word",
+            Self::Queued => "queued until there is room",
+            Self::Silent => "not answered at all (a black hole)",
+        }
+    }
+}
+
+impl Target {
+    pub(super) fn new(host: String, address: SocketAddr, timeout: Duration, stress: bool, long: bool) -> Self {
+        Self {
+            host,
+            address,
+            timeout,
+            stress,
+            long,
+            framing: Framing::Auto,
+            capacity: NAME_CAPACITY,
+            trip: Duration::ZERO,
+            room: OnceLock::new(),
+            connections: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// How many connections are opened at once at most.
+    pub(super) const fn at_once(&self) -> usize {
+        if self.stress { 1000 } else { AT_ONCE }
+    }
+
+    /// How many are opened and closed one after the other.
+    pub(super) const fn in_turn(&self) -> u64 {
+        if self.stress { 10_000 } else { IN_TURN }
+    }
+
+    /// How many conversations it has at once: found out when it is asked first, as that burdens the server.
+    pub(super) fn room(&self) -> Result<Room, Failure> {
+        if let Some(room) = self.room.get() {
+            return Ok(*room);
+        }
+        let room = connections::find_room(self)?;
+        Ok(*self.room.get_or_init(|| room))
+    }
+
+    /// The same, if somebody has asked.
+    pub(super) fn known_room(&self) -> Option<Room> {
+        self.room.get().copied()
+    }
+
+    /// So many of those that are opened at once it has.
+    pub(super) fn places(&self) -> Result<usize, Failure> {
+        self.room().map(|room| match room {
+            Room::AtLeast(count) | Room::Only(count, _) => count,
+        })
+    }
+
+    /// So many names, one after the other, or as many as a slow server answers in some seconds.
+    pub(super) fn trips(&self, wanted: u64) -> u64 {
+        let each = self.trip.as_secs_f64().max(1e-6);
+        let affordable = TRIPS_LAST.as_secs_f64() / each;
+        if self.stress || affordable >= wanted as f64 {
+            return wanted;
+        }
+        // It is more than 0 and less than `wanted`.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 4 and `wanted`")]
+        let affordable = affordable as u64;
+        affordable.max(4).min(wanted)
+    }
+
+    /// Names are lines to it, or can be.
+    pub(super) fn takes_lines(&self) -> bool {
+        self.framing != Framing::Chunk
+    }
+
+    /// One more connection; which it is, from 1 on.
+    pub(super) fn count_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn count_bytes(&self, count: usize) {
+        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// What is wrong with a connection that was not to be had.
+    pub(super) fn no_connection(&self, error: &std::io::Error, number: u64) -> Failure {
+        use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
+        let address = self.address;
+        match error.kind() {
+            ConnectionRefused | ConnectionReset => {
+                Failure::new(format!("connection {number} of this check was refused by {address}")).of_kind(Kind::Refused).because(
+                    "nothing listens there just then: all sockets or slots are busy, or the server is not running or is stuck",
+                )
+            }
+            HostUnreachable | NetworkUnreachable => Failure::new(format!("{address} is filtered or unreachable ({error})"))
+                .because("a firewall on the way, a wrong address or netmask, or no route to it"),
+            TimedOut => Failure::new(format!(
+                "connection {number} of this check was not answered within {}: {address} is silent",
+                humantime::format_duration(self.timeout)
+            ))
+            .of_kind(Kind::Silent)
+            .because("the board's receive path: nothing is polled, interrupts are lost, no descriptors are left, or ARP is not answered")
+            .because("a firewall that drops, or a backlog that is full and never emptied"),
+            _ => Failure::new(format!("no connection to {address}: {error}")),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Time: how long round trips take, idle and under load, and what their length points at.
+
+use core::time::Duration;
+use std::{io::Write, net::Shutdown, sync::Mutex, thread, time::Instant};
+
+use greet::report::number::{ByteRate, Time};
+
+use super::{
+    probe::{Failure, Group, Level, Notes, Probe, Stop, Unit},
+    talk::Talk,
+    target::Target,
+};
+
+/// What a network's own clocks make of a round trip that waits for one of them.
+struct Plateau {
+    /// From here to there, in microseconds.
+    range: core::ops::RangeInclusive<u128>,
+    name: &'static str,
+    /// Such a share of the trips makes it one, in thousandths.
+    share: usize,
+    cause: &'static str,
+}
+
+const PLATEAUS: [Plateau; 4] = [
+    Plateau {
+        range: 8_000..=12_500,
+        name: "10 ms",
+        share: 400,
+        cause: "a delayed acknowledgement of the board's stack (10 ms), or a stack that is polled every 10 ms instead of when \
+                a frame comes",
+    },
+    Plateau {
+        range: 38_000..=47_000,
+        name: "40 ms",
+        share: 50,
+        cause: "Nagle's algorithm at the server against the delayed acknowledgement of the client (40 ms): write a reply at \
+                once, and set TCP_NODELAY",
+    },
+    Plateau {
+        range: 190_000..=260_000,
+        name: "200 ms",
+        share: 7,
+        cause: "lost segments that are sent again after 200 ms: the driver drops frames, or the wire loses them; or a delayed \
+                acknowledgement of 200 ms",
+    },
+    Plateau {
+        range: 980_000..=1_100_000,
+        name: "1,000 ms",
+        share: 7,
+        cause: "segments that are sent again after 1 s: lost ones, or a SYN that was dropped while no socket listened; or a \
+                reply that the server delays",
+    },
+];
+
+const TRIPS: u64 = 500;
+/// For throughput, so many bytes go one way.
+const BULK: usize = 4 << 20;
+/// And no more than a slow wire takes in this time.
+const BULK_LASTS: Duration = Duration::from_secs(2);
+
+pub(super) fn probes() -> Vec<Probe> {
+    let probe = |name, shows, causes, run: fn(&Target, &mut Notes<'_>) -> Result<String, Stop>| {
+        Probe::new(Group::Time, name, Level::Should, shows, causes, run)
+    };
+    vec![
+        probe("idle", "a round trip waits for no clock, with one client and nothing else to do", &[], idle),
+        probe("load", "a round trip waits for no clock, with several clients at once", &[], load),
+        probe(
+            "throughput",
+            "bulk goes up, down and both ways without pauses",
+            &[
+                "segments are lost under bursts and sent again: count what the receive FIFO drops, and bound bursts",
+                "the window is one or two segments, and the acknowledgement is delayed",
+            ],
+            throughput,
+        ),
+        probe(
+            "silence",
+            "the first round trip after 70 s of silence is as fast as others",
+            &["the neighbour's hardware address is forgotten, and asked again too late or never (ARP)"],
+            silence,
+        ),
+    ]
+}
+
+/// As many trips as that on one conversation; `tell` hears of each.
+fn trips(target: &Target, count: u64, mut tell: impl FnMut(Duration)) -> Result<(), Failure> {
+    let mut talk = Talk::settled(target)?;
+    for _ in 0..count {
+        let begin = Instant::now();
+        talk.say(b"sixteen bytes it")?;
+        tell(begin.elapsed());
+    }
+    talk.leave()
+}
+
+fn idle(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    let count = target.trips(TRIPS);
+    let mut trips_taken = Vec::new();
+    trips(target, count, |took| {
+        trips_taken.push(took);
+        notes.progress(trips_taken.len() as u64, count);
+    })?;
+    judged(notes, trips_taken, ["round trip, idle, median", "round trip, idle, 99 of 100"])
+}
+
+fn load(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    let clients = target.places()?.min(8);
+    if clients < 2 {
+        return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
+    }
+    super::connections::await_room(target)?;
+    let all = Mutex::new(Vec::new());
+    let begin = Instant::now();
+    let outcomes: Vec<Result<(), Failure>> = thread::scope(|scope| {
+        let running: Vec<_> = (0..clients)
+            .map(|_| {
+                scope.spawn(|| {
+                    trips(target, target.trips(TRIPS), |took| {
+                        if let Ok(mut all) = all.lock() {
+                            all.push(took);
+                        }
+                    })
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|client| client.join().unwrap_or_else(|_| Err(Failure::new("a client broke"))))
+            .collect()
+    });
+    outcomes.into_iter().collect::<Result<(), Failure>>()?;
+    let trips_taken = all.into_inner().map_err(|_| Failure::new("a client broke"))?;
+    let rate = trips_taken.len() as f64 / begin.elapsed().as_secs_f64();
+    notes.measure("names a second, under load", rate, Unit::PerSecond);
+    let text = judged(notes, trips_taken, ["round trip, under load, median", "round trip, under load, 99 of 100"])?;
+    Ok(format!("{clients} clients, {rate:.0} names a second; {text}"))
+}
+
+/// What the trips' lengths point at.
+fn judged(notes: &mut Notes<'_>, mut trips: Vec<Duration>, names: [&'static str; 2]) -> Result<String, Stop> {
+    trips.sort_unstable();
+    let at = |percent: usize| {
+        trips.get((trips.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
+    };
+    let (median, high) = (at(50), at(99));
+    let [median_name, high_name] = names;
+    notes.time(median_name, median);
+    notes.time(high_name, high);
+    let text = format!(
+        "half within {}, 9 of 10 within {}, 99 of 100 within {}, all within {}",
+        Time::from(median),
+        Time::from(at(90)),
+        Time::from(high),
+        Time::from(at(100))
+    );
+    let found = PLATEAUS.iter().find(|plateau| plateau.is_in(&trips));
+    notes.trips = trips;
+    match found {
+        None => Ok(text),
+        Some(plateau) => Err(Failure::new(format!("many round trips take about {}: {text}", plateau.name))
+            .because(plateau.cause)
+            .into()),
+    }
+}
+
+impl Plateau {
+    fn is_in(&self, trips: &[Duration]) -> bool {
+        const FEWEST: usize = 3;
+        let count = trips.iter().filter(|trip| self.range.contains(&trip.as_micros())).count();
+        count >= FEWEST && count * 1000 >= trips.len() * self.share
+    }
+}
+
+fn throughput(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    if !target.takes_lines() {
+        return Err(Stop::Skipped("framing chunk has one name under way at a time".to_owned()));
+    }
+    let bulk = if target.stress { 16 * BULK } else { BULK };
+    // Up: the rest of an overlong line is dropped (rule L3), so that nothing has to come back for it.
+    let mut talk = Talk::settled(target)?;
+    let begin = Instant::now();
+    let piece = vec![b'u'; 64 * 1024];
+    let mut sent = 0;
+    while sent < bulk && (target.stress || begin.elapsed() < BULK_LASTS) {
+        talk.send(&piece)?;
+        sent += piece.len();
+        notes.progress(sent as u64, bulk as u64);
+    }
+    talk.send(b"\n")?;
+    let error = format!("Error: name longer than {} bytes\n", target.capacity);
+    talk.expect("the error for an overlong line", error.as_bytes())?;
+    talk.say(b"up")?; // all of it was read
+    let up = sent as f64 / begin.elapsed().as_secs_f64();
+    // Down: for the two bytes of a name and its line feed come eleven. Both: names as long as they may be.
+    let down = flood(&mut talk, 1, bulk / 4, notes)?.1;
+    let (both, _) = flood(&mut talk, target.capacity.min(1000), bulk, notes)?;
+    talk.leave()?;
+    notes.measure("bytes a second, up", up, Unit::BytesPerSecond);
+    notes.measure("bytes a second, down", down, Unit::BytesPerSecond);
+    notes.measure("bytes a second, both ways", both, Unit::BytesPerSecond);
+    Ok(format!("up {}, down {}, both ways {} each", ByteRate(up), ByteRate(down), ByteRate(both)))
+}
+
+/// Names of one length, until so many bytes of replies have come; bytes a second, up and down.
+fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) -> Result<(f64, f64), Failure> {
+    /// Between two looks at the clock.
+    const BATCHES: usize = 16;
+    let name = vec![b'd'; length];
+    let (asked, owed) = (talk.asked(&name), talk.owed(&name));
+    let batch = (16 * 1024 / owed.len()).max(1);
+    let (asked, owed) = (asked.repeat(batch), owed.repeat(batch));
+    let begin = Instant::now();
+    let mut done = 0;
+    while done == 0 || (done * owed.len() < bytes && (talk.target.stress || begin.elapsed() < BULK_LASTS)) {
+        let mut writer = talk.stream.try_clone().map_err(|error| Failure::new(error.to_string()))?;
+        thread::scope(|scope| {
+            let writing = scope.spawn(|| (0..BATCHES).try_for_each(|_| writer.write_all(&asked)));
+            let came = (0..BATCHES).try_for_each(|_| talk.expect("a reply", &owed));
+            if came.is_err() {
+                let _ = talk.stream.shutdown(Shutdown::Both); // so that the writer ends
+            }
+            let written = writing.join();
+            came?;
+            match written {
+                Ok(Ok(())) => Ok(()),
+                _ => Err(Failure::new("the names could not be sent")),
+            }
+        })?;
+        done += BATCHES;
+        notes.progress((done * owed.len()) as u64, bytes as u64);
+    }
+    talk.target.count_bytes(done * asked.len());
+    let seconds = begin.elapsed().as_secs_f64();
+    Ok(((done * asked.len()) as f64 / seconds, (done * owed.len()) as f64 / seconds))
+}
+
+fn silence(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    const SILENCE: u64 = 70;
+    if !target.long {
+        return Err(Stop::Skipped("it takes 70 s: --long".to_owned()));
+    }
+    let mut talk = Talk::settled(target)?;
+    for second in 0..SILENCE {
+        thread::sleep(Duration::from_secs(1));
+        notes.progress(second, SILENCE);
+    }
+    let begin = Instant::now();
+    talk.say(b"after the silence")?;
+    let took = begin.elapsed();
+    talk.leave()?;
+    notes.time("first round trip after silence", took);
+    let limit = Duration::from_millis(500) + 4 * target.trip;
+    if took > limit {
+        return Err(Failure::new(format!("the first round trip after {SILENCE} s took {}", Time::from(took))).into());
+    }
+    Ok(format!("{} after {SILENCE} s", Time::from(took)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trips(values: impl IntoIterator<Item = u64>) -> Vec<Duration> {
+        values.into_iter().map(Duration::from_micros).collect()
+    }
+
+    fn named(trips: &[Duration]) -> Option<&'static str> {
+        PLATEAUS.iter().find(|plateau| plateau.is_in(trips)).map(|plateau| plateau.name)
+    }
+
+    #[test]
+    fn a_plateau_is_named_and_noise_is_not() {
+        assert_eq!(named(&trips((0..500).map(|index| 100 + index * 20))), None);
+        assert_eq!(named(&trips((0..500).map(|index| if index % 10 == 0 { 41_000 } else { 90 }))), Some("40 ms"));
+        assert_eq!(named(&trips((0..500).map(|_| 10_100))), Some("10 ms"));
+        assert_eq!(named(&trips((0..500).map(|index| if index % 50 == 0 { 205_000 } else { 90 }))), Some("200 ms"));
+        assert_eq!(
+            named(&trips((0..500).map(|index| if index % 100 == 0 { 1_005_000 } else { 90 }))),
+            Some("1,000 ms")
+        );
+        // Two slow ones among many are an accident.
+        assert_eq!(named(&trips((0..500).map(|index| if index % 250 == 0 { 205_000 } else { 90 }))), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! `greet check` itself is checked: it finds what is wrong with servers that have one defect each, names the cause, and finds
+//! nothing where there is nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
+mod common;
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Command, Output, Stdio},
+    sync::Mutex,
+    thread,
+};
+
+use common::{GREET, Server};
+use greet_broken::{DEFECTS, Defect, serve};
+use serde_json::Value;
+
+/// What a check found: of each probe that failed, its name and everything that was said of it.
+fn failures(result: &Value) -> Vec<(String, String)> {
+    let probes = result["probes"].as_array().unwrap();
+    let failed = probes.iter().filter(|probe| probe["outcome"] == "failed");
+    failed.map(|probe| (probe["id"].as_str().unwrap().to_owned(), probe.to_string())).collect()
+}
+
+fn check(address: SocketAddr, options: &[&str]) -> Output {
+    let mut command = Command::new(GREET);
+    command.args(["check", &address.to_string()]).args(options).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+fn check_json(address: SocketAddr, options: &[&str]) -> (Option<i32>, Value) {
+    let output = check(address, &[&["--json"], options].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let value = serde_json::from_str(&text).unwrap_or_else(|error| {
+        panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    });
+    (output.status.code(), value)
+}
+
+/// A server with that defect, until the process ends.
+fn broken(defect: Defect) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || serve(&listener, defect));
+    address
+}
+
+#[test]
+fn every_defect_is_found_by_the_probe_that_is_meant_for_it_with_its_cause() {
+    const AT_ONCE: usize = 6;
+    let next = AtomicUsize::new(0);
+    let missed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((name, defect, probe, cause)) = DEFECTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (_, result) = check_json(broken(*defect), &["--timeout", "2s"]);
+                    let found = failures(&result);
+                    match found.iter().find(|(id, _)| id == probe) {
+                        Some((_, text)) if text.contains(cause) => {}
+                        _ => missed.lock().unwrap().push(format!("{name}: not `{cause}` by {probe}, but {found:#?}")),
+                    }
+                }
+            });
+        }
+    });
+    let missed = missed.into_inner().unwrap();
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn nothing_is_found_on_a_server_that_is_right() {
+    for runtime in ["threads", "tokio"] {
+        for framing in ["auto", "line", "chunk"] {
+            for options in [&[][..], &["--max-connections", "4"]] {
+                let common = ["--quiet", "--runtime", runtime, "--framing", framing];
+                let server = Server::start(&[&common, options].concat());
+                let (status, result) = check_json(server.address, &[]);
+                assert_eq!((status, failures(&result)), (Some(0), Vec::new()), "{runtime}, {framing}, {options:?}");
+                assert_eq!(result["framing"], framing);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_what_is_asked_for_is_run() {
+    let server = Server::start(&["--quiet"]);
+    let (status, result) = check_json(server.address, &["--only", "rules,stream.cuts", "--skip", "rules.R1,recovery"]);
+    let ids: Vec<&str> =
+        result["probes"].as_array().unwrap().iter().map(|probe| probe["id"].as_str().unwrap()).collect();
+    assert_eq!(status, Some(0));
+    assert_eq!((ids.len(), ids.contains(&"stream.cuts"), ids.contains(&"rules.R1")), (16, true, false), "{ids:?}");
+}
+
+#[test]
+fn a_server_that_is_not_there_fails_and_the_rest_is_skipped() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = check(address, &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("FAIL reach.connect"), "{text}");
+    assert!(text.contains("was refused by"), "{text}");
+    assert!(text.ends_with("FAILED: reach.connect (0 held, 43 skipped)\n"), "{text}");
+}
+
+#[test]
+fn a_wrong_command_line_is_one_line_and_status_2() {
+    for arguments in [
+        &["check"][..],
+        &["check", "host", "--only", "nonsense"],
+        &["check", "host", "--capacity", "3"],
+        &["check", "host", "--timeout", "0"],
+    ] {
+        let output = Command::new(GREET).args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn every_probe_is_listed() {
+    let output = Command::new(GREET).args(["check", "--list"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 44), "{text}");
+    for (name, _, probe, _) in DEFECTS {
+        assert!(text.lines().any(|line| line.starts_with(probe)), "{name}: there is no {probe}");
+    }
+}
+
+#[test]
+fn what_got_worse_since_a_baseline_is_said() {
+    let server = Server::start(&["--quiet"]);
+    let folder = std::env::temp_dir().join(format!("greet-check-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("baseline.json");
+    let output = check(server.address, &["--only", "reach", "--json"]);
+    let mut baseline: Value = serde_json::from_slice(&output.stdout).unwrap();
+    baseline["probes"][0]["measures"][0]["value"] = 1e-9.into();
+    std::fs::write(&path, baseline.to_string()).unwrap();
+    let output = check(server.address, &["--only", "reach", "--baseline", path.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("reach.connect: connect: ") && text.contains(" times what it was"), "{text}");
+
+    std::fs::write(&path, "{}").unwrap();
+    let output = check(server.address, &["--baseline", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("is no result of"), "a file of another kind");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The tutorial's own server, whose rules are fewer: what it fails, and must fail.
+#[test]
+fn the_tutorials_server_fails_what_it_must() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tutorial");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new("python3");
+    command.args(["-B", "-u"]).arg(folder.join("at_port.py")).arg(port.to_string()).arg(folder.join("server.py"));
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut String::new()).unwrap();
+    thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    let (status, result) = check_json(SocketAddr::from(([127, 0, 0, 1], port)), &[]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let found: Vec<String> = failures(&result).into_iter().map(|(id, _)| id).collect();
+    let must = ["rules.U1", "rules.U2"];
+    assert_eq!((status, found), (Some(1), must.map(str::to_owned).to_vec()));
+}

@@ -1,0 +1,105 @@
+//! Greeting servers with one defect each, as they occur on boards and in servers: what `greet check` is to find.
+//!
+//! Each is the machine of `greet-core` behind a transport that spoils one thing; [`DEFECTS`] is the table of them, with the
+//! probe that is to find each and a word of the cause that it is to name.
+
+mod server;
+mod tamper;
+
+pub use server::serve;
+
+/// What is wrong with a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// The greeting waits for the client's first byte.
+    GreetingAfterFirstByte,
+    /// One client is served, the next is sent away.
+    OneClient,
+    /// After `exit` the connection is reset, and what is under way is lost.
+    ResetAtExit,
+    /// The place of a client that resets is never free again.
+    LeakOnReset,
+    /// The place of a client that ends first is never free again.
+    LeakOnFin,
+    /// A place is free half a minute after the server has ended the conversation.
+    TimeWaitHolds,
+    /// From byte 1,024 of a connection's output on a bit is wrong now and then.
+    WrongPast1024,
+    /// The last 32 bytes of a write are those of an earlier one, now and then.
+    StaleLine,
+    /// Names are cut at 536 bytes.
+    CutAt536,
+    /// A name whose length is a multiple of 64 loses its last byte.
+    ShortBy64,
+    /// Two replies become one, now and then.
+    Merged,
+    /// One reply in a thousand does not come.
+    OneInAThousand,
+    /// A write is repeated, now and then.
+    Repeated,
+    /// Two replies that are due together come in the wrong order, now and then.
+    Swapped,
+    /// A reply is written in two pieces, with Nagle's algorithm on.
+    Nagle,
+    /// Replies leave at a tick of 10 ms.
+    Tick,
+    /// Now and then a reply takes 200 ms, as after a lost segment.
+    LostSegments,
+    /// When the client ends its side, the connection is closed without the replies.
+    HalfCloseDrops,
+    /// No client is accepted after the first 200.
+    DeadAfter200,
+    /// One task writes for all, and waits for the slowest reader.
+    OneWriter,
+    /// Invalid UTF-8 ends the connection.
+    Utf8Crash,
+    /// `exit` is answered as a name.
+    ExitAnswered,
+    /// After `exit` the connection stays open.
+    NoFin,
+    /// The CR before a line feed is taken for a part of the name.
+    CarriageReturnKept,
+    /// An overlong line ends the connection.
+    OverlongCloses,
+    /// A name ends at its first NUL.
+    NulTerminated,
+    /// Empty lines are not answered.
+    EmptySkipped,
+    /// A read is taken for a line, whether or not it is whole.
+    ReadIsLine,
+    /// A name of exactly the capacity is refused.
+    OneTooFew,
+}
+
+/// Every defect: its name, the probe that is to find it, and a word of the cause that is to be named.
+pub const DEFECTS: [(&str, Defect, &str, &str); 29] = [
+    ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
+    ("one-client", Defect::OneClient, "connections.at-once", "second client is refused"),
+    ("reset-at-exit", Defect::ResetAtExit, "connections.server-ends", "end the sending side first"),
+    ("leak-on-reset", Defect::LeakOnReset, "connections.reset", "the place of every client that resets is lost"),
+    ("leak-on-fin", Defect::LeakOnFin, "connections.client-ends", "CLOSE-WAIT"),
+    ("time-wait-holds", Defect::TimeWaitHolds, "connections.server-ends", "TIME-WAIT"),
+    ("wrong-past-1024", Defect::WrongPast1024, "stream.lengths", "one bit is wrong"),
+    ("stale-line", Defect::StaleLine, "stream.lengths", "stale"),
+    ("cut-at-536", Defect::CutAt536, "stream.lengths", "536"),
+    ("short-by-64", Defect::ShortBy64, "stream.lengths", "cut short"),
+    ("merged", Defect::Merged, "stream.pipelined", "merged two"),
+    ("one-in-a-thousand", Defect::OneInAThousand, "stream.pipelined", "lost a name or a reply"),
+    ("repeated", Defect::Repeated, "stream.both-ways", "come again"),
+    ("swapped", Defect::Swapped, "stream.pipelined", "order"),
+    ("nagle", Defect::Nagle, "time.idle", "Nagle"),
+    ("tick", Defect::Tick, "time.idle", "polled every 10 ms"),
+    ("lost-segments", Defect::LostSegments, "time.idle", "lost segments"),
+    ("half-close-drops", Defect::HalfCloseDrops, "connections.half-closed", "half-close"),
+    ("dead-after-200", Defect::DeadAfter200, "connections.in-turn", "something is used up"),
+    ("one-writer", Defect::OneWriter, "stream.stopped-reader", "blocks the server for all others"),
+    ("utf8-crash", Defect::Utf8Crash, "rules.U1", "crash on invalid UTF-8"),
+    ("exit-answered", Defect::ExitAnswered, "rules.R3", "`exit` is answered"),
+    ("no-fin", Defect::NoFin, "connections.server-ends", "never closes"),
+    ("carriage-return-kept", Defect::CarriageReturnKept, "rules.F2", "CR is taken"),
+    ("overlong-closes", Defect::OverlongCloses, "rules.L3", "connection is closed instead"),
+    ("nul-terminated", Defect::NulTerminated, "rules.R1", "C string"),
+    ("empty-skipped", Defect::EmptySkipped, "rules.R2", "empty lines are skipped"),
+    ("read-is-line", Defect::ReadIsLine, "stream.cuts", "another read than it began in"),
+    ("one-too-few", Defect::OneTooFew, "rules.L1", "one byte too short"),
+];

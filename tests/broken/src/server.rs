@@ -1,0 +1,264 @@
+//! A server with places for a few clients, a thread each, and what may be wrong with connections.
+
+use core::time::Duration;
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant as Clock,
+};
+
+use greet_core::{Connection, Framing, Instant, Server, ServerSettings, State};
+
+use crate::{Defect, tamper::Tamper};
+
+const PLACES: usize = 8;
+const NAME_CAPACITY: usize = 1024;
+
+/// What the threads share.
+struct Shared {
+    defect: Defect,
+    taken: AtomicUsize,
+    /// Who writes, where one task does for all.
+    writer: Mutex<()>,
+    /// Replies of all connections so far.
+    replies: AtomicUsize,
+}
+
+/// Serves for ever, or until the listener fails.
+pub fn serve(listener: &TcpListener, defect: Defect) {
+    let shared =
+        Arc::new(Shared { defect, taken: AtomicUsize::new(0), writer: Mutex::new(()), replies: AtomicUsize::new(0) });
+    let places = if defect == Defect::OneClient { 1 } else { PLACES };
+    for number in 1_usize.. {
+        if defect == Defect::DeadAfter200 && number > 200 {
+            loop {
+                thread::park();
+            }
+        }
+        let Ok((stream, _)) = listener.accept() else { return };
+        if shared.taken.load(Ordering::SeqCst) >= places {
+            // As a stack without a listening socket does.
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            continue;
+        }
+        shared.taken.fetch_add(1, Ordering::SeqCst);
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || {
+            let mut ending = converse(stream, &shared);
+            ending.settle();
+            if ending.keeps_place {
+                return;
+            }
+            thread::sleep(ending.holds);
+            shared.taken.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+/// How a conversation ended, and what that means for its place.
+struct Ending {
+    stream: Option<TcpStream>,
+    keeps_place: bool,
+    holds: Duration,
+}
+
+impl Ending {
+    /// The connection is closed before its place is free.
+    fn settle(&mut self) {
+        self.stream = None;
+    }
+}
+
+fn converse(stream: TcpStream, shared: &Shared) -> Ending {
+    let defect = shared.defect;
+    let mut outcome = Ending { stream: None, keeps_place: false, holds: Duration::ZERO };
+    let mut conversation = Conversation::new(&stream, shared);
+    let ended = conversation.run();
+    let by_server = conversation.by_server;
+    match (defect, ended) {
+        (Defect::LeakOnReset, Err(_)) => outcome.keeps_place = true,
+        (Defect::LeakOnFin, Ok(())) if !by_server => {
+            // The server's side stays open: CLOSE-WAIT.
+            outcome.keeps_place = true;
+        }
+        (Defect::TimeWaitHolds, Ok(())) if by_server => outcome.holds = Duration::from_secs(30),
+        _ => {}
+    }
+    outcome.stream = Some(stream);
+    outcome
+}
+
+/// One conversation of the machine over a socket.
+struct Conversation<'a> {
+    stream: &'a TcpStream,
+    shared: &'a Shared,
+    server: Server<NAME_CAPACITY>,
+    tamper: Tamper,
+    begin: Clock,
+    spoken: bool,
+    /// The server ended it, after `exit`.
+    by_server: bool,
+}
+
+impl<'a> Conversation<'a> {
+    fn new(stream: &'a TcpStream, shared: &'a Shared) -> Self {
+        let settings = ServerSettings { framing: Framing::Auto, ..ServerSettings::DEFAULT };
+        // Where this fails, replies wait for acknowledgements, and the check says so.
+        let _ = stream.set_nodelay(shared.defect != Defect::Nagle);
+        Self {
+            stream,
+            shared,
+            server: Server::new(settings, Instant::ZERO),
+            tamper: Tamper::new(shared.defect),
+            begin: Clock::now(),
+            spoken: false,
+            by_server: false,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::ZERO + self.begin.elapsed()
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut input = [0; 2048];
+        let mut client_ended = false;
+        let mut ended = false;
+        if self.shared.defect != Defect::GreetingAfterFirstByte {
+            self.give()?;
+        }
+        loop {
+            if self.server.state() != State::Open && !ended {
+                ended = true;
+                self.by_server = !client_ended;
+                match self.shared.defect {
+                    Defect::ResetAtExit if self.by_server => {
+                        socket2::SockRef::from(self.stream).set_linger(Some(Duration::ZERO))?;
+                        return Ok(());
+                    }
+                    Defect::NoFin if self.by_server => {}
+                    Defect::ExitAnswered if self.by_server => {
+                        self.write(b"Hello, exit!\n")?;
+                        self.stream.shutdown(Shutdown::Write)?;
+                    }
+                    _ => self.stream.shutdown(Shutdown::Write)?,
+                }
+            }
+            if self.server.state() == State::Over {
+                return Ok(());
+            }
+            let count = match self.read(&mut input) {
+                Ok(0) if client_ended => return Ok(()),
+                Ok(0) => {
+                    client_ended = true;
+                    if self.shared.defect == Defect::LeakOnFin && !ended {
+                        // Nobody looks after this connection any more.
+                        loop {
+                            thread::park();
+                        }
+                    }
+                    let now = self.now();
+                    self.server.receive_end(now);
+                    self.give()?;
+                    self.flush()?;
+                    continue;
+                }
+                Ok(count) => count,
+                Err(error) => return Err(error),
+            };
+            let mut received = self.tamper.input(input.get(..count).unwrap_or_default());
+            if received.crash {
+                return Ok(());
+            }
+            let name_end = received.bytes.len();
+            let mut offered = 0;
+            while offered < name_end {
+                let now = self.now();
+                let taken = self.server.receive(now, received.bytes.get(offered..).unwrap_or_default()).taken;
+                offered += taken;
+                self.give()?;
+                if taken == 0 && self.server.state() != State::Open {
+                    break;
+                }
+            }
+            received.bytes.clear();
+            self.flush()?;
+        }
+    }
+
+    /// One read; whether the client's end has come with it is looked at where the defect is about that.
+    fn read(&mut self, input: &mut [u8]) -> io::Result<usize> {
+        let count = loop {
+            match self.stream.read(input) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        if self.shared.defect == Defect::HalfCloseDrops && count > 0 {
+            thread::sleep(Duration::from_millis(2));
+            self.stream.set_nonblocking(true)?;
+            let ended = matches!(self.stream.peek(&mut [0]), Ok(0));
+            self.stream.set_nonblocking(false)?;
+            if ended {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(count)
+    }
+
+    /// Writes what the machine owes.
+    fn give(&mut self) -> io::Result<()> {
+        loop {
+            let mut output = [0; 4096];
+            let now = self.now();
+            let count = self.server.transmit(now, &mut output);
+            if count == 0 {
+                return if self.spoken { Ok(()) } else { self.flush() };
+            }
+            let number = self.shared.replies.fetch_add(1, Ordering::Relaxed);
+            self.tamper.output(output.get(..count).unwrap_or_default(), number);
+        }
+    }
+
+    /// Sends what was collected.
+    fn flush(&mut self) -> io::Result<()> {
+        self.spoken = true;
+        for piece in self.tamper.take() {
+            match self.shared.defect {
+                Defect::Tick => {
+                    const TICK: u128 = 10_000;
+                    let into = self.begin.elapsed().as_micros() % TICK;
+                    thread::sleep(Duration::from_micros(u64::try_from(TICK - into).unwrap_or(0)));
+                    self.write(&piece)?;
+                }
+                Defect::LostSegments => {
+                    if self.shared.replies.load(Ordering::Relaxed) % 40 == 0 {
+                        thread::sleep(Duration::from_millis(201));
+                    }
+                    self.write(&piece)?;
+                }
+                Defect::Nagle if piece.len() > 8 => {
+                    let (first, second) = piece.split_at(7);
+                    self.write(first)?;
+                    self.write(second)?;
+                }
+                Defect::OneWriter => {
+                    let _alone = self.shared.writer.lock();
+                    self.write(&piece)?;
+                }
+                _ => self.write(&piece)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = self.stream;
+        stream.write_all(bytes)
+    }
+}

@@ -1,0 +1,172 @@
+//! What is done to the bytes, on their way in and out.
+
+use crate::Defect;
+
+/// What spoils the bytes of one connection.
+pub(crate) struct Tamper {
+    defect: Defect,
+    /// How long the line under way is.
+    line: usize,
+    /// What of it is kept back, for the defects that look at whole lines.
+    kept: Vec<u8>,
+    collected: Vec<Vec<u8>>,
+    /// How many bytes went out.
+    sent: usize,
+    /// The write before, for the defects that send it again.
+    previous: Vec<u8>,
+    writes: usize,
+}
+
+/// What the machine gets of a read.
+pub(crate) struct Input {
+    pub(crate) bytes: Vec<u8>,
+    /// The server does not survive it.
+    pub(crate) crash: bool,
+}
+
+impl Tamper {
+    pub(crate) fn new(defect: Defect) -> Self {
+        Self { defect, line: 0, kept: Vec::new(), collected: Vec::new(), sent: 0, previous: Vec::new(), writes: 0 }
+    }
+
+    pub(crate) fn input(&mut self, bytes: &[u8]) -> Input {
+        let mut crash = false;
+        let mut passed = match self.defect {
+            Defect::CutAt536 => self.shortened(bytes, |length| length < 536),
+            Defect::OverlongCloses => {
+                let all = self.shortened(bytes, |_| true);
+                crash = self.line > 1024;
+                all
+            }
+            Defect::OneTooFew => {
+                // Such a name becomes an overlong one.
+                let mut all = Vec::new();
+                for &byte in bytes {
+                    if byte == b'\n' && self.line == 1024 {
+                        all.push(b'.');
+                    }
+                    self.count(byte);
+                    all.push(byte);
+                }
+                all
+            }
+            Defect::ShortBy64 | Defect::NulTerminated | Defect::EmptySkipped | Defect::CarriageReturnKept => {
+                self.by_line(bytes)
+            }
+            _ => bytes.to_vec(),
+        };
+        match self.defect {
+            Defect::Utf8Crash => crash = core::str::from_utf8(bytes).is_err(),
+            Defect::ReadIsLine if bytes.contains(&b'\n') => self.line = 1, // it is a conversation of lines
+            _ => {}
+        }
+        if self.defect == Defect::ReadIsLine && self.line == 1 && passed.last() != Some(&b'\n') {
+            passed.push(b'\n');
+        }
+        Input { bytes: passed, crash }
+    }
+
+    fn count(&mut self, byte: u8) {
+        self.line = if byte == b'\n' { 0 } else { self.line + 1 };
+    }
+
+    /// The bytes of lines that are wanted at their place in the line.
+    fn shortened(&mut self, bytes: &[u8], wanted: impl Fn(usize) -> bool) -> Vec<u8> {
+        let mut kept = Vec::new();
+        for &byte in bytes {
+            if byte == b'\n' || wanted(self.line) {
+                kept.push(byte);
+            }
+            self.count(byte);
+        }
+        kept
+    }
+
+    /// Whole lines, each spoiled; what is no line yet waits, where names are lines.
+    fn by_line(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if !bytes.contains(&b'\n') && self.line == 0 {
+            return bytes.to_vec(); // names may be reads
+        }
+        self.line = 1;
+        self.kept.extend_from_slice(bytes);
+        let mut passed = Vec::new();
+        while let Some(end) = self.kept.iter().position(|&byte| byte == b'\n') {
+            let mut line: Vec<u8> = self.kept.drain(..=end).collect();
+            line.pop();
+            match self.defect {
+                Defect::ShortBy64 if !line.is_empty() && line.len() % 64 == 0 => _ = line.pop(),
+                Defect::NulTerminated => {
+                    if let Some(end) = line.iter().position(|&byte| byte == 0) {
+                        line.truncate(end);
+                    }
+                }
+                Defect::EmptySkipped if line.is_empty() || line == b"\r" => continue,
+                Defect::CarriageReturnKept if line.ends_with(b"\r") => line.push(b'\r'),
+                _ => {}
+            }
+            passed.append(&mut line);
+            passed.push(b'\n');
+        }
+        passed
+    }
+
+    /// This is to go out; `number` counts the replies of all connections.
+    pub(crate) fn output(&mut self, bytes: &[u8], number: usize) {
+        let mut bytes = bytes.to_vec();
+        match self.defect {
+            Defect::OneInAThousand if number % 1000 == 999 => return,
+            Defect::Merged if number % 700 == 699 && bytes.starts_with(b"Hello, ") => {
+                // The end of the reply before and the beginning of this one are lost.
+                if let Some(before) = self.collected.last_mut()
+                    && before.ends_with(b"!\n")
+                {
+                    before.truncate(before.len() - 2);
+                    bytes.drain(..7);
+                }
+            }
+            Defect::Swapped if number % 500 == 499 => {
+                if let Some(before) = self.collected.pop() {
+                    self.collected.push(bytes);
+                    self.collected.push(before);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        self.collected.push(bytes);
+    }
+
+    /// What goes out now, write by write.
+    pub(crate) fn take(&mut self) -> Vec<Vec<u8>> {
+        let mut bytes = core::mem::take(&mut self.collected).concat();
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        self.writes += 1;
+        let begin = self.sent;
+        self.sent += bytes.len();
+        match self.defect {
+            Defect::WrongPast1024 => {
+                for (index, byte) in bytes.iter_mut().enumerate() {
+                    let place = begin + index;
+                    if place > 1024 && place % 3001 == 0 {
+                        *byte ^= 1;
+                    }
+                }
+            }
+            Defect::StaleLine if self.writes % 9 == 0 && bytes.len() > 64 && self.previous.len() >= bytes.len() => {
+                let at = bytes.len() - 32;
+                if let (Some(to), Some(from)) = (bytes.get_mut(at..), self.previous.get(at..at + 32)) {
+                    to.copy_from_slice(from);
+                }
+            }
+            Defect::Repeated if self.writes % 300 == 0 => {
+                self.previous.clone_from(&bytes);
+                return vec![bytes.clone(), bytes];
+            }
+            _ => {}
+        }
+        self.previous.clone_from(&bytes);
+        vec![bytes]
+    }
+}
