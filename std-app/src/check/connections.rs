@@ -110,11 +110,11 @@ pub(super) fn find_room(target: &Target) -> Result<Room, Failure> {
     while open.len() < target.at_once() {
         match one_more(target) {
             Ok(talk) => open.push(talk),
-            Err((_, failure)) if open.is_empty() => return Err(failure),
-            Err((next, _)) => {
+            Err(met) => {
+                let (next, failure) = *met;
                 let count = open.len();
                 leave_all(open);
-                return Ok(Room::Only(count, next));
+                return if count == 0 { Err(failure) } else { Ok(Room::Only(count, next)) };
             }
         }
     }
@@ -136,11 +136,11 @@ fn leave_all(mut talks: Vec<Talk<'_>>) {
 }
 
 /// One more client: served, or what it meets.
-fn one_more(target: &Target) -> Result<Talk<'_>, (Next, Failure)> {
+fn one_more(target: &Target) -> Result<Talk<'_>, Box<(Next, Failure)>> {
     let limit = target.timeout;
     let mut talk = Talk::open(target).map_err(|failure| {
         let next = if failure.kind == Kind::Silent { Next::Silent } else { Next::Refused };
-        (next, failure)
+        Box::new((next, failure))
     })?;
     talk.set_timeout(limit.min(QUEUED.max(4 * target.trip)));
     let served = talk.be_greeted();
@@ -151,7 +151,7 @@ fn one_more(target: &Target) -> Result<Talk<'_>, (Next, Failure)> {
             Kind::Ended => Next::Ended,
             _ => Next::Queued,
         };
-        (next, failure)
+        Box::new((next, failure))
     })
 }
 
@@ -241,7 +241,7 @@ fn next(target: &Target, _: &mut Notes<'_>) -> Result<String, Stop> {
             let mut talk = loop {
                 match one_more(target) {
                     Ok(talk) => break talk,
-                    Err((_, failure)) if begin.elapsed() >= target.timeout => return Err(failure.into()),
+                    Err(met) if begin.elapsed() >= target.timeout => return Err(met.1.into()),
                     Err(_) => thread::sleep(PAUSE),
                 }
             };

@@ -1,13 +1,13 @@
 //! A server with places for a few clients, a thread each, and what may be wrong with connections.
 
-use core::time::Duration;
+use core::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     thread,
     time::Instant as Clock,
 };
@@ -237,7 +237,7 @@ impl<'a> Conversation<'a> {
                     self.write(&piece)?;
                 }
                 Defect::LostSegments => {
-                    if self.shared.replies.load(Ordering::Relaxed) % 40 == 0 {
+                    if self.shared.replies.load(Ordering::Relaxed).is_multiple_of(40) {
                         thread::sleep(Duration::from_millis(201));
                     }
                     self.write(&piece)?;

@@ -94,7 +94,7 @@ impl Tamper {
             let mut line: Vec<u8> = self.kept.drain(..=end).collect();
             line.pop();
             match self.defect {
-                Defect::ShortBy64 if !line.is_empty() && line.len() % 64 == 0 => _ = line.pop(),
+                Defect::ShortBy64 if !line.is_empty() && line.len().is_multiple_of(64) => _ = line.pop(),
                 Defect::NulTerminated => {
                     if let Some(end) = line.iter().position(|&byte| byte == 0) {
                         line.truncate(end);
@@ -149,18 +149,20 @@ impl Tamper {
             Defect::WrongPast1024 => {
                 for (index, byte) in bytes.iter_mut().enumerate() {
                     let place = begin + index;
-                    if place > 1024 && place % 3001 == 0 {
+                    if place > 1024 && place.is_multiple_of(3001) {
                         *byte ^= 1;
                     }
                 }
             }
-            Defect::StaleLine if self.writes % 9 == 0 && bytes.len() > 64 && self.previous.len() >= bytes.len() => {
+            Defect::StaleLine
+                if self.writes.is_multiple_of(9) && bytes.len() > 64 && self.previous.len() >= bytes.len() =>
+            {
                 let at = bytes.len() - 32;
                 if let (Some(to), Some(from)) = (bytes.get_mut(at..), self.previous.get(at..at + 32)) {
                     to.copy_from_slice(from);
                 }
             }
-            Defect::Repeated if self.writes % 300 == 0 => {
+            Defect::Repeated if self.writes.is_multiple_of(300) => {
                 self.previous.clone_from(&bytes);
                 return vec![bytes.clone(), bytes];
             }
