@@ -307,6 +307,7 @@ fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop
 }
 
 fn both_ways(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    const TOGETHER: usize = 8;
     lines_only(target)?;
     let total = if target.stress { 64 * MEBIBYTE } else { MEBIBYTE };
     let length = target.capacity.min(500);
@@ -324,15 +325,17 @@ fn both_ways(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
             writer.flush()
         });
         let mut outcome = Ok(());
-        for index in 0..names {
-            outcome = talk.expect("a reply", &talk.owed(&name(index * length, length)));
+        // Several at a time: should a byte be wrong, those behind it tell what has happened.
+        for first in (0..names).step_by(TOGETHER) {
+            let owed: Vec<u8> = (first..names.min(first + TOGETHER))
+                .flat_map(|index| talk.owed(&name(index * length, length)))
+                .collect();
+            outcome = talk.expect("a reply", &owed);
             if outcome.is_err() {
                 let _ = talk.stream.shutdown(std::net::Shutdown::Both); // so that the writer ends
                 break;
             }
-            if index % 64 == 0 {
-                notes.progress(index as u64, names as u64);
-            }
+            notes.progress(first as u64, names as u64);
         }
         let written = writing.join();
         outcome?;
