@@ -179,6 +179,8 @@ fn throughput(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     let bulk = if target.stress { 16 * BULK } else { BULK };
     // Up: the rest of an overlong line is dropped (rule L3), so that nothing has to come back for it.
     let mut talk = Talk::settled(target)?;
+    // What the system has taken a slow wire has still to carry.
+    let _ = socket2::SockRef::from(&talk.stream).set_send_buffer_size(256 * 1024);
     let begin = Instant::now();
     let piece = vec![b'u'; 64 * 1024];
     let mut sent = 0;
@@ -205,7 +207,7 @@ fn throughput(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
 /// Names of one length, until so many bytes of replies have come; bytes a second, up and down.
 fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) -> Result<(f64, f64), Failure> {
     /// Between two looks at the clock.
-    const BATCHES: usize = 16;
+    const BATCHES: usize = 4;
     let name = vec![b'd'; length];
     let (asked, owed) = (talk.asked(&name), talk.owed(&name));
     let batch = (16 * 1024 / owed.len()).max(1);
