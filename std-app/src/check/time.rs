@@ -84,8 +84,7 @@ pub(super) fn probes() -> Vec<Probe> {
 }
 
 /// As many trips as that on one conversation; `tell` hears of each.
-fn trips(target: &Target, count: u64, mut tell: impl FnMut(Duration)) -> Result<(), Failure> {
-    let mut talk = Talk::settled(target)?;
+fn trips(mut talk: Talk<'_>, count: u64, mut tell: impl FnMut(Duration)) -> Result<(), Failure> {
     for _ in 0..count {
         let begin = Instant::now();
         talk.say(b"sixteen bytes it")?;
@@ -97,7 +96,7 @@ fn trips(target: &Target, count: u64, mut tell: impl FnMut(Duration)) -> Result<
 fn idle(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     let count = target.trips(TRIPS);
     let mut trips_taken = Vec::new();
-    trips(target, count, |took| {
+    trips(Talk::settled(target)?, count, |took| {
         trips_taken.push(took);
         notes.progress(trips_taken.len() as u64, count);
     })?;
@@ -110,13 +109,17 @@ fn load(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
     }
     super::connections::await_room(target)?;
+    // How they come is looked at elsewhere.
+    let talks = (0..clients).map(|_| Talk::settled(target)).collect::<Result<Vec<_>, _>>()?;
     let all = Mutex::new(Vec::new());
     let begin = Instant::now();
     let outcomes: Vec<Result<(), Failure>> = thread::scope(|scope| {
-        let running: Vec<_> = (0..clients)
-            .map(|_| {
-                scope.spawn(|| {
-                    trips(target, target.trips(TRIPS), |took| {
+        let all = &all;
+        let running: Vec<_> = talks
+            .into_iter()
+            .map(|talk| {
+                scope.spawn(move || {
+                    trips(talk, target.trips(TRIPS), |took| {
                         if let Ok(mut all) = all.lock() {
                             all.push(took);
                         }
