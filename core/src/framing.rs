@@ -91,10 +91,10 @@ impl<const N: usize> Buffer<N> {
         let length = self.len();
         let (to, _) = self.bytes.get_mut(length..)?.split_at_mut_checked(bytes.len())?;
         to.copy_from_slice(bytes);
-        // Cannot truncate: they fit, and `N` is a `u16`.
+        // Cannot truncate or wrap: they fit, and `N` is a `u16`.
         #[expect(clippy::cast_possible_truncation)]
         let added = bytes.len() as u16;
-        self.length = self.length.saturating_add(added);
+        self.length = self.length.wrapping_add(added);
         Some(())
     }
 
