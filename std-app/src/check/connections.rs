@@ -108,15 +108,15 @@ pub(super) fn fill(target: &Target, count: usize) -> Result<Vec<Talk<'_>>, Failu
 
 /// Finds out how many conversations the server has at once.
 pub(super) fn find_room(target: &Target) -> Result<Room, Failure> {
-    let mut open = Vec::new();
+    // Whoever was there before may have left only just now.
+    let mut open = vec![Talk::greeted_patiently(target)?.0];
     while open.len() < target.at_once() {
         match one_more(target) {
             Ok(talk) => open.push(talk),
             Err(met) => {
-                let (next, failure) = *met;
                 let count = open.len();
                 leave_all(open);
-                return if count == 0 { Err(failure) } else { Ok(Room::Only(count, next)) };
+                return Ok(Room::Only(count, met.0));
             }
         }
     }

@@ -39,6 +39,16 @@ pub(super) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
     causes
 }
 
+/// A number for a place in the stream that tells nothing of those of other places: so no stretch of bytes that are made of
+/// them comes again, and stale, missing and repeated bytes are known for what they are.
+pub(super) const fn mixed(place: usize) -> usize {
+    // The finalizer of MurmurHash3.
+    let mut mixed = (place & 0xFFFF_FFFF) as u64;
+    mixed = (mixed ^ (mixed >> 16)).wrapping_mul(0x85EB_CA6B) & 0xFFFF_FFFF;
+    mixed = (mixed ^ (mixed >> 13)).wrapping_mul(0xC2B2_AE35) & 0xFFFF_FFFF;
+    ((mixed ^ (mixed >> 16)) & 0xFFFF) as usize
+}
+
 /// How many bytes are wrong before the right ones come again at their place; `None` where they do not.
 fn wrong_run(expected: &[u8], received: &[u8]) -> Option<usize> {
     const ENOUGH: usize = 8;
@@ -106,9 +116,8 @@ mod tests {
     use super::*;
 
     fn stream(from: usize, count: usize) -> Vec<u8> {
-        (from..from + count)
-            .map(|position| b'!' + u8::try_from((position * 31 + position / 94) % 94).unwrap())
-            .collect()
+        let byte = |place: usize| u8::try_from(mixed(place) % 94).unwrap();
+        (from..from + count).map(|place| b'!' + byte(place)).collect()
     }
 
     #[test]
@@ -117,10 +126,8 @@ mod tests {
         let mut received = expected.clone();
         received[..32].copy_from_slice(&before[128..160]);
         let causes = causes(&before, &expected, &received, 256);
-        assert!(
-            causes[0].starts_with("stale: the 32 wrong bytes are those that were right 128 bytes before"),
-            "{causes:?}"
-        );
+        // Bytes at either end may be right by chance.
+        assert!(causes[0].starts_with("stale: the 3") && causes[0].contains("right 128 bytes before"), "{causes:?}");
         assert!(causes[1].contains("multiple of 64"), "{causes:?}");
     }
 

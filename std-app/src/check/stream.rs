@@ -7,6 +7,7 @@ use greet::report::number::{ByteRate, Bytes, Time};
 use greet_core::Framing;
 
 use super::{
+    difference,
     probe::{Failure, Group, Level, Notes, Probe, Stop, Unit},
     talk::Talk,
     target::Target,
@@ -88,7 +89,7 @@ const BYTES: &[u8] = b"!#$%&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[
 fn name(position: usize, length: usize) -> Vec<u8> {
     (position..position + length)
         .map(|place| {
-            let mixed = place.wrapping_mul(31) ^ (place >> 6).wrapping_mul(7) ^ (place >> 12).wrapping_mul(13);
+            let mixed = difference::mixed(place);
             BYTES.get(mixed % BYTES.len()).copied().unwrap_or_default()
         })
         .collect()
