@@ -59,12 +59,16 @@ impl<'a> Talk<'a> {
 
     /// Opens a connection, and is greeted, at once or as soon as there is a place: for how long that took.
     pub(super) fn greeted_patiently(target: &'a Target) -> Result<(Self, Duration), Failure> {
+        Self::greeted_within(target, target.timeout)
+    }
+
+    fn greeted_within(target: &'a Target, patience: Duration) -> Result<(Self, Duration), Failure> {
         const PAUSE: Duration = Duration::from_millis(20);
         let begin = Instant::now();
         loop {
             match Self::greeted(target) {
                 Ok(talk) => return Ok((talk, begin.elapsed())),
-                Err(failure) if begin.elapsed() >= target.timeout => return Err(failure),
+                Err(failure) if begin.elapsed() >= patience => return Err(failure),
                 Err(_) => thread::sleep(PAUSE),
             }
         }
@@ -72,7 +76,9 @@ impl<'a> Talk<'a> {
 
     /// Opens a connection, is greeted, and has made it clear that names are lines, where they can be.
     pub(super) fn settled(target: &'a Target) -> Result<Self, Failure> {
-        let mut talk = Self::greeted(target)?;
+        // Who was there before may have left only just now; whether that matters is looked at elsewhere.
+        const MOMENT: Duration = Duration::from_secs(1);
+        let (mut talk, _) = Self::greeted_within(target, MOMENT)?;
         if target.framing == Framing::Auto {
             talk.say(b"greet")?;
         }
