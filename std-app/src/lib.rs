@@ -3,6 +3,8 @@
 pub mod client;
 pub mod clock;
 pub mod journal;
+#[cfg(feature = "page")]
+pub mod page;
 #[cfg(feature = "program")]
 pub mod report;
 pub mod stop;

@@ -3,6 +3,8 @@
 mod bench;
 mod chat;
 mod check;
+mod connect;
+mod fetch;
 mod options;
 mod serve;
 mod transport;
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         Command::Chat(options) => chat::run(&options).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()),
         Command::Bench(options) => return bench::run(&options),
         Command::Check(options) => check::run(&options).map_err(|error| error.to_string()),
+        Command::Fetch(options) => return fetch::run(&options),
     };
     match outcome {
         Ok(status) => status,

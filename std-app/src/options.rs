@@ -6,6 +6,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use greet::{
     client::HostPort,
+    page::PageOptions,
     values::{Limit, client_framing, count, duration, framing, limit, listen_address, rate, span},
 };
 use greet_core::Framing;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Bench(BenchOptions),
     /// Check a server, its driver and its network stack, and say where to look
     Check(CheckOptions),
+    /// Fetch a page from a web server: print its head, save its body
+    Fetch(FetchOptions),
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -199,6 +202,29 @@ pub(crate) struct BenchOptions {
     /// Write a page with the figures and their pictures as well
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+
+    /// Use IPv4 only
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6')]
+    pub(crate) ipv6: bool,
+}
+
+const FETCH_EXAMPLES: &str = "\
+Examples:
+  greet fetch http://example.org/                 head to standard output, body to index.html
+  greet fetch https://example.org/a.pdf -o b.pdf  encrypted, and to another file
+  greet fetch -L -o - http://example.org/ | wc    follow redirects, and pass the body on
+  greet fetch -H 'Accept: text/plain' --max-size 1M http://example.org/";
+
+/// What is fetched, and how.
+#[derive(Debug, Args)]
+#[command(after_help = FETCH_EXAMPLES)]
+pub(crate) struct FetchOptions {
+    #[command(flatten)]
+    pub(crate) page: PageOptions,
 
     /// Use IPv4 only
     #[arg(short = '4', conflicts_with = "ipv6")]

@@ -42,7 +42,7 @@ use self::{
     plan::{Plan, Room},
     process::allow_open_files,
 };
-use crate::{chat::connect::addresses, options::BenchOptions};
+use crate::{connect::addresses, options::BenchOptions};
 
 /// What a process has open beside its connections, and some more.
 const OTHER_FILES: usize = 32;

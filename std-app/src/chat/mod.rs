@@ -1,6 +1,5 @@
 //! `greet chat`: one conversation, with names from the command line, a pipe or a terminal.
 
-pub(crate) mod connect;
 mod conversation;
 mod names;
 
@@ -16,7 +15,7 @@ use greet::{
 use greet_core::{Client, ClientSettings, Instant, drive::blocking::Driver};
 
 use self::conversation::Conversation;
-use crate::{options::ChatOptions, transport::TcpTransport};
+use crate::{connect::connect, options::ChatOptions, transport::TcpTransport};
 
 /// Room for what one write sends: under `chunk` a whole name, as it must go out in one.
 const OUTPUT_CAPACITY: usize = 4096;
@@ -36,7 +35,7 @@ fn converse(options: &ChatOptions) -> Result<(), ChatError> {
         check(options.framing, name.as_bytes(), position == 0)
             .map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
     }
-    let (stream, peer) = connect::connect(options)?;
+    let (stream, peer) = connect(&options.host, options.ipv4, options.ipv6, options.timeout)?;
     let settings = ClientSettings { framing: options.framing, timeout: options.timeout.0 };
     let mut client: Client<CAPACITY> = Client::new(settings, clock::now());
     let time = LastWait::new();

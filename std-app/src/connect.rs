@@ -6,20 +6,26 @@ use std::{
     net::{TcpStream, ToSocketAddrs},
 };
 
-use greet::client::{ChatError, HostPort};
+use greet::{
+    client::{ChatError, HostPort},
+    values::Limit,
+};
 
-use crate::options::ChatOptions;
-
-/// Connects to the first address of the server that answers.
-pub(super) fn connect(options: &ChatOptions) -> Result<(TcpStream, SocketAddr), ChatError> {
+/// Connects to the first address of the server that answers, each within `limit`.
+pub(crate) fn connect(
+    host: &HostPort,
+    ipv4_only: bool,
+    ipv6_only: bool,
+    limit: Limit,
+) -> Result<(TcpStream, SocketAddr), ChatError> {
     let mut failures = Vec::new();
-    for address in addresses(&options.host, options.ipv4, options.ipv6)? {
-        match connect_to(address, options) {
+    for address in addresses(host, ipv4_only, ipv6_only)? {
+        match connect_to(address, limit) {
             Ok(stream) => return Ok((stream, address)),
             Err(error) => failures.push((address, error)),
         }
     }
-    Err(ChatError::Connect { host: options.host.clone(), failures })
+    Err(ChatError::Connect { host: host.clone(), failures })
 }
 
 /// The server's addresses, in the order in which the system prefers them; of one kind alone where that is wanted.
@@ -36,11 +42,11 @@ pub(crate) fn addresses(host: &HostPort, ipv4_only: bool, ipv6_only: bool) -> Re
     Ok(wanted)
 }
 
-fn connect_to(address: SocketAddr, options: &ChatOptions) -> io::Result<TcpStream> {
-    let stream = match options.timeout.0 {
+fn connect_to(address: SocketAddr, limit: Limit) -> io::Result<TcpStream> {
+    let stream = match limit.0 {
         Some(limit) => TcpStream::connect_timeout(&address, limit)?,
         None => TcpStream::connect(address)?,
     };
-    stream.set_nodelay(true)?; // a name goes out as soon as it is said
+    stream.set_nodelay(true)?; // a name or a request goes out as soon as it is said
     Ok(stream)
 }

@@ -1,0 +1,103 @@
+//! A connection to a web server as the blocking driver sees it, encrypted or not.
+
+use std::io::{self, BufRead, BufReader, Write};
+
+use greet::page::{PageError, Place};
+use greet_core::{Instant, drive::blocking::Transport};
+use rustls::{ClientConnection, StreamOwned};
+
+use super::{encryption, wire::Wire};
+
+/// What one read delivers at the most: enough that a fast server's gigabyte takes few calls of the system, and few enough
+/// that it stays in the processor's cache until it is written.
+const READ: usize = 128 * 1024;
+
+/// The way to one server.
+#[derive(Debug)]
+pub(super) enum PageTransport<'a> {
+    Plain(BufReader<Wire<'a>>),
+    Encrypted(Box<StreamOwned<ClientConnection, Wire<'a>>>),
+}
+
+impl<'a> PageTransport<'a> {
+    /// The way to `place` over `wire`. Encryption begins with the first byte that is written.
+    pub(super) fn new(wire: Wire<'a>, place: &Place) -> Result<Self, PageError> {
+        if place.is_encrypted() {
+            let connection = encryption::connection(place)?;
+            return Ok(Self::Encrypted(Box::new(StreamOwned::new(connection, wire))));
+        }
+        Ok(Self::Plain(BufReader::with_capacity(READ, wire)))
+    }
+
+    fn wire(&mut self) -> &mut Wire<'a> {
+        match self {
+            Self::Plain(stream) => stream.get_mut(),
+            Self::Encrypted(stream) => &mut stream.sock,
+        }
+    }
+}
+
+impl embedded_io::ErrorType for PageTransport<'_> {
+    type Error = io::Error;
+}
+
+impl embedded_io::BufRead for PageTransport<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Self::Plain(stream) => stream.fill_buf(),
+            Self::Encrypted(stream) => stream.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        match self {
+            Self::Plain(stream) => stream.consume(count),
+            Self::Encrypted(stream) => stream.consume(count),
+        }
+    }
+}
+
+impl embedded_io::Read for PageTransport<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => io::Read::read(stream, buffer),
+            Self::Encrypted(stream) => io::Read::read(stream.as_mut(), buffer),
+        }
+    }
+}
+
+impl embedded_io::Write for PageTransport<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.get_mut().write(bytes),
+            Self::Encrypted(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.get_mut().flush(),
+            Self::Encrypted(stream) => stream.flush(),
+        }
+    }
+}
+
+impl Transport for PageTransport<'_> {
+    fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.wire().deadline = deadline;
+        Ok(())
+    }
+
+    fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.wire().sleep_until(deadline)
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        if let Self::Encrypted(stream) = self {
+            stream.conn.send_close_notify();
+            // What was wanted is there, or will never be: whether the server hears of the end is nobody's concern.
+            let _ = stream.flush();
+        }
+        self.wire().shutdown()
+    }
+}

@@ -1,0 +1,321 @@
+//! A page that is fetched, whatever brings it: what is asked for, what comes of it, and where that goes.
+
+mod error;
+mod options;
+mod place;
+mod progress;
+mod save;
+
+use core::fmt;
+use std::{
+    io::{self, ErrorKind, IsTerminal, Write},
+    path::Path,
+};
+
+use greet_core::{Escaped, Get, GetEvent, GetFailure, GetRequest, HttpHead, Instant};
+
+pub use self::{
+    error::PageError,
+    options::{Field, PageOptions},
+    place::{Place, PlaceError},
+};
+use self::{
+    progress::Progress,
+    save::{Destination, Saving},
+};
+
+/// The longest head, and the longest request.
+pub const CAPACITY: usize = 8192;
+
+/// How many redirects are followed.
+const REDIRECTS: usize = 10;
+
+/// A page on its way, over as many connections as there are redirects.
+///
+/// Whoever has the connections asks for [`place`](Self::place), drives the machine of [`request`](Self::request), and hands
+/// its events to [`take`](Self::take) and its outcome to [`end`](Self::end).
+#[derive(Debug)]
+pub struct Page<'a> {
+    options: &'a PageOptions,
+    place: Place,
+    redirects: usize,
+    destination: Destination,
+    saving: Option<Saving>,
+    progress: Progress,
+    came: u64,
+    length: Option<u64>,
+    /// The body is saved under its name.
+    saved: bool,
+    /// The body is wanted, and this is to be told when it is saved.
+    kept: Option<PageError>,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Go on with this connection.
+    More,
+    /// Leave this connection, and ask again: the page is elsewhere.
+    Again,
+    /// Leave this connection: all is there that was wanted.
+    Done,
+}
+
+impl<'a> Page<'a> {
+    /// The page that is asked for.
+    ///
+    /// # Errors
+    /// Where its body cannot go where it is to.
+    pub fn new(options: &'a PageOptions) -> Result<Self, PageError> {
+        let destination = match &options.output {
+            Some(path) if path.as_os_str() == "-" => Destination::Output,
+            Some(path) => Destination::at(path, options.force)?,
+            None => Destination::at(Path::new(options.place.file_name()), options.force)?,
+        };
+        Ok(Self {
+            options,
+            place: options.place.clone(),
+            redirects: 0,
+            destination,
+            saving: None,
+            progress: Progress::none(),
+            came: 0,
+            length: None,
+            saved: false,
+            kept: None,
+        })
+    }
+
+    /// Where it is, as far as is known.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The machine that asks for it, on a connection that was opened at `now`.
+    ///
+    /// # Errors
+    /// Why it cannot be asked for.
+    pub fn request(&self, now: Instant) -> Result<Get<CAPACITY>, PageError> {
+        let is_known = self.place.is_of_same_server(&self.options.place);
+        let sent = self.options.fields.iter().filter(|field| is_known || !field.is_secret());
+        let mut fields: Vec<_> = sent.map(|field| (field.name.as_str(), field.value.as_str())).collect();
+        if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
+            fields.insert(0, ("User-Agent", concat!("greet/", env!("CARGO_PKG_VERSION"))));
+        }
+        let host = self.place.host_field();
+        let request = GetRequest { host: &host, target: self.place.target(), fields: &fields };
+        Ok(Get::new(request, self.options.timeout.0, now)?)
+    }
+
+    /// Does what an event of the machine asks for.
+    ///
+    /// # Errors
+    /// Why this is the end of it.
+    pub fn take(&mut self, event: GetEvent<'_>) -> Result<Next, PageError> {
+        match event {
+            GetEvent::Head { head, length } => self.take_head(&head, length),
+            GetEvent::Body(bytes) => self.take_body(bytes).map(|()| Next::More),
+            GetEvent::Wrong { failure, offset } => Err(self.response(failure, Some(offset))),
+        }
+    }
+
+    /// The machine is at its end.
+    ///
+    /// # Errors
+    /// Why the page did not come.
+    pub fn end(&mut self, outcome: Option<Result<(), GetFailure>>) -> Result<Next, PageError> {
+        if let Some(Err(failure)) = outcome {
+            return Err(self.response(failure, None));
+        }
+        self.progress.clear();
+        if let Some(saving) = self.saving.take() {
+            saving.end()?;
+            self.saved = true;
+            if self.destination != Destination::Output {
+                let saved = format_args!("{} bytes saved as {}", self.came, self.destination.name());
+                // Whoever closed it does not want to know.
+                let _ = writeln!(io::stderr(), "{saved}");
+            }
+        }
+        self.kept.take().map_or(Ok(Next::Done), Err)
+    }
+
+    /// Nothing comes for the moment: what came is handed on.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn rest(&mut self) -> Result<(), PageError> {
+        self.saving.as_mut().map_or(Ok(()), Saving::flush)
+    }
+
+    /// The failure with which fetching ended, with how far it had come. What was not whole is removed.
+    #[must_use]
+    pub fn failed(mut self, error: PageError) -> PageFailure {
+        self.progress.clear();
+        let untouched = match &self.destination {
+            Destination::File { path, replace: true } if !self.saved && path.exists() => Some(self.destination.name()),
+            _ => None,
+        };
+        let came = self.saving.take().map(|_| (self.came, self.length));
+        PageFailure { error: error.into(), came, untouched }
+    }
+
+    fn take_head(&mut self, head: &HttpHead<'_>, length: Option<u64>) -> Result<Next, PageError> {
+        self.show_head(head)?;
+        let status = head.status();
+        let verdict = match status {
+            200..=299 => None,
+            304 => {
+                let _ = writeln!(io::stderr(), "status 304: the page is as it was, and nothing is saved");
+                return Ok(Next::Done);
+            }
+            301 | 302 | 303 | 307 | 308 => match head.field("location") {
+                Some(target) => {
+                    let target = String::from_utf8_lossy(target).into_owned();
+                    if self.options.location {
+                        return self.follow(status, &target);
+                    }
+                    Some(PageError::Moved { status, target: self.resolved(target) })
+                }
+                None => Some(self.no_page(head, "it sends us elsewhere and does not say where")),
+            },
+            400..=499 => Some(self.no_page(head, "check the URL")),
+            500..=599 => Some(self.no_page(head, "try again later")),
+            _ => Some(self.no_page(head, "that is no page")),
+        };
+        match verdict {
+            Some(error) if !self.options.keep_errors => return Err(error),
+            verdict => self.kept = verdict,
+        }
+        self.check_size(length.unwrap_or(0))?;
+        self.length = length;
+        self.saving = Some(self.destination.open()?);
+        self.progress = Progress::new(length);
+        Ok(Next::More)
+    }
+
+    fn take_body(&mut self, bytes: &[u8]) -> Result<(), PageError> {
+        let came = self.came.saturating_add(bytes.len() as u64);
+        self.check_size(came)?;
+        if let Some(saving) = &mut self.saving {
+            saving.write(bytes)?;
+        }
+        self.came = came;
+        self.progress.show(came);
+        Ok(())
+    }
+
+    fn check_size(&self, size: u64) -> Result<(), PageError> {
+        match self.options.max_size {
+            Some(limit) if size > limit => Err(PageError::TooLarge { limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next connection goes there.
+    fn follow(&mut self, status: u16, target: &str) -> Result<Next, PageError> {
+        if self.redirects == REDIRECTS {
+            return Err(PageError::Redirects(REDIRECTS));
+        }
+        let place = self.place.join(target).map_err(|reason| {
+            let target = target.to_owned();
+            PageError::Nowhere { status, target, reason }
+        })?;
+        if self.place.is_encrypted() && !place.is_encrypted() {
+            return Err(PageError::Unencrypted(place.to_string()));
+        }
+        self.redirects += 1;
+        self.place = place;
+        Ok(Next::Again)
+    }
+
+    /// The whole URL, where the server wrote only what differs.
+    fn resolved(&self, target: String) -> String {
+        self.place.join(&target).map_or(target, |place| place.to_string())
+    }
+
+    fn show_head(&self, head: &HttpHead<'_>) -> Result<(), PageError> {
+        let outcome = if self.destination == Destination::Output {
+            write_head(&mut io::stderr().lock(), head.bytes(), io::stderr().is_terminal())
+        } else {
+            write_head(&mut io::stdout().lock(), head.bytes(), io::stdout().is_terminal())
+        };
+        match outcome {
+            // Whoever read it has seen enough; the body is wanted all the same.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            outcome => outcome.map_err(PageError::Output),
+        }
+    }
+
+    fn no_page(&self, head: &HttpHead<'_>, advice: &'static str) -> PageError {
+        let reason = String::from_utf8_lossy(head.reason()).into_owned();
+        PageError::Status { status: head.status(), reason, advice, kept: self.options.keep_errors }
+    }
+
+    /// What came is no response, or not all of one.
+    #[must_use]
+    pub fn response(&self, failure: GetFailure, offset: Option<u64>) -> PageError {
+        PageError::Response { failure, offset, timeout: self.options.timeout.0 }
+    }
+}
+
+/// The bytes as they came; on a terminal without what would move it.
+fn write_head(output: &mut impl Write, head: &[u8], is_terminal: bool) -> io::Result<()> {
+    if is_terminal {
+        for line in head.strip_suffix(b"\n").unwrap_or(head).split(|byte| *byte == b'\n') {
+            writeln!(output, "{}", Escaped(line.strip_suffix(b"\r").unwrap_or(line)))?;
+        }
+    } else {
+        output.write_all(head)?;
+    }
+    output.flush()
+}
+
+/// An error, and how far the body had come.
+#[derive(Debug)]
+pub struct PageFailure {
+    error: Box<PageError>,
+    /// So many bytes, of so many.
+    came: Option<(u64, Option<u64>)>,
+    /// The file that is as it was.
+    untouched: Option<String>,
+}
+
+impl PageFailure {
+    /// Whoever read the body has seen enough: there is nobody left to tell.
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        matches!(&*self.error, PageError::Output(error) if error.kind() == ErrorKind::BrokenPipe)
+    }
+
+    /// A signal ended it.
+    #[must_use]
+    pub fn is_interruption(&self) -> bool {
+        matches!(*self.error, PageError::Interrupted)
+    }
+}
+
+impl From<PageError> for PageFailure {
+    /// Nothing had come.
+    fn from(error: PageError) -> Self {
+        Self { error: error.into(), came: None, untouched: None }
+    }
+}
+
+impl fmt::Display for PageFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.error)?;
+        match self.came {
+            Some((came, Some(length))) => write!(formatter, "; {came} of {length} bytes had come")?,
+            Some((came, None)) => write!(formatter, "; {came} bytes had come")?,
+            None => {}
+        }
+        match &self.untouched {
+            Some(name) => write!(formatter, "; {name} is as it was"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for PageFailure {}
