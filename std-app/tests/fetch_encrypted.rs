@@ -1,0 +1,228 @@
+//! `greet fetch https://`: whom it trusts, and what it says where it does not.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use core::net::SocketAddr;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Command, Output, Stdio},
+    sync::Arc,
+    thread,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    crypto::ring,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use tempfile::TempDir;
+
+/// The program that is tested.
+const GREET: &str = env!("CARGO_BIN_EXE_greet");
+
+const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhaha";
+
+/// Someone who signs certificates, and the folder in which `greet fetch` runs, with the signer's own in a file.
+struct Signer {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+/// What the server does when a request has come.
+type Script = Box<dyn FnOnce(&mut StreamOwned<ServerConnection, TcpStream>) + Send>;
+
+impl Signer {
+    fn new() -> Self {
+        Self::named("the tests' signer")
+    }
+
+    fn named(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("signer.pem"), issuer.pem()).unwrap();
+        Self { issuer, folder }
+    }
+
+    /// A server with a certificate for these names, that answers one connection.
+    fn serve(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams), script: Script) -> SocketAddr {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            )
+            .unwrap();
+        config.alpn_protocols.push(b"http/1.1".to_vec());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut stream = StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream);
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                match stream.read(&mut byte) {
+                    Ok(1) => request.push(byte[0]),
+                    _ => return, // the client does not trust it
+                }
+            }
+            script(&mut stream);
+        });
+        address
+    }
+
+    fn fetch(&self, trusted: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(GREET);
+        command.current_dir(self.folder.path()).env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR");
+        command.arg("fetch").args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    #[track_caller]
+    fn assert_fails(&self, trusted: &str, url: &str, said: &[&str]) {
+        let output = self.fetch(trusted, &["--timeout", "5s", url, "-o", "page"]);
+        let line = String::from_utf8(output.stderr).unwrap();
+        for said in said {
+            assert!(line.contains(said), "{said:?} is not in {line:?}");
+        }
+        assert!(line.starts_with("greet: ") && line.lines().count() == 1, "{line:?}");
+        assert_eq!((output.status.code(), self.folder.path().join("page").exists()), (Some(1), false));
+    }
+}
+
+/// Answers, and says that this is all.
+fn answer(bytes: &'static [u8]) -> Script {
+    Box::new(move |stream| {
+        stream.write_all(bytes).unwrap();
+        stream.conn.send_close_notify();
+        stream.flush().unwrap();
+    })
+}
+
+/// Answers, and ends the connection as anybody on the way could.
+fn cut(bytes: &'static [u8]) -> Script {
+    Box::new(move |stream| {
+        stream.write_all(bytes).unwrap();
+        stream.flush().unwrap();
+    })
+}
+
+#[test]
+fn a_server_with_a_certificate_that_is_trusted_is_asked() {
+    let signer = Signer::new();
+    for body_by_end in [false, true] {
+        let page = if body_by_end { b"HTTP/1.1 200 OK\r\n\r\nhaha" } else { PAGE };
+        let address = signer.serve(&["localhost", "127.0.0.1"], |_| {}, answer(page));
+        let host = if body_by_end { "127.0.0.1" } else { "localhost" };
+        let output = signer.fetch("signer.pem", &[&format!("https://{host}:{}/page", address.port()), "--force"]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(fs::read(signer.folder.path().join("page")).unwrap(), b"haha");
+    }
+}
+
+#[test]
+fn a_body_of_many_records_arrives_whole() {
+    let signer = Signer::new();
+    let body: Vec<u8> = (0..3_000_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let sent = body.clone();
+    let script: Script = Box::new(move |stream| {
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", sent.len()).unwrap();
+        stream.write_all(&sent).unwrap();
+        stream.flush().unwrap();
+    });
+    let address = signer.serve(&["localhost"], |_| {}, script);
+    let output = signer.fetch("signer.pem", &[&format!("https://localhost:{}/page", address.port())]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(fs::read(signer.folder.path().join("page")).unwrap() == body);
+}
+
+#[test]
+fn a_certificate_that_is_not_to_be_trusted_says_why() {
+    let signer = Signer::new();
+    let stranger = Signer::named("a stranger");
+    let url = |address: SocketAddr| format!("https://localhost:{}/", address.port());
+    let elsewhere = stranger.folder.path().join("signer.pem");
+    let address = signer.serve(&["localhost"], |_| {}, answer(PAGE));
+    signer.assert_fails(
+        elsewhere.to_str().unwrap(),
+        &url(address),
+        &["nobody whom this system trusts", "SSL_CERT_FILE"],
+    );
+
+    let address = signer.serve(&["example.org"], |_| {}, answer(PAGE));
+    signer.assert_fails("signer.pem", &url(address), &["for another name", "example.org", &url(address)]);
+
+    let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2001, 2, 3);
+    let address = signer.serve(&["localhost"], expired, answer(PAGE));
+    signer.assert_fails("signer.pem", &url(address), &["has expired"]);
+
+    let future = |params: &mut CertificateParams| params.not_before = date_time_ymd(3001, 2, 3);
+    let address = signer.serve(&["localhost"], future, answer(PAGE));
+    signer.assert_fails("signer.pem", &url(address), &["not valid yet"]);
+
+    let address = signer.serve(&["localhost"], |_| {}, answer(PAGE));
+    signer.assert_fails("/dev/null", &url(address), &["no certificates to trust"]);
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    Signer::new().assert_fails("signer.pem", &url, &["does not speak TLS", "http://"]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_the_handshake_runs_into_the_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let signer = Signer::new();
+    let url = format!("https://{}/page", listener.local_addr().unwrap());
+    let output = signer.fetch("signer.pem", &[&url, "--timeout", "300ms"]);
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.contains("nothing came for 300ms") && output.status.code() == Some(1), "{line:?}");
+}
+
+#[test]
+fn a_body_that_could_have_been_cut_by_anybody_is_not_whole() {
+    let signer = Signer::new();
+    for (page, said) in [
+        (&b"HTTP/1.1 200 OK\r\n\r\nhaha"[..], &["was cut", "4 bytes had come"][..]),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhaha", &["was cut", "4 of 5 bytes had come"]),
+    ] {
+        let address = signer.serve(&["localhost"], |_| {}, cut(page));
+        signer.assert_fails("signer.pem", &format!("https://localhost:{}/", address.port()), said);
+    }
+}
+
+#[test]
+fn a_body_of_the_length_that_was_said_is_whole_however_the_connection_ends() {
+    let signer = Signer::new();
+    let address = signer.serve(&["localhost"], |_| {}, cut(PAGE));
+    let output = signer.fetch("signer.pem", &[&format!("https://localhost:{}/page", address.port())]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn what_is_encrypted_leads_to_nothing_that_is_not() {
+    let signer = Signer::new();
+    let redirect = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+    let address = signer.serve(&["localhost"], |_| {}, answer(redirect));
+    let output = signer.fetch("signer.pem", &["-L", &format!("https://localhost:{}/page", address.port())]);
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.contains("http://127.0.0.1:1/ is not encrypted") && output.status.code() == Some(1), "{line:?}");
+}
