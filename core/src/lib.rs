@@ -51,7 +51,8 @@
 //! | `connection` | the contract |
 //! | `framing` | where a name ends, and the buffer in which one is put together |
 //! | `text` | the words of the protocol, shared by who writes and who expects them |
-//! | `server`, `client` | the machines |
+//! | `server`, `client` | the machines of this protocol |
+//! | `http` | the machine of another: one page from a web server |
 //! | [`drive`] | the drivers over `embedded-io` and `embedded-io-async` |
 //! | `time` | the time as a machine is told it |
 //! | `escape` | how what a peer sent is shown |

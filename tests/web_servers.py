@@ -1,0 +1,100 @@
+"""The web servers of others that `greet fetch` is tried with, and what they serve."""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+# Where Debian has nginx, which is not where every user's programs are looked for.
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+CURL = shutil.which("curl")
+
+GIBIBYTE = 1 << 30
+SIZES = (0, 1, 1 << 16, GIBIBYTE)
+PATIENCE = 20
+
+# A body of /chunked/ has no length: nginx looks through it for commands to insert something, and finds none.
+CONFIGURATION = """
+daemon off;
+pid {folder}/pid;
+error_log stderr crit;
+worker_processes 1;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    sendfile on;
+    {temporary}
+    server {{
+        listen 127.0.0.1:{port};
+        listen [::1]:{port};
+        location /length/ {{ alias {pages}/; }}
+        location /chunked/ {{ alias {pages}/; ssi on; ssi_types *; }}
+        location /moved/ {{ rewrite ^/moved/(.*)$ /length/$1 permanent; }}
+    }}
+}}
+"""
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def make_pages(folder):
+    """A file of each size, called by its size. Every mebibyte begins with its number: no two are alike."""
+    block = random.Random(1).randbytes(1 << 20)
+    assert b"<!--" not in block * 2
+    for size in SIZES:
+        with open(folder / str(size), "wb") as file:
+            for number in range(0, size, len(block)):
+                part = (number.to_bytes(8) + block[8:]) if size > len(block) else block
+                file.write(part[: size - number])
+
+
+def free_port():
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def running(command, port, *hosts):
+    """A server of this command, once it answers on this port of each of these addresses."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        for host in hosts:
+            while True:
+                try:
+                    socket.create_connection((host, port), PATIENCE).close()
+                    break
+                except ConnectionRefusedError:
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        raise AssertionError(f"{command[0]} does not come up on {host}, port {port}") from None
+                    time.sleep(0.02)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@contextmanager
+def nginx(folder, pages):
+    """nginx on a port of 127.0.0.1 and ::1; what it writes is in `folder`."""
+    port = free_port()
+    temporary = "\n    ".join(f"{kind}_temp_path {folder}/{kind};" for kind in TEMPORARY)
+    file = Path(folder) / "nginx.conf"
+    file.write_text(CONFIGURATION.format(folder=folder, pages=pages, port=port, temporary=temporary))
+    # Its processes keep the rights of whoever started them, so that they can read the pages.
+    rights = ["-g", "user root;"] if os.geteuid() == 0 else []
+    with running([NGINX, "-c", file, *rights], port, "127.0.0.1", "::1"):
+        yield port
+
+
+@contextmanager
+def python(pages, host):
+    """Python's own web server, which speaks HTTP/1.0, on a port of this address."""
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", host, "--directory", pages]
+    with running(command, port, host):
+        yield port
