@@ -9,6 +9,7 @@
 )]
 
 mod mock;
+mod page;
 
 use core::time::Duration;
 
