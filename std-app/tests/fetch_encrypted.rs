@@ -226,3 +226,41 @@ fn what_is_encrypted_leads_to_nothing_that_is_not() {
     let line = String::from_utf8(output.stderr).unwrap();
     assert!(line.contains("http://127.0.0.1:1/ is not encrypted") && output.status.code() == Some(1), "{line:?}");
 }
+
+#[test]
+fn an_end_before_encryption_has_begun_is_told_as_that() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || drop(listener.accept().unwrap().0.read(&mut [0; 4096])));
+    Signer::new().assert_fails("signer.pem", &url, &["the server ended the connection at once"]);
+}
+
+#[test]
+fn a_certificate_that_signs_itself_says_so() {
+    let signer = Signer::new();
+    let own = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let address = signer.serve(&["localhost"], own, answer(PAGE));
+    let url = format!("https://localhost:{}/", address.port());
+    signer.assert_fails("signer.pem", &url, &["made to sign, and not for a server"]);
+}
+
+#[test]
+fn what_is_encrypted_may_come_as_slowly_as_what_is_not() {
+    let signer = Signer::new();
+    let far = signer.serve(&["localhost"], |_| {}, answer(PAGE));
+    // A wire that brings 40 bytes every 20 ms: a handshake of some 1,500 bytes takes far longer than the timeout.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/page", listener.local_addr().unwrap().port());
+    thread::spawn(move || {
+        let (near, far) = (listener.accept().unwrap().0, TcpStream::connect(far).unwrap());
+        let (mut from_near, mut to_far) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+        thread::spawn(move || std::io::copy(&mut from_near, &mut to_far));
+        let (mut far, mut near, mut bytes) = (far, near, [0; 40]);
+        while let Ok(count @ 1..) = far.read(&mut bytes) {
+            near.write_all(&bytes[..count]).unwrap();
+            thread::sleep(core::time::Duration::from_millis(20));
+        }
+    });
+    let output = signer.fetch("signer.pem", &[&url, "--timeout", "300ms"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}

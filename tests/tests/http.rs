@@ -155,6 +155,16 @@ fn a_head_may_fill_the_capacity_to_the_last_byte() {
 }
 
 #[test]
+fn informational_responses_may_come_up_to_a_limit() {
+    let informational = "HTTP/1.1 100 Go on\r\n\r\n";
+    let answer = informational.repeat(65_536 / informational.len()) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(fetch::<CAPACITY>(&[answer.as_bytes()], false).outcome, Some(Ok(())));
+    let more = informational.repeat(65_536 / informational.len() + 1) + "HTTP/1.1 200 OK\r\n\r\n";
+    let outcome = fetch::<CAPACITY>(&[more.as_bytes()], false).outcome;
+    assert_eq!(outcome, Some(Err(GetFailure::TooMuchBefore { limit: 65_536 })));
+}
+
+#[test]
 fn a_request_is_written_once_whatever_the_sizes_and_refused_where_it_would_be_another() {
     let fields = [("Accept", "text/html"), ("X-Empty", "")];
     let request = GetRequest { host: "[::1]:8080", target: "/a?b=c", fields: &fields };

@@ -1,6 +1,9 @@
 //! Where the body of a response ends (RFC 9112, 6 and 7).
 
-use super::{Failure, head::Head};
+use super::{
+    Failure,
+    head::{Head, Version},
+};
 
 /// How long a line of a chunked body may be, and all its trailers together: nobody needs more, and nobody shall be kept
 /// reading for ever.
@@ -44,6 +47,8 @@ enum At {
     Trailer,
     /// In a trailer's line, which means nothing here.
     TrailerLine,
+    /// Behind its CR.
+    TrailerEnd,
     /// Behind the CR of the empty line.
     TrailersEnd,
 }
@@ -60,31 +65,35 @@ pub(super) struct Decoded<'a> {
 }
 
 impl Body {
-    /// How the body behind this head is framed; `None` where there is no body.
-    pub(super) fn behind(head: &Head<'_>) -> Result<Option<Self>, Failure> {
+    /// How the body behind this head is framed; `None` where there is no body. An error has its offset in the head.
+    pub(super) fn behind(head: &Head<'_>) -> Result<Option<Self>, (Failure, usize)> {
         if matches!(head.status(), 204 | 304) {
             return Ok(None); // RFC 9112, 6.3, 1
         }
         let mut encodings = head.all("transfer-encoding");
         let mut lengths = head.all("content-length");
         match (encodings.next(), lengths.next()) {
-            (Some(_), Some(_)) => Err(Failure::LengthAndEncoding), // 6.3, 3: it may be an attempt to smuggle
-            (Some(encoding), None) => {
+            // 6.3, 3: it may be an attempt to smuggle.
+            (Some((one, _)), Some((other, _))) => Err((Failure::LengthAndEncoding, one.max(other))),
+            // 6.1: whoever speaks that knows nothing of chunks, and somebody on the way may not either.
+            (Some((offset, _)), None) if head.version() == Version::Http10 => Err((Failure::EncodingTooEarly, offset)),
+            (Some((offset, encoding)), None) => match encodings.next() {
+                Some((second, _)) => Err((Failure::Encoding, second)),
                 // 6.1: nothing was asked for but what every recipient knows.
-                if encoding.eq_ignore_ascii_case(b"chunked") && encodings.next().is_none() {
+                None if encoding.eq_ignore_ascii_case(b"chunked") => {
                     Ok(Some(Self::Chunked(Chunks { at: At::Size(None), line: 0 })))
-                } else {
-                    Err(Failure::Encoding)
                 }
-            }
+                None => Err((Failure::Encoding, offset)),
+            },
             (None, Some(length)) => {
                 let mut length_of = None;
                 // 6.3, 5: the same number several times over is that number.
-                for value in core::iter::once(length).chain(lengths).flat_map(|value| value.split(|&byte| byte == b','))
-                {
-                    let value = decimal(value.trim_ascii()).ok_or(Failure::Length)?;
-                    if length_of.replace(value).is_some_and(|before| before != value) {
-                        return Err(Failure::UnequalLengths);
+                for (offset, values) in core::iter::once(length).chain(lengths) {
+                    for value in values.split(|&byte| byte == b',') {
+                        let value = decimal(value.trim_ascii()).ok_or((Failure::Length, offset))?;
+                        if length_of.replace(value).is_some_and(|before| before != value) {
+                            return Err((Failure::UnequalLengths, offset));
+                        }
                     }
                 }
                 Ok(length_of.filter(|&length| length > 0).map(Self::Length))
@@ -160,8 +169,9 @@ impl Chunks {
                     return Ok(Decoded { taken: offset.saturating_add(1), data: &[], complete: true });
                 }
                 (At::TrailersEnd, _) => return wrong(Failure::ChunkLine),
-                (At::TrailerLine, b'\n') => At::Trailer,
-                (At::Trailer, b'\n') => return wrong(Failure::ChunkLine),
+                (At::TrailerLine, b'\r') => At::TrailerEnd,
+                (At::TrailerEnd, b'\n') => At::Trailer,
+                (At::Trailer | At::TrailerLine, b'\n') | (At::TrailerEnd, _) => return wrong(Failure::ChunkLine),
                 (At::Trailer | At::TrailerLine, _) => At::TrailerLine,
                 (At::Data(_), _) => self.at, // taken above
             };

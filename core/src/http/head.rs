@@ -1,4 +1,6 @@
 //! The head of a response: its status line and its fields (RFC 9112, 4 and 5).
+//!
+//! It is read here and not by a library, as those that there are link code that can panic; one of them is the tests' oracle.
 
 use memchr::memchr;
 
@@ -74,21 +76,29 @@ impl<'a> Head<'a> {
 
     /// The fields, in order: each with its name and its value, without the blanks around that.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        lines(self.fields).filter_map(|(_, line)| {
+        self.placed_fields().map(|(_, name, value)| (name, value))
+    }
+
+    /// The same, each with the offset of its line.
+    fn placed_fields(&self) -> impl Iterator<Item = (usize, &'a [u8], &'a [u8])> {
+        let begin = self.bytes.len().saturating_sub(self.fields.len());
+        lines(self.fields).filter_map(move |(offset, line)| {
             let colon = memchr(b':', line)?;
-            Some((line.get(..colon)?, line.get(colon.saturating_add(1)..)?.trim_ascii()))
+            let value = line.get(colon.saturating_add(1)..)?.trim_ascii();
+            Some((begin.saturating_add(offset), line.get(..colon)?, value))
         })
     }
 
     /// The value of the first field of that name, whose case does not count.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'a [u8]> {
-        self.all(name).next()
+        self.all(name).next().map(|(_, value)| value)
     }
 
-    /// The values of all fields of that name.
-    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.fields().filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    /// The values of all fields of that name, each with the offset of its line.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let is_meant = move |(_, other, _): &(usize, &[u8], &[u8])| other.eq_ignore_ascii_case(name.as_bytes());
+        self.placed_fields().filter(is_meant).map(|(offset, _, value)| (offset, value))
     }
 
     /// Reads a head; `bytes` ends with its empty line.
@@ -123,6 +133,9 @@ impl<'a> Head<'a> {
 
 /// How long a version is, like `HTTP/1.1`.
 const VERSION: usize = 8;
+
+/// Where the status stands.
+pub(super) const STATUS: usize = VERSION + 1;
 
 fn digits(digits: [u8; 3]) -> u16 {
     digits.into_iter().fold(0, |number, digit| number * 10 + u16::from(digit.wrapping_sub(b'0')))

@@ -105,6 +105,11 @@ pub enum Failure {
         /// How many bytes it may have.
         limit: usize,
     },
+    /// The head does not begin: there are informational responses and empty lines, and more of them than anybody needs.
+    TooMuchBefore {
+        /// How many bytes they may have.
+        limit: u64,
+    },
     /// The head is not in order.
     Head(HeadProblem),
     /// The server switches to a protocol that nobody asked for (status 101).
@@ -113,10 +118,12 @@ pub enum Failure {
     LengthAndEncoding,
     /// The head has two lengths of the body, which differ.
     UnequalLengths,
-    /// The length of the body is no number.
+    /// The length of the body is no number, or larger than any.
     Length,
     /// The body is encoded otherwise than in chunks.
     Encoding,
+    /// The body is encoded, and the version of HTTP is one that knows nothing of that.
+    EncodingTooEarly,
     /// The size of a chunk is no number, or larger than any.
     ChunkSize,
     /// A chunk is not followed by CR LF.
@@ -140,6 +147,9 @@ pub enum Missing {
     /// So much of the body, where that is known.
     Body(Option<u64>),
 }
+
+/// How many bytes may come before the head that counts. Nobody needs more, and nobody shall be kept reading for ever.
+const BEFORE: u64 = 64 * 1024;
 
 /// Fetches one page: sends the request, and takes the response apart as it comes. Request and head have at most `N` bytes
 /// each; the body streams through, however long it is.
@@ -270,8 +280,11 @@ impl<const N: usize> Get<N> {
     /// Takes of the head what is there.
     fn take_head(&mut self, mut line: Line, input: &[u8]) -> Received<Event<'_>> {
         for (offset, &byte) in input.iter().enumerate() {
+            if line == Line::Before && self.position.saturating_add(offset as u64) >= BEFORE {
+                return self.wrong(Failure::TooMuchBefore { limit: BEFORE }, offset);
+            }
             line = match (line, byte) {
-                // RFC 9112, 2.2: empty lines before the head are nothing.
+                // Some servers end what they sent last by one line too many; RFC 9112, 2.2 has the same of requests.
                 (Line::Before | Line::BeforeReturn, b'\n') => {
                     line = Line::Before;
                     continue;
@@ -304,7 +317,9 @@ impl<const N: usize> Get<N> {
             Err(HeadError { problem, offset }) => {
                 return self.wrong(Failure::Head(problem), begin.wrapping_add(offset));
             }
-            Ok(head) if head.status() == 101 => return self.wrong(Failure::Switched, begin),
+            Ok(head) if head.status() == 101 => {
+                return self.wrong(Failure::Switched, begin.wrapping_add(head::STATUS));
+            }
             Ok(head) if head.status() < 200 => {
                 // RFC 9110, 15.2: the response is still to come.
                 self.buffer.clear();
@@ -313,7 +328,7 @@ impl<const N: usize> Get<N> {
             }
             Ok(head) => match Body::behind(&head) {
                 Ok(body) => body,
-                Err(failure) => return self.wrong(failure, begin),
+                Err((failure, offset)) => return self.wrong(failure, begin.wrapping_add(offset)),
             },
         };
         self.position = self.position.saturating_add(taken as u64);

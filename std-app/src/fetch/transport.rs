@@ -70,7 +70,8 @@ impl embedded_io::Write for PageTransport<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.get_mut().write(bytes),
-            Self::Encrypted(stream) => stream.write(bytes),
+            // Before the request goes out both sides agree on how it is encrypted.
+            Self::Encrypted(stream) => stream.write(bytes).map_err(encryption::in_handshake),
         }
     }
 
@@ -84,12 +85,12 @@ impl embedded_io::Write for PageTransport<'_> {
 
 impl Transport for PageTransport<'_> {
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.wire().deadline = deadline;
+        self.wire().set_deadline(deadline);
         Ok(())
     }
 
     fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.wire().sleep_until(deadline)
+        Wire::sleep_until(deadline)
     }
 
     fn shutdown(&mut self) -> io::Result<()> {

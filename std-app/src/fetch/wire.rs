@@ -1,13 +1,13 @@
-//! A socket whose waits end at a deadline, and when the wish to stop comes.
+//! A socket whose waits end when nothing has moved until the deadline.
 
-use core::{error, fmt};
+use core::{cell::Cell, time::Duration};
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
     os::fd::AsFd,
 };
 
-use greet::{clock, stop::Stop};
+use greet::clock;
 use greet_core::Instant;
 use nix::{
     errno::Errno,
@@ -15,59 +15,31 @@ use nix::{
     sys::time::TimeSpec,
 };
 
-/// The wish to stop came.
-#[derive(Debug)]
-struct Stopped;
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a signal came")
-    }
-}
-
-impl error::Error for Stopped {}
-
-/// Whether this error is the wish to stop. (It is not of kind `Interrupted`: behind that everybody tries again.)
-pub(super) fn is_stopped(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Stopped>())
-}
-
-/// Waits for what is `awaited`, the wish to stop, or `deadline`, of which the last two are errors.
-pub(super) fn wait(stop: &Stop, awaited: PollFd<'_>, deadline: Option<Instant>) -> io::Result<()> {
-    let mut all = [PollFd::new(stop.signalled.as_fd(), PollFlags::POLLIN), awaited];
-    loop {
-        let remaining = deadline.map(|deadline| TimeSpec::from_duration(deadline.since(clock::now())));
-        match ppoll(&mut all, remaining, None) {
-            Ok(0) => return Err(ErrorKind::TimedOut.into()),
-            Ok(_) if all[0].any() != Some(false) => return Err(io::Error::other(Stopped)),
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {} // what the signal wrote can be read now
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Wire<'a> {
     stream: TcpStream,
-    stop: &'a Stop,
-    /// When waiting ends.
-    pub(super) deadline: Option<Instant>,
+    /// Raised when a byte has come or gone. Where what comes is encrypted the machine may not have heard of it yet.
+    moved: &'a Cell<bool>,
+    deadline: Option<Instant>,
+    /// How far the deadline was away when it was set; it moves along with the bytes.
+    patience: Option<Duration>,
 }
 
 impl<'a> Wire<'a> {
-    pub(super) fn new(stream: TcpStream, stop: &'a Stop) -> io::Result<Self> {
+    pub(super) fn new(stream: TcpStream, moved: &'a Cell<bool>) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, stop, deadline: None })
+        Ok(Self { stream, moved, deadline: None, patience: None })
+    }
+
+    pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+        self.patience = deadline.map(|deadline| deadline.since(clock::now()));
     }
 
     /// Waits for the deadline alone.
-    pub(super) fn sleep_until(&self, deadline: Option<Instant>) -> io::Result<()> {
-        match wait(self.stop, PollFd::new(self.stop.signalled.as_fd(), PollFlags::empty()), deadline) {
-            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(()),
-            outcome => outcome,
-        }
+    pub(super) fn sleep_until(deadline: Option<Instant>) -> io::Result<()> {
+        wait(&mut [], deadline).map(drop)
     }
 
     /// Ends this side. A peer that has let go of the connection has no need to hear of it.
@@ -78,19 +50,37 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Tries until it need not wait. Every time the wish to stop is looked at first: where there is always something to
-    /// read, nobody ever waits.
+    /// Tries until it need not wait.
     fn attempt(
         &mut self,
         events: PollFlags,
         mut operation: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
-            wait(self.stop, PollFd::new(self.stream.as_fd(), events), self.deadline)?;
             match operation(&self.stream) {
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                outcome => return outcome,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+                Ok(count) => {
+                    self.moved.set(true);
+                    self.deadline = self.patience.map(|patience| clock::now() + patience);
+                    return Ok(count);
+                }
             }
+            if !wait(&mut [PollFd::new(self.stream.as_fd(), events)], self.deadline)? {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
+
+/// Waits until something is there, which is true, or the deadline is over.
+fn wait(awaited: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
+    loop {
+        let remaining = deadline.map(|deadline| TimeSpec::from_duration(deadline.since(clock::now())));
+        match ppoll(awaited, remaining, None) {
+            Err(Errno::EINTR) => {}
+            outcome => return Ok(outcome? > 0),
         }
     }
 }

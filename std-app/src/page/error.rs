@@ -6,7 +6,7 @@ use std::{io, path::PathBuf};
 use greet_core::{Escaped, GetFailure, GetMissing, HeadProblem, RequestError};
 use thiserror::Error;
 
-use super::place::PlaceError;
+use super::{place::PlaceError, save::shown};
 use crate::client::ChatError;
 
 /// Why a page did not come, or did not get where it was to go.
@@ -19,7 +19,7 @@ pub enum PageError {
     #[error(transparent)]
     Connect(#[from] ChatError),
     /// The server cannot be trusted, or does not speak TLS.
-    #[error("no encrypted connection to {place}: {reason}")]
+    #[error("the encrypted connection to {place} failed: {reason}")]
     Encryption {
         /// Where the page was to come from.
         place: String,
@@ -89,10 +89,10 @@ pub enum PageError {
         limit: u64,
     },
     /// There is such a file already.
-    #[error("{} exists: --force replaces it, and -o writes elsewhere", .0.display())]
+    #[error("{} exists: --force replaces it, and -o writes elsewhere", shown(.0))]
     Exists(PathBuf),
     /// It cannot be written.
-    #[error("{} cannot be written ({error}): see whether it is yours to write, and whether there is room", .path.display())]
+    #[error("{} cannot be written ({error}): see whether it is yours to write, and whether there is room", shown(.path))]
     File {
         /// Which.
         path: PathBuf,
@@ -134,6 +134,10 @@ impl fmt::Display for Told<'_> {
                 write!(formatter, "the head of the response is longer than {limit} bytes")?;
                 "is it a web server?"
             }
+            GetFailure::TooMuchBefore { limit } => {
+                write!(formatter, "there are over {limit} bytes of informational responses and empty lines")?;
+                "the server goes on like that and does not answer; see what else speaks at this port"
+            }
             failure => {
                 formatter.write_str(match failure {
                     GetFailure::Head(HeadProblem::StatusLine) => "the response does not begin like `HTTP/1.1 200 OK`",
@@ -144,9 +148,10 @@ impl fmt::Display for Told<'_> {
                     GetFailure::Switched => "the server switches to another protocol, and nobody asked it to",
                     GetFailure::LengthAndEncoding => "the head has both Content-Length and Transfer-Encoding",
                     GetFailure::UnequalLengths => "the head has two lengths of the body, and they differ",
-                    GetFailure::Length => "the Content-Length is no number",
+                    GetFailure::Length => "the Content-Length is no number, or too large",
                     GetFailure::Encoding => "the Transfer-Encoding is not `chunked` alone",
-                    GetFailure::ChunkSize => "the size of a chunk is no number",
+                    GetFailure::EncodingTooEarly => "the server speaks HTTP/1.0, which has no Transfer-Encoding",
+                    GetFailure::ChunkSize => "the size of a chunk is no number, or too large",
                     GetFailure::ChunkEnd => "a chunk is longer than it said",
                     GetFailure::ChunkLine => {
                         "the line of a chunk's size, or one behind the last chunk, is out of order"

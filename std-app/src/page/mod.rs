@@ -1,6 +1,7 @@
 //! A page that is fetched, whatever brings it: what is asked for, what comes of it, and where that goes.
 
 mod error;
+mod interruption;
 mod options;
 mod place;
 mod progress;
@@ -20,6 +21,7 @@ pub use self::{
     place::{Place, PlaceError},
 };
 use self::{
+    interruption::Shared,
     progress::Progress,
     save::{Destination, Saving},
 };
@@ -41,11 +43,7 @@ pub struct Page<'a> {
     redirects: usize,
     destination: Destination,
     saving: Option<Saving>,
-    progress: Progress,
-    came: u64,
-    length: Option<u64>,
-    /// The body is saved under its name.
-    saved: bool,
+    standing: Shared,
     /// The body is wanted, and this is to be told when it is saved.
     kept: Option<PageError>,
 }
@@ -72,18 +70,30 @@ impl<'a> Page<'a> {
             Some(path) => Destination::at(path, options.force)?,
             None => Destination::at(Path::new(options.place.file_name()), options.force)?,
         };
+        let standing = Shared::default();
+        if let Destination::File { path, replace: true } = &destination
+            && path.exists()
+        {
+            standing.lock().untouched = Some(destination.name());
+        }
         Ok(Self {
             options,
             place: options.place.clone(),
             redirects: 0,
             destination,
             saving: None,
-            progress: Progress::none(),
-            came: 0,
-            length: None,
-            saved: false,
+            standing,
             kept: None,
         })
+    }
+
+    /// From now on SIGINT, SIGTERM and SIGHUP end the program at once, with exit status 130: it says, as `program`, how far
+    /// the page had come, and removes what is not whole.
+    ///
+    /// # Errors
+    /// Where the system has no room for what it takes.
+    pub fn end_on_signals(&self, program: &'static str) -> Result<(), PageError> {
+        self.standing.end_on_signals(program).map_err(PageError::Signals)
     }
 
     /// Where it is, as far as is known.
@@ -101,7 +111,7 @@ impl<'a> Page<'a> {
         let sent = self.options.fields.iter().filter(|field| is_known || !field.is_secret());
         let mut fields: Vec<_> = sent.map(|field| (field.name.as_str(), field.value.as_str())).collect();
         if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
-            fields.insert(0, ("User-Agent", concat!("greet/", env!("CARGO_PKG_VERSION"))));
+            fields.push(("User-Agent", concat!("greet/", env!("CARGO_PKG_VERSION"))));
         }
         let host = self.place.host_field();
         let request = GetRequest { host: &host, target: self.place.target(), fields: &fields };
@@ -128,14 +138,16 @@ impl<'a> Page<'a> {
         if let Some(Err(failure)) = outcome {
             return Err(self.response(failure, None));
         }
-        self.progress.clear();
-        if let Some(saving) = self.saving.take() {
+        self.standing.lock().progress.clear();
+        if let Some(mut saving) = self.saving.take() {
+            saving.flush_all()?; // which may take as long as whoever reads it
+            let mut standing = self.standing.lock();
             saving.end()?;
-            self.saved = true;
+            (standing.temporary, standing.untouched) = (None, None);
+            let came = standing.came.take().unwrap_or_default();
             if self.destination != Destination::Output {
-                let saved = format_args!("{} bytes saved as {}", self.came, self.destination.name());
                 // Whoever closed it does not want to know.
-                let _ = writeln!(io::stderr(), "{saved}");
+                let _ = writeln!(io::stderr(), "{} saved as {}", bytes(came), self.destination.name());
             }
         }
         self.kept.take().map_or(Ok(Next::Done), Err)
@@ -151,14 +163,12 @@ impl<'a> Page<'a> {
 
     /// The failure with which fetching ended, with how far it had come. What was not whole is removed.
     #[must_use]
-    pub fn failed(mut self, error: PageError) -> PageFailure {
-        self.progress.clear();
-        let untouched = match &self.destination {
-            Destination::File { path, replace: true } if !self.saved && path.exists() => Some(self.destination.name()),
-            _ => None,
-        };
-        let came = self.saving.take().map(|_| (self.came, self.length));
-        PageFailure { error: error.into(), came, untouched }
+    pub fn failed(self, error: PageError) -> PageFailure {
+        let standing = self.standing.lock();
+        standing.progress.clear();
+        // Whoever read the body of an error has seen enough of it; that it is one is to be told all the same.
+        let error = if is_enough(&error) { self.kept.unwrap_or(error) } else { error };
+        standing.failure(error)
     }
 
     fn take_head(&mut self, head: &HttpHead<'_>, length: Option<u64>) -> Result<Next, PageError> {
@@ -172,7 +182,7 @@ impl<'a> Page<'a> {
             }
             301 | 302 | 303 | 307 | 308 => match head.field("location") {
                 Some(target) => {
-                    let target = String::from_utf8_lossy(target).into_owned();
+                    let target = encoded(target);
                     if self.options.location {
                         return self.follow(status, &target);
                     }
@@ -189,21 +199,36 @@ impl<'a> Page<'a> {
             verdict => self.kept = verdict,
         }
         self.check_size(length.unwrap_or(0))?;
-        self.length = length;
-        self.saving = Some(self.destination.open()?);
-        self.progress = Progress::new(length);
+        self.open()?;
+        let mut standing = self.standing.lock();
+        (standing.came, standing.length) = (Some(0), length);
+        // On a terminal the body is its own progress.
+        if self.destination != Destination::Output || !io::stdout().is_terminal() {
+            standing.progress = Progress::new(length);
+        }
         Ok(Next::More)
     }
 
-    fn take_body(&mut self, bytes: &[u8]) -> Result<(), PageError> {
-        let came = self.came.saturating_add(bytes.len() as u64);
-        self.check_size(came)?;
-        if let Some(saving) = &mut self.saving {
-            saving.write(bytes)?;
+    /// Begins to write.
+    fn open(&mut self) -> Result<(), PageError> {
+        // Nothing may be made of which a signal would not know. What is no file may wait for its reader, and makes nothing.
+        let standing = matches!(self.destination, Destination::File { .. }).then(|| self.standing.lock());
+        let saving = self.destination.open()?;
+        if let Some(mut standing) = standing {
+            standing.temporary = saving.temporary();
         }
-        self.came = came;
-        self.progress.show(came);
+        self.saving = Some(saving);
         Ok(())
+    }
+
+    fn take_body(&mut self, bytes: &[u8]) -> Result<(), PageError> {
+        let mut standing = self.standing.lock();
+        let came = standing.came.unwrap_or_default().saturating_add(bytes.len() as u64);
+        self.check_size(came)?;
+        standing.came = Some(came);
+        standing.progress.show(came);
+        drop(standing); // a signal does not wait until it is written
+        self.saving.as_mut().map_or(Ok(()), |saving| saving.write(bytes))
     }
 
     fn check_size(&self, size: u64) -> Result<(), PageError> {
@@ -236,12 +261,12 @@ impl<'a> Page<'a> {
     }
 
     fn show_head(&self, head: &HttpHead<'_>) -> Result<(), PageError> {
-        let outcome = if self.destination == Destination::Output {
-            write_head(&mut io::stderr().lock(), head.bytes(), io::stderr().is_terminal())
-        } else {
-            write_head(&mut io::stdout().lock(), head.bytes(), io::stdout().is_terminal())
-        };
-        match outcome {
+        if self.destination == Destination::Output {
+            // Where nobody can see it, the body is wanted all the same.
+            let _ = write_head(&mut io::stderr().lock(), head.bytes(), io::stderr().is_terminal());
+            return Ok(());
+        }
+        match write_head(&mut io::stdout().lock(), head.bytes(), io::stdout().is_terminal()) {
             // Whoever read it has seen enough; the body is wanted all the same.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             outcome => outcome.map_err(PageError::Output),
@@ -258,6 +283,24 @@ impl<'a> Page<'a> {
     pub fn response(&self, failure: GetFailure, offset: Option<u64>) -> PageError {
         PageError::Response { failure, offset, timeout: self.options.timeout.0 }
     }
+}
+
+/// A reference with what is not ASCII encoded, as a URL has it: no byte of it gets lost.
+fn encoded(reference: &[u8]) -> String {
+    let mut text = String::new();
+    for &byte in reference {
+        if byte.is_ascii() { text.push(byte.into()) } else { text.push_str(&format!("%{byte:02X}")) }
+    }
+    text
+}
+
+fn bytes(count: u64) -> String {
+    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
+}
+
+/// Whoever read the body has seen enough: there is nobody left to tell.
+fn is_enough(error: &PageError) -> bool {
+    matches!(error, PageError::Output(error) if error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// The bytes as they came; on a terminal without what would move it.
@@ -286,13 +329,7 @@ impl PageFailure {
     /// Whoever read the body has seen enough: there is nobody left to tell.
     #[must_use]
     pub fn is_enough(&self) -> bool {
-        matches!(&*self.error, PageError::Output(error) if error.kind() == ErrorKind::BrokenPipe)
-    }
-
-    /// A signal ended it.
-    #[must_use]
-    pub fn is_interruption(&self) -> bool {
-        matches!(*self.error, PageError::Interrupted)
+        is_enough(&self.error)
     }
 }
 
@@ -307,8 +344,8 @@ impl fmt::Display for PageFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.error)?;
         match self.came {
-            Some((came, Some(length))) => write!(formatter, "; {came} of {length} bytes had come")?,
-            Some((came, None)) => write!(formatter, "; {came} bytes had come")?,
+            Some((came, Some(length))) => write!(formatter, "; {came} of {} had come", bytes(length))?,
+            Some((came, None)) => write!(formatter, "; {} had come", bytes(came))?,
             None => {}
         }
         match &self.untouched {
@@ -319,3 +356,24 @@ impl fmt::Display for PageFailure {
 }
 
 impl core::error::Error for PageFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_terminal_a_head_moves_nothing_and_elsewhere_it_is_as_it_came() {
+        let head = b"HTTP/1.1 200 OK\r\nA: \x1b[2J\xc2\x9b\r\n\r\n";
+        for (is_terminal, shown) in [(true, &b"HTTP/1.1 200 OK\nA: \\u{1b}[2J\\u{9b}\n\n"[..]), (false, head)] {
+            let mut output = Vec::new();
+            write_head(&mut output, head, is_terminal).unwrap();
+            assert_eq!(String::from_utf8_lossy(&output), String::from_utf8_lossy(shown));
+        }
+    }
+
+    #[test]
+    fn of_a_reference_no_byte_gets_lost() {
+        assert_eq!(encoded(b"/a?b#c"), "/a?b#c");
+        assert_eq!(encoded(b"/\xfc\xc3\xbc"), "/%FC%C3%BC");
+    }
+}

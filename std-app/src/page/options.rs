@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::place::Place;
+use greet_core::{Get, GetRequest, Instant, RequestError};
+
+use super::{CAPACITY, place::Place};
 use crate::values::{Limit, limit};
 
 /// What every program that fetches pages can be asked for.
@@ -23,7 +25,7 @@ pub struct PageOptions {
     #[arg(long)]
     pub force: bool,
 
-    /// How long to wait for a connection, and for each next byte; `none` for ever
+    /// How long to wait for a connection to each of the server's addresses, and for each next byte; `none` for ever
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = limit)]
     pub timeout: Limit,
 
@@ -85,9 +87,6 @@ fn field(text: &str) -> Result<Field, String> {
             return Err(format!("a field has no {what}: it would end there, and another begin"));
         }
     }
-    if name.is_empty() || name.contains(char::is_whitespace) {
-        return Err("the name of a field has no blanks, and there is one".to_owned());
-    }
     // They say how the conversation goes, and that is this program's part.
     if ["host", "connection", "content-length", "transfer-encoding", "te", "expect", "upgrade"]
         .iter()
@@ -95,7 +94,14 @@ fn field(text: &str) -> Result<Field, String> {
     {
         return Err(format!("`{name}` is not for you to say: it tells how the page is asked for"));
     }
-    Ok(Field { name: name.to_owned(), value: value.trim().to_owned() })
+    let field = Field { name: name.to_owned(), value: value.trim().to_owned() };
+    let request = GetRequest { host: "host", target: "/", fields: &[(&field.name, &field.value)] };
+    match Get::<CAPACITY>::new(request, None, Instant::ZERO) {
+        Ok(_) => Ok(field),
+        Err(RequestError::FieldName { .. }) => Err("the name of a field has letters, digits and hyphens".to_owned()),
+        Err(RequestError::FieldValue { .. }) => Err("a field has no control characters".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +123,18 @@ mod tests {
         let owned = |name: &str, value: &str| Ok(Field { name: name.to_owned(), value: value.to_owned() });
         assert_eq!(field("Accept: text/html"), owned("Accept", "text/html"));
         assert_eq!(field("X-Empty:"), owned("X-Empty", ""));
-        for text in ["Accept", ": a", "A b: c", "A: b\r\nC: d", "A: b\nC", "Host: a", "connection: keep-alive"] {
+        for text in [
+            "Accept",
+            ": a",
+            "A b: c",
+            "A(b): c",
+            "\u{e4}: a",
+            "A: \u{1}",
+            "A: b\r\nC: d",
+            "A: b\nC",
+            "Host: a",
+            "connection: keep-alive",
+        ] {
             assert!(field(text).is_err(), "{text}");
         }
     }

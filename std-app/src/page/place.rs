@@ -58,7 +58,8 @@ impl Place {
     /// # Errors
     /// Why it is none.
     pub fn join(&self, reference: &str) -> Result<Self, PlaceError> {
-        check_characters(reference)?;
+        // Blanks are wrong there, and so common that everybody encodes them.
+        check_characters(reference, |byte| byte.is_ascii_control())?;
         Self::of(self.0.join(reference)?)
     }
 
@@ -110,14 +111,14 @@ impl FromStr for Place {
     type Err = PlaceError;
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
-        check_characters(text)?;
+        check_characters(text, |byte| byte.is_ascii_control() || byte == b' ')?;
         Self::of(text.parse()?)
     }
 }
 
 /// The parser of URLs leaves line ends, tabs and outer blanks out, as browsers do; who sends them means no good.
-fn check_characters(text: &str) -> Result<(), PlaceError> {
-    match text.bytes().enumerate().find(|(_, byte)| byte.is_ascii_control() || *byte == b' ') {
+fn check_characters(text: &str, is_wrong: impl Fn(u8) -> bool) -> Result<(), PlaceError> {
+    match text.bytes().enumerate().find(|&(_, byte)| is_wrong(byte)) {
         Some((offset, byte)) => Err(PlaceError::Character { offset, byte }),
         None => Ok(()),
     }
@@ -187,6 +188,7 @@ mod tests {
         for (reference, url) in [("e", "https://a/b/e"), ("/e?f", "https://a/e?f"), ("//b:1/", "https://b:1/")] {
             assert_eq!(place.join(reference).unwrap().to_string(), url);
         }
+        assert_eq!(place.join("/a b").unwrap().target(), "/a%20b");
         assert_eq!(place.join("//u@b/"), Err(PlaceError::User));
         assert_eq!(place.join("a\tb"), Err(PlaceError::Character { offset: 1, byte: b'\t' }));
         assert!(place.is_of_same_server(&place.join("/e").unwrap()));

@@ -1,5 +1,6 @@
 //! How far a body has come: on a terminal alone.
 
+use core::time::Duration;
 use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,24 +10,28 @@ const BAR: &str = "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} l
 /// It is not.
 const COUNT: &str = "{spinner} {bytes}, {bytes_per_sec}";
 
-/// A bar on standard error.
-#[derive(Debug)]
+/// How often it is drawn though nothing comes: a speed that was is no speed.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A bar on standard error, or none.
+#[derive(Debug, Default)]
 pub(super) struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    pub(super) const fn none() -> Self {
-        Self(None)
-    }
-
+    /// None where standard error is no terminal.
     pub(super) fn new(length: Option<u64>) -> Self {
         if !io::stderr().is_terminal() {
-            return Self::none();
+            return Self(None);
         }
         let (bar, template) = match length {
             Some(length) => (ProgressBar::new(length), BAR),
             None => (ProgressBar::no_length(), COUNT),
         };
-        Self(ProgressStyle::with_template(template).ok().map(|style| bar.with_style(style)))
+        let bar = ProgressStyle::with_template(template).ok().map(|style| bar.with_style(style));
+        if let Some(bar) = &bar {
+            bar.enable_steady_tick(TICK);
+        }
+        Self(bar)
     }
 
     pub(super) fn show(&self, came: u64) {

@@ -3,16 +3,20 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Stdout, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
+use greet_core::Escaped;
+use tempfile::TempPath;
 
 use super::error::PageError;
 
 /// Short stretches are gathered: a server may send a chunk for each byte.
 const BUFFER: usize = 64 * 1024;
+
+/// How many links may lead from one to the next, as for the system.
+const LINKS: usize = 40;
 
 /// Where a body is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +35,14 @@ impl Destination {
         let failed = |error| PageError::File { path: path.to_owned(), error };
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(failed(ErrorKind::IsADirectory.into())),
+            Err(_) if path.as_os_str().as_bytes().ends_with(b"/") => Err(failed(ErrorKind::IsADirectory.into())),
             Ok(found) if !found.is_file() => Ok(Self::Device(path.to_owned())),
             Ok(_) if !replace => Err(PageError::Exists(path.to_owned())),
             Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
-            _ => Ok(Self::File { path: path.to_owned(), replace }),
+            _ => {
+                fs::read_dir(folder_of(&behind_links(path))).map_err(failed)?;
+                Ok(Self::File { path: path.to_owned(), replace })
+            }
         }
     }
 
@@ -42,7 +50,7 @@ impl Destination {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Output => "standard output".to_owned(),
-            Self::Device(path) | Self::File { path, .. } => path.display().to_string(),
+            Self::Device(path) | Self::File { path, .. } => shown(path),
         }
     }
 
@@ -56,18 +64,45 @@ impl Destination {
                 Saving::Device { file: io::BufWriter::with_capacity(BUFFER, file), path: path.clone() }
             }
             Self::File { path, replace } => {
-                // Beside what a link leads to, so that the link stays; what is not there yet has no links in its name.
-                let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-                let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                // The link stays, and what it leads to is replaced.
+                let path = behind_links(path);
+                let older = fs::metadata(&path).ok().map(|older| older.permissions());
                 let mut builder = tempfile::Builder::new();
                 // As any file of this user's; not as secret as a temporary one.
                 builder.prefix(".greet-").permissions(Permissions::from_mode(0o666));
-                let file = builder.tempfile_in(folder).map_err(|error| failed(&path, error))?;
+                // The library says with an error where that was, which is nothing that anybody asked about.
+                let failed = |error: io::Error| failed(&path, error.kind().into());
+                let (file, temporary) = builder.tempfile_in(folder_of(&path)).map_err(failed)?.into_parts();
+                if let Some(older) = older {
+                    file.set_permissions(older).map_err(failed)?;
+                }
                 let file = io::BufWriter::with_capacity(BUFFER, file);
-                Saving::File { file, path, replace: *replace }
+                Saving::File { file, temporary, path, replace: *replace }
             }
         })
     }
+}
+
+/// The folder in which a file is or will be.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What a link leads to, be it there or not; any other path as it is.
+fn behind_links(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = folder_of(&path).join(target),
+            Err(_) => break,
+        }
+    }
+    path
+}
+
+/// The path as it may be shown.
+pub(super) fn shown(path: &Path) -> String {
+    Escaped(path.as_os_str().as_bytes()).to_string()
 }
 
 /// A body on its way. Dropped before its end, it leaves nothing beside the file.
@@ -75,44 +110,52 @@ impl Destination {
 pub(super) enum Saving {
     Output(io::BufWriter<Stdout>),
     Device { file: io::BufWriter<File>, path: PathBuf },
-    File { file: io::BufWriter<NamedTempFile>, path: PathBuf, replace: bool },
+    File { file: io::BufWriter<File>, temporary: TempPath, path: PathBuf, replace: bool },
 }
 
 impl Saving {
+    /// What has to go if it does not come to its end.
+    pub(super) fn temporary(&self) -> Option<PathBuf> {
+        match self {
+            Self::File { temporary, .. } => Some(temporary.to_path_buf()),
+            _ => None,
+        }
+    }
+
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), PageError> {
         let outcome = match self {
             Self::Output(output) => output.write_all(bytes),
-            Self::Device { file, .. } => file.write_all(bytes),
-            Self::File { file, .. } => file.write_all(bytes),
+            Self::Device { file, .. } | Self::File { file, .. } => file.write_all(bytes),
         };
         outcome.map_err(|error| self.failed(error))
     }
 
     /// What was gathered is wanted now, as nothing comes for a while.
     pub(super) fn flush(&mut self) -> Result<(), PageError> {
+        match self {
+            Self::File { .. } => Ok(()), // nobody looks at it before its end
+            _ => self.flush_all(),
+        }
+    }
+
+    /// It is whole: all of it is written.
+    pub(super) fn flush_all(&mut self) -> Result<(), PageError> {
         let outcome = match self {
             Self::Output(output) => output.flush(),
-            Self::Device { file, .. } => file.flush(),
-            Self::File { .. } => Ok(()), // nobody looks at it before its end
+            Self::Device { file, .. } | Self::File { file, .. } => file.flush(),
         };
         outcome.map_err(|error| self.failed(error))
     }
 
-    /// It is whole: from now on it stands under its name.
-    pub(super) fn end(mut self) -> Result<(), PageError> {
-        self.flush()?;
-        let Self::File { file, path, replace } = self else { return Ok(()) };
-        let failed = |error| PageError::File { path: path.clone(), error };
-        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
-        if replace {
-            file.persist(&path).map_err(|error| failed(error.error))?;
-            return Ok(());
-        }
-        match file.persist_noclobber(&path) {
-            Ok(_) => Ok(()),
+    /// From now on it stands under its name.
+    pub(super) fn end(self) -> Result<(), PageError> {
+        let Self::File { temporary, path, replace, .. } = self else { return Ok(()) };
+        let outcome = if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
+        match outcome.map_err(|error| error.error) {
             // It came while the page did.
-            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Err(PageError::Exists(path)),
-            Err(error) => Err(failed(error.error)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !replace => Err(PageError::Exists(path)),
+            Err(error) => Err(PageError::File { path, error }),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -143,6 +186,7 @@ mod tests {
         saving.write(b"ha").unwrap();
         assert!(!path.exists());
         saving.write(b"ha").unwrap();
+        saving.flush_all().unwrap();
         saving.end().unwrap();
         assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"haha".to_vec(), vec!["page".to_owned()]));
     }
@@ -181,9 +225,35 @@ mod tests {
         Destination::at(&link, true).unwrap().open().unwrap().end().unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&path).unwrap(), b"");
+        fs::remove_file(&path).unwrap(); // now the link leads to nothing
+        Destination::at(&link, false).unwrap().open().unwrap().end().unwrap();
+        assert_eq!(
+            (fs::read(&path).unwrap(), names(folder.path())),
+            (Vec::new(), vec!["link".to_owned(), "page".to_owned()])
+        );
         let null = Destination::at(Path::new("/dev/null"), false).unwrap();
         assert_eq!(null, Destination::Device("/dev/null".into()));
         null.open().unwrap().write(b"haha").unwrap();
         assert!(matches!(Destination::at(folder.path(), true), Err(PageError::File { .. })));
+    }
+
+    #[test]
+    fn a_file_that_replaces_another_is_no_more_open_than_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("page");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        fs::write(&path, "older").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        Destination::at(&path, true).unwrap().open().unwrap().end().unwrap();
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before_there_is_anything_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["none/page", "new/", &"a".repeat(300)] {
+            let outcome = Destination::at(&folder.path().join(name), false);
+            assert!(matches!(outcome, Err(PageError::File { .. })), "{name} {outcome:?}");
+        }
     }
 }
