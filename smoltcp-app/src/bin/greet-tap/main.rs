@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod chat;
+mod connection;
 mod device;
 #[allow(unsafe_code, reason = "system calls that no library has")]
 mod interface;
