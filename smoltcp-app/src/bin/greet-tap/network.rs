@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use greet::{client::ChatError, clock};
+use greet::{client::ChatError, clock, page::PageFailure};
 use greet_core::Instant;
 use greet_smoltcp::{
     impair::{self, Directions, Frame, Impaired, Impairments},
@@ -24,6 +24,7 @@ use thiserror::Error;
 use crate::{
     device::{Tap, TapError},
     link::Changes,
+    names::NameError,
     options::{NetworkOptions, WireOptions},
     pcap::Capture,
     wait::{Signalled, Signals},
@@ -53,6 +54,10 @@ pub(crate) enum Failure {
     Capture { path: PathBuf, error: io::Error },
     #[error(transparent)]
     Chat(#[from] ChatError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Page(#[from] PageFailure),
     #[error("ended by a signal")]
     Interrupted,
 }
