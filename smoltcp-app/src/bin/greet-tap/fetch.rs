@@ -6,7 +6,7 @@ use greet::{
     clock, journal,
     page::{CAPACITY, Next, Page, PageError, PageFailure, Place},
 };
-use greet_core::{Connection as _, Get};
+use greet_core::{Connection as _, Get, GetEvent, Received, State};
 use greet_smoltcp::drive::{Driver, Standing};
 use smoltcp::socket::tcp::Socket;
 
@@ -63,48 +63,89 @@ fn check_plain(place: &Place) -> Result<(), PageError> {
 }
 
 fn talk(network: &mut Network, connection: &Connection, page: &mut Page<'_>) -> Result<Next, PageError> {
-    let mut get = page.request(clock::now())?;
-    let mut driver = Driver::new();
-    let mut read = vec![0; BUFFER];
+    let get = page.request(clock::now())?;
+    let mut conversation = Conversation { get, driver: Driver::new(), page, read: vec![0; BUFFER], is_at_rest: true };
     loop {
         let mut over = None;
         let next = network.poll(|sockets, _| {
             if over.is_none() {
-                over = step(&mut get, &mut driver, sockets.get_mut(connection.handle), &mut read, page);
+                over = conversation.step(sockets.get_mut(connection.handle));
             }
-            get.deadline()
+            conversation.get.deadline()
         })?;
         if let Some(outcome) = over {
             return outcome;
         }
-        page.rest()?;
+        conversation.rest()?;
         network.pause(next)?;
     }
 }
 
-/// Goes on as far as it goes; what is to be done next, unless that is to wait.
-fn step(
-    get: &mut Get<CAPACITY>,
-    driver: &mut Driver,
-    socket: &mut Socket<'_>,
-    read: &mut [u8],
-    page: &mut Page<'_>,
-) -> Option<Result<Next, PageError>> {
-    let mut told = Ok(Next::More);
-    let progress = driver.drive(get, socket, clock::now(), read, |event| {
-        if matches!(told, Ok(Next::More)) {
-            told = page.take(event);
+/// The client's end, and where the page goes.
+struct Conversation<'a, 'p> {
+    get: Get<CAPACITY>,
+    driver: Driver,
+    page: &'a mut Page<'p>,
+    read: Vec<u8>,
+    /// All that came is handed on.
+    is_at_rest: bool,
+}
+
+impl Conversation<'_, '_> {
+    /// Goes on as far as it goes; what is to be done next, unless that is to wait.
+    fn step(&mut self, socket: &mut Socket<'_>) -> Option<Result<Next, PageError>> {
+        let mut told = Ok(Next::More);
+        let Self { get, driver, page, read, .. } = self;
+        let mut tell = |event: GetEvent<'_>| {
+            if matches!(told, Ok(Next::More)) {
+                told = page.take(event);
+            }
+        };
+        let progress = driver.drive(get, socket, clock::now(), read, &mut tell);
+        if progress.standing == Standing::Lost {
+            take_rest(get, socket, tell);
         }
-    });
-    if progress.received > 0 {
-        // Writing it may have taken long, in which nobody looked whether more came.
-        get.progress(clock::now());
+        if progress.received > 0 {
+            self.is_at_rest = false;
+            self.was_written();
+        }
+        match (told, progress.standing) {
+            (Ok(Next::More), Standing::Waiting) => None,
+            (Ok(Next::More), _) if self.get.state() == State::Over => Some(self.page.end(self.get.outcome())),
+            (Ok(Next::More), _) => Some(Err(PageError::Broken(ErrorKind::ConnectionReset.into()))),
+            (told, _) => Some(told),
+        }
     }
-    match (told, progress.standing) {
-        (Ok(Next::More), Standing::Waiting) => None,
-        (Ok(Next::More), Standing::Over) => Some(page.end(get.outcome())),
-        (Ok(Next::More), Standing::Lost) => Some(Err(PageError::Broken(ErrorKind::ConnectionReset.into()))),
-        (told, _) => Some(told),
+
+    /// Nothing comes for the moment.
+    fn rest(&mut self) -> Result<(), PageError> {
+        if !self.is_at_rest {
+            self.page.rest()?;
+            self.is_at_rest = true;
+            self.was_written();
+        }
+        Ok(())
+    }
+
+    /// Writing may have taken long, and meanwhile nobody looked whether more came: the server's time begins now.
+    fn was_written(&mut self) {
+        self.get.progress(clock::now());
+    }
+}
+
+/// What came before the connection was lost is there still, and may be all.
+fn take_rest(get: &mut Get<CAPACITY>, socket: &mut Socket<'_>, mut tell: impl FnMut(GetEvent<'_>)) {
+    loop {
+        let taken = socket.recv(|buffer| {
+            let Received { taken, event } = get.receive(clock::now(), buffer);
+            if let Some(event) = event {
+                tell(event);
+            }
+            (taken, taken)
+        });
+        if !matches!(taken, Ok(1..)) {
+            return;
+        }
     }
 }
 
