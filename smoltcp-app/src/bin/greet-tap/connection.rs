@@ -74,11 +74,7 @@ impl Connection {
         let port = network.port();
         network.stack.connect(self.handle, address.into(), port)?;
         loop {
-            let mut state = State::Closed;
-            let next = network.poll(|sockets, _| {
-                state = sockets.get::<Socket<'_>>(self.handle).state();
-                None
-            })?;
+            let (state, next) = self.poll(network)?;
             match state {
                 State::SynSent | State::SynReceived => {}
                 State::Closed => return Err(Unconnected::Address(ErrorKind::ConnectionRefused)),
@@ -89,6 +85,16 @@ impl Connection {
             }
             network.pause(earliest(next, deadline))?;
         }
+    }
+
+    /// Polls the stack; how the connection stands then, and when to poll again.
+    fn poll(&self, network: &mut Network) -> Result<(State, Option<Instant>), Failure> {
+        let mut state = State::Closed;
+        let next = network.poll(|sockets, _| {
+            state = sockets.get::<Socket<'_>>(self.handle).state();
+            None
+        })?;
+        Ok((state, next))
     }
 
     /// Ends the connection: in good order if all that came was wanted, or by a reset. When this program is gone, nobody
@@ -108,11 +114,7 @@ impl Connection {
     fn await_end(&self, network: &mut Network) -> Result<(), Failure> {
         let until = clock::now() + FAREWELL;
         loop {
-            let mut state = State::Closed;
-            let next = network.poll(|sockets, _| {
-                state = sockets.get::<Socket<'_>>(self.handle).state();
-                None
-            })?;
+            let (state, next) = self.poll(network)?;
             if matches!(state, State::Closed | State::TimeWait) || is_over(Some(until)) {
                 return network.deliver();
             }
