@@ -113,7 +113,12 @@ impl Conversation<'_, '_> {
             (Ok(Next::More), Standing::Waiting) => None,
             (Ok(Next::More), _) if self.get.state() == State::Over => Some(self.page.end(self.get.outcome())),
             (Ok(Next::More), _) => Some(Err(PageError::Broken(ErrorKind::ConnectionReset.into()))),
-            (told, _) => Some(told),
+            (told, _) => {
+                if self.get.state() != State::Over {
+                    socket.abort(); // the rest of what it sends is not wanted
+                }
+                Some(told)
+            }
         }
     }
 
