@@ -95,7 +95,7 @@ class Fetch(unittest.TestCase):
     def test_an_address_that_does_not_answer_makes_room_for_the_next(self):
         names = knowing(f"one.test {NOBODY} {OWN}", f"two.test 10.0.0.1 fdbb::1 {OWN}", f"three.test {NOBODY} fdaa::50")
         with web(saying(HAHA)), dns(names):
-            self.saves(b"haha", *DNS, "--timeout", "1s", "http://one.test/page")
+            self.saves(b"haha", *DNS, "--timeout", "2s", "http://one.test/page")
             begin = time.monotonic()
             self.saves(b"haha", *DNS, "http://two.test/page")
             self.assertLess(time.monotonic() - begin, 2)
@@ -214,7 +214,7 @@ class Fetch(unittest.TestCase):
         with web(saying(head, bytes(1234))):
             self.fails("1234 of 5000 bytes had come", f"http://{OWN}/page")
         with web(saying(head, bytes(1234), 5)):
-            self.fails("nothing came for 1s, and 3766 more bytes are due", "--timeout", "1s", f"http://{OWN}/page")
+            self.fails("nothing came for 2s, and 3766 more bytes are due", "--timeout", "2s", f"http://{OWN}/page")
         with web(saying_and_resetting(head, bytes(1234), 0.1)):
             self.fails("connection reset): see what the server says, and try again; 1234 of 5000", f"http://{OWN}/page")
         with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", *256 * [MEBIBYTE])):
@@ -232,7 +232,7 @@ class Fetch(unittest.TestCase):
             time.sleep(2.5)
 
         with web(saying(page(MEBIBYTE))):
-            fetched = Fetched("--timeout", "1s", "-o", "-", f"http://{OWN}/page", during=read_late)
+            fetched = Fetched("--timeout", "1.5s", "-o", "-", f"http://{OWN}/page", during=read_late)
         self.assertEqual((fetched.status, fetched.files), (0, {}), fetched.errors)
         self.assertTrue(fetched.output == MEBIBYTE)
 
