@@ -17,7 +17,8 @@ pub fn from_smoltcp(instant: time::Instant) -> Instant {
 
 /// The earlier of two deadlines; no deadline is never the earlier one.
 #[inline(never)] // wanted in many places, none of them hot
-pub(crate) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+#[must_use]
+pub fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

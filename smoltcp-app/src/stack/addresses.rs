@@ -145,6 +145,12 @@ impl Addresses {
         Ok(addresses)
     }
 
+    /// Whom the network says to ask for names.
+    #[cfg(all(feature = "dhcpv4", feature = "dns"))]
+    pub(super) fn dns_servers(&self) -> impl Iterator<Item = IpAddress> {
+        self.lease.iter().flat_map(Lease::dns_servers)
+    }
+
     /// Whether DHCP is asked.
     #[cfg(feature = "ipv6")]
     const fn asks(&self) -> bool {

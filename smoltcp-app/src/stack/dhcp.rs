@@ -8,6 +8,9 @@ use smoltcp::{
     wire::{IpAddress, IpCidr, IpVersion},
 };
 
+#[cfg(feature = "dns")]
+use smoltcp::wire::{DHCP_MAX_DNS_SERVER_COUNT, Ipv4Address};
+
 use super::{
     Settings,
     addresses::{FALLBACK_AFTER, set_route},
@@ -23,6 +26,9 @@ pub(super) struct Lease {
     fallback_gateway: Option<IpAddress>,
     /// When the fallback is taken, if nobody has answered until then.
     patience: Option<Instant>,
+    /// Whom the lease says to ask for names.
+    #[cfg(feature = "dns")]
+    dns_servers: [Option<Ipv4Address>; DHCP_MAX_DNS_SERVER_COUNT],
 }
 
 impl Lease {
@@ -39,6 +45,8 @@ impl Lease {
             fallback: settings.addresses.iter().copied().find(is_ipv4),
             fallback_gateway: settings.gateways.iter().copied().find(|gateway| gateway.version() == IpVersion::Ipv4),
             patience: None,
+            #[cfg(feature = "dns")]
+            dns_servers: [None; DHCP_MAX_DNS_SERVER_COUNT],
         };
         lease.ask_again(sockets, now);
         lease
@@ -46,6 +54,11 @@ impl Lease {
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.patience
+    }
+
+    #[cfg(feature = "dns")]
+    pub(super) fn dns_servers(&self) -> impl Iterator<Item = IpAddress> {
+        self.dns_servers.iter().flatten().copied().map(IpAddress::Ipv4)
     }
 
     pub(super) fn ask_again(&mut self, sockets: &mut SocketSet<'_>, now: Instant) {
@@ -60,6 +73,10 @@ impl Lease {
         match sockets.get_mut::<Socket<'_>>(self.handle).poll() {
             Some(Event::Configured(lease)) => {
                 self.patience = None;
+                #[cfg(feature = "dns")]
+                {
+                    self.dns_servers = core::array::from_fn(|place| lease.dns_servers.get(place).copied());
+                }
                 let (address, router) = (lease.address.into(), lease.router.map(IpAddress::Ipv4));
                 return set_address(interface, Some(address), router);
             }
@@ -71,6 +88,10 @@ impl Lease {
             return false;
         }
         self.patience = None;
+        #[cfg(feature = "dns")]
+        {
+            self.dns_servers = [None; DHCP_MAX_DNS_SERVER_COUNT];
+        }
         set_address(interface, self.fallback, self.fallback_gateway)
     }
 }

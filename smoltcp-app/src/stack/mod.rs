@@ -18,6 +18,8 @@ use smoltcp::{
     socket::tcp,
     wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint},
 };
+#[cfg(feature = "dns")]
+use smoltcp::{socket::dns, wire::DnsQueryType};
 
 use self::{addresses::Addresses, meter::Metered};
 pub use self::{
@@ -160,6 +162,12 @@ impl<'a> Stack<'a> {
         router
     }
 
+    /// Whom the lease of DHCP says to ask for names.
+    #[cfg(all(feature = "dhcpv4", feature = "dns"))]
+    pub fn dns_servers(&self) -> impl Iterator<Item = IpAddress> {
+        self.addresses.dns_servers()
+    }
+
     /// What was seen on the wire so far.
     #[must_use]
     pub const fn counters(&self) -> Counters {
@@ -184,6 +192,20 @@ impl<'a> Stack<'a> {
         local_port: u16,
     ) -> Result<(), tcp::ConnectError> {
         self.sockets.get_mut::<tcp::Socket<'_>>(handle).connect(self.interface.context(), remote, local_port)
+    }
+
+    /// Asks the servers of the socket `handle` for what `kind` says of `name`.
+    ///
+    /// # Errors
+    /// Where that is no name, or the socket has no room for another question.
+    #[cfg(feature = "dns")]
+    pub fn look_up(
+        &mut self,
+        handle: SocketHandle,
+        name: &str,
+        kind: DnsQueryType,
+    ) -> Result<dns::QueryHandle, dns::StartQueryError> {
+        self.sockets.get_mut::<dns::Socket<'_>>(handle).start_query(self.interface.context(), name, kind)
     }
 
     /// Takes in what came, has it served, and sends what is owed: until nothing moves, or so many frames came that it is

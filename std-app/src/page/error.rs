@@ -102,6 +102,9 @@ pub enum PageError {
     /// The output cannot be written.
     #[error("standard output cannot be written ({0}): see where it leads, and whether there is room")]
     Output(io::Error),
+    /// What carries the connections fails, and said this of it.
+    #[error("{0}")]
+    Carrier(String),
     /// The system has no room for signals.
     #[error("signals cannot be heard ({0}): close other programs")]
     Signals(io::Error),

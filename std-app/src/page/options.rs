@@ -12,7 +12,7 @@ use crate::values::{Limit, limit};
 /// What every program that fetches pages can be asked for.
 #[derive(Debug, Args)]
 pub struct PageOptions {
-    /// The page, like http://example.org/page.html
+    /// The page, like `http://example.org/page.html`
     #[arg(value_name = "URL", value_parser = place)]
     pub place: Place,
 

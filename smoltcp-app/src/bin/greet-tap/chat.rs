@@ -1,38 +1,22 @@
 //! `greet-tap chat`: one conversation as the client, from inside the stack.
 
-use core::time::Duration;
 use std::{ffi::OsString, io, os::unix::ffi::OsStrExt};
 
 use greet::{
     client::{Broken, CAPACITY, ChatError, HostPort, Replies, check},
     clock, journal,
 };
-use greet_core::{Client, ClientEvent, ClientSettings, Connection, Instant, NAME_CAPACITY};
+use greet_core::{Client, ClientEvent, ClientSettings, Connection as _, NAME_CAPACITY};
 use greet_smoltcp::drive::{Driver, Standing};
-use smoltcp::{
-    iface::SocketHandle,
-    socket::tcp::{ConnectError, Socket, SocketBuffer, State},
-    wire::IpAddress,
-};
+use smoltcp::socket::tcp::Socket;
 
 use crate::{
+    connection::{BUFFER, Connection},
     network::{Failure, Network},
     options::ChatOptions,
 };
 
-/// What each direction of the connection holds; under `chunk` a whole name, as it must go out in one.
-const BUFFER: usize = 64 * 1024;
 const _: () = assert!(BUFFER >= NAME_CAPACITY, "a name of framing chunk goes out in one");
-
-/// The first of the ports that are for whoever needs one, and how many they are (RFC 6335, 6).
-const FIRST_PORT: u16 = 49152;
-const PORTS: u16 = 16384;
-
-/// How long a server that has ended the conversation may take to acknowledge that we did.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-/// How soon to look again whether there is an address to speak from.
-const ADDRESS_RETRY: Duration = Duration::from_millis(50);
 
 /// Holds the conversation that `options` ask for.
 pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
@@ -55,73 +39,15 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
 }
 
 fn converse(network: &mut Network, options: &ChatOptions) -> Result<(), Failure> {
-    let buffer = || SocketBuffer::new(vec![0; BUFFER]);
-    let mut socket = Socket::new(buffer(), buffer());
-    socket.set_nagle_enabled(false); // a name goes out as soon as it is said
-    let handle = network.stack.sockets().add(socket);
-    let outcome = connect(network, handle, options).and_then(|()| talk(network, handle, options));
-    part(network, handle, outcome.is_ok())?;
+    let host = HostPort { host: options.server.ip().to_string(), port: options.server.port() };
+    let connection = Connection::open(network, &host, &[options.server], options.timeout.0)?;
+    let outcome = talk(network, &connection, options);
+    connection.part(network, outcome.is_ok())?;
     outcome
 }
 
-/// Connects, once there is an address to speak from.
-fn connect(network: &mut Network, handle: SocketHandle, options: &ChatOptions) -> Result<(), Failure> {
-    let failed = |kind: io::ErrorKind| {
-        let host = HostPort { host: options.server.ip().to_string(), port: options.server.port() };
-        Failure::Chat(ChatError::Connect { host, failures: vec![(options.server, kind.into())] })
-    };
-    let local_port = FIRST_PORT.saturating_add(u16::try_from(getrandom::u32()? % u32::from(PORTS)).unwrap_or(0));
-    let deadline = options.timeout.0.map(|limit| clock::now() + limit);
-    let learns_addresses = options.network.dhcp || options.network.slaac;
-    let mut asked = false;
-    loop {
-        if !asked && may_ask(network, options) {
-            match network.stack.connect(handle, options.server.into(), local_port) {
-                Ok(()) if !learns_addresses && !has_way(network, options) => {
-                    return Err(failed(io::ErrorKind::NetworkUnreachable));
-                }
-                Ok(()) => asked = true,
-                Err(ConnectError::Unaddressable) if learns_addresses => {}
-                Err(_) => return Err(failed(io::ErrorKind::NetworkUnreachable)),
-            }
-        }
-        let mut state = State::Closed;
-        let mut next = network.poll(|sockets, _| {
-            state = sockets.get::<Socket<'_>>(handle).state();
-            None
-        })?;
-        match state {
-            State::SynSent | State::SynReceived => {}
-            State::Closed if !asked => next = earlier(next, Some(clock::now() + ADDRESS_RETRY)),
-            State::Closed => return Err(failed(io::ErrorKind::ConnectionRefused)),
-            _ => return Ok(()),
-        }
-        if deadline.is_some_and(|deadline| clock::now() >= deadline) {
-            return Err(failed(io::ErrorKind::TimedOut));
-        }
-        wait(network, earlier(next, deadline))?;
-    }
-}
-
-/// Whether the address to speak from is there. For IPv4 there is none until it is; for IPv6 there always is some, and where
-/// routers are to name another it is worth waiting for.
-fn may_ask(network: &mut Network, options: &ChatOptions) -> bool {
-    let server = options.server.ip().into();
-    !options.network.slaac
-        || options.server.is_ipv4()
-        || has_way(network, options)
-        || network.stack.router(server).is_some()
-}
-
-/// Whether the server is in a network of ours, or a router is known that may know it.
-fn has_way(network: &Network, options: &ChatOptions) -> bool {
-    let server = options.server.ip().into();
-    network.stack.addresses().iter().any(|ours| ours.contains_addr(&server))
-        || options.network.gateway.iter().any(|gateway| gateway.version() == IpAddress::version(&server))
-}
-
 /// Says one name after the other, each when the one before is answered, and then `exit`.
-fn talk(network: &mut Network, handle: SocketHandle, options: &ChatOptions) -> Result<(), Failure> {
+fn talk(network: &mut Network, connection: &Connection, options: &ChatOptions) -> Result<(), Failure> {
     let settings = ClientSettings { framing: options.framing, timeout: options.timeout.0 };
     let mut conversation = Conversation {
         client: Client::new(settings, clock::now()),
@@ -136,51 +62,14 @@ fn talk(network: &mut Network, handle: SocketHandle, options: &ChatOptions) -> R
         let mut over = None;
         let next = network.poll(|sockets, _| {
             if over.is_none() {
-                over = conversation.step(sockets.get_mut(handle));
+                over = conversation.step(sockets.get_mut(connection.handle));
             }
             conversation.client.deadline()
         })?;
         if let Some(outcome) = over {
             return outcome.map_err(Failure::Chat);
         }
-        wait(network, next)?;
-    }
-}
-
-/// Ends the connection: in good order, or by a reset. When this program is gone, nobody answers for it.
-fn part(network: &mut Network, handle: SocketHandle, in_good_order: bool) -> Result<(), Failure> {
-    let socket = network.stack.sockets().get_mut::<Socket<'_>>(handle);
-    if in_good_order {
-        socket.close();
-    } else {
-        socket.abort();
-    }
-    let until = clock::now() + FAREWELL;
-    loop {
-        let mut state = State::Closed;
-        let next = network.poll(|sockets, _| {
-            state = sockets.get::<Socket<'_>>(handle).state();
-            None
-        })?;
-        if matches!(state, State::Closed | State::TimeWait) || clock::now() >= until {
-            return Ok(());
-        }
-        wait(network, earlier(next, Some(until)))?;
-    }
-}
-
-fn wait(network: &mut Network, deadline: Option<Instant>) -> Result<(), Failure> {
-    let signalled = network.wait(deadline)?;
-    if signalled.report {
-        network.report(format_args!(""));
-    }
-    if signalled.stop { Err(Failure::Interrupted) } else { Ok(()) }
-}
-
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
+        network.pause(next)?;
     }
 }
 

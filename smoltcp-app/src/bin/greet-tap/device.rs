@@ -121,6 +121,8 @@ impl Tap {
         if !interface.is_up().map_err(other)? {
             return Err(TapError::Down(name.to_owned()));
         }
+        // Where that cannot be asked, it is noticed all the same, though later.
+        let _ = interface.notice_link();
         let limit = interface.packet_limit().map_err(other)?;
         if !(LEAST_PACKET_LIMIT..=LARGEST_PACKET_LIMIT).contains(&limit) {
             return Err(TapError::PacketLimit { name: name.to_owned(), limit });

@@ -48,6 +48,17 @@ impl Interface {
         Ok(c_int::from(flags) & libc::IFF_UP != 0)
     }
 
+    /// Has the system notice now that the other side is attached. Otherwise it does in a while, and lets until then every
+    /// frame fall that it has to send: the answer to a first question too.
+    pub(crate) fn notice_link(&self) -> io::Result<()> {
+        let mut question = LinkQuestion { command: GET_LINK, answer: 0 };
+        let mut request = self.request();
+        request.ifr_ifru.ifru_data = (&raw mut question).cast();
+        // SAFETY: the request and the question that it points to outlive the call, and the kernel fills the answer.
+        unsafe { ask_driver(self.socket.as_raw_fd(), &raw mut request)? };
+        Ok(())
+    }
+
     /// How many bytes one packet may have, without the frame around it.
     pub(crate) fn packet_limit(&self) -> io::Result<usize> {
         let mut request = self.request();
@@ -101,6 +112,17 @@ impl Interface {
     }
 }
 
+/// What the system calls `struct ethtool_value`.
+#[repr(C)]
+struct LinkQuestion {
+    command: u32,
+    answer: u32,
+}
+
+/// Whether there is a link, which is of no interest here: the question is what makes it noticed.
+const GET_LINK: u32 = 0x0a;
+
+nix::ioctl_read_bad!(ask_driver, libc::SIOCETHTOOL, libc::ifreq);
 nix::ioctl_read_bad!(get_flags, libc::SIOCGIFFLAGS, libc::ifreq);
 nix::ioctl_read_bad!(get_packet_limit, libc::SIOCGIFMTU, libc::ifreq);
 nix::ioctl_read_bad!(get_hardware_address, libc::SIOCGIFHWADDR, libc::ifreq);

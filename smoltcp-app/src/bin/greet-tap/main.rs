@@ -3,10 +3,13 @@
 #![deny(unsafe_code)]
 
 mod chat;
+mod connection;
 mod device;
+mod fetch;
 #[allow(unsafe_code, reason = "system calls that no library has")]
 mod interface;
 mod link;
+mod names;
 mod network;
 mod options;
 mod pcap;
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match options.command {
         Command::Serve(options) => serve::run(&options),
         Command::Chat(options) => chat::run(&options),
+        Command::Fetch(options) => fetch::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
             // Standard error may be gone as well; then the exit status has to say it alone.
             let _ = writeln!(std::io::stderr(), "greet-tap: {failure}");
             match failure {
+                Failure::Page(failure) if failure.is_interruption() => INTERRUPTED.into(),
                 Failure::Settings(_) => WRONG_USAGE.into(), // as for all that is wrong with a command line
                 _ => ExitCode::FAILURE,
             }

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use greet::{client::ChatError, clock};
+use greet::{client::ChatError, clock, page::PageFailure};
 use greet_core::Instant;
 use greet_smoltcp::{
     impair::{self, Directions, Frame, Impaired, Impairments},
@@ -17,16 +17,22 @@ use greet_smoltcp::{
 use smoltcp::{
     iface::SocketSet,
     phy::{PcapMode, PcapWriter},
+    wire::{IpAddress, IpVersion},
 };
 use thiserror::Error;
 
 use crate::{
     device::{Tap, TapError},
     link::Changes,
+    names::NameError,
     options::{NetworkOptions, WireOptions},
     pcap::Capture,
     wait::{Signalled, Signals},
 };
+
+/// The first of the ports that are for whoever needs one, and how many they are (RFC 6335, 6).
+const FIRST_PORT: u16 = 49152;
+const PORTS: u16 = 16384;
 
 /// How many frames are taken in before the conversations are served.
 const FRAMES_A_POLL: usize = 256;
@@ -48,6 +54,10 @@ pub(crate) enum Failure {
     Capture { path: PathBuf, error: io::Error },
     #[error(transparent)]
     Chat(#[from] ChatError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Page(#[from] PageFailure),
     #[error("ended by a signal")]
     Interrupted,
 }
@@ -68,6 +78,10 @@ pub(crate) struct Network {
     capture: Capture,
     signals: Signals,
     changes: Changes,
+    /// Whether addresses and routers are learnt, of IPv4 and of IPv6.
+    learns: (bool, bool),
+    /// So many ports were given away, the first ones by chance.
+    ports: u16,
 }
 
 impl Network {
@@ -96,7 +110,26 @@ impl Network {
         let wire = impaired(tap, &options.wire)?;
         let mut device = PcapWriter::new(wire, capture.clone(), PcapMode::Both);
         let stack = Stack::new(settings, &mut device, SocketSet::new(Vec::new()), clock::now())?;
-        Ok(Self { stack, device, capture, signals, changes })
+        let learns = (options.dhcp, options.slaac);
+        let ports = u16::try_from(getrandom::u32()? % u32::from(PORTS)).unwrap_or_default();
+        Ok(Self { stack, device, capture, signals, changes, learns, ports })
+    }
+
+    /// A port to speak from, another one each time.
+    pub(crate) fn port(&mut self) -> u16 {
+        self.ports = self.ports.wrapping_add(1);
+        FIRST_PORT.saturating_add(self.ports % PORTS)
+    }
+
+    /// Whether `remote` is in a network of ours, or a router is known that may know it.
+    pub(crate) fn has_way(&mut self, remote: IpAddress) -> bool {
+        self.stack.addresses().iter().any(|ours| ours.contains_addr(&remote)) || self.stack.router(remote).is_some()
+    }
+
+    /// Whether somebody is asked who may know a way to `remote`.
+    pub(crate) fn learns_ways(&self, remote: IpAddress) -> bool {
+        let (ipv4, ipv6) = self.learns;
+        if remote.version() == IpVersion::Ipv4 { ipv4 } else { ipv6 }
     }
 
     /// Polls the stack, as [`Stack::poll`] does.
@@ -129,6 +162,15 @@ impl Network {
             tap.look(was_down);
         }
         Ok(signalled)
+    }
+
+    /// Waits like [`wait`](Self::wait), and does what the signals ask for: to stop is a failure.
+    pub(crate) fn pause(&mut self, deadline: Option<Instant>) -> Result<(), Failure> {
+        let signalled = self.wait(deadline)?;
+        if signalled.report {
+            self.report(format_args!(""));
+        }
+        if signalled.stop { Err(Failure::Interrupted) } else { Ok(()) }
     }
 
     /// Lets what is under way to the network arrive there, for a second at most.

@@ -1,17 +1,24 @@
 //! The command line: what can be asked for, and how it is read.
 
-use core::{net::SocketAddr, num::NonZeroU64, time::Duration};
+use core::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
+    time::Duration,
+};
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use greet::values::{Limit, client_framing, duration, framing, limit};
+use greet::{
+    page::PageOptions,
+    values::{Limit, client_framing, duration, framing, limit},
+};
 use greet_core::Framing;
 use greet_smoltcp::impair::{Impairments, Probability};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
-use crate::values::{address, gateway, hardware_address, ipv4_network, ipv6_network, rate};
+use crate::values::{address, dns_server, gateway, hardware_address, ipv4_network, ipv6_network, rate};
 
-/// The greeting service and its client over a network stack of their own, on a Linux TAP device.
+/// The greeting service and its clients over a network stack of their own, on a Linux TAP device.
 #[derive(Debug, Parser)]
 #[command(name = "greet-tap", version, arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Options {
@@ -25,6 +32,8 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Talk to a server: send names, print the replies
     Chat(ChatOptions),
+    /// Fetch a page from a web server: print its head, save its body
+    Fetch(FetchOptions),
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -102,6 +111,44 @@ pub(crate) struct ChatOptions {
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
+}
+
+const FETCH_EXAMPLES: &str = "\
+Examples, with `python3 -m http.server --bind ::` running on this machine:
+  greet-tap fetch http://192.168.69.100:8000/           head to standard output, body to index.html
+  greet-tap fetch -o - 'http://[fdaa::100]:8000/' | wc  over IPv6, and the body passed on
+  greet-tap fetch --stats --loss 5% http://192.168.69.100:8000/README.md
+And with a DNS server on this machine:
+  greet-tap fetch -L --dns 192.168.69.100 http://example.org/";
+
+/// What is fetched, and how.
+#[derive(Debug, Args)]
+#[command(after_help = FETCH_EXAMPLES)]
+pub(crate) struct FetchOptions {
+    #[command(flatten)]
+    pub(crate) page: PageOptions,
+
+    /// Use IPv4 only
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6')]
+    pub(crate) ipv6: bool,
+
+    /// DNS server to ask for addresses; may be given more than once. Without it, those are asked that DHCP tells of
+    #[arg(long, value_name = "ADDR", value_parser = dns_server)]
+    pub(crate) dns: Vec<IpAddress>,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
+}
+
+impl FetchOptions {
+    /// Whether an address of this family may be used.
+    pub(crate) const fn wants(&self, address: IpAddr) -> bool {
+        if address.is_ipv4() { !self.ipv6 } else { !self.ipv4 }
+    }
 }
 
 /// The device, and what this program is on its network.

@@ -37,6 +37,12 @@ pub(crate) fn gateway(text: &str) -> Result<IpAddress, String> {
     text.parse::<IpAddr>().map(Into::into).map_err(|_| "it is an IP address, like 192.168.69.100".to_owned())
 }
 
+/// The address of a server that is asked for names.
+pub(crate) fn dns_server(text: &str) -> Result<IpAddress, String> {
+    let address = text.parse::<IpAddr>().ok().map(IpAddress::from);
+    address.filter(IpAddress::is_unicast).ok_or_else(|| "it is one host's address, like 192.168.69.100".to_owned())
+}
+
 /// An address and a port of it, which is 9999 where none is given.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let HostPort { host, port } = text.parse().map_err(|error: HostPortError| error.to_string())?;
@@ -110,6 +116,26 @@ mod tests {
         }
         for text in ["", "localhost", "fe80::1%tap0", "192.168.69.100:0", "1.2.3.4:a"] {
             assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_dns_server_is_one_host() {
+        for text in ["192.168.69.100", "fdaa::100", "fe80::1"] {
+            assert_eq!(dns_server(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "dns",
+            "192.168.69.100:53",
+            "[fdaa::100]",
+            "0.0.0.0",
+            "::",
+            "224.0.0.251",
+            "ff02::fb",
+            "255.255.255.255",
+        ] {
+            assert!(dns_server(text).is_err(), "{text}");
         }
     }
 

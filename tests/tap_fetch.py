@@ -1,0 +1,267 @@
+"""`greet-tap fetch` over a TAP device. A part of tests/tap, which runs it."""
+
+import functools
+import http.server
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+
+import tap_servers
+from servers import GREET_TAP
+from tap_servers import (
+    A, AAAA, CNAME, OWN, OWN6, address, answer, dhcp, dns, dns_name, knowing, moved, page, record, saying, saying_and_resetting,
+    silent, web,
+)  # fmt: skip
+
+DNS = "--dns", OWN
+NOBODY = "192.168.69.50"
+PATIENCE = 120
+
+HAHA = page(b"haha")
+MEBIBYTE = random.Random(7).randbytes(1 << 20)
+
+
+class Fetched:
+    """What came of fetching: what was printed, and the files that are there now; `during` gets the running process."""
+
+    def __init__(self, *arguments, during=lambda process: None):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [GREET_TAP, "fetch", *arguments]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder) as process:
+                try:
+                    during(process)
+                    self.output, errors = process.communicate(timeout=PATIENCE)
+                finally:
+                    process.kill()
+            self.status, self.errors = process.returncode, errors.decode()
+            self.files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+class QuietFiles(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class Fetch(unittest.TestCase):
+    def saves(self, body, *arguments):
+        """Fetches, and sees that `body` was saved as `page`."""
+        fetched = Fetched(*arguments)
+        self.assertEqual((fetched.status, list(fetched.files)), (0, ["page"]), fetched.errors)
+        self.assertTrue(fetched.files["page"] == body, f"{len(fetched.files['page'])} bytes that are another page")
+        return fetched
+
+    def fails(self, said, *arguments, status=1, **during):
+        """Fetches in vain: one line says why, and there is no file."""
+        fetched = Fetched(*arguments, **during)
+        self.assertEqual((fetched.status, fetched.files), (status, {}), fetched.errors)
+        self.assertEqual(len(fetched.errors.splitlines()), 1, fetched.errors)
+        self.assertIn(said, fetched.errors)
+
+    def test_a_file_of_a_common_server_is_saved_as_it_is_over_both_families(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "page").write_bytes(MEBIBYTE)
+            handler = functools.partial(QuietFiles, directory=folder)
+            for host, family, shown in (OWN, socket.AF_INET, OWN), (OWN6, socket.AF_INET6, f"[{OWN6}]"):
+                kind = type("Server", (http.server.ThreadingHTTPServer,), {"address_family": family})
+                with kind((host, 8000), handler) as server:
+                    threading.Thread(target=server.serve_forever, daemon=True).start()
+                    fetched = self.saves(MEBIBYTE, f"http://{shown}:8000/page")
+                    server.shutdown()
+                self.assertTrue(fetched.output.startswith(b"HTTP/1.0 200 OK\r\n"), fetched.output)
+                self.assertIn("1048576 bytes saved as page", fetched.errors)
+
+    def test_a_body_in_chunks_and_one_that_ends_with_the_connection_are_saved(self):
+        chunks = b"".join(b"%x\r\n%s\r\n" % (size, b"a" * size) for size in (1, 4000, 70000, 2)) + b"0\r\n\r\n"
+        with web(saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 0.05, chunks)):
+            self.saves(b"a" * 74003, f"http://{OWN}/page")
+        with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", MEBIBYTE, 0.05, b"haha")):
+            self.saves(MEBIBYTE + b"haha", f"http://{OWN}/page")
+
+    def test_a_name_is_looked_up_and_its_family_chosen(self):
+        with web(saying(HAHA)) as asked, dns(knowing(f"both.test {OWN} {OWN6}")) as names:
+            for options, peer in ([], "fdaa::1"), (["-6"], "fdaa::1"), (["-4"], "192.168.69.1"):
+                self.saves(b"haha", *DNS, *options, "http://both.test/page")
+                host, _, request = asked.pop()
+                self.assertEqual(host, peer)
+                self.assertIn("\r\nHost: both.test\r\n", request)
+        self.assertEqual(set(names), {("both.test", A), ("both.test", AAAA)})
+
+    def test_an_address_that_does_not_answer_makes_room_for_the_next(self):
+        names = knowing(f"one.test {NOBODY} {OWN}", f"two.test 10.0.0.1 fdbb::1 {OWN}", f"three.test {NOBODY} fdaa::50")
+        with web(saying(HAHA)), dns(names):
+            self.saves(b"haha", *DNS, "--timeout", "2s", "http://one.test/page")
+            begin = time.monotonic()
+            self.saves(b"haha", *DNS, "http://two.test/page")
+            self.assertLess(time.monotonic() - begin, 2)
+            for said in f"{NOBODY}:80 did not answer", "[fdaa::50]:80 did not answer":
+                self.fails(said, *DNS, "--timeout", "1s", "http://three.test/page")
+        with dns(knowing(f"one.test {OWN} {OWN6}")):
+            self.fails(f"{OWN6}]:80 refused it, {OWN}:80 refused it", *DNS, "http://one.test/page")
+
+    def test_why_a_name_has_no_address_is_told_apart(self):
+        names = knowing(f"four.test {OWN}", f"six.test {OWN6}", "none.test")
+        with dns(names):
+            self.fails(f"`no.test` is not found: {OWN} knows no address of it", *DNS, "http://no.test/page")
+            self.fails("`none.test` is not found", *DNS, "http://none.test/page")
+            self.fails("`four.test` has no IPv6 address: leave -6 out", *DNS, "-6", "http://four.test/page")
+            self.fails("`six.test` has no IPv4 address: leave -4 out", *DNS, "-4", "http://six.test/page")
+            self.fails("from 1 to 63 between two dots", *DNS, "http://a..test/page")
+            self.fails("from 1 to 63 between two dots", *DNS, f"http://{'a' * 64}.test/page")
+            self.fails("at most 253 bytes", *DNS, f"http://{'.'.join(130 * ['a'])}/page")
+        self.fails("--dns", "http://no.test/page")
+        self.fails("10.0.0.1 is unreachable", "--dns", "10.0.0.1", "http://no.test/page")
+        self.fails(f"`{OWN6}` has no IPv4 address", "-4", f"http://[{OWN6}]/page")
+        with dns(silent):
+            begin = time.monotonic()
+            self.fails(f"no answer from {OWN} within 1.5s", *DNS, "--timeout", "1.5", "http://no.test/page")
+            self.assertLess(time.monotonic() - begin, 3)
+
+    def test_who_answers_badly_is_not_believed_and_the_right_answer_still_is(self):
+        def lying(query, name, kind):
+            right = answer(query, [address(name, OWN)] if kind == A else [])
+            wrong = answer(query, [address(name, NOBODY)])
+            other = query[:2] + wrong[2:12] + dns_name("other.test") + query[-4:] + wrong[len(query) :]
+            return [
+                bytes([query[0] ^ 1]) + wrong[1:],  # of another question
+                wrong[:2] + b"\x01" + wrong[3:],  # no answer
+                other, query, wrong[:13], wrong[: len(query) + 7], b"\0", bytes(512),
+                query[:12] + b"\xc0\x0c" + query[-4:],  # a name that leads to itself
+                right,
+            ]  # fmt: skip
+
+        with web(saying(HAHA)), dns(lying):
+            self.saves(b"haha", *DNS, "--timeout", "5s", "http://lies.test/page")
+
+    def test_a_name_that_stands_for_another_is_followed_and_in_a_circle_is_not(self):
+        def aliases(query, name, kind):
+            if name == "circle.test":
+                return [answer(query, [record(name, CNAME, dns_name("b")), record("b", CNAME, dns_name(name))])]
+            chain = [name, "a.test", "b.test", "c.test"]
+            records = [record(one, CNAME, dns_name(other)) for one, other in zip(chain, chain[1:])]
+            return [answer(query, records + [address("c.test", OWN if kind == A else OWN6)])]
+
+        with web(saying(HAHA)), dns(aliases):
+            self.saves(b"haha", *DNS, "http://alias.test/page")
+            self.fails("is not found", *DNS, "--timeout", "2s", "http://circle.test/page")
+
+    def test_where_one_dns_server_is_no_help_the_next_is_asked(self):
+        failures = {
+            "silent": silent,
+            "it fails": lambda query, *_: [answer(query, flags=tap_servers.SERVER_FAILURE)],
+            "it does not know": lambda query, *_: [answer(query, flags=tap_servers.NO_SUCH_NAME)],
+            "too long for it": lambda query, *_: [answer(query, flags=tap_servers.TRUNCATED)],
+        }
+        with web(saying(HAHA)), dns(knowing(f"name.test {OWN}"), OWN6):
+            for what, failure in failures.items():
+                with self.subTest(what), dns(failure):
+                    self.saves(b"haha", *DNS, "--dns", OWN6, "http://name.test/page")
+            self.saves(b"haha", "--dns", "10.0.0.1", "--dns", OWN6, "http://name.test/page")
+
+    def test_a_slow_answer_is_awaited_within_the_timeout_and_not_longer(self):
+        def slow(query, name, kind):
+            time.sleep(1.2)
+            return knowing(f"slow.test {OWN} {OWN6}")(query, name, kind)
+
+        with web(saying(HAHA)), dns(slow):
+            self.fails(f"no answer from {OWN} within 1s", *DNS, "--timeout", "1s", "http://slow.test/page")
+            self.saves(b"haha", *DNS, "--timeout", "10s", "http://slow.test/page")
+
+        def one_sided(query, name, kind):
+            return knowing(f"one.test {OWN}")(query, name, kind) if kind == A else []
+
+        with web(saying(HAHA)), dns(one_sided):
+            begin = time.monotonic()
+            self.saves(b"haha", *DNS, "http://one.test/page")
+            self.assertLess(time.monotonic() - begin, 4)
+
+    def test_without_dns_those_are_asked_that_dhcp_tells_of(self):
+        with web(saying(HAHA)) as asked, dns(knowing(f"name.test {OWN}")):
+            with dhcp(OWN):
+                self.saves(b"haha", "--dhcp", "http://name.test/page")
+            self.assertEqual(asked[0][0], "192.168.69.77")
+            with dhcp():
+                self.fails("DHCP told of no DNS server", "--dhcp", "http://name.test/page")
+            self.fails("DHCP told of no DNS server", "--dhcp", "--timeout", "1s", "http://name.test/page")
+
+    def test_redirects_are_followed_over_connections_of_their_own(self):
+        def serve(connection, request):
+            if b"Host: one.test\r\n" in request:
+                connection.sendall(moved("http://two.test:81/page"))
+            elif b"GET /page" in request:
+                connection.sendall(moved("/last"))
+            else:
+                connection.sendall(HAHA)
+
+        with web(serve) as first, web(serve, 81) as second, dns(knowing(f"one.test {OWN}", f"two.test {OWN6}")):
+            fetched = self.saves(b"haha", *DNS, "-L", "http://one.test/page")
+            self.assertEqual((len(first), len({port for _, port, _ in first + second})), (1, 3))
+            self.assertEqual(fetched.output.count(b"HTTP/1.1 "), 3)
+            self.assertEqual(Fetched(*DNS, "http://one.test/page").status, 1)
+
+    def test_what_is_encrypted_is_refused_also_where_a_redirect_leads_there(self):
+        self.fails("https://name.test/page: greet-tap speaks http alone", "https://name.test/page")
+        with web(saying(moved("https://name.test/page"))):
+            self.fails("https://name.test/page: greet-tap speaks http alone", "-L", f"http://{OWN}/page")
+
+    def test_a_body_that_is_not_whole_leaves_nothing_and_it_is_told_how_much_came(self):
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+        with web(saying(head, bytes(1234))):
+            self.fails("1234 of 5000 bytes had come", f"http://{OWN}/page")
+        with web(saying(head, bytes(1234), 5)):
+            self.fails("nothing came for 2s, and 3766 more bytes are due", "--timeout", "2s", f"http://{OWN}/page")
+        with web(saying_and_resetting(head, bytes(1234), 0.1)):
+            self.fails("connection reset): see what the server says, and try again; 1234 of 5000", f"http://{OWN}/page")
+        with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", *256 * [MEBIBYTE])):
+            self.fails("longer than 1000000 bytes", "--max-size", "1000000", f"http://{OWN}/page")
+        with web(saying(*256 * [b"a" * 65536])):
+            self.fails("is it a web server?", f"http://{OWN}/page")
+
+    def test_what_came_before_a_reset_counts(self):
+        with web(saying_and_resetting(HAHA)):
+            for _ in range(20):
+                self.saves(b"haha", f"http://{OWN}/page")
+
+    def test_a_reader_may_be_slower_than_the_timeout(self):
+        def read_late(process):
+            time.sleep(2.5)
+
+        with web(saying(page(MEBIBYTE))):
+            fetched = Fetched("--timeout", "1.5s", "-o", "-", f"http://{OWN}/page", during=read_late)
+        self.assertEqual((fetched.status, fetched.files), (0, {}), fetched.errors)
+        self.assertTrue(fetched.output == MEBIBYTE)
+
+    def test_a_signal_ends_it_wherever_it_is(self):
+        def has_head(process):
+            process.stdout.readline()
+
+        def interrupted(said, *arguments, when=lambda process: time.sleep(0.5)):
+            def interrupt(process):
+                when(process)
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.wait(2), 130)
+
+            self.fails(said, *arguments, status=130, during=interrupt)
+
+        interrupted("stopped by a signal\n", f"http://{NOBODY}/page")
+        interrupted("stopped by a signal\n", "--dhcp", "http://name.test/page")
+        with dns(silent):
+            interrupted("stopped by a signal\n", *DNS, "http://name.test/page")
+        with web(saying(3)):
+            interrupted("stopped by a signal\n", f"http://{OWN}/page")
+        with web(saying(page(MEBIBYTE)[:1000], 3)):
+            interrupted("of 1048576 bytes had come", f"http://{OWN}/page", when=has_head)
+        with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", *10_000 * [MEBIBYTE])):
+            interrupted(" bytes had come", f"http://{OWN}/page", when=has_head)
+
+    def test_over_a_wire_that_fails_on_purpose_every_byte_is_right(self):
+        wire = "--loss 5% --duplicate 5% --reorder 5% --damage 1% --latency 1ms --jitter 1ms --seed 7"
+        with web(saying(page(MEBIBYTE))), dns(knowing(f"name.test {OWN}")):
+            fetched = self.saves(MEBIBYTE, *DNS, "--loss", "5%", "--seed", "7", "--stats", "http://name.test/page")
+            self.assertRegex(fetched.errors, "received: .* lost [1-9]")
+            self.saves(MEBIBYTE, *DNS, *wire.split(), "http://name.test/page")
