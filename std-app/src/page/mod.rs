@@ -331,6 +331,12 @@ impl PageFailure {
     pub fn is_enough(&self) -> bool {
         is_enough(&self.error)
     }
+
+    /// A signal ended it.
+    #[must_use]
+    pub fn is_interruption(&self) -> bool {
+        matches!(*self.error, PageError::Interrupted)
+    }
 }
 
 impl From<PageError> for PageFailure {

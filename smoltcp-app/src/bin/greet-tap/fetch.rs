@@ -56,8 +56,8 @@ fn converse(network: &mut Network, page: &mut Page<'_>, options: &FetchOptions) 
 
 fn check_plain(place: &Place) -> Result<(), PageError> {
     if place.is_encrypted() {
-        let reason = "greet-tap speaks http alone: ask for http://, or use `greet fetch`".to_owned();
-        return Err(PageError::Encryption { place: place.to_string(), reason });
+        let what = "greet-tap speaks http alone: ask for http://, or use `greet fetch`";
+        return Err(PageError::Carrier(format!("{place}: {what}")));
     }
     Ok(())
 }
