@@ -10,7 +10,7 @@ use smoltcp::{
 
 use super::{Closing, Counters, Event, Outcome, Settings};
 use crate::{
-    drive::{Driver, Standing},
+    drive::{Driver, Standing, discard},
     time::earliest,
 };
 
@@ -41,6 +41,8 @@ enum Stage {
     Conversation,
     /// The conversation ended like this (a handshake came to nothing); the connection is still to be closed.
     Closing(Option<Outcome>),
+    /// So it ended, and only then the client got the last bytes and the FIN; now it may end its side.
+    Delivered(Outcome),
 }
 
 /// What a pool hands to each slot in turn.
@@ -218,10 +220,17 @@ impl<const N: usize> Slot<N> {
 
     /// Closes the connection: what was given is delivered first, if the client takes it.
     fn part(&mut self, socket: &mut Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
-        let Stage::Closing(outcome) = self.stage else { return Step::Busy(None) };
         if self.driver.has_moved(socket) {
             self.since = desk.now; // slowly, but it takes what it is owed
+            if let (Stage::Closing(Some(outcome)), State::FinWait2) = (self.stage, socket.state()) {
+                self.stage = Stage::Delivered(outcome);
+            }
         }
+        let outcome = match self.stage {
+            Stage::Closing(outcome) => outcome,
+            Stage::Delivered(outcome) => Some(outcome),
+            Stage::Handshake | Stage::Conversation => return Step::Busy(None),
+        };
         let limit = desk.settings.limits.delivery;
         let until = match outcome {
             // T2: whoever was silent for so long already has little more, as long as nothing moves.
@@ -242,6 +251,11 @@ impl<const N: usize> Slot<N> {
             State::TimeWait if desk.sent => {}
             State::Closed | State::TimeWait => return Step::Busy(Some(until)),
             State::FinWait1 | State::Closing | State::LastAck if desk.now < until => return Step::Busy(Some(until)),
+            // What was sent again, for it had been lost, has come only now: the client has its time from now on (C1).
+            State::FinWait2 if matches!(self.stage, Stage::Delivered(_)) && desk.now < self.since + LINGER => {
+                discard(socket, socket.recv_queue());
+                return Step::Busy(Some(self.since + LINGER));
+            }
             // All is delivered, but the client never ends its side (C1).
             State::FinWait2 => return self.abort(socket, outcome),
             // The rest cannot be delivered.
