@@ -1,4 +1,5 @@
-//! Rule C1 on a wire that loses: the client has its 2 s from when it got the replies and the FIN, not from when they left.
+//! Rule C1 on a wire that loses: the client has its 2 s from when it got the replies and the FIN, not from when they left;
+//! and when the acknowledgement of its own FIN is lost, that is no reason for a reset.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
@@ -25,9 +26,9 @@ struct Left {
 }
 
 impl Left {
-    fn new() -> Self {
+    fn new(sockets: usize) -> Self {
         let settings = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
-        let server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, 1);
+        let server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, sockets);
         let hardware = EthernetAddress([2, 0, 0, 0, 1, 9]);
         let (server_hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
         let own = Ipv4Address::new(10, 0, 0, 9);
@@ -60,8 +61,12 @@ impl Left {
     /// The client sends something that is too late, and ends its side.
     fn end(&mut self) {
         self.host.send(&TcpRepr { payload: b"late\n", ..self.segment });
-        let behind = self.segment.seq_number + 5;
-        self.host.send(&TcpRepr { control: TcpControl::Fin, seq_number: behind, ..self.segment });
+        self.segment.seq_number += 5;
+        self.end_again();
+    }
+
+    fn end_again(&mut self) {
+        self.host.send(&TcpRepr { control: TcpControl::Fin, ..self.segment });
         self.server.pass(Duration::ZERO);
     }
 }
@@ -73,7 +78,7 @@ const UNDER_WAY: [Duration; 4] =
 #[test]
 fn a_client_whose_fin_was_lost_may_still_take_its_time_when_it_comes() {
     for under_way in UNDER_WAY {
-        let mut left = Left::new();
+        let mut left = Left::new(1);
         left.server.pass(under_way);
         left.acknowledge();
         left.server.pass(LINGER - INSTANT);
@@ -87,7 +92,7 @@ fn a_client_whose_fin_was_lost_may_still_take_its_time_when_it_comes() {
 #[test]
 fn a_client_whose_fin_was_lost_and_that_never_ends_is_let_go_all_the_same() {
     for under_way in UNDER_WAY {
-        let mut left = Left::new();
+        let mut left = Left::new(1);
         left.server.pass(under_way);
         left.acknowledge();
         left.server.pass(LINGER);
@@ -98,7 +103,42 @@ fn a_client_whose_fin_was_lost_and_that_never_ends_is_let_go_all_the_same() {
 
 #[test]
 fn a_client_that_never_gets_the_fin_is_let_go_too() {
-    let left = Left::new();
+    let left = Left::new(1);
     left.server.pass(LINGER + Limits::DEFAULT.delivery);
     assert_eq!((left.server.busy(), left.server.counters().timed_out), (0, 1));
+}
+
+#[test]
+fn a_fin_that_comes_again_as_its_acknowledgement_was_lost_is_acknowledged_again() {
+    let mut left = Left::new(2);
+    left.acknowledge();
+    left.end();
+    // Oftener than once a second smoltcp does not say it again.
+    for later in [200, 1200] {
+        left.host.received();
+        left.server.pass(Duration::from_millis(later));
+        left.end_again();
+        assert_eq!(left.server.busy(), 0, "nobody is served");
+        let came = left.host.received();
+        assert!(came.iter().all(|segment| segment.control == TcpControl::None), "{came:?}");
+        assert_eq!(came.last().unwrap().acknowledged, Some(left.segment.seq_number + 1));
+    }
+    left.server.pass(Duration::from_secs(2));
+    assert_eq!(left.server.next(), None, "that too comes to its end");
+}
+
+#[test]
+fn a_socket_that_waits_for_a_fin_to_come_again_serves_who_comes_if_no_other_can() {
+    let mut left = Left::new(2);
+    left.acknowledge();
+    left.end();
+    left.host.received();
+    // Both are there before the server looks.
+    for port in [2000, 2001] {
+        left.host.send(&TcpRepr { control: TcpControl::Syn, ..segment(port, 7) });
+    }
+    left.server.pass(Duration::ZERO);
+    let answers = left.host.received();
+    let accepted = answers.iter().filter(|segment| segment.control == TcpControl::Syn).count();
+    assert_eq!((accepted, left.server.busy(), left.server.frames().refused), (2, 2, 0), "{answers:?}");
 }
