@@ -38,15 +38,18 @@ impl Baseline {
         }
     }
 
-    /// What got worse, a line each.
-    pub(super) fn compare(&self, record: &Record) -> Vec<String> {
+    /// What got worse, a line each; `None` where they have no probe in common.
+    pub(super) fn compare(&self, record: &Record) -> Option<Vec<String>> {
         let mut lines = Vec::new();
+        let mut compared = false;
         for entry in &record.entries {
             let Some(earlier) = self.0.iter().find(|probe| probe.get("id").and_then(Value::as_str) == Some(&entry.id))
             else {
                 continue;
             };
-            let held = earlier.get("outcome").and_then(Value::as_str) == Some("held");
+            let outcome = earlier.get("outcome").and_then(Value::as_str);
+            compared |= outcome.is_some();
+            let held = outcome == Some("held");
             if held && matches!(entry.outcome, Outcome::Failed(_)) {
                 lines.push(format!("{}: it held, and does not any more", entry.id));
             }
@@ -67,6 +70,6 @@ impl Baseline {
                 }
             }
         }
-        lines
+        compared.then_some(lines)
     }
 }
