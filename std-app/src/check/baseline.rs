@@ -12,6 +12,10 @@ use super::{
 
 /// Noise on a busy machine reaches this far; what got worse by more is said.
 const WORSE: f64 = 1.5;
+/// A time that was taken once is worse by so many seconds at least, for it depends on what the machine does just then.
+const ONCE: f64 = 5e-3;
+/// And the median of many.
+const MEDIAN: f64 = 0.2e-3;
 
 /// Why there is nothing to compare with.
 #[derive(Debug, Error)]
@@ -60,7 +64,9 @@ impl Baseline {
                     .find(|earlier| earlier.get("name").and_then(Value::as_str) == Some(measure.name))
                     .and_then(|earlier| earlier.get("value").and_then(Value::as_f64));
                 let Some(value) = value.filter(|value| *value > 0.0 && measure.value > 0.0) else { continue };
+                let noise = if measure.name.ends_with("median") { MEDIAN } else { ONCE };
                 let worse = match measure.unit {
+                    Unit::Seconds if measure.value - value < noise => continue,
                     Unit::Seconds => measure.value / value,
                     Unit::BytesPerSecond | Unit::PerSecond | Unit::Count => value / measure.value,
                 };

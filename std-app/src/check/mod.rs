@@ -92,11 +92,11 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
     let address = resolve(options)?;
     let looked_up = begin.elapsed();
     let mut target = Target::new(host.to_string(), address, options.timeout, options.stress, options.long);
+    target.looked_up = looked_up;
     if let Some(capacity) = options.capacity {
         target.capacity = capacity.get().into();
     }
     let list = List::new(options.json);
-    list.line(&format!("{host} is {address}, looked up within {}", Time::from(looked_up)));
     list.line(&format!(
         "at most {} connections at once and {} in turn, and some {} MiB; --stress asks for more",
         target.at_once(),
@@ -206,7 +206,7 @@ fn check(target: &mut Target, probes: &[Probe], selection: &Selection, find_capa
     for probe in probes.iter().filter(|probe| selection.wants(probe)) {
         list.begin(&probe.id);
         let mut unknown = None;
-        if !known && over.is_none() && !matches!(probe.id.as_str(), "reach.connect" | "reach.greeting") {
+        if !known && over.is_none() && !matches!(probe.id.as_str(), "reach.name" | "reach.connect" | "reach.greeting") {
             known = true;
             unknown = find_out(target, find_capacity, list).err();
         }

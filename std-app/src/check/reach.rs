@@ -21,6 +21,7 @@ pub(super) fn probes() -> Vec<Probe> {
         Probe::new(Group::Reach, name, Level::Must, shows, causes, run)
     };
     vec![
+        probe("name", "the server's name leads to an address", &[], name),
         probe(
             "connect",
             "a connection can be opened",
@@ -43,6 +44,12 @@ pub(super) fn probes() -> Vec<Probe> {
             reply,
         ),
     ]
+}
+
+/// Without an address there is no check at all.
+fn name(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    notes.time("looked up", target.looked_up);
+    Ok(format!("{} is {}, looked up within {}", target.host, target.address, Time::from(target.looked_up)))
 }
 
 fn connect(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {

@@ -31,6 +31,8 @@ pub(super) struct Target {
     /// As it was typed.
     pub(super) host: String,
     pub(super) address: SocketAddr,
+    /// How long it took to find that.
+    pub(super) looked_up: Duration,
     /// How long an answer may take.
     pub(super) timeout: Duration,
     /// More connections, more bytes.
@@ -89,6 +91,7 @@ impl Target {
         Self {
             host,
             address,
+            looked_up: Duration::ZERO,
             timeout,
             stress,
             long,
