@@ -81,11 +81,14 @@ pub enum Defect {
     ResetAfter64K,
     /// A reply comes byte by byte, with pauses.
     Trickle,
+    /// A third of a second is spent on something else before a client is greeted.
+    GreetingLate,
 }
 
 /// Every defect: its name, the probe that is to find it, and a word of the cause that is to be named.
-pub const DEFECTS: [(&str, Defect, &str, &str); 35] = [
+pub const DEFECTS: [(&str, Defect, &str, &str); 36] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
+    ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"), // early: it takes longest
     ("one-client", Defect::OneClient, "connections.at-once", "second client is refused"),
     ("reset-at-exit", Defect::ResetAtExit, "connections.server-ends", "end the sending side first"),
     ("leak-on-reset", Defect::LeakOnReset, "connections.reset", "the place of every client that resets is lost"),
