@@ -87,16 +87,40 @@ impl<'a> Talk<'a> {
     /// Opens a connection, and is greeted.
     pub(super) fn greeted(target: &'a Target) -> Result<Self, Failure> {
         let begin = Instant::now();
+        let mut forgotten = false;
         loop {
+            let tried = Instant::now();
             let mut talk = Self::open(target)?;
-            let opened = Instant::now();
-            match talk.be_greeted() {
-                // The last segment of the handshake was lost, each time: the server has given it up.
-                Err(Failure { kind: Kind::Reset, .. })
-                    if talk.offset == 0 && opened.elapsed() >= HANDSHAKE_LOST && begin.elapsed() < target.timeout => {}
-                greeted => return greeted.map(|()| talk),
+            let failure = match talk.be_greeted() {
+                Ok(()) => return Ok(talk),
+                Err(failure) if talk.offset > 0 => return Err(failure),
+                Err(failure) => failure,
+            };
+            // The last segment of the handshake was lost, each time, and the server has given it up.
+            let given_up = match failure.kind {
+                Kind::Reset => tried.elapsed() >= HANDSHAKE_LOST && begin.elapsed() < target.timeout,
+                // Once, so that this comes to an end.
+                Kind::Late if !forgotten => {
+                    forgotten = talk.is_forgotten();
+                    forgotten
+                }
+                _ => false,
+            };
+            if !given_up {
+                return Err(failure);
             }
         }
+    }
+
+    /// Whether the server knows nothing of this connection: the reset that told so may have been lost. It answers a segment of
+    /// no connection by another one.
+    fn is_forgotten(&mut self) -> bool {
+        const SAID: Duration = Duration::from_secs(2);
+        if self.stream.write_all(b"\n").is_err() {
+            return true;
+        }
+        self.wait_at_most(SAID);
+        self.stream.read(&mut [0]).is_err_and(|error| kind_of(&error) == Kind::Reset)
     }
 
     /// Opens a connection, and is greeted, at once or as soon as there is a place: for how long that took.
