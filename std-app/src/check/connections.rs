@@ -7,8 +7,9 @@ use greet::report::number::Time;
 
 use super::{
     probe::{Failure, Group, Kind, Level, Notes, Probe, Stop, Unit},
-    talk::{LEAVING, Talk},
+    talk::Talk,
     target::{Next, Room, Target},
+    wire::LEAVING,
 };
 
 /// So long a client is left waiting before it counts as queued: longer than it takes to send its greeting a third time.

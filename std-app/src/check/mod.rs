@@ -14,6 +14,7 @@ mod stream;
 mod talk;
 mod target;
 mod time;
+mod wire;
 
 use core::net::SocketAddr;
 use std::{

@@ -12,8 +12,8 @@ use greet_core::Framing;
 
 use super::{
     probe::{Failure, Group, Level, Probe, Stop, of},
-    talk::{LEAVING, is_of_the_wire},
     target::Target,
+    wire::{LEAVING, is_of_the_wire},
 };
 
 /// The rules that bytes alone can show: what each says, and what to look at where a server departs from it.

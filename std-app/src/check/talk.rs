@@ -15,6 +15,7 @@ use super::{
     difference,
     probe::{Failure, Kind, kind_of, of},
     target::Target,
+    wire::{HANDSHAKE_LOST, LEAVING, is_of_the_wire},
 };
 
 pub(super) const GREETING: &[u8] = b"Welcome!";
@@ -24,15 +25,8 @@ const REMEMBERED: usize = 4096;
 /// So long after a wrong byte the bytes behind it are waited for.
 const AFTERMATH: Duration = Duration::from_millis(200);
 
-/// Who was there before may be leaving for so long: a little longer than a server waits for a client's end (rule C1). Whether
-/// that matters is looked at where it is what is looked at.
-pub(super) const LEAVING: Duration = Duration::from_secs(3);
 /// An answer of many bytes may take so much longer for each.
 const A_BYTE: Duration = Duration::from_millis(1);
-/// A refusal comes at once, but where the server gave up a handshake of which segments were lost.
-const HANDSHAKE_LOST: Duration = Duration::from_secs(3);
-/// A host is unreachable at once, but where its hardware address was asked for in vain, which a wire that loses does too.
-const ASKED_IN_VAIN: Duration = Duration::from_secs(1);
 
 /// A connection, and how far its conversation is.
 #[derive(Debug)]
@@ -402,14 +396,4 @@ fn too_slow(came: usize, of: usize) -> String {
 /// So much longer an answer of so many bytes may take.
 fn in_bytes(count: usize) -> Duration {
     A_BYTE * u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// Whether that what came of a try to connect, after so long, may be due to a wire that loses: then it is worth another one.
-pub(super) fn is_of_the_wire(error: &io::Error, after: Duration) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable};
-    match error.kind() {
-        ConnectionRefused | ConnectionReset => after >= HANDSHAKE_LOST,
-        HostUnreachable => after >= ASKED_IN_VAIN,
-        _ => false,
-    }
 }
