@@ -41,11 +41,12 @@ pub trait Connection {
     ///
     /// An answer of 0 to room that was offered says that nothing is owed now. In [`State::Ending`] it is also taken as
     /// the driver's word that all earlier bytes have gone out: the driver's FIN is next, and the machine's patience
-    /// with the peer (rule C1) counts from this call. An empty `output` only tells the time.
+    /// with the peer (rule C1) counts from this call, or from the last [`progress`](Self::progress) after it. An empty
+    /// `output` only tells the time.
     fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize;
 
-    /// Some of the bytes that it gave have gone out only now: the transport was slow to take them. Something has moved,
-    /// and so no patience is over (rule T2).
+    /// Some of the bytes that it gave, or the FIN, have gone out only now: the transport was slow to take them, or had to
+    /// send them again. Something has moved, and so no patience is over (rules T2 and C1).
     ///
     /// A driver that writes at once what it was given need not call it.
     fn progress(&mut self, now: Instant);

@@ -429,8 +429,8 @@ impl<const N: usize> Connection for Server<N> {
 
     fn progress(&mut self, now: Instant) {
         match self.phase {
-            Phase::Held(_) | Phase::Lingering | Phase::Over => {} // waiting for something else
-            _ => self.since = now,                                // T2
+            Phase::Held(_) | Phase::Over => {} // waiting for something else
+            _ => self.since = now,             // T2; C1, where the last bytes or the FIN were lost at first
         }
     }
 

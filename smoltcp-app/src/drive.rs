@@ -20,6 +20,8 @@ pub struct Driver {
     peer_ended: bool,
     /// This side is ended.
     ended: bool,
+    /// The peer has acknowledged that.
+    end_delivered: bool,
 }
 
 /// What driving a conversation came to.
@@ -50,7 +52,7 @@ impl Driver {
     /// A driver for a connection that was just established.
     #[must_use]
     pub const fn new() -> Self {
-        Self { left: 0, queued: 0, peer_ended: false, ended: false }
+        Self { left: 0, queued: 0, peer_ended: false, ended: false, end_delivered: false }
     }
 
     /// Goes on with the conversation until nothing moves; `tell` hears the machine's events.
@@ -121,10 +123,11 @@ impl Driver {
         socket.state() == TcpState::Established && !socket.can_recv() && socket.send_queue() == self.queued
     }
 
-    /// Whether the peer has acknowledged something of what was given since this was asked last.
+    /// Whether the peer has acknowledged something of what was given, or this side's end, since this was asked last.
     pub(crate) fn has_moved(&mut self, socket: &Socket<'_>) -> bool {
         let queued = core::mem::replace(&mut self.queued, socket.send_queue());
-        self.queued < queued
+        let end_delivered = core::mem::replace(&mut self.end_delivered, socket.state() == TcpState::FinWait2);
+        self.queued < queued || (self.end_delivered && !end_delivered)
     }
 
     /// Lets the machine fill the send buffer with what it owes, and sends the FIN when that is due. How many bytes it gave.
@@ -166,7 +169,7 @@ fn has_ended(socket: &Socket<'_>) -> bool {
 }
 
 /// Takes so many bytes out of the receive buffer, whose ring may wrap among them.
-fn discard(socket: &mut Socket<'_>, count: usize) {
+pub(crate) fn discard(socket: &mut Socket<'_>, count: usize) {
     let mut rest = count;
     while rest > 0 {
         let taken = socket.recv(|buffer| {

@@ -112,7 +112,7 @@ fn a_server_that_is_not_there_fails_and_the_rest_is_skipped() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("FAIL reach.connect"), "{text}");
     assert!(text.contains("was refused by"), "{text}");
-    assert!(text.ends_with("FAILED: reach.connect (0 held, 43 skipped)\n"), "{text}");
+    assert!(text.ends_with("FAILED: reach.connect (1 held, 45 skipped)\n"), "{text}");
 }
 
 #[test]
@@ -122,6 +122,7 @@ fn a_wrong_command_line_is_one_line_and_status_2() {
         &["check", "host", "--only", "nonsense"],
         &["check", "host", "--capacity", "3"],
         &["check", "host", "--timeout", "0"],
+        &["check", "host", "--only", "reach", "--skip", "reach"],
     ] {
         let output = Command::new(GREET).args(arguments).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -130,10 +131,18 @@ fn a_wrong_command_line_is_one_line_and_status_2() {
 }
 
 #[test]
+fn where_the_page_cannot_be_written_nothing_is_run() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = check(address, &["--html", "/nowhere/page.html"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(1), 0, 1), "{said}");
+}
+
+#[test]
 fn every_probe_is_listed() {
     let output = Command::new(GREET).args(["check", "--list"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 44), "{text}");
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 47), "{text}");
     for (name, _, probe, _) in DEFECTS {
         assert!(text.lines().any(|line| line.starts_with(probe)), "{name}: there is no {probe}");
     }
@@ -147,11 +156,19 @@ fn what_got_worse_since_a_baseline_is_said() {
     let path = folder.join("baseline.json");
     let output = check(server.address, &["--only", "reach", "--json"]);
     let mut baseline: Value = serde_json::from_slice(&output.stdout).unwrap();
-    baseline["probes"][0]["measures"][0]["value"] = 1e-9.into();
+    let (probe, figure) = ("reach.reply", "conversations of one name a second");
+    let probes = baseline["probes"].as_array_mut().unwrap();
+    let reply = probes.iter_mut().find(|entry| entry["id"] == probe).unwrap();
+    reply["measures"][0]["value"] = 1e9.into();
     std::fs::write(&path, baseline.to_string()).unwrap();
     let output = check(server.address, &["--only", "reach", "--baseline", path.to_str().unwrap()]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("reach.connect: connect: ") && text.contains(" times what it was"), "{text}");
+    assert!(text.contains(&format!("{probe}: {figure}: ")) && text.contains(" times what it was"), "{text}");
+    assert!(!text.contains("reach.connect: connect: "), "a time that was taken once is noise: {text}");
+
+    std::fs::write(&path, "{ \"probes\": [{ \"id\": 7 }] }").unwrap();
+    let output = check(server.address, &["--only", "reach", "--baseline", path.to_str().unwrap()]);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("none of these probes"), "a file of another kind");
 
     std::fs::write(&path, "{}").unwrap();
     let output = check(server.address, &["--baseline", path.to_str().unwrap()]);

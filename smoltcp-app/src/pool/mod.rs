@@ -196,10 +196,12 @@ impl<'a, const N: usize> Pool<'a, N> {
         self.opened
     }
 
-    /// How many sockets are busy; handshakes, and connections that are being closed, are among them.
+    /// How many sockets are busy; handshakes, and connections that are being closed, are among them. Not those that only
+    /// wait whether the last acknowledgement was lost: they serve who comes.
     #[must_use]
-    pub const fn busy(&self) -> usize {
-        self.busy
+    pub fn busy(&self) -> usize {
+        let busy = self.slots.get(..self.busy).unwrap_or_default();
+        busy.iter().filter(|slot| slot.waits_since().is_none()).count()
     }
 
     /// What was seen so far.
@@ -263,7 +265,20 @@ impl<'a, const N: usize> Pool<'a, N> {
                 Step::Done => self.give_back(index, sockets),
             }
         }
+        self.make_room(sockets);
         deadline
+    }
+
+    /// If no socket listens, one that only waits does now: the one that has waited longest.
+    fn make_room(&mut self, sockets: &mut SocketSet<'_>) {
+        if self.busy < self.opened {
+            return;
+        }
+        let busy = self.slots.get(..self.busy).unwrap_or_default().iter().enumerate();
+        let longest = busy.filter_map(|(index, slot)| Some((slot.waits_since()?, index))).min();
+        if let Some((_, index)) = longest {
+            self.give_back(index, sockets);
+        }
     }
 
     /// Those that got a SYN are busy. Usually they are the first of those that listen; but the one before may have got a SYN

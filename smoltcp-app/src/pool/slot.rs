@@ -10,12 +10,15 @@ use smoltcp::{
 
 use super::{Closing, Counters, Event, Outcome, Settings};
 use crate::{
-    drive::{Driver, Standing},
+    drive::{Driver, Standing, discard},
     time::earliest,
 };
 
 /// How long an acknowledgement may wait for a reply to travel with.
 const ACK_DELAY: Duration = Duration::from_millis(10);
+/// For so long a client's FIN may come again, because its acknowledgement was lost: a few times as long as it takes clients to
+/// send it again.
+const TIME_WAIT: core::time::Duration = core::time::Duration::from_secs(2);
 
 /// The place of one conversation in a [`Pool`](super::Pool).
 #[derive(Debug)]
@@ -41,6 +44,10 @@ enum Stage {
     Conversation,
     /// The conversation ended like this (a handshake came to nothing); the connection is still to be closed.
     Closing(Option<Outcome>),
+    /// So it ended, and only then the client got the last bytes and the FIN; now it may end its side.
+    Delivered(Outcome),
+    /// The connection is closed. What came last was acknowledged, and will be again (TIME-WAIT).
+    Waiting,
 }
 
 /// What a pool hands to each slot in turn.
@@ -83,6 +90,11 @@ impl<const N: usize> Slot<N> {
     /// This slot's socket is that one, from now on.
     pub(super) const fn place(&mut self, handle: SocketHandle) {
         self.handle = Some(handle);
+    }
+
+    /// Since when nothing but a FIN that comes again is waited for, if that is so.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        (self.stage == Stage::Waiting).then_some(self.since)
     }
 
     pub(super) fn socket<'s, 'b>(&self, sockets: &'s mut SocketSet<'b>) -> Option<&'s mut Socket<'b>> {
@@ -218,10 +230,21 @@ impl<const N: usize> Slot<N> {
 
     /// Closes the connection: what was given is delivered first, if the client takes it.
     fn part(&mut self, socket: &mut Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
-        let Stage::Closing(outcome) = self.stage else { return Step::Busy(None) };
         if self.driver.has_moved(socket) {
             self.since = desk.now; // slowly, but it takes what it is owed
+            if let (Stage::Closing(Some(outcome)), State::FinWait2) = (self.stage, socket.state()) {
+                self.stage = Stage::Delivered(outcome);
+            }
         }
+        let outcome = match self.stage {
+            Stage::Closing(outcome) => outcome,
+            Stage::Delivered(outcome) => Some(outcome),
+            Stage::Waiting if socket.state() == State::TimeWait && desk.now < self.since + TIME_WAIT => {
+                return Step::Busy(Some(self.since + TIME_WAIT));
+            }
+            Stage::Waiting => return Step::Done,
+            Stage::Handshake | Stage::Conversation => return Step::Busy(None),
+        };
         let limit = desk.settings.limits.delivery;
         let until = match outcome {
             // T2: whoever was silent for so long already has little more, as long as nothing moves.
@@ -237,11 +260,25 @@ impl<const N: usize> Slot<N> {
                 let lost = socket.send_queue() > 0 && matches!(outcome, Some(Outcome::Completed(_)));
                 return self.end(if lost { Some(lost_by(desk)) } else { outcome }, desk, tell);
             }
-            // The acknowledgement of the client's FIN goes out first; that is all that TIME-WAIT is good for here, as a
-            // segment that comes late finds no connection and is answered by a reset.
-            State::TimeWait if desk.sent => {}
+            // The acknowledgement of the client's FIN goes out first. If it is lost, the FIN comes again; would it find no
+            // connection, it were answered by a reset, in which the client might lose what it has not read (C1). So the
+            // socket waits for that, as long as it is not needed.
+            State::TimeWait if desk.sent => {
+                let done = self.end(outcome, desk, tell);
+                if desk.closing != Closing::No {
+                    return done;
+                }
+                self.stage = Stage::Waiting;
+                self.since = desk.now;
+                return Step::Busy(Some(self.since + TIME_WAIT));
+            }
             State::Closed | State::TimeWait => return Step::Busy(Some(until)),
             State::FinWait1 | State::Closing | State::LastAck if desk.now < until => return Step::Busy(Some(until)),
+            // What was sent again, for it had been lost, has come only now: the client has its time from now on (C1).
+            State::FinWait2 if matches!(self.stage, Stage::Delivered(_)) && desk.now < self.since + LINGER => {
+                discard(socket, socket.recv_queue());
+                return Step::Busy(Some(self.since + LINGER));
+            }
             // All is delivered, but the client never ends its side (C1).
             State::FinWait2 => return self.abort(socket, outcome),
             // The rest cannot be delivered.

@@ -26,8 +26,8 @@ pub(super) struct Metered<'a, D: ?Sized> {
     pub(super) port: u16,
     /// The device had no room for a frame.
     pub(super) exhausted: bool,
-    /// A frame came that ends a connection.
-    pub(super) ended: bool,
+    /// A frame came that begins or ends a connection.
+    pub(super) turned: bool,
 }
 
 impl<D: Device + ?Sized> Device for Metered<'_, D> {
@@ -43,7 +43,7 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
     fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
         let (token, reply) = self.device.receive(now)?;
         self.counters.frames_received = self.counters.frames_received.wrapping_add(1);
-        let received = Received { token, ended: &mut self.ended };
+        let received = Received { token, turned: &mut self.turned };
         Some((received, Token { token: reply, counters: self.counters, port: self.port }))
     }
 
@@ -65,14 +65,14 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
 /// A frame that came, which is looked at on its way.
 pub(super) struct Received<'a, T> {
     token: T,
-    ended: &'a mut bool,
+    turned: &'a mut bool,
 }
 
 impl<T: RxToken> RxToken for Received<'_, T> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        let Self { token, ended } = self;
+        let Self { token, turned } = self;
         token.consume(|frame| {
-            *ended |= segment(frame).is_some_and(|segment| segment.fin() || segment.rst());
+            *turned |= segment(frame).is_some_and(|segment| segment.syn() || segment.fin() || segment.rst());
             read(frame)
         })
     }

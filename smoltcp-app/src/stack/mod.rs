@@ -229,7 +229,7 @@ impl<'a> Stack<'a> {
             if frames >= self.frames_a_poll {
                 return Some(now);
             }
-            if !round.ended || round.exhausted {
+            if !round.turned || round.exhausted {
                 return earliest(round.deadline, self.due(now, device, round.exhausted));
             }
         }
@@ -245,11 +245,12 @@ impl<'a> Stack<'a> {
     ) -> Round {
         let time = to_smoltcp(now);
         let Self { interface, sockets, addresses, counters, .. } = self;
-        let mut device = Metered { device, counters, port: self.port, exhausted: false, ended: false };
+        let mut device = Metered { device, counters, port: self.port, exhausted: false, turned: false };
         let mut frames = 0;
-        // A frame that ends a connection ends the round: its socket listens again before the next SYN is looked at.
+        // A frame that begins or ends a connection ends the round: a socket listens again, if one can, before the next SYN is
+        // looked at.
         while frames < limit
-            && !device.ended
+            && !device.turned
             && interface.poll_ingress_single(time, &mut device, sockets) != PollIngressSingleResult::None
         {
             frames += 1;
@@ -264,8 +265,8 @@ impl<'a> Stack<'a> {
             // A socket may have more than one segment to send; another that waited for its turn may be done now.
             // One in FIN-WAIT-2 whose peer's window stayed closed says the same for ever: smoltcp's timer for that runs on.
             if device.exhausted || (sent && !moved) || passes == PASSES {
-                let Metered { exhausted, ended, .. } = device;
-                return Round { frames, ended, exhausted, deadline: earliest(settled, served) };
+                let Metered { exhausted, turned, .. } = device;
+                return Round { frames, turned, exhausted, deadline: earliest(settled, served) };
             }
             sent = true;
             passes += 1;
@@ -310,8 +311,8 @@ fn maintain(interface: &mut Interface, time: smoltcp::time::Instant) {
 struct Round {
     /// So many frames came in.
     frames: usize,
-    /// The last of them ended a connection: there may be more.
-    ended: bool,
+    /// The last of them began or ended a connection: there may be more.
+    turned: bool,
     /// The device had no room for all that was to be sent.
     exhausted: bool,
     /// When the service wants to be called again.

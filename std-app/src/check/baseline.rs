@@ -12,6 +12,10 @@ use super::{
 
 /// Noise on a busy machine reaches this far; what got worse by more is said.
 const WORSE: f64 = 1.5;
+/// A time that was taken once is worse by so many seconds at least, for it depends on what the machine does just then.
+const ONCE: f64 = 5e-3;
+/// And the median of many.
+const MEDIAN: f64 = 0.2e-3;
 
 /// Why there is nothing to compare with.
 #[derive(Debug, Error)]
@@ -38,15 +42,18 @@ impl Baseline {
         }
     }
 
-    /// What got worse, a line each.
-    pub(super) fn compare(&self, record: &Record) -> Vec<String> {
+    /// What got worse, a line each; `None` where they have no probe in common.
+    pub(super) fn compare(&self, record: &Record) -> Option<Vec<String>> {
         let mut lines = Vec::new();
+        let mut compared = false;
         for entry in &record.entries {
             let Some(earlier) = self.0.iter().find(|probe| probe.get("id").and_then(Value::as_str) == Some(&entry.id))
             else {
                 continue;
             };
-            let held = earlier.get("outcome").and_then(Value::as_str) == Some("held");
+            let outcome = earlier.get("outcome").and_then(Value::as_str);
+            compared |= outcome.is_some();
+            let held = outcome == Some("held");
             if held && matches!(entry.outcome, Outcome::Failed(_)) {
                 lines.push(format!("{}: it held, and does not any more", entry.id));
             }
@@ -57,7 +64,9 @@ impl Baseline {
                     .find(|earlier| earlier.get("name").and_then(Value::as_str) == Some(measure.name))
                     .and_then(|earlier| earlier.get("value").and_then(Value::as_f64));
                 let Some(value) = value.filter(|value| *value > 0.0 && measure.value > 0.0) else { continue };
+                let noise = if measure.name.ends_with("median") { MEDIAN } else { ONCE };
                 let worse = match measure.unit {
+                    Unit::Seconds if measure.value - value < noise => continue,
                     Unit::Seconds => measure.value / value,
                     Unit::BytesPerSecond | Unit::PerSecond | Unit::Count => value / measure.value,
                 };
@@ -67,6 +76,6 @@ impl Baseline {
                 }
             }
         }
-        lines
+        compared.then_some(lines)
     }
 }

@@ -22,6 +22,21 @@ pub(super) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
              nobody computes or looks at"
         ));
     }
+    if let (Some(wrong), Some(right)) = (received.get(..length), expected.get(..length))
+        && matches!(length, 2 | 4)
+        && wrong.iter().eq(right.iter().rev())
+    {
+        causes.push(format!("{length} bytes are in the reverse order: a word is copied with the wrong byte order"));
+    }
+    for segment in [1460, 1448, 536] {
+        let (begin, end) = (offset / segment, (offset + length as u64) / segment);
+        if length < 64 && end > 0 && (begin < end || offset.is_multiple_of(segment)) {
+            causes.push(format!(
+                "they lie where a segment of {segment} bytes ends, if all were full: look at how segments are put together"
+            ));
+            break;
+        }
+    }
     for line in [64, 32] {
         if offset.is_multiple_of(line) || (offset + length as u64).is_multiple_of(line) {
             causes.push(format!(
@@ -137,6 +152,16 @@ mod tests {
         let mut received = expected.clone();
         received[0] ^= 4;
         assert!(causes(&before, &expected, &received, 99)[0].starts_with("one bit is wrong"));
+    }
+
+    #[test]
+    fn a_word_in_the_wrong_byte_order_and_the_end_of_a_segment_are_told() {
+        let (before, expected) = (stream(0, 1459), stream(1459, 100));
+        let mut received = expected.clone();
+        received.swap(0, 1);
+        let causes = causes(&before, &expected, &received, 1459);
+        assert!(causes[0].starts_with("2 bytes are in the reverse order"), "{causes:?}");
+        assert!(causes[1].contains("a segment of 1460 bytes ends"), "{causes:?}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod stream;
 mod talk;
 mod target;
 mod time;
+mod wire;
 
 use core::net::SocketAddr;
 use std::{
@@ -71,8 +72,20 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
         }
     };
     if options.list {
-        list(&probes).map_err(CheckError::Output)?;
+        unless_nobody_reads(list(&probes))?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if !probes.iter().any(|probe| selection.wants(probe)) {
+        let _ = writeln!(
+            io::stderr(),
+            "greet: --skip leaves nothing of --only to run; `greet check --list` names all probes"
+        );
+        return Ok(ExitCode::from(2));
+    }
+    if let Some(path) = &options.html {
+        // Before a minute has gone by for nothing.
+        let file = fs::OpenOptions::new().append(true).create(true).open(path);
+        file.map_err(|error| CheckError::Page { path: path.clone(), error })?;
     }
     let baseline = options.baseline.as_deref().map(Baseline::read).transpose()?;
     let Some(host) = &options.host else { return Ok(ExitCode::from(2)) };
@@ -80,11 +93,11 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
     let address = resolve(options)?;
     let looked_up = begin.elapsed();
     let mut target = Target::new(host.to_string(), address, options.timeout, options.stress, options.long);
+    target.looked_up = looked_up;
     if let Some(capacity) = options.capacity {
         target.capacity = capacity.get().into();
     }
     let list = List::new(options.json);
-    list.line(&format!("{host} is {address}, looked up within {}", Time::from(looked_up)));
     list.line(&format!(
         "at most {} connections at once and {} in turn, and some {} MiB; --stress asks for more",
         target.at_once(),
@@ -93,22 +106,34 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
     ));
     let record = check(&mut target, &probes, &selection, options.capacity.is_none(), &list);
     list.end(&record);
-    if let Some(baseline) = baseline {
-        let worse = baseline.compare(&record);
-        list.line(&format!(
-            "compared with the baseline, {} got worse",
-            if worse.is_empty() { "nothing" } else { "this" }
-        ));
-        worse.iter().for_each(|line| list.line(&format!("     {line}")));
+    let worse = baseline.map(|baseline| baseline.compare(&record));
+    if let Some(worse) = &worse {
+        list.line(&match worse {
+            None => "the baseline has none of these probes: nothing was compared".to_owned(),
+            Some(lines) if lines.is_empty() => "compared with the baseline, nothing got worse".to_owned(),
+            Some(lines) => format!("compared with the baseline, this got worse\n     {}", lines.join("\n     ")),
+        });
     }
     if options.json {
-        writeln!(io::stdout(), "{:#}", record.to_json(&target)).map_err(CheckError::Output)?;
+        let mut json = record.to_json(&target);
+        if let Some(worse) = worse {
+            json["worse_than_baseline"] = worse.into();
+        }
+        unless_nobody_reads(writeln!(io::stdout(), "{json:#}"))?;
     }
     if let Some(path) = &options.html {
         fs::write(path, page::page(&record, &target))
             .map_err(|error| CheckError::Page { path: path.clone(), error })?;
     }
     Ok(if record.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A reader that is gone has seen enough; the exit status says the rest.
+fn unless_nobody_reads(written: io::Result<()>) -> Result<(), CheckError> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(CheckError::Output),
+    }
 }
 
 /// Every probe there is, in the order in which they are run.
@@ -182,11 +207,12 @@ fn check(target: &mut Target, probes: &[Probe], selection: &Selection, find_capa
     for probe in probes.iter().filter(|probe| selection.wants(probe)) {
         list.begin(&probe.id);
         let mut unknown = None;
-        if !known && over.is_none() && !matches!(probe.id.as_str(), "reach.connect" | "reach.greeting") {
+        if !known && over.is_none() && !matches!(probe.id.as_str(), "reach.name" | "reach.connect" | "reach.greeting") {
             known = true;
             unknown = find_out(target, find_capacity, list).err();
         }
         let begin = Instant::now();
+        target.begin_probe();
         let progress = |done, all| list.progress(done, all);
         let mut notes = Notes::new(&progress);
         let outcome = match (&over, unknown.map(Stop::from)) {

@@ -12,7 +12,7 @@ use greet_core::Framing;
 
 use super::{
     probe::{Failure, Group, Level, Notes, Probe, Stop, Unit, shown},
-    talk::{GREETING, Talk},
+    talk::Talk,
     target::Target,
 };
 
@@ -21,6 +21,7 @@ pub(super) fn probes() -> Vec<Probe> {
         Probe::new(Group::Reach, name, Level::Must, shows, causes, run)
     };
     vec![
+        probe("name", "the server's name leads to an address", &[], name),
         probe(
             "connect",
             "a connection can be opened",
@@ -45,6 +46,12 @@ pub(super) fn probes() -> Vec<Probe> {
     ]
 }
 
+/// Without an address there is no check at all.
+fn name(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    notes.time("looked up", target.looked_up);
+    Ok(format!("{} is {}, looked up within {}", target.host, target.address, Time::from(target.looked_up)))
+}
+
 fn connect(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     let begin = Instant::now();
     let talk = Talk::open(target)?;
@@ -57,12 +64,30 @@ fn connect(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
 fn greeting(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     pause();
     let begin = Instant::now();
-    let mut talk = Talk::open(target)?;
-    talk.expect("the greeting", GREETING)?;
+    let mut talk = Talk::greeted(target)?;
     let took = begin.elapsed();
     notes.time("connect and greeting", took);
+    // Only under framing `line` something comes behind it: one LF.
+    let more = talk.more_within(MORE_WITHIN);
+    if !more.is_empty() && more != b"\n" {
+        let failure = Failure {
+            offset: Some(talk.offset),
+            expected: Some(Vec::new()),
+            received: Some(more.clone()),
+            ..Failure::new("more came behind the greeting, before the client has said anything")
+        };
+        return Err(match more.as_slice() {
+            [0, ..] => failure.because("the NUL that ends a C string is sent too: the greeting has 8 bytes"),
+            [b'\r', ..] => failure.because("the line ends of a terminal: the greeting is followed by LF or by nothing"),
+            _ => failure.because("more is written than the greeting: what a buffer held before, or the greeting twice"),
+        }
+        .into());
+    }
     Ok(format!("after {}", Time::from(took)))
 }
+
+/// What comes with the greeting, or right behind it, comes within that time.
+const MORE_WITHIN: Duration = Duration::from_millis(200);
 
 fn reply(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     pause();
@@ -82,8 +107,7 @@ pub(super) fn find_framing(target: &mut Target) -> Result<(), Failure> {
     const NAME: &[u8] = b"greet";
     pause();
     let (framing, trip) = {
-        let mut talk = Talk::open(target)?;
-        talk.expect("the greeting", GREETING)?;
+        let mut talk = Talk::greeted_patiently(target)?.0;
         talk.send(b"greet\n")?;
         let begin = Instant::now();
         // Three servers, three answers, of which none begins as another one.
@@ -104,6 +128,13 @@ pub(super) fn find_framing(target: &mut Target) -> Result<(), Failure> {
                     expected: Some(b"Hello, greet!\n".to_vec()),
                     received: Some(received.clone()),
                     ..Failure::new(format!("the name `greet` and a line feed were answered by {}", shown(&received)))
+                });
+            }
+            if begin.elapsed() >= target.timeout {
+                return Err(Failure {
+                    expected: Some(b"Hello, greet!\n".to_vec()),
+                    received: Some(received.clone()),
+                    ..Failure::new(format!("of the first reply only {} came in time", shown(&received)))
                 });
             }
             let mut byte = [0];
@@ -130,7 +161,26 @@ pub(super) fn find_framing(target: &mut Target) -> Result<(), Failure> {
     };
     target.framing = framing;
     target.trip = trip;
+    if trip >= MAY_BE_LOST {
+        target.trip = trip.min(shortest_trip(target)?);
+    }
     Ok(())
+}
+
+/// So long a round trip takes of which a segment was lost.
+const MAY_BE_LOST: Duration = Duration::from_millis(150);
+
+/// The shortest of some more round trips: how long a reply takes if no segment is lost.
+fn shortest_trip(target: &Target) -> Result<Duration, Failure> {
+    const TRIPS: usize = 3;
+    let mut talk = Talk::settled(target)?;
+    let mut shortest = Duration::MAX;
+    for _ in 0..TRIPS {
+        let begin = Instant::now();
+        talk.say(b"greet")?;
+        shortest = shortest.min(begin.elapsed());
+    }
+    Ok(shortest)
 }
 
 /// Finds out how long a name may be, as far as the server says it.

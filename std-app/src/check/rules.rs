@@ -1,17 +1,19 @@
 //! The rules of the protocol: the project's own table of cases, over a connection to this server.
 
-use std::io;
+use core::time::Duration;
+use std::{io, thread, time::Instant};
 
 use greet_conformance::{
     frontend::{self, Cut, Fault, Frontend},
     socket::{Socket, SocketWire},
-    vectors::{Case, TableError, protocol},
+    vectors::{Case, Script, TableError, protocol},
 };
 use greet_core::Framing;
 
 use super::{
     probe::{Failure, Group, Level, Probe, Stop, of},
     target::Target,
+    wire::{LEAVING, is_of_the_wire},
 };
 
 /// The rules that bytes alone can show: what each says, and what to look at where a server departs from it.
@@ -94,10 +96,14 @@ pub(super) fn probes() -> Result<Vec<Probe>, TableError> {
             let chosen = if own.is_empty() { cases.iter().filter(runnable).collect() } else { own };
             let mut shown = 0;
             for (index, case) in chosen.iter().enumerate() {
+                if !target.has_time() {
+                    break;
+                }
                 notes.progress(index as u64, chosen.len() as u64);
                 let script = case.script(target.capacity).map_err(|error| Failure::new(error.to_string()))?;
                 for &cut in cuts(target.framing) {
-                    frontend::run(&mut server, &script, target.framing, cut)
+                    server
+                        .run(&script, cut)
                         .map_err(|fault| failure(fault, target).during(format_args!("{} ({cut:?})", case.name)))?;
                     shown += 1;
                 }
@@ -141,6 +147,44 @@ impl<'a> Server<'a> {
         socket.settling += 2 * target.trip;
         Self { target, socket }
     }
+
+    /// Runs a case; again, and slowly, where what came of it may be due to a wire that loses.
+    fn run(&mut self, script: &Script, cut: Cut) -> Result<(), Fault> {
+        const TRIES: usize = 4;
+        /// A segment that was lost has been sent again by then.
+        const SLOWLY: Duration = Duration::from_millis(1500);
+        /// Whoever took so long to be wrong is not asked a third time.
+        const LONG: Duration = Duration::from_secs(3);
+        let framing = self.target.framing;
+        let settling = self.socket.settling;
+        let mut tries = 0;
+        let outcome = loop {
+            let begin = Instant::now();
+            let outcome = frontend::run(self, script, framing, cut);
+            tries += if begin.elapsed() < LONG { 1 } else { TRIES / 2 };
+            let may_be_the_wire = match &outcome {
+                Err(Fault::Output { offset: 0, received, error: Some(error), .. }) if received.is_empty() => {
+                    // Of a handshake that was given up the reset may be lost too.
+                    error.kind() == io::ErrorKind::TimedOut || is_of_the_wire(error, begin.elapsed())
+                }
+                Err(Fault::Output { .. }) => lives_on_reads(script, framing),
+                _ => false,
+            };
+            if !may_be_the_wire || tries >= TRIES {
+                break outcome;
+            }
+            self.socket.settling = SLOWLY.max(settling);
+        };
+        self.socket.settling = settling;
+        outcome
+    }
+}
+
+/// Whether the replies depend on what each read delivers: a lost segment changes that.
+fn lives_on_reads(script: &Script, framing: Framing) -> bool {
+    /// A write as long as that may be more than one segment.
+    const LONG: usize = 500;
+    framing != Framing::Line && script.talk.iter().any(|step| step.output.is_empty() || step.input.len() > LONG)
 }
 
 impl Frontend for Server<'_> {
@@ -155,8 +199,19 @@ impl Frontend for Server<'_> {
     }
 
     fn connect(&mut self, framing: Framing) -> io::Result<SocketWire> {
-        self.target.count_connection();
-        self.socket.connect(framing)
+        let begin = Instant::now();
+        loop {
+            self.target.count_connection();
+            let tried = Instant::now();
+            match self.socket.connect(framing) {
+                Err(error) if begin.elapsed() < self.socket.patience && is_of_the_wire(&error, tried.elapsed()) => {}
+                // How many there may be at once, and how soon a place is free again, is looked at elsewhere.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && begin.elapsed() < LEAVING => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                outcome => return outcome,
+            }
+        }
     }
 }
 

@@ -138,7 +138,12 @@ fn lengths(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     let all = target.capacity;
     let wanted = if target.takes_lines() { all } else { usize::try_from(target.trips(all as u64)).unwrap_or(all) };
     let mut pipeline = Pipeline::open(target)?;
+    let mut asked = 0;
     for index in 0..wanted {
+        if !target.has_time() {
+            break;
+        }
+        asked += 1;
         // Where not all can be had, they are spread, and the longest is among them.
         let length = all - index * all / wanted;
         pipeline.ask(length);
@@ -149,8 +154,8 @@ fn lengths(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     }
     pipeline.flush()?;
     pipeline.talk.leave()?;
-    if wanted < all {
-        return Ok(format!("{wanted} of the {all} lengths, for a reply takes {}", Time::from(target.trip)));
+    if asked < all {
+        return Ok(format!("{asked} of the {all} lengths, for a reply takes {}", Time::from(target.trip)));
     }
     Ok(format!("all {all} lengths"))
 }
@@ -186,7 +191,12 @@ fn cuts(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     const TEXT: &[u8] = b"haha\r\nyou are loser\n\nbyebye\n";
     const REPLIES: &[u8] = b"Hello, haha!\nHello, you are loser!\nHello, !\nHello, byebye!\n";
     let mut talk = Talk::settled(target)?;
+    let mut places = 0;
     for position in 1..TEXT.len() {
+        if !target.has_time() {
+            break;
+        }
+        places += 1;
         let (first, second) = TEXT.split_at(position);
         talk.send(first)?;
         thread::sleep(Duration::from_millis(3)); // that the server reads it alone
@@ -196,7 +206,7 @@ fn cuts(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         notes.progress(position as u64, TEXT.len() as u64);
     }
     talk.leave()?;
-    Ok(format!("{} places", TEXT.len() - 1))
+    Ok(format!("{places} places"))
 }
 
 fn pipelined(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
@@ -204,7 +214,12 @@ fn pipelined(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     const NAMES: usize = 200;
     const ROUNDS: usize = 50;
     let mut pipeline = Pipeline::open(target)?;
+    let mut rounds = 0;
     for round in 0..ROUNDS {
+        if !target.has_time() {
+            break;
+        }
+        rounds += 1;
         for _ in 0..NAMES {
             pipeline.ask(6);
         }
@@ -212,7 +227,7 @@ fn pipelined(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         notes.progress(round as u64, ROUNDS as u64);
     }
     pipeline.talk.leave()?;
-    Ok(format!("{} names, {NAMES} in a segment", NAMES * ROUNDS))
+    Ok(format!("{} names, {NAMES} in a segment", NAMES * rounds))
 }
 
 fn slow_writer(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
@@ -240,9 +255,8 @@ fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop
         return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
     }
     let mut talk = Talk::settled(target)?;
-    // A small window is soon closed.
-    let socket = socket2::SockRef::from(&talk.stream);
-    let _ = (socket.set_recv_buffer_size(4096), socket.set_send_buffer_size(16 * 1024));
+    // Not so the receive buffer: a window that shrinks would be this client's own fault.
+    let _ = socket2::SockRef::from(&talk.stream).set_send_buffer_size(16 * 1024);
     let _ = talk.stream.set_write_timeout(Some(Duration::from_millis(500)));
     let name = name(0, 48.min(target.capacity));
     let (asked, owed) = (talk.asked(&name), talk.owed(&name));
@@ -272,7 +286,6 @@ fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop
             .because("one client that stops reading blocks the server for all others")
     })?;
     let _ = talk.stream.set_write_timeout(Some(target.timeout));
-    let _ = socket2::SockRef::from(&talk.stream).set_recv_buffer_size(MEBIBYTE);
     // The last name may be sent in part.
     let rest = asked.len() - sent % asked.len();
     let names = sent.div_ceil(asked.len());
@@ -307,6 +320,9 @@ fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop
     Ok(format!("stopped after {sent}; all came back"))
 }
 
+/// For so long both directions are kept full at most.
+const BOTH_WAYS_LAST: Duration = Duration::from_secs(60);
+
 fn both_ways(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     const TOGETHER: usize = 8;
     lines_only(target)?;
@@ -316,7 +332,7 @@ fn both_ways(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     let mut talk = Talk::settled(target)?;
     let writer = talk.stream.try_clone().map_err(|error| Failure::new(error.to_string()))?;
     let begin = Instant::now();
-    thread::scope(|scope| {
+    let came = thread::scope(|scope| {
         let writing = scope.spawn(move || -> std::io::Result<()> {
             let mut writer = std::io::BufWriter::with_capacity(16 * 1024, writer);
             for index in 0..names {
@@ -326,29 +342,42 @@ fn both_ways(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
             writer.flush()
         });
         let mut outcome = Ok(());
+        let mut came = 0;
         // Several at a time: should a byte be wrong, those behind it tell what has happened.
-        for first in (0..names).step_by(TOGETHER) {
-            let owed: Vec<u8> = (first..names.min(first + TOGETHER))
-                .flat_map(|index| talk.owed(&name(index * length, length)))
-                .collect();
+        while came < names && outcome.is_ok() && (target.stress || begin.elapsed() < BOTH_WAYS_LAST) {
+            let next = names.min(came + TOGETHER);
+            let owed: Vec<u8> = (came..next).flat_map(|index| talk.owed(&name(index * length, length))).collect();
             outcome = talk.expect("a reply", &owed);
-            if outcome.is_err() {
-                let _ = talk.stream.shutdown(std::net::Shutdown::Both); // so that the writer ends
-                break;
-            }
-            notes.progress(first as u64, names as u64);
+            came = next;
+            notes.progress(came as u64, names as u64);
+        }
+        if outcome.is_err() || came < names {
+            let _ = talk.stream.shutdown(std::net::Shutdown::Both); // so that the writer ends
         }
         let written = writing.join();
         outcome?;
         match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure::new(format!("the names could not be sent: {}", super::probe::of(&error)))),
+            Ok(Err(error)) if came == names => {
+                Err(Failure::new(format!("the names could not be sent: {}", super::probe::of(&error))))
+            }
+            Ok(_) => Ok(came),
             Err(_) => Err(Failure::new("the writer came to a bad end")),
         }
     })?;
     let took = begin.elapsed().as_secs_f64();
-    target.count_bytes(total);
+    let bytes = came * (length + 1);
+    target.count_bytes(bytes);
+    let rate = bytes as f64 / took;
+    notes.measure("verified bytes a second, each way", rate, Unit::BytesPerSecond);
+    if came < names {
+        talk.reset();
+        return Ok(format!(
+            "{} each way within {}, {}",
+            Bytes(bytes as f64),
+            Time::from(begin.elapsed()),
+            ByteRate(rate)
+        ));
+    }
     talk.leave()?;
-    notes.measure("verified bytes a second, each way", total as f64 / took, Unit::BytesPerSecond);
-    Ok(format!("{} MiB each way, {}", total / MEBIBYTE, ByteRate(total as f64 / took)))
+    Ok(format!("{} MiB each way, {}", total / MEBIBYTE, ByteRate(rate)))
 }

@@ -15,6 +15,7 @@ use super::{
     difference,
     probe::{Failure, Kind, kind_of, of},
     target::Target,
+    wire::{HANDSHAKE_LOST, LEAVING, is_of_the_wire},
 };
 
 pub(super) const GREETING: &[u8] = b"Welcome!";
@@ -24,13 +25,22 @@ const REMEMBERED: usize = 4096;
 /// So long after a wrong byte the bytes behind it are waited for.
 const AFTERMATH: Duration = Duration::from_millis(200);
 
+/// An answer of many bytes may take so much longer for each.
+const A_BYTE: Duration = Duration::from_millis(1);
+
 /// A connection, and how far its conversation is.
 #[derive(Debug)]
 pub(super) struct Talk<'a> {
     pub(super) stream: TcpStream,
     pub(super) target: &'a Target,
+    /// How long an answer may take.
+    patience: Duration,
+    /// How long a read waits just now.
+    waits: Duration,
     /// How many bytes have come and were right.
     pub(super) offset: u64,
+    /// How many were sent.
+    sent: u64,
     /// The last of them.
     before: Vec<u8>,
 }
@@ -39,6 +49,7 @@ impl<'a> Talk<'a> {
     /// Opens a connection.
     pub(super) fn open(target: &'a Target) -> Result<Self, Failure> {
         let number = target.count_connection();
+        let begin = Instant::now();
         let connect = || -> io::Result<TcpStream> {
             let stream = TcpStream::connect_timeout(&target.address, target.timeout)?;
             stream.set_nodelay(true)?; // what is one write is to be one segment, and at once
@@ -46,15 +57,64 @@ impl<'a> Talk<'a> {
             stream.set_write_timeout(Some(target.timeout))?;
             Ok(stream)
         };
-        let stream = connect().map_err(|error| target.no_connection(&error, number))?;
-        Ok(Self { stream, target, offset: 0, before: Vec::new() })
+        loop {
+            let tried = Instant::now();
+            match connect() {
+                Ok(stream) => {
+                    let patience = target.timeout;
+                    return Ok(Self {
+                        stream,
+                        target,
+                        patience,
+                        waits: patience,
+                        offset: 0,
+                        sent: 0,
+                        before: Vec::new(),
+                    });
+                }
+                Err(error) if is_of_the_wire(&error, tried.elapsed()) && begin.elapsed() < target.timeout => {}
+                Err(error) => return Err(target.no_connection(&error, number)),
+            }
+        }
     }
 
     /// Opens a connection, and is greeted.
     pub(super) fn greeted(target: &'a Target) -> Result<Self, Failure> {
-        let mut talk = Self::open(target)?;
-        talk.be_greeted()?;
-        Ok(talk)
+        let begin = Instant::now();
+        let mut forgotten = false;
+        loop {
+            let tried = Instant::now();
+            let mut talk = Self::open(target)?;
+            let failure = match talk.be_greeted() {
+                Ok(()) => return Ok(talk),
+                Err(failure) if talk.offset > 0 => return Err(failure),
+                Err(failure) => failure,
+            };
+            // The last segment of the handshake was lost, each time, and the server has given it up.
+            let given_up = match failure.kind {
+                Kind::Reset => tried.elapsed() >= HANDSHAKE_LOST && begin.elapsed() < target.timeout,
+                // Once, so that this comes to an end.
+                Kind::Late if !forgotten => {
+                    forgotten = talk.is_forgotten();
+                    forgotten
+                }
+                _ => false,
+            };
+            if !given_up {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// Whether the server knows nothing of this connection: the reset that told so may have been lost. It answers a segment of
+    /// no connection by another one.
+    fn is_forgotten(&mut self) -> bool {
+        const SAID: Duration = Duration::from_secs(2);
+        if self.stream.write_all(b"\n").is_err() {
+            return true;
+        }
+        self.wait_at_most(SAID);
+        self.stream.read(&mut [0]).is_err_and(|error| kind_of(&error) == Kind::Reset)
     }
 
     /// Opens a connection, and is greeted, at once or as soon as there is a place: for how long that took.
@@ -76,9 +136,7 @@ impl<'a> Talk<'a> {
 
     /// Opens a connection, is greeted, and has made it clear that names are lines, where they can be.
     pub(super) fn settled(target: &'a Target) -> Result<Self, Failure> {
-        // Who was there before may have left only just now; whether that matters is looked at elsewhere.
-        const MOMENT: Duration = Duration::from_secs(1);
-        let (mut talk, _) = Self::greeted_within(target, MOMENT)?;
+        let (mut talk, _) = Self::greeted_within(target, LEAVING)?;
         if target.framing == Framing::Auto {
             talk.say(b"greet")?;
         }
@@ -86,7 +144,12 @@ impl<'a> Talk<'a> {
     }
 
     pub(super) fn be_greeted(&mut self) -> Result<(), Failure> {
-        self.expect("the greeting", GREETING)?;
+        self.expect("the greeting", GREETING).map_err(|failure| match failure.kind {
+            Kind::Late if self.offset == 0 => failure.because(
+                "the connection is open, but nobody serves it: it waits in a backlog, or its task was not started or is stuck",
+            ),
+            _ => failure,
+        })?;
         if self.target.framing == Framing::Line { self.expect("the greeting's end", b"\n") } else { Ok(()) }
     }
 
@@ -109,14 +172,44 @@ impl<'a> Talk<'a> {
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.target.count_bytes(bytes.len());
-        self.stream.write_all(bytes).map_err(|error| Failure {
-            offset: Some(self.offset),
-            ..Failure::new(format!("nothing more can be sent: {}", of(&error)))
-        })
+        self.sent += bytes.len() as u64;
+        let until = Instant::now() + self.target.timeout + in_bytes(bytes.len());
+        let mut left = bytes;
+        while !left.is_empty() {
+            match self.stream.write(left) {
+                Ok(count) => left = left.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    return Err(Failure {
+                        offset: Some(self.offset),
+                        ..Failure::new(format!("nothing more can be sent: {}", of(&error))).of_kind(kind_of(&error))
+                    });
+                }
+            }
+            if !left.is_empty() && Instant::now() >= until {
+                return Err(Failure {
+                    offset: Some(self.offset),
+                    ..Failure::new(format!(
+                        "the server takes bytes too slowly: of {} some {} were left in the end",
+                        bytes.len(),
+                        left.len()
+                    ))
+                    .of_kind(Kind::Late)
+                });
+            }
+        }
+        Ok(())
     }
 
     /// These bytes come next.
     pub(super) fn expect(&mut self, what: &str, expected: &[u8]) -> Result<(), Failure> {
+        let until = Instant::now() + self.patience + in_bytes(expected.len());
+        let answer = self.expect_until(until, what, expected);
+        self.wait_at_most(self.patience);
+        answer
+    }
+
+    fn expect_until(&mut self, until: Instant, what: &str, expected: &[u8]) -> Result<(), Failure> {
         let mut matched = 0;
         let mut buffer = [0; 16 * 1024];
         while let Some(rest) = expected.get(matched..).filter(|rest| !rest.is_empty()) {
@@ -128,7 +221,8 @@ impl<'a> Talk<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     let why = match kind_of(&error) {
-                        Kind::Late => format!("nothing more came within {}", Time::from(self.patience())),
+                        Kind::Late if matched > 0 => too_slow(matched, expected.len()),
+                        Kind::Late => format!("nothing more came within {}", Time::from(self.patience)),
                         _ => of(&error),
                     };
                     return Err(self.missing(what, rest, kind_of(&error), &why));
@@ -141,6 +235,15 @@ impl<'a> Talk<'a> {
             if same < received.len() {
                 let wrong = received.get(same..).unwrap_or_default().to_vec();
                 return Err(self.wrong(what, expected.get(matched..).unwrap_or_default(), wrong));
+            }
+            if matched < expected.len() {
+                // It came in pieces; together they may not take longer than an answer may.
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    let why = too_slow(matched, expected.len());
+                    return Err(self.missing(what, expected.get(matched..).unwrap_or_default(), Kind::Late, &why));
+                }
+                self.wait_at_most(left.min(self.patience));
             }
         }
         Ok(())
@@ -165,7 +268,7 @@ impl<'a> Talk<'a> {
                 Err(error) if kind_of(&error) == Kind::Late => {
                     Err(Failure::new(format!(
                         "the server does not end its side within {}",
-                        Time::from(self.patience())
+                        Time::from(self.patience)
                     ))
                     .of_kind(Kind::Late)
                     .because("the server never closes, or its FIN is lost: see that it is sent behind the last reply"))
@@ -198,13 +301,21 @@ impl<'a> Talk<'a> {
         let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
-    pub(super) fn set_timeout(&self, timeout: Duration) {
-        // Fails for a timeout of nothing only.
-        let _ = self.stream.set_read_timeout(Some(timeout.max(Duration::from_millis(1))));
+    /// So long an answer may take from now on.
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience.max(Duration::from_millis(1));
+        self.wait_at_most(self.patience);
     }
 
-    fn patience(&self) -> Duration {
-        self.stream.read_timeout().ok().flatten().unwrap_or(self.target.timeout)
+    /// So long the next reads wait.
+    fn wait_at_most(&mut self, wait: Duration) {
+        let wait = wait.max(Duration::from_millis(1));
+        // It is a call of the system, and most answers come whole.
+        if wait != self.waits {
+            self.waits = wait;
+            // Fails for a time of nothing only.
+            let _ = self.stream.set_read_timeout(Some(wait));
+        }
     }
 
     fn remember(&mut self, bytes: &[u8]) {
@@ -217,7 +328,16 @@ impl<'a> Talk<'a> {
     }
 
     fn missing(&self, what: &str, rest: &[u8], kind: Kind, why: &str) -> Failure {
+        let mut causes = Vec::new();
+        if matches!(kind, Kind::Reset | Kind::Ended) && self.offset > GREETING.len() as u64 {
+            causes.push(format!(
+                "that was {} bytes to the server and {} from it. If it is about as many each time, look for a limit, or a \
+                 counter that overflows; if not, for what ends the task, a time limit, or memory that is used up",
+                self.sent, self.offset
+            ));
+        }
         Failure {
+            causes,
             offset: Some(self.offset),
             expected: Some(rest.get(..rest.len().min(REMEMBERED)).unwrap_or_default().to_vec()),
             received: Some(Vec::new()),
@@ -225,19 +345,31 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Waits for the bytes behind the wrong one too: what they are tells what has happened.
-    fn wrong(&mut self, what: &str, expected: &[u8], mut received: Vec<u8>) -> Failure {
-        let until = Instant::now() + AFTERMATH;
+    /// What comes within that time, though nothing is owed.
+    pub(super) fn more_within(&mut self, time: Duration) -> Vec<u8> {
+        let mut more = Vec::new();
+        self.gather(time, &mut more);
+        more
+    }
+
+    /// Adds what comes within that time, up to a limit.
+    fn gather(&mut self, time: Duration, received: &mut Vec<u8>) {
+        let until = Instant::now() + time;
         let mut buffer = [0; 4096];
         while received.len() < REMEMBERED {
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
-            self.set_timeout(left);
+            self.wait_at_most(left);
             match self.stream.read(&mut buffer) {
                 Ok(count @ 1..) => received.extend_from_slice(buffer.get(..count).unwrap_or_default()),
                 _ => break,
             }
         }
-        self.set_timeout(self.target.timeout);
+        self.wait_at_most(self.patience);
+    }
+
+    /// Waits for the bytes behind the wrong one too: what they are tells what has happened.
+    fn wrong(&mut self, what: &str, expected: &[u8], mut received: Vec<u8>) -> Failure {
+        self.gather(AFTERMATH, &mut received);
         let expected = expected.get(..expected.len().min(REMEMBERED)).unwrap_or_default();
         let offset = self.offset;
         let causes = difference::causes(&self.before, expected, &received, offset);
@@ -255,4 +387,13 @@ impl<'a> Talk<'a> {
             ),
         }
     }
+}
+
+fn too_slow(came: usize, of: usize) -> String {
+    format!("of {of} bytes only the first {came} came in time")
+}
+
+/// So much longer an answer of so many bytes may take.
+fn in_bytes(count: usize) -> Duration {
+    A_BYTE * u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -5,7 +5,10 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-use std::sync::OnceLock;
+use std::{
+    sync::{Mutex, OnceLock},
+    time::Instant,
+};
 
 use greet_core::{Framing, NAME_CAPACITY};
 
@@ -19,6 +22,8 @@ const AT_ONCE: usize = 32;
 const IN_TURN: u64 = 300;
 /// For so long a probe sends one name after the other at most.
 const TRIPS_LAST: Duration = Duration::from_secs(12);
+/// For so long a probe asks for more, if it can do with less.
+const PROBE_LASTS: Duration = Duration::from_secs(30);
 
 /// The server, and how it is treated.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(super) struct Target {
     /// As it was typed.
     pub(super) host: String,
     pub(super) address: SocketAddr,
+    /// How long it took to find that.
+    pub(super) looked_up: Duration,
     /// How long an answer may take.
     pub(super) timeout: Duration,
     /// More connections, more bytes.
@@ -40,6 +47,8 @@ pub(super) struct Target {
     pub(super) trip: Duration,
     /// How many conversations it has at once, once somebody has looked.
     room: OnceLock<Room>,
+    /// When the probe under way was begun.
+    begun: Mutex<Instant>,
     pub(super) connections: AtomicU64,
     pub(super) bytes: AtomicU64,
 }
@@ -82,6 +91,7 @@ impl Target {
         Self {
             host,
             address,
+            looked_up: Duration::ZERO,
             timeout,
             stress,
             long,
@@ -89,6 +99,7 @@ impl Target {
             capacity: NAME_CAPACITY,
             trip: Duration::ZERO,
             room: OnceLock::new(),
+            begun: Mutex::new(Instant::now()),
             connections: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
@@ -136,6 +147,28 @@ impl Target {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 4 and `wanted`")]
         let affordable = affordable as u64;
         affordable.max(4).min(wanted)
+    }
+
+    /// The next probe begins.
+    pub(super) fn begin_probe(&self) {
+        if let Ok(mut begun) = self.begun.lock() {
+            *begun = Instant::now();
+        }
+    }
+
+    /// How long the probe under way has taken so far.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.lock().map_or(PROBE_LASTS, |begun| begun.elapsed())
+    }
+
+    /// Whether the probe under way may ask for more. A server that is slow, or a wire that loses, has shown enough then.
+    pub(super) fn has_time(&self) -> bool {
+        self.stress || self.elapsed() < PROBE_LASTS
+    }
+
+    /// The same, for names that are sent one after the other.
+    pub(super) fn has_time_for_trips(&self) -> bool {
+        self.stress || self.elapsed() < TRIPS_LAST + self.timeout.min(Duration::from_secs(1))
     }
 
     /// Names are lines to it, or can be.

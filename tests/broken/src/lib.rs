@@ -69,11 +69,26 @@ pub enum Defect {
     ReadIsLine,
     /// A name of exactly the capacity is refused.
     OneTooFew,
+    /// The NUL behind the greeting's text is sent too.
+    NulBehindGreeting,
+    /// Two bytes change places where a segment of 1,460 bytes ends.
+    SwappedAtSegment,
+    /// A client that says nothing for two seconds is sent away.
+    Impatient,
+    /// A write that has to wait is never gone on with.
+    StuckAfterStop,
+    /// After 64 KiB the connection is reset.
+    ResetAfter64K,
+    /// A reply comes byte by byte, with pauses.
+    Trickle,
+    /// A third of a second is spent on something else before a client is greeted.
+    GreetingLate,
 }
 
 /// Every defect: its name, the probe that is to find it, and a word of the cause that is to be named.
-pub const DEFECTS: [(&str, Defect, &str, &str); 29] = [
+pub const DEFECTS: [(&str, Defect, &str, &str); 36] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
+    ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"), // early: it takes longest
     ("one-client", Defect::OneClient, "connections.at-once", "second client is refused"),
     ("reset-at-exit", Defect::ResetAtExit, "connections.server-ends", "end the sending side first"),
     ("leak-on-reset", Defect::LeakOnReset, "connections.reset", "the place of every client that resets is lost"),
@@ -102,4 +117,10 @@ pub const DEFECTS: [(&str, Defect, &str, &str); 29] = [
     ("empty-skipped", Defect::EmptySkipped, "rules.R2", "empty lines are skipped"),
     ("read-is-line", Defect::ReadIsLine, "stream.cuts", "another read than it began in"),
     ("one-too-few", Defect::OneTooFew, "rules.L1", "one byte too short"),
+    ("nul-behind-greeting", Defect::NulBehindGreeting, "reach.greeting", "NUL that ends a C string"),
+    ("swapped-at-segment", Defect::SwappedAtSegment, "stream.lengths", "wrong byte order"),
+    ("impatient", Defect::Impatient, "connections.quiet", "few seconds of silence"),
+    ("stuck-after-stop", Defect::StuckAfterStop, "stream.stopped-reader", "window"),
+    ("reset-after-64-k", Defect::ResetAfter64K, "stream.lengths", "look for a limit"),
+    ("trickle", Defect::Trickle, "reach.reply", "came in time"),
 ];

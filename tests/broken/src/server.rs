@@ -129,6 +129,13 @@ impl<'a> Conversation<'a> {
         let mut input = [0; 2048];
         let mut client_ended = false;
         let mut ended = false;
+        let mut heard = 0;
+        match self.shared.defect {
+            Defect::GreetingLate => thread::sleep(Duration::from_millis(300)),
+            Defect::Impatient => self.stream.set_read_timeout(Some(Duration::from_secs(2)))?,
+            Defect::StuckAfterStop => self.stream.set_write_timeout(Some(Duration::from_millis(200)))?,
+            _ => {}
+        }
         if self.shared.defect != Defect::GreetingAfterFirstByte {
             self.give()?;
         }
@@ -171,6 +178,11 @@ impl<'a> Conversation<'a> {
                 Ok(count) => count,
                 Err(error) => return Err(error),
             };
+            heard += count;
+            if self.shared.defect == Defect::ResetAfter64K && heard > 64 * 1024 {
+                socket2::SockRef::from(self.stream).set_linger(Some(Duration::ZERO))?;
+                return Ok(());
+            }
             let mut received = self.tamper.input(input.get(..count).unwrap_or_default());
             if received.crash {
                 return Ok(());
@@ -259,6 +271,18 @@ impl<'a> Conversation<'a> {
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut stream = self.stream;
-        stream.write_all(bytes)
+        match self.shared.defect {
+            Defect::Trickle if bytes.starts_with(b"Hello") => bytes.iter().try_for_each(|byte| {
+                thread::sleep(Duration::from_millis(300));
+                stream.write_all(&[*byte])
+            }),
+            Defect::StuckAfterStop => match stream.write_all(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => loop {
+                    thread::park();
+                },
+                result => result,
+            },
+            _ => stream.write_all(bytes),
+        }
     }
 }

@@ -144,6 +144,9 @@ impl Tamper {
         }
         self.writes += 1;
         let begin = self.sent;
+        if self.defect == Defect::NulBehindGreeting && begin == 0 {
+            bytes.push(0);
+        }
         self.sent += bytes.len();
         match self.defect {
             Defect::WrongPast1024 => {
@@ -151,6 +154,14 @@ impl Tamper {
                     let place = begin + index;
                     if place > 1024 && place.is_multiple_of(3001) {
                         *byte ^= 1;
+                    }
+                }
+            }
+            Defect::SwappedAtSegment => {
+                const SEGMENT: usize = 1460;
+                for index in 1..bytes.len() {
+                    if (begin + index).is_multiple_of(SEGMENT) {
+                        bytes.swap(index - 1, index);
                     }
                 }
             }

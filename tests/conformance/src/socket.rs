@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpStream},
     thread,
+    time::Instant,
 };
 
 use greet_core::Framing;
@@ -53,10 +54,9 @@ impl Frontend for Socket {
 
     fn connect(&mut self, _framing: Framing) -> io::Result<SocketWire> {
         let stream = TcpStream::connect_timeout(&self.address, self.patience)?;
-        stream.set_read_timeout(Some(self.patience))?;
         stream.set_write_timeout(Some(self.patience))?;
         stream.set_nodelay(true)?; // a write is to arrive as one read
-        Ok(SocketWire { stream, settling: self.settling })
+        Ok(SocketWire { stream, patience: self.patience, settling: self.settling })
     }
 }
 
@@ -64,6 +64,7 @@ impl Frontend for Socket {
 #[derive(Debug)]
 pub struct SocketWire {
     stream: TcpStream,
+    patience: Duration,
     settling: Duration,
 }
 
@@ -77,12 +78,30 @@ impl Wire for SocketWire {
     }
 
     fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()> {
-        let count = count.try_into().unwrap_or(u64::MAX);
-        match (&self.stream).take(count).read_to_end(received) {
-            // How some systems say that the time is over.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
-            result => result.map(drop),
+        // An answer that comes in pieces has no more time for that.
+        let until = Instant::now() + self.patience;
+        let mut buffer = [0; 16 * 1024];
+        let mut left = count;
+        while left > 0 {
+            let wait = until.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(wait))?;
+            let room = left.min(buffer.len());
+            match self.stream.read(&mut buffer[..room]) {
+                Ok(0) => break,
+                Ok(count) => {
+                    received.extend_from_slice(&buffer[..count]);
+                    left -= count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // How some systems say that the time is over.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
+                Err(error) => return Err(error),
+            }
         }
+        Ok(())
     }
 
     fn half_close(&mut self) -> io::Result<()> {

@@ -1,0 +1,144 @@
+//! Rule C1 on a wire that loses: the client has its 2 s from when it got the replies and the FIN, not from when they left;
+//! and when the acknowledgement of its own FIN is lost, that is no reason for a reset.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
+
+use core::time::Duration;
+
+use greet_core::{Framing, LINGER, ServerSettings};
+use greet_smoltcp::pool::{Limits, Settings};
+use greet_tests::{
+    memory::Memory,
+    segment::{Segment, Stranger, segment},
+};
+use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
+
+const INSTANT: Duration = Duration::from_millis(1);
+
+/// A client that acknowledges what it says it has got, and a server that it has told `exit`.
+struct Left {
+    server: Memory,
+    host: Stranger,
+    /// The next segment of the client's, which acknowledges all but the last reply and the FIN.
+    segment: TcpRepr<'static>,
+    /// What acknowledges them too.
+    all: TcpSeqNumber,
+}
+
+impl Left {
+    fn new(sockets: usize) -> Self {
+        let settings = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
+        let server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, sockets);
+        let hardware = EthernetAddress([2, 0, 0, 0, 1, 9]);
+        let (server_hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
+        let own = Ipv4Address::new(10, 0, 0, 9);
+        let mut host = Stranger::new(server.port(hardware), hardware, own, server_hardware, address);
+        host.introduce();
+        host.send(&TcpRepr { control: TcpControl::Syn, ..segment(1000, 7) });
+        server.pass(Duration::ZERO);
+        let answer = host.received().pop().unwrap();
+        let greeted = TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(1000, 8) };
+        host.send(&greeted);
+        host.send(&TcpRepr { payload: b"haha\nexit\n", ..greeted });
+        server.pass(Duration::ZERO);
+        let Segment { control, sequence, payload, .. } = host.received().pop().unwrap();
+        assert_eq!(control, TcpControl::Fin);
+        let segment = TcpRepr { seq_number: TcpSeqNumber(8 + 10), ..greeted };
+        Self { server, host, segment, all: sequence + payload.len() + 1 }
+    }
+
+    /// The reply and the FIN have come.
+    fn acknowledge(&mut self) {
+        self.segment.ack_number = Some(self.all);
+        self.host.send(&self.segment);
+        self.server.pass(Duration::ZERO);
+    }
+
+    fn resets(&mut self) -> usize {
+        self.host.received().iter().filter(|segment| segment.control == TcpControl::Rst).count()
+    }
+
+    /// The client sends something that is too late, and ends its side.
+    fn end(&mut self) {
+        self.host.send(&TcpRepr { payload: b"late\n", ..self.segment });
+        self.segment.seq_number += 5;
+        self.end_again();
+    }
+
+    fn end_again(&mut self) {
+        self.host.send(&TcpRepr { control: TcpControl::Fin, ..self.segment });
+        self.server.pass(Duration::ZERO);
+    }
+}
+
+/// So long the FIN is under way: a little longer than it would have been lingered for, were it there, and far longer.
+const UNDER_WAY: [Duration; 4] =
+    [Duration::from_millis(10), Duration::from_millis(1900), Duration::from_millis(2100), Duration::from_secs(8)];
+
+#[test]
+fn a_client_whose_fin_was_lost_may_still_take_its_time_when_it_comes() {
+    for under_way in UNDER_WAY {
+        let mut left = Left::new(1);
+        left.server.pass(under_way);
+        left.acknowledge();
+        left.server.pass(LINGER - INSTANT);
+        assert_eq!((left.server.busy(), left.resets()), (1, 0), "{under_way:?}");
+        left.end();
+        assert_eq!((left.server.busy(), left.resets()), (0, 0), "{under_way:?}");
+        assert_eq!(left.server.counters().completed, 1, "{under_way:?}");
+    }
+}
+
+#[test]
+fn a_client_whose_fin_was_lost_and_that_never_ends_is_let_go_all_the_same() {
+    for under_way in UNDER_WAY {
+        let mut left = Left::new(1);
+        left.server.pass(under_way);
+        left.acknowledge();
+        left.server.pass(LINGER);
+        assert_eq!((left.server.busy(), left.resets()), (0, 1), "{under_way:?}");
+        assert_eq!(left.server.counters().completed, 1, "{under_way:?}");
+    }
+}
+
+#[test]
+fn a_client_that_never_gets_the_fin_is_let_go_too() {
+    let left = Left::new(1);
+    left.server.pass(LINGER + Limits::DEFAULT.delivery);
+    assert_eq!((left.server.busy(), left.server.counters().timed_out), (0, 1));
+}
+
+#[test]
+fn a_fin_that_comes_again_as_its_acknowledgement_was_lost_is_acknowledged_again() {
+    let mut left = Left::new(2);
+    left.acknowledge();
+    left.end();
+    // Oftener than once a second smoltcp does not say it again.
+    for later in [200, 1200] {
+        left.host.received();
+        left.server.pass(Duration::from_millis(later));
+        left.end_again();
+        assert_eq!(left.server.busy(), 0, "nobody is served");
+        let came = left.host.received();
+        assert!(came.iter().all(|segment| segment.control == TcpControl::None), "{came:?}");
+        assert_eq!(came.last().unwrap().acknowledged, Some(left.segment.seq_number + 1));
+    }
+    left.server.pass(Duration::from_secs(2));
+    assert_eq!(left.server.next(), None, "that too comes to its end");
+}
+
+#[test]
+fn a_socket_that_waits_for_a_fin_to_come_again_serves_who_comes_if_no_other_can() {
+    let mut left = Left::new(2);
+    left.acknowledge();
+    left.end();
+    left.host.received();
+    // Both are there before the server looks.
+    for port in [2000, 2001] {
+        left.host.send(&TcpRepr { control: TcpControl::Syn, ..segment(port, 7) });
+    }
+    left.server.pass(Duration::ZERO);
+    let answers = left.host.received();
+    let accepted = answers.iter().filter(|segment| segment.control == TcpControl::Syn).count();
+    assert_eq!((accepted, left.server.busy(), left.server.frames().refused), (2, 2, 0), "{answers:?}");
+}
