@@ -224,6 +224,19 @@ fn a_server_that_stops_in_the_middle_does_not_hold_up_the_end_for_longer_than_th
 }
 
 #[test]
+fn an_error_reply_that_never_ends_is_not_listened_to_for_ever() {
+    let address = peer(|mut stream, _| {
+        stream.write_all(b"Welcome!\n").unwrap();
+        let _ = stream.read(&mut [0; 64]).unwrap();
+        stream.write_all(b"Error: ").unwrap();
+        while stream.write_all(&[b'e'; 4096]).is_ok() {}
+    });
+    let (figures, status) = figures(address, &["-d", "300ms", "--warmup", "0", "--framing", "line"]);
+    assert_eq!((status, &figures["answered"]), (1, &Value::from(0)), "{figures:#}");
+    assert!(errors_of(&figures, "error reply without an end") > 0, "{figures:#}");
+}
+
+#[test]
 fn fewer_places_than_connections_are_errors_and_the_others_go_on() {
     let server = Server::start(&["--quiet", "--max-connections", "3"]);
     let conditions = ["-c", "5", "-d", "200ms", "--warmup", "0", "--timeout", "2s"];
@@ -380,9 +393,30 @@ fn the_page_is_one_file_that_needs_nothing_else_and_shows_what_a_peer_said_as_te
     let page = fs::read_to_string(&path).unwrap();
     assert!(page.contains("received `&lt;script&gt;alert(1)&lt;/script&gt;`"), "{page}");
     assert!(!page.contains("<script") && !page.contains("http:") && page.contains("<svg "));
-    let output = bench(address, &["-n", "1", "--html", "/nowhere/bench.html"]);
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_told_and_the_figures_are_not_lost() {
+    let server = Server::start(&["--quiet"]);
+    let output = bench(server.address, &["-n", "1", "--json", "--html", "/nowhere/bench.html"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("give another place to --html"));
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures["answered"], 1);
+}
+
+#[test]
+fn nobody_who_reads_the_figures_does_not_change_the_exit_status() {
+    let good = peer(|stream, _| answer_each(stream, |_, name| Some(right(name))));
+    let bad = peer(|stream, _| answer_each(stream, |_, _| Some(b"Error: not today".to_vec())));
+    for (address, status) in [(good, 0), (bad, 1)] {
+        let arguments = ["bench", &address.to_string(), "-n", "1", "--json"];
+        let mut child =
+            Command::new(GREET).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(status), &b""[..]));
+    }
 }
 
 #[test]

@@ -13,8 +13,10 @@ use super::{
     tally::{Kind, Tally},
 };
 
-/// Of an error reply so many bytes are told.
+/// Of an error reply so many bytes are told ...
 const SHOWN: usize = 64;
+/// ... and so many are waited for: each byte that comes renews the patience with a server, and one may send them for ever.
+const LONGEST_ERROR: usize = 4096;
 
 /// What all conversations of a load have in common.
 #[derive(Debug)]
@@ -188,13 +190,15 @@ impl<const N: usize> Conversation<N> {
                     }
                 }
                 Some(ClientEvent::Error { text, complete }) => {
-                    let room = SHOWN.saturating_sub(self.error.len());
+                    let room = LONGEST_ERROR.saturating_sub(self.error.len());
                     self.error.extend(text.iter().take(room));
                     answered = complete;
                     if complete {
-                        let text = Escaped(&self.error).to_string();
-                        work.tally.error(Kind::Reply(text), None);
+                        let shown = self.error.get(..SHOWN).unwrap_or(&self.error);
+                        work.tally.error(Kind::Reply(Escaped(shown).to_string()), None);
                         self.error.clear();
+                    } else if self.error.len() == LONGEST_ERROR {
+                        return Err(Kind::EndlessError.into());
                     }
                 }
                 Some(ClientEvent::Mismatch(mismatch)) => {

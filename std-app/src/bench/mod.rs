@@ -57,8 +57,6 @@ pub(crate) fn run(options: &BenchOptions) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        // Whoever read the figures has seen enough: there is nobody left to tell.
-        Err(BenchError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "greet: {error}");
             if matches!(error, BenchError::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -218,15 +216,22 @@ fn tell<T: Serialize>(
     print: fn(&T) -> io::Result<()>,
     view: fn(&T) -> Page,
 ) -> Result<(), BenchError> {
-    if let Some(path) = &options.html {
-        view(figures).save(path).map_err(|error| BenchError::Page { path: path.clone(), error })?;
-    }
-    if options.json {
+    let printed = if options.json {
         json::write(figures, io::stdout().lock()).map_err(|error| match error {
             JsonError::Write(error) => BenchError::Output(error),
             error => error.into(),
         })
     } else {
         print(figures).map_err(BenchError::Output)
+    };
+    // Neither is lost where the other has no place.
+    let saved = match &options.html {
+        Some(path) => view(figures).save(path).map_err(|error| BenchError::Page { path: path.clone(), error }),
+        None => Ok(()),
+    };
+    match printed {
+        // Whoever read the figures has seen enough: there is nobody left to tell.
+        Err(BenchError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => saved,
+        printed => printed.and(saved),
     }
 }

@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Mismatch,
     /// The protocol's own error reply, and its text.
     Reply(String),
+    /// Such a reply that went on and on.
+    EndlessError,
     /// More kinds than are kept apart.
     Other,
 }
@@ -81,6 +83,7 @@ impl fmt::Display for Kind {
             Self::Broken(reason) => write!(formatter, "connection lost: {reason}"),
             Self::Mismatch => formatter.write_str("wrong bytes"),
             Self::Reply(text) => write!(formatter, "error reply: {text}"),
+            Self::EndlessError => formatter.write_str("error reply without an end"),
             Self::Other => formatter.write_str("other errors"),
         }
     }
