@@ -2,11 +2,11 @@
 
 use core::{fmt, time::Duration};
 
-use heapless::Vec;
 use memchr::memchr;
 
 use crate::{
     Connection, Framing, Instant, Received, State,
+    framing::Buffer,
     text::{ERROR, EXIT, GREETING, Text},
     time::Micros,
 };
@@ -196,7 +196,7 @@ impl core::error::Error for Refused {}
 #[derive(Clone, Debug)]
 pub struct Client<const N: usize> {
     /// The names under way, oldest first, each behind its length in two bytes.
-    names: Vec<u8, N, u16>,
+    names: Buffer<N>,
     /// Where the oldest name that is not answered begins, in `names`. It is past `unsent` where a name was answered by an
     /// error before it was wholly sent.
     unanswered: usize,
@@ -251,7 +251,7 @@ impl<const N: usize> Client<N> {
     pub const fn new(settings: Settings, now: Instant) -> Self {
         const { assert!(LENGTH_BYTES < N && N <= u16::MAX as usize, "a client's capacity is 3 to 65,535 bytes") };
         Self {
-            names: Vec::new(),
+            names: Buffer::EMPTY,
             unanswered: 0,
             unsent: 0,
             sent: 0,
@@ -308,16 +308,16 @@ impl<const N: usize> Client<N> {
             _ => return Err(Refused::TooLong { limit: Self::LONGEST_NAME }),
         };
         let needed = name.len().saturating_add(LENGTH_BYTES);
-        if N.saturating_sub(self.names.len()) < needed {
+        if self.names.room() < needed {
             self.forget_answered();
         }
-        if N.saturating_sub(self.names.len()) < needed {
+        if self.names.room() < needed {
             return Err(Refused::Full);
         }
         self.spoken = true;
         // Neither can fail: there is room.
-        let _ = self.names.extend_from_slice(&length);
-        let _ = self.names.extend_from_slice(name);
+        let _ = self.names.extend(&length);
+        let _ = self.names.extend(name);
         Ok(())
     }
 
@@ -350,7 +350,7 @@ impl<const N: usize> Client<N> {
 
     /// The name that begins at `position`, and where the next one does.
     fn name_at(&self, position: usize) -> Option<(&[u8], usize)> {
-        let (length, names) = self.names.get(position..)?.split_first_chunk::<LENGTH_BYTES>()?;
+        let (length, names) = self.names.as_slice().get(position..)?.split_first_chunk::<LENGTH_BYTES>()?;
         let name = names.get(..u16::from_le_bytes(*length).into())?;
         Some((name, position.saturating_add(LENGTH_BYTES).saturating_add(name.len())))
     }
@@ -358,14 +358,7 @@ impl<const N: usize> Client<N> {
     /// Makes room at the end of `names` by moving what is not answered to its front.
     fn forget_answered(&mut self) {
         let answered = self.unanswered.min(self.unsent); // a name may be answered before it is wholly sent
-        let kept = self.names.len().saturating_sub(answered);
-        for to in 0..kept {
-            let from = self.names.get(to.saturating_add(answered)).copied().unwrap_or_default();
-            if let Some(to) = self.names.get_mut(to) {
-                *to = from;
-            }
-        }
-        self.names.truncate(kept);
+        self.names.drop_first(answered);
         self.unanswered = self.unanswered.saturating_sub(answered);
         self.unsent = self.unsent.saturating_sub(answered);
     }

@@ -65,29 +65,29 @@ enum Line {
 
 /// Up to `N` bytes. A `heapless::Vec` would do, but it is filled byte by byte, and this with one copy.
 #[derive(Clone, Debug)]
-struct Buffer<const N: usize> {
+pub(crate) struct Buffer<const N: usize> {
     bytes: [u8; N],
     length: u16,
 }
 
 impl<const N: usize> Buffer<N> {
-    const EMPTY: Self = Self { bytes: [0; N], length: 0 };
+    pub(crate) const EMPTY: Self = Self { bytes: [0; N], length: 0 };
 
-    const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.length as usize
     }
 
     /// How many more bytes it can take.
-    const fn room(&self) -> usize {
+    pub(crate) const fn room(&self) -> usize {
         N.saturating_sub(self.len())
     }
 
-    fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.len()).unwrap_or_default()
     }
 
     /// Adds all of `bytes`, or nothing where there is not the room.
-    fn extend(&mut self, bytes: &[u8]) -> Option<()> {
+    pub(crate) fn extend(&mut self, bytes: &[u8]) -> Option<()> {
         let length = self.len();
         let (to, _) = self.bytes.get_mut(length..)?.split_at_mut_checked(bytes.len())?;
         to.copy_from_slice(bytes);
@@ -96,6 +96,16 @@ impl<const N: usize> Buffer<N> {
         let added = bytes.len() as u16;
         self.length = self.length.wrapping_add(added);
         Some(())
+    }
+
+    /// Drops so many bytes at the front.
+    pub(crate) fn drop_first(&mut self, count: usize) {
+        let kept = self.len().saturating_sub(count);
+        self.move_to_front(count, kept);
+        // Cannot truncate: it is no more than before.
+        #[expect(clippy::cast_possible_truncation)]
+        let length = kept as u16;
+        self.length = length;
     }
 
     /// Moves `count` bytes from `start` on to the front, wherever the length is.
