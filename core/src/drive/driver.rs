@@ -113,7 +113,9 @@ macro_rules! driver {
                         if step == Step::Read {
                             self.output.give_back();
                         }
-                        self.transport.set_deadline(self.machine.deadline())?;
+                        if !self.pump.left {
+                            self.transport.set_deadline(self.machine.deadline())?;
+                        }
                         return match self.transport.fill_buf()$(.$await)? {
                             Ok(input) => Ok(self.pump.offer(self.machine, (self.clock)(), input)),
                             Err(error) if error.kind() == ErrorKind::TimedOut => Ok(Turn::Quiet),
