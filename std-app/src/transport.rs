@@ -67,9 +67,14 @@ impl TcpTransport<'_> {
         // Rounded up, as the deadline is to be over then.
         let milliseconds = u32::try_from(remaining.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
         let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
-        let ready = poll(&mut [PollFd::new(self.stream.as_fd(), PollFlags::POLLOUT)], timeout);
+        let ready = self.is_ready(PollFlags::POLLOUT, timeout);
         self.time.over();
-        if ready? == 0 { Err(ErrorKind::TimedOut.into()) } else { Ok(()) }
+        if ready? { Ok(()) } else { Err(ErrorKind::TimedOut.into()) }
+    }
+
+    /// Whether the socket is ready for this by then.
+    fn is_ready(&self, what: PollFlags, timeout: PollTimeout) -> io::Result<bool> {
+        Ok(poll(&mut [PollFd::new(self.stream.as_fd(), what)], timeout)? > 0)
     }
 }
 
@@ -118,6 +123,13 @@ impl embedded_io::BufRead for TcpTransport<'_> {
 
     fn consume(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.end);
+    }
+}
+
+impl embedded_io::ReadReady for TcpTransport<'_> {
+    fn read_ready(&mut self) -> io::Result<bool> {
+        // A read that did not fill the buffer has taken all there was: then there is no need to ask.
+        Ok(self.start < self.end || (self.end == READ && self.is_ready(PollFlags::POLLIN, PollTimeout::ZERO)?))
     }
 }
 
@@ -173,7 +185,7 @@ impl Transport for TcpTransport<'_> {
 mod tests {
     use std::{io::Write as _, net::TcpListener};
 
-    use embedded_io::{BufRead, Write as _};
+    use embedded_io::{BufRead, ReadReady as _, Write as _};
 
     use super::*;
     use greet::clock;
@@ -221,6 +233,25 @@ mod tests {
         // As after an `exit` that came when the idle timeout was nearly over.
         let linger = limit.renew(clock::now(), Some(clock::now() + Duration::from_millis(1_950))).unwrap();
         assert!(linger < Duration::from_millis(1_960));
+    }
+
+    #[test]
+    fn after_a_read_that_filled_the_buffer_it_is_known_whether_there_is_more() {
+        let (near, mut far) = pair();
+        let time = LastWait::new();
+        let mut transport = TcpTransport::new(&near, &time);
+        assert!(!transport.read_ready().unwrap());
+        for (sent, pieces) in [(READ, &[READ][..]), (READ + 1, &[READ, 1]), (7, &[7])] {
+            far.write_all(&vec![b'a'; sent]).unwrap();
+            // A moment, until all of it is here: or the first read may get less.
+            while near.peek(&mut [0; 2 * READ]).unwrap() < sent {}
+            for (number, &piece) in pieces.iter().enumerate() {
+                assert_eq!(transport.fill_buf().unwrap().len(), piece);
+                assert!(transport.read_ready().unwrap(), "it is not consumed yet");
+                transport.consume(piece);
+                assert_eq!(transport.read_ready().unwrap(), number + 1 < pieces.len(), "{sent}: {number}");
+            }
+        }
     }
 
     #[test]

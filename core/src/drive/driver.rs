@@ -3,18 +3,19 @@
 /// Defines `Transport` and `Driver` over the traits of the crate `$io`; with `async, await` in that style.
 macro_rules! driver {
     ($io:ident $(, $async:tt, $await:tt)?) => {
-        use $io::{BufRead, Write};
+        use $io::{BufRead, ReadReady, Write};
         use embedded_io::{Error, ErrorKind};
 
-        use super::{Pump, Step, Turn, Wrote};
+        use super::{Output, Pump, Step, Turn, Wrote};
         use crate::{Connection, Instant};
 
         /// What a driver needs of a transport: buffered reading, writing, and an end to waiting.
         ///
         /// `fill_buf` answers with what is buffered, or with what one read delivers; with nothing once the peer has ended
-        /// its side.
+        /// its side. `read_ready` says whether it has something without waiting; a transport for which that is hard to know may
+        /// always say no, and replies to what comes in several reads then leave in as many writes.
         #[allow(async_fn_in_trait, reason = "whether the futures are Send is for each transport to say")]
-        pub trait Transport: BufRead + Write {
+        pub trait Transport: BufRead + ReadReady + Write {
             /// From now on waiting in `fill_buf` and in `write` ends at `deadline`, with an error of kind
             /// [`TimedOut`](ErrorKind::TimedOut). It may end early: the driver looks at the time and comes back.
             ///
@@ -37,19 +38,19 @@ macro_rules! driver {
 
         /// Moves bytes between one machine and one transport.
         #[derive(Debug)]
-        pub struct Driver<'a, M, T, C> {
+        pub struct Driver<'a, M, T, C, O: ?Sized = [u8]> {
             machine: &'a mut M,
             transport: &'a mut T,
             clock: C,
-            output: &'a mut [u8],
+            output: &'a mut O,
             pump: Pump,
         }
 
-        impl<'a, M: Connection, T: Transport, C: Fn() -> Instant> Driver<'a, M, T, C> {
+        impl<'a, M: Connection, T: Transport, C: Fn() -> Instant, O: Output + ?Sized> Driver<'a, M, T, C, O> {
             /// A driver that tells the time by `clock` and gathers what is to be written in `output`.
             ///
             /// One byte of output is enough, but for a client under `chunk`: a name must go out in one write.
-            pub fn new(machine: &'a mut M, transport: &'a mut T, clock: C, output: &'a mut [u8]) -> Self {
+            pub fn new(machine: &'a mut M, transport: &'a mut T, clock: C, output: &'a mut O) -> Self {
                 Self { machine, transport, clock, output, pump: Pump::default() }
             }
 
@@ -83,10 +84,15 @@ macro_rules! driver {
                 if self.pump.unflushed {
                     self.flush()$(.$await)??; // an earlier turn was interrupted in it
                 }
-                match self.pump.plan(self.machine, (self.clock)(), self.output) {
-                    Step::Write => {
+                let step = match self.pump.plan(self.machine, (self.clock)(), self.output.lend()) {
+                    Step::Gather if self.transport.read_ready()? => Step::Offer,
+                    Step::Gather => Step::Write,
+                    step => step,
+                };
+                match step {
+                    Step::Write | Step::Gather => {
                         self.transport.set_deadline(self.machine.deadline())?;
-                        match self.transport.write(self.pump.pending(self.output))$(.$await)? {
+                        match self.transport.write(self.pump.pending(self.output.lend()))$(.$await)? {
                             Ok(count) => {
                                 let wrote = self.pump.wrote(count);
                                 if wrote != Wrote::AllAtOnce {
@@ -105,6 +111,9 @@ macro_rules! driver {
                     }
                     step @ (Step::Offer | Step::Read) => {
                         if step == Step::Read {
+                            self.output.give_back();
+                        }
+                        if !self.pump.left {
                             self.transport.set_deadline(self.machine.deadline())?;
                         }
                         return match self.transport.fill_buf()$(.$await)? {
@@ -113,7 +122,10 @@ macro_rules! driver {
                             Err(error) => Err(error),
                         };
                     }
-                    Step::Sleep => self.transport.sleep_until(self.machine.deadline())$(.$await)??,
+                    Step::Sleep => {
+                        self.output.give_back();
+                        self.transport.sleep_until(self.machine.deadline())$(.$await)??;
+                    }
                     Step::Shutdown => {
                         self.transport.shutdown()$(.$await)??;
                         self.pump.shut_down = true;

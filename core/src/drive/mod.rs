@@ -1,7 +1,8 @@
 //! The drivers: what moves bytes between a machine and a transport, blocking or async.
 //!
 //! Both are thin: what to do next is decided once, in `Pump::plan`, and each driver only does it in its style of I/O. A
-//! driver batches: replies to names that came in one read leave in one write, as far as its output buffer reaches.
+//! driver batches: replies to names that came in one read leave in one write, as far as its output buffer reaches, and so
+//! do those to names in further reads that can be had without waiting.
 
 #[macro_use]
 mod driver;
@@ -17,6 +18,26 @@ pub mod asynchronous {
 }
 
 use crate::{Connection, Instant, Received, State};
+
+/// Where a driver gathers what is to be written: any slice of bytes, or memory that is lent.
+///
+/// A driver has it from the first [`lend`](Self::lend) to [`give_back`](Self::give_back), which comes before it waits with
+/// nothing to write. So where most connections wait, a few buffers do for all of them.
+pub trait Output {
+    /// The memory, of at least one byte: the same until it is given back, with what was written there.
+    fn lend(&mut self) -> &mut [u8];
+
+    /// What is in it is not needed any more.
+    fn give_back(&mut self);
+}
+
+impl<T: AsMut<[u8]> + ?Sized> Output for T {
+    fn lend(&mut self) -> &mut [u8] {
+        self.as_mut()
+    }
+
+    fn give_back(&mut self) {}
+}
 
 /// What one turn of a driver came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +56,8 @@ pub enum Turn<Event> {
 enum Step {
     /// Write what is pending.
     Write,
+    /// The same, unless there is more to read without waiting: the answer to that may leave with it.
+    Gather,
     /// Offer the machine what it left of the last read.
     Offer,
     /// Wait for input, until the machine's deadline.
@@ -68,6 +91,9 @@ struct Pump {
     left: bool,
     /// The machine took none of it, and has given nothing since.
     stalled: bool,
+    /// Whether the machine has given something since the last read; `None` before the first, and where none will follow. Only
+    /// then is another looked for before the write: a flood that asks for nothing must not hold back what is owed.
+    fruitful: Option<bool>,
     /// The peer has ended its side.
     peer_ended: bool,
     /// This side is ended.
@@ -98,9 +124,11 @@ impl Pump {
             }
             self.filled = self.filled.saturating_add(given);
             self.stalled = false;
+            self.fruitful = self.fruitful.and(Some(true));
         }
         match machine.state() {
             _ if self.left && !self.stalled => Step::Offer,
+            State::Open if self.filled > 0 && !self.left && self.fruitful == Some(true) => Step::Gather,
             _ if self.filled > 0 => Step::Write,
             State::Ending | State::Over if !self.shut_down => Step::Shutdown,
             State::Over => Step::Over,
@@ -130,8 +158,12 @@ impl Pump {
     fn offer<'a, M: Connection>(&mut self, machine: &'a mut M, now: Instant, input: &'a [u8]) -> Turn<M::Event<'a>> {
         if input.is_empty() {
             self.peer_ended = true;
+            self.fruitful = None;
             machine.receive_end(now);
             return Turn::Quiet;
+        }
+        if !self.left {
+            self.fruitful = Some(false);
         }
         let Received { taken, event } = machine.receive(now, input);
         self.taken = taken;

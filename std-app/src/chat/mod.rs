@@ -46,7 +46,7 @@ fn converse(options: &ChatOptions) -> Result<(), ChatError> {
         time.over();
         time.time()
     };
-    let driver = Driver::new(&mut client, &mut transport, &clock as &dyn Fn() -> Instant, &mut output);
+    let driver = Driver::new(&mut client, &mut transport, &clock as &dyn Fn() -> Instant, output.as_mut_slice());
     let mut conversation = Conversation::new(driver, &stream, peer, settings);
     conversation.await_greeting()?;
     if !options.names.is_empty() {

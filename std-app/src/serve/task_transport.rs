@@ -1,4 +1,5 @@
-//! A tokio TCP stream as the async driver's transport; it holds no buffer while it waits.
+//! A tokio TCP stream as the async driver's transport, and where the driver gathers replies: neither holds a buffer while
+//! it waits.
 
 use core::{
     cell::Cell,
@@ -11,7 +12,10 @@ use std::io;
 
 use embedded_io::ErrorType;
 use greet::clock;
-use greet_core::{Instant, drive::asynchronous::Transport};
+use greet_core::{
+    Instant,
+    drive::{Output, asynchronous::Transport},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -20,9 +24,30 @@ use tokio::{
 
 use crate::transport::READ;
 
+/// How many bytes of replies leave in one write at the most: to the kernel a long write costs hardly more than a short one.
+const OUTPUT: usize = 16 * 1024;
+
 thread_local! {
     /// A buffer that nobody uses now: connections that wait for their clients hold none.
     static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+    /// The same, for replies.
+    static SPARE_REPLIES: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// A buffer for replies while there are some.
+#[derive(Debug, Default)]
+pub(super) struct Replies(Option<Box<[u8]>>);
+
+impl Output for Replies {
+    fn lend(&mut self) -> &mut [u8] {
+        self.0.get_or_insert_with(|| SPARE_REPLIES.take().unwrap_or_else(|| vec![0; OUTPUT].into()))
+    }
+
+    fn give_back(&mut self) {
+        if let Some(buffer) = self.0.take() {
+            SPARE_REPLIES.set(Some(buffer));
+        }
+    }
 }
 
 /// A stream, what was read from it, and what ends a wait: the deadline, and `ending` once it is ready.
@@ -77,12 +102,8 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
         let mut buffer = SPARE.take().unwrap_or_else(|| vec![0; READ].into_boxed_slice());
         let mut read = ReadBuf::new(&mut buffer);
         let outcome = Pin::new(&mut self.stream).poll_read(context, &mut read);
-        self.unread = 0..read.filled().len();
-        if self.unread.is_empty() {
-            SPARE.set(Some(buffer));
-        } else {
-            self.input = Some(buffer);
-        }
+        let count = read.filled().len();
+        self.keep(buffer, count);
         if outcome.is_pending()
             && let Some(ending) = &mut self.ending
             && ending.as_mut().poll(context).is_ready()
@@ -92,10 +113,33 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
         }
         outcome
     }
+
+    /// So much was read into this buffer.
+    fn keep(&mut self, buffer: Box<[u8]>, count: usize) {
+        self.unread = 0..count;
+        if count == 0 {
+            SPARE.set(Some(buffer));
+        } else {
+            self.input = Some(buffer);
+        }
+    }
 }
 
 impl<E> ErrorType for TaskTransport<'_, E> {
     type Error = io::Error;
+}
+
+impl<E: Future<Output = ()>> embedded_io_async::ReadReady for TaskTransport<'_, E> {
+    fn read_ready(&mut self) -> io::Result<bool> {
+        // A read that did not fill the buffer has taken all there was: then there is no need to ask.
+        if self.unread.is_empty() && self.unread.end == READ {
+            let mut buffer = SPARE.take().unwrap_or_else(|| vec![0; READ].into_boxed_slice());
+            // Of an error, and of the client's end, the next read tells as well.
+            let count = self.stream.try_read(&mut buffer).unwrap_or(0);
+            self.keep(buffer, count);
+        }
+        Ok(!self.unread.is_empty())
+    }
 }
 
 impl<E: Future<Output = ()>> embedded_io_async::Read for TaskTransport<'_, E> {

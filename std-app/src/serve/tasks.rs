@@ -19,11 +19,8 @@ use super::{
     Service, closing,
     listen::Listener,
     starved::{self, Complaint},
-    task_transport::TaskTransport,
+    task_transport::{Replies, TaskTransport},
 };
-
-/// How many bytes of replies leave in one write at the most. It is part of every task, so it is what idle ones cost.
-const OUTPUT: usize = 1024;
 
 /// What the acceptor and the conversations share.
 #[derive(Debug)]
@@ -112,7 +109,7 @@ impl Shared {
         // An error is the service's end too.
         let ending = pin!(async { _ = stopped.wait_for(|&stopping| stopping).await });
         let mut transport = TaskTransport::new(stream, ending);
-        let mut output = [0; OUTPUT];
+        let mut output = Replies::default();
         let mut driver = Driver::new(&mut server, &mut transport, clock::now, &mut output);
         let error = loop {
             match driver.turn().await {

@@ -17,7 +17,7 @@ use greet::{
 };
 use greet_core::{
     Connection,
-    drive::{Turn, blocking::Driver},
+    drive::{Output, Turn, blocking::Driver},
 };
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use nix::sys::{pthread::pthread_kill, signal::Signal};
@@ -31,8 +31,10 @@ use crate::transport::TcpTransport;
 
 /// What a conversation's stack may grow to. Only what is touched takes memory.
 const STACK: usize = 128 * 1024;
-/// How many bytes of replies leave in one write at the most.
-const OUTPUT: usize = 4096;
+/// How many bytes of replies leave in one write at the most: to the kernel a long write costs hardly more than a short one.
+const OUTPUT: usize = 16 * 1024;
+/// How many buffers for replies are kept while nobody needs them: as many as have been needed at once, up to this.
+const SPARES: usize = 64;
 /// How often the threads are reminded that the service ends.
 const REMINDER: Duration = Duration::from_millis(20);
 
@@ -40,6 +42,33 @@ const REMINDER: Duration = Duration::from_millis(20);
 const WAKE: Token = Token(0);
 const STOP: Token = Token(1);
 const LISTENERS: usize = 2;
+
+/// Buffers for replies that nobody uses now.
+static SPARE: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+
+/// A buffer for replies while there are some: a thread that waits for its client holds none.
+#[derive(Debug, Default)]
+struct Replies(Option<Box<[u8]>>);
+
+impl Replies {
+    fn spare() -> MutexGuard<'static, Vec<Box<[u8]>>> {
+        SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Output for Replies {
+    fn lend(&mut self) -> &mut [u8] {
+        self.0.get_or_insert_with(|| Self::spare().pop().unwrap_or_else(|| vec![0; OUTPUT].into()))
+    }
+
+    fn give_back(&mut self) {
+        let mut spare = Self::spare();
+        if spare.len() < SPARES {
+            spare.extend(self.0.take());
+        }
+        self.0 = None;
+    }
+}
 
 /// What the acceptor and the conversations share.
 #[derive(Debug)]
@@ -199,7 +228,7 @@ impl Shared {
         let mut server = self.service.server();
         let time = LastWait::new();
         let mut transport = TcpTransport::new(stream, &time);
-        let mut output = [0; OUTPUT];
+        let mut output = Replies::default();
         let mut driver = Driver::new(&mut server, &mut transport, || time.time(), &mut output);
         let error = loop {
             match driver.turn() {

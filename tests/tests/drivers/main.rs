@@ -56,6 +56,7 @@ proptest! {
         output_size in 1..200_usize,
         interruption in 1..60_usize,
         impatience in 0..4_usize,
+        prompt: bool,
     ) {
         let input: Vec<&[u8]> = input.iter().map(|read| read.as_bytes()).collect();
         let said = serve(framing, 16, &input);
@@ -66,6 +67,7 @@ proptest! {
             mock.write_sizes = write_sizes.iter().copied().collect();
             mock.fault = Some((interruption, ErrorKind::Interrupted));
             mock.impatience = impatience;
+            mock.prompt = prompt;
             mock.clock.tick = tick;
             let report = drive(style, &mut server, &mut mock, output_size);
             prop_assert_eq!(report.result, Ok(()));
@@ -87,6 +89,35 @@ fn replies_to_names_that_come_in_one_read_leave_in_one_write() {
         assert_eq!(writes, [&b"Welcome!\n"[..], b"Hello, a!\nHello, b!\nHello, c!\n"]);
         assert_eq!(report.events, ["Name([97])", "Name([98])", "Name([99])", "Exit"]);
         assert!(report.turns <= 10, "{report:?}");
+    }
+}
+
+#[test]
+fn replies_to_what_can_be_read_without_waiting_leave_in_one_write() {
+    for style in STYLES {
+        let mut server = server(settings(Framing::Line));
+        let mut mock = Mock::new(reads(&[b"a\nb", b"b\nc\n", b"d\n", b"exit\n"]));
+        mock.prompt = true;
+        drive(style, &mut server, &mut mock, 45);
+        let writes: Vec<_> = mock.writes.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+        // What output has no room for follows, and with it whatever else is owed by then.
+        assert_eq!(writes, [&b"Welcome!\n"[..], b"Hello, a!\nHello, bb!\nHello, c!\nHello, d!\n"], "{style:?}");
+    }
+}
+
+#[test]
+fn a_flood_that_asks_for_nothing_does_not_hold_back_what_is_owed() {
+    for style in STYLES {
+        let mut server = server(settings(Framing::Line));
+        let mut script = vec![Incoming::Read(b"haha\n".to_vec())];
+        script.extend((0..1000).map(|_| Incoming::Read(vec![b'a'; 40])));
+        let mut mock = Mock::new(script);
+        mock.prompt = true;
+        mock.incoming.push_back(Incoming::End);
+        mock.fault = Some((12, ErrorKind::ConnectionReset)); // long before the flood is over
+        drive(style, &mut server, &mut mock, 1024);
+        let error = "Error: name longer than 64 bytes\n"; // L3
+        assert_eq!(mock.written(), ["Welcome!\nHello, haha!\n", error].concat().as_bytes(), "{style:?}");
     }
 }
 

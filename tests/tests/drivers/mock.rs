@@ -13,7 +13,7 @@ use std::{collections::VecDeque, rc::Rc};
 use embedded_io::ErrorKind;
 use greet_core::{
     Connection, Instant,
-    drive::{Turn, asynchronous, blocking},
+    drive::{Output, Turn, asynchronous, blocking},
 };
 
 /// What comes of the next wait for input. When the script is at its end the peer is silent for ever.
@@ -55,6 +55,8 @@ impl Clock {
 pub(crate) struct Mock {
     pub(crate) clock: Clock,
     pub(crate) incoming: VecDeque<Incoming>,
+    /// Every read is there without waiting, and it is known.
+    pub(crate) prompt: bool,
     /// At most so many bytes are taken by a write, over and over; without any, all.
     pub(crate) write_sizes: VecDeque<usize>,
     /// In this time no write takes anything: the peer does not read.
@@ -71,6 +73,8 @@ pub(crate) struct Mock {
     pub(crate) calls: usize,
     buffer: Vec<u8>,
     deadline: Option<Instant>,
+    /// Whether the driver holds its output.
+    lent: Rc<Cell<bool>>,
     unflushed: bool,
 }
 
@@ -79,6 +83,7 @@ impl Mock {
         Self {
             clock: Clock::default(),
             incoming: incoming.into_iter().collect(),
+            prompt: false,
             write_sizes: VecDeque::new(),
             stuck: Instant::ZERO..Instant::ZERO,
             pace: Duration::ZERO,
@@ -89,6 +94,7 @@ impl Mock {
             calls: 0,
             buffer: Vec::new(),
             deadline: None,
+            lent: Rc::default(),
             unflushed: false,
         }
     }
@@ -128,6 +134,7 @@ impl Mock {
         if !self.buffer.is_empty() {
             return Ok(());
         }
+        assert!(!self.lent.get() || self.prompt, "the driver waits, and holds its output");
         match self.incoming.pop_front() {
             None => Err(self.pass(self.deadline)),
             Some(Incoming::Read(bytes)) => {
@@ -194,6 +201,7 @@ impl Mock {
 
     fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), ErrorKind> {
         self.call()?;
+        assert!(!self.lent.get(), "the driver sleeps, and holds its output");
         self.pass(deadline);
         Ok(())
     }
@@ -205,8 +213,34 @@ impl Mock {
     }
 }
 
+/// Output that loses what is in it when it is given back.
+struct Lent {
+    memory: Vec<u8>,
+    lent: Rc<Cell<bool>>,
+}
+
+impl Output for Lent {
+    fn lend(&mut self) -> &mut [u8] {
+        self.lent.set(true);
+        &mut self.memory
+    }
+
+    fn give_back(&mut self) {
+        self.memory.fill(0);
+        self.lent.set(false);
+    }
+}
+
 impl embedded_io::ErrorType for Mock {
     type Error = ErrorKind;
+}
+
+impl embedded_io::ReadReady for Mock {
+    fn read_ready(&mut self) -> Result<bool, ErrorKind> {
+        self.call()?;
+        let prompt = self.prompt && matches!(self.incoming.front(), Some(Incoming::Read(_) | Incoming::End));
+        Ok(prompt || !self.buffer.is_empty())
+    }
 }
 
 /// The same methods once more for each style; the asynchronous ones do `$wait` first.
@@ -308,7 +342,7 @@ pub(crate) fn drive<M: Connection>(style: Style, machine: &mut M, mock: &mut Moc
 where
     for<'a> M::Event<'a>: core::fmt::Debug,
 {
-    let mut output = vec![0; output_size];
+    let mut output = Lent { memory: vec![0; output_size], lent: mock.lent.clone() };
     let clock = mock.clock.clone();
     let clock = || clock.look();
     match style {
