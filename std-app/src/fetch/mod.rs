@@ -52,7 +52,7 @@ fn converse(options: &FetchOptions, page: &mut Page<'_>) -> Result<Next, PageErr
     let mut transport = PageTransport::new(wire, page.place())?;
     let mut get = page.request(clock::now())?;
     let mut output = [0; CAPACITY];
-    let mut driver = Driver::new(&mut get, &mut transport, clock::now as fn() -> Instant, &mut output);
+    let mut driver = Driver::new(&mut get, &mut transport, clock::now as fn() -> Instant, output.as_mut_slice());
     loop {
         let has_news = match driver.turn() {
             Ok(Turn::Event(event)) => {

@@ -57,6 +57,12 @@ impl embedded_io::BufRead for PageTransport<'_> {
     }
 }
 
+impl embedded_io::ReadReady for PageTransport<'_> {
+    fn read_ready(&mut self) -> io::Result<bool> {
+        Ok(false) // there is one request, and what comes is never answered
+    }
+}
+
 impl embedded_io::Read for PageTransport<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
