@@ -225,12 +225,4 @@ Examples:
 pub(crate) struct FetchOptions {
     #[command(flatten)]
     pub(crate) page: PageOptions,
-
-    /// Use IPv4 only
-    #[arg(short = '4', conflicts_with = "ipv6")]
-    pub(crate) ipv4: bool,
-
-    /// Use IPv6 only
-    #[arg(short = '6')]
-    pub(crate) ipv6: bool,
 }

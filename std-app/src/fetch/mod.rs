@@ -46,7 +46,7 @@ fn fetch(options: &FetchOptions) -> Result<(), PageFailure> {
 /// Asks for the page where it is as far as is known, and takes what comes.
 fn converse(options: &FetchOptions, page: &mut Page<'_>) -> Result<Next, PageError> {
     page.request(clock::now())?; // what cannot be asked for needs no connection
-    let (stream, _) = connect(&page.place().server(), options.ipv4, options.ipv6, options.page.timeout)?;
+    let (stream, _) = connect(&page.place().server(), options.page.ipv4, options.page.ipv6, options.page.timeout)?;
     let moved = Cell::new(false);
     let wire = Wire::new(stream, &moved).map_err(PageError::Broken)?;
     let mut transport = PageTransport::new(wire, page.place())?;

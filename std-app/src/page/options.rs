@@ -44,6 +44,14 @@ pub struct PageOptions {
     /// Save the body of an error too; the exit status is 1 all the same
     #[arg(long)]
     pub keep_errors: bool,
+
+    /// Use IPv4 only
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6')]
+    pub ipv6: bool,
 }
 
 /// A field of a request.

@@ -68,7 +68,7 @@ pub(crate) fn addresses(
     };
     found.retain(|address| options.wants(*address));
     if found.is_empty() {
-        let (family, option) = if options.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
+        let (family, option) = if options.page.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
         return Err(ChatError::NoAddress { host: host.host.clone(), family, option }.into());
     }
     found.sort_by_key(|&address| !network.has_way(address.into()));
@@ -149,7 +149,8 @@ impl<'a> Search<'a> {
         let (Ok(ipv6), Ok(ipv4)) = (ask(DnsQueryType::Aaaa), ask(DnsQueryType::A)) else {
             return Err(NameError::NoName(self.name.to_owned()).into());
         };
-        let mut questions = [Question::new(ipv6, !self.options.ipv4), Question::new(ipv4, !self.options.ipv6)];
+        let mut questions =
+            [Question::new(ipv6, !self.options.page.ipv4), Question::new(ipv4, !self.options.page.ipv6)];
         loop {
             let next = network.poll(|sockets, _| {
                 // Later it may be silence that smoltcp takes for an answer.

@@ -128,14 +128,6 @@ pub(crate) struct FetchOptions {
     #[command(flatten)]
     pub(crate) page: PageOptions,
 
-    /// Use IPv4 only
-    #[arg(short = '4', conflicts_with = "ipv6")]
-    pub(crate) ipv4: bool,
-
-    /// Use IPv6 only
-    #[arg(short = '6')]
-    pub(crate) ipv6: bool,
-
     /// DNS server to ask for addresses; may be given more than once. Without it, those are asked that DHCP tells of
     #[arg(long, value_name = "ADDR", value_parser = dns_server)]
     pub(crate) dns: Vec<IpAddress>,
@@ -147,7 +139,7 @@ pub(crate) struct FetchOptions {
 impl FetchOptions {
     /// Whether an address of this family may be used.
     pub(crate) const fn wants(&self, address: IpAddr) -> bool {
-        if address.is_ipv4() { !self.ipv6 } else { !self.ipv4 }
+        if address.is_ipv4() { !self.page.ipv6 } else { !self.page.ipv4 }
     }
 }
 
