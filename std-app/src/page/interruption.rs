@@ -53,8 +53,11 @@ impl Shared {
 
     /// From now on a signal says how far the page has come, removes what is not whole, and ends the program.
     pub(super) fn end_on_signals(&self, program: &'static str) -> io::Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
         // Whoever started the program so that it stays when they leave means it.
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)))?;
+        if !is_ignored(SIGHUP) {
+            signals.add_signal(SIGHUP)?;
+        }
         let shared = self.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if signals.forever().next().is_some() {

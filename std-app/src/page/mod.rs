@@ -88,7 +88,7 @@ impl<'a> Page<'a> {
     }
 
     /// From now on SIGINT, SIGTERM and SIGHUP end the program at once, with exit status 130: it says, as `program`, how far
-    /// the page had come, and removes what is not whole.
+    /// the page had come, and removes what is not whole. (Not SIGHUP where the program was started with it ignored.)
     ///
     /// # Errors
     /// Where the system has no room for what it takes.
