@@ -25,6 +25,9 @@ const REMEMBERED: usize = 4096;
 /// So long after a wrong byte the bytes behind it are waited for.
 const AFTERMATH: Duration = Duration::from_millis(200);
 
+/// A shorter wait may be that of a busy machine.
+pub(super) const A_PAUSE: Duration = Duration::from_millis(30);
+
 /// An answer of many bytes may take so much longer for each.
 const A_BYTE: Duration = Duration::from_millis(1);
 
@@ -39,10 +42,12 @@ pub(super) struct Talk<'a> {
     waits: Duration,
     /// How many bytes have come and were right.
     pub(super) offset: u64,
-    /// How many were sent.
-    sent: u64,
     /// The last of them.
     before: Vec<u8>,
+    /// How many were sent.
+    sent: u64,
+    /// How long those reads waited that waited for at least [`A_PAUSE`].
+    pub(super) pauses: Vec<Duration>,
 }
 
 impl<'a> Talk<'a> {
@@ -68,8 +73,9 @@ impl<'a> Talk<'a> {
                         patience,
                         waits: patience,
                         offset: 0,
-                        sent: 0,
                         before: Vec::new(),
+                        sent: 0,
+                        pauses: Vec::new(),
                     });
                 }
                 Err(error) if is_of_the_wire(&error, tried.elapsed()) && begin.elapsed() < target.timeout => {}
@@ -215,7 +221,10 @@ impl<'a> Talk<'a> {
         while let Some(rest) = expected.get(matched..).filter(|rest| !rest.is_empty()) {
             let room = rest.len().min(buffer.len());
             let piece = buffer.get_mut(..room).unwrap_or_default();
-            let received = match self.stream.read(piece) {
+            let begin = Instant::now();
+            let outcome = self.stream.read(piece);
+            self.pauses.extend(Some(begin.elapsed()).filter(|waited| *waited >= A_PAUSE));
+            let received = match outcome {
                 Ok(0) => return Err(self.missing(what, rest, Kind::Ended, "the server ended the conversation")),
                 Ok(count) => piece.get(..count).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

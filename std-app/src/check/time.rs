@@ -76,10 +76,10 @@ pub(super) fn probes() -> Vec<Probe> {
         probe("load", "a round trip waits for no clock, with several clients at once", &[], load),
         probe(
             "throughput",
-            "bulk goes up, down and both ways without pauses",
+            "bulk goes up, down and both ways, and does not stand still for most of the time",
             &[
                 "segments are lost under bursts and sent again: count what the receive FIFO drops, and bound bursts",
-                "the window is one or two segments, and the acknowledgement is delayed",
+                "the window or the send buffer is a segment or less, and each waits for a delayed acknowledgement",
             ],
             throughput,
         ),
@@ -200,9 +200,13 @@ fn judged(notes: &mut Notes<'_>, mut trips: Vec<Duration>, names: [&'static str;
 }
 
 impl Plateau {
+    fn has(&self, wait: &Duration) -> bool {
+        self.range.contains(&wait.as_micros())
+    }
+
     fn is_in(&self, trips: &[Duration]) -> bool {
         const FEWEST: usize = 3;
-        let count = trips.iter().filter(|trip| self.range.contains(&trip.as_micros())).count();
+        let count = trips.iter().filter(|trip| self.has(trip)).count();
         count >= FEWEST && count * 1000 >= trips.len() * self.share
     }
 }
@@ -229,24 +233,72 @@ fn throughput(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     talk.expect("the error for an overlong line", error.as_bytes())?;
     talk.say(b"up")?; // all of it was read
     let up = sent as f64 / begin.elapsed().as_secs_f64();
-    // Down: for the two bytes of a name and its line feed come eleven. Both: names as long as they may be.
-    let down = flood(&mut talk, 1, bulk / 4, notes)?.1;
-    let (both, _) = flood(&mut talk, target.capacity.min(1000), bulk, notes)?;
+    // Down: for the two bytes of a name and its line feed come ten. Both: names as long as they may be.
+    let down = flood(&mut talk, 1, bulk / 4, notes)?;
+    let both = flood(&mut talk, target.capacity.min(1000), bulk, notes)?;
     talk.leave()?;
     notes.measure("bytes a second, up", up, Unit::BytesPerSecond);
-    notes.measure("bytes a second, down", down, Unit::BytesPerSecond);
-    notes.measure("bytes a second, both ways", both, Unit::BytesPerSecond);
-    Ok(format!("up {}, down {}, both ways {} each", ByteRate(up), ByteRate(down), ByteRate(both)))
+    notes.measure("bytes a second, down", down.rate, Unit::BytesPerSecond);
+    notes.measure("bytes a second, both ways", both.rate, Unit::BytesPerSecond);
+    let text = format!("up {}, down {}, both ways {} each", ByteRate(up), ByteRate(down.rate), ByteRate(both.rate));
+    for (way, flow) in [("down", down), ("both ways", both)] {
+        if let Some(still) = Standstill::of(&flow.pauses, flow.took) {
+            let what = format!(
+                "{way} it stands still for {} of {}, in {} pauses, most of about {}: {text}",
+                Time::from(still.time),
+                Time::from(flow.took),
+                still.pauses,
+                still.plateau.name
+            );
+            return Err(Failure::new(what).because(still.plateau.cause).into());
+        }
+    }
+    Ok(text)
 }
 
-/// Names of one length, until so many bytes of replies have come; bytes a second, up and down.
-fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) -> Result<(f64, f64), Failure> {
+/// Replies as they came one behind the other.
+struct Flow {
+    /// Bytes a second.
+    rate: f64,
+    took: Duration,
+    /// When nothing came, each.
+    pauses: Vec<Duration>,
+}
+
+/// Bulk that waits for a clock for most of the time.
+struct Standstill {
+    time: Duration,
+    pauses: usize,
+    /// What most of that time is due to.
+    plateau: &'static Plateau,
+}
+
+impl Standstill {
+    fn of(pauses: &[Duration], took: Duration) -> Option<Self> {
+        /// One lost segment is an accident.
+        const FEWEST: usize = 2;
+        /// Less may be due to this machine.
+        const LEAST: Duration = Duration::from_millis(500);
+        // What is sent again and lost again waits for longer.
+        let of = |plateau: &Plateau, pause: &Duration| plateau.has(pause.min(&Duration::from_secs(1)));
+        let at = |plateau| pauses.iter().filter(|pause| of(plateau, pause)).copied().collect::<Vec<_>>();
+        let all = PLATEAUS.iter().flat_map(at).collect::<Vec<_>>();
+        let time = all.iter().sum::<Duration>();
+        let plateau = PLATEAUS.iter().max_by_key(|plateau| at(plateau).iter().sum::<Duration>())?;
+        let stands = all.len() >= FEWEST && time >= LEAST && 2 * time >= took;
+        stands.then_some(Self { time, pauses: all.len(), plateau })
+    }
+}
+
+/// Names of one length, until so many bytes of replies have come.
+fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) -> Result<Flow, Failure> {
     /// Between two looks at the clock.
     const BATCHES: usize = 4;
     let name = vec![b'd'; length];
     let (asked, owed) = (talk.asked(&name), talk.owed(&name));
     let batch = (16 * 1024 / owed.len()).max(1);
     let (asked, owed) = (asked.repeat(batch), owed.repeat(batch));
+    talk.pauses.clear();
     let begin = Instant::now();
     let mut done = 0;
     while done == 0 || (done * owed.len() < bytes && (talk.target.stress || begin.elapsed() < BULK_LASTS)) {
@@ -268,8 +320,9 @@ fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) ->
         notes.progress((done * owed.len()) as u64, bytes as u64);
     }
     talk.target.count_bytes(done * asked.len());
-    let seconds = begin.elapsed().as_secs_f64();
-    Ok(((done * asked.len()) as f64 / seconds, (done * owed.len()) as f64 / seconds))
+    let took = begin.elapsed();
+    let rate = (done * owed.len()) as f64 / took.as_secs_f64();
+    Ok(Flow { rate, took, pauses: core::mem::take(&mut talk.pauses) })
 }
 
 fn silence(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
@@ -318,5 +371,20 @@ mod tests {
         );
         // Two slow ones among many are an accident.
         assert_eq!(named(&trips((0..500).map(|index| if index % 250 == 0 { 205_000 } else { 90 }))), None);
+    }
+
+    #[test]
+    fn bulk_that_stands_still_for_most_of_the_time_is_told_from_bulk_that_is_slow() {
+        let standstill = |pauses: &[u64], took| {
+            let pauses: Vec<Duration> = pauses.iter().copied().map(Duration::from_millis).collect();
+            Standstill::of(&pauses, Duration::from_millis(took)).map(|still| (still.pauses, still.plateau.name))
+        };
+        assert_eq!(standstill(&[41; 40], 2000), Some((40, "40 ms")));
+        assert_eq!(standstill(&[41, 41, 205, 205, 205, 205], 1500), Some((6, "200 ms")));
+        assert_eq!(standstill(&[41; 20], 2000), None, "for less than half of the time");
+        assert_eq!(standstill(&[1000, 3000], 4100), Some((2, "1,000 ms")), "sent again, and again");
+        assert_eq!(standstill(&[1000], 1200), None, "once");
+        assert_eq!(standstill(&[41; 4], 200), None, "a moment's other work");
+        assert_eq!(standstill(&[146; 14], 2100), None, "a slow wire");
     }
 }

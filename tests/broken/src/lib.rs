@@ -83,12 +83,15 @@ pub enum Defect {
     Trickle,
     /// A third of a second is spent on something else before a client is greeted.
     GreetingLate,
+    /// The send buffer is so small that bulk waits for a delayed acknowledgement again and again.
+    Creeps,
 }
 
 /// Every defect: its name, the probe that is to find it, and a word of the cause that is to be named.
-pub const DEFECTS: [(&str, Defect, &str, &str); 36] = [
+pub const DEFECTS: [(&str, Defect, &str, &str); 37] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
     ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"), // early: it takes longest
+    ("creeps", Defect::Creeps, "time.throughput", "delayed acknowledgement"),   // likewise
     ("one-client", Defect::OneClient, "connections.at-once", "second client is refused"),
     ("reset-at-exit", Defect::ResetAtExit, "connections.server-ends", "end the sending side first"),
     ("leak-on-reset", Defect::LeakOnReset, "connections.reset", "the place of every client that resets is lost"),

@@ -276,6 +276,12 @@ impl<'a> Conversation<'a> {
                 thread::sleep(Duration::from_millis(300));
                 stream.write_all(&[*byte])
             }),
+            Defect::Creeps => bytes.chunks(4096).enumerate().try_for_each(|(index, piece)| {
+                if index > 0 {
+                    thread::sleep(Duration::from_millis(41));
+                }
+                stream.write_all(piece)
+            }),
             Defect::StuckAfterStop => match stream.write_all(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => loop {
                     thread::park();
