@@ -26,11 +26,12 @@ use common::{GREET, Server};
 use greet_broken::{DEFECTS, Defect, serve};
 use serde_json::Value;
 
-/// What a check found: of each probe that failed, its name and everything that was said of it.
+/// What a check found: of each probe that failed, its name, and what it names as the first place to look at.
 fn failures(result: &Value) -> Vec<(String, String)> {
     let probes = result["probes"].as_array().unwrap();
     let failed = probes.iter().filter(|probe| probe["outcome"] == "failed");
-    failed.map(|probe| (probe["id"].as_str().unwrap().to_owned(), probe.to_string())).collect()
+    let text = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
+    failed.map(|probe| (text(&probe["id"]), text(&probe["failure"]["causes"][0]))).collect()
 }
 
 fn check(address: SocketAddr, options: &[&str]) -> Output {
@@ -101,7 +102,8 @@ fn only_what_is_asked_for_is_run() {
     let ids: Vec<&str> =
         result["probes"].as_array().unwrap().iter().map(|probe| probe["id"].as_str().unwrap()).collect();
     assert_eq!(status, Some(0));
-    assert_eq!((ids.len(), ids.contains(&"stream.cuts"), ids.contains(&"rules.R1")), (16, true, false), "{ids:?}");
+    assert_eq!((ids.len(), ids.contains(&"stream.cuts"), ids.contains(&"rules.R1")), (17, true, false), "{ids:?}");
+    assert!(ids.contains(&"reach.reply"), "the others have to know what it finds out: {ids:?}");
 }
 
 #[test]
@@ -112,7 +114,7 @@ fn a_server_that_is_not_there_fails_and_the_rest_is_skipped() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("FAIL reach.connect"), "{text}");
     assert!(text.contains("was refused by"), "{text}");
-    assert!(text.ends_with("FAILED: reach.connect (1 held, 45 skipped)\n"), "{text}");
+    assert!(text.ends_with("FAILED: reach.connect; there is no server (1 held, 45 skipped)\n"), "{text}");
 }
 
 #[test]
@@ -168,12 +170,16 @@ fn what_got_worse_since_a_baseline_is_said() {
 
     std::fs::write(&path, "{ \"probes\": [{ \"id\": 7 }] }").unwrap();
     let output = check(server.address, &["--only", "reach", "--baseline", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+
+    std::fs::write(&path, "{ \"probes\": [] }").unwrap();
+    let output = check(server.address, &["--only", "reach", "--baseline", path.to_str().unwrap()]);
     assert!(String::from_utf8(output.stdout).unwrap().contains("none of these probes"), "a file of another kind");
 
     std::fs::write(&path, "{}").unwrap();
     let output = check(server.address, &["--baseline", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("is no result of"), "a file of another kind");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("is no such report"), "a file of another kind");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

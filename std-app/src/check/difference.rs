@@ -7,11 +7,26 @@ pub(super) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
         return shifted(before, expected, received).into_iter().collect();
     };
     let mut causes = Vec::new();
+    if out_of_order(before, expected, received) {
+        causes.push(
+            "the replies are right, but in another order: more than one task answers one client, or buffers are sent in \
+             another order than they were filled"
+                .to_owned(),
+        );
+    }
     if let Some(back) = stale(before, expected, received, length) {
         causes.push(format!(
             "stale: the {length} wrong bytes are those that were right {back} bytes before. A buffer is used again before it \
              was sent, or a cache line is not written back before the DMA reads it"
         ));
+    }
+    if let (Some(expected), Some(received)) = (expected.first(), received.first())
+        && length == 1
+        && expected != received
+        && expected.eq_ignore_ascii_case(received)
+    {
+        let (expected, received) = (char::from(*expected), char::from(*received));
+        causes.push(format!("a letter has the wrong case: `{expected}` became `{received}`"));
     }
     if let (Some(expected), Some(received)) = (expected.first(), received.first())
         && length == 1
@@ -38,7 +53,7 @@ pub(super) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
         }
     }
     for line in [64, 32] {
-        if offset.is_multiple_of(line) || (offset + length as u64).is_multiple_of(line) {
+        if (offset > 0 && offset.is_multiple_of(line)) || (offset + length as u64).is_multiple_of(line) {
             causes.push(format!(
                 "the wrong bytes begin or end at a multiple of {line}: that is how cache lines and DMA bursts are aligned"
             ));
@@ -67,22 +82,16 @@ pub(super) const fn mixed(place: usize) -> usize {
 /// How many bytes are wrong before the right ones come again at their place; `None` where they do not.
 fn wrong_run(expected: &[u8], received: &[u8]) -> Option<usize> {
     const ENOUGH: usize = 8;
-    let pairs = || expected.iter().zip(received).map(|(expected, received)| expected == received);
-    let last_wrong = pairs().rposition_of_false()?;
+    let last_wrong = last_difference(expected.iter().zip(received))?;
     let right_behind = expected.len().min(received.len()).checked_sub(last_wrong + 1)?;
     // Nothing is known behind the end of a reply: then it is as long as the reply, and little else.
     let same_length = expected.len() == received.len();
-    (right_behind >= ENOUGH || (same_length && last_wrong < expected.len())).then_some(last_wrong + 1)
+    (right_behind >= ENOUGH || same_length).then_some(last_wrong + 1)
 }
 
-trait PositionOfFalse {
-    fn rposition_of_false(self) -> Option<usize>;
-}
-
-impl<I: Iterator<Item = bool>> PositionOfFalse for I {
-    fn rposition_of_false(self) -> Option<usize> {
-        self.enumerate().filter(|(_, same)| !same).map(|(position, _)| position).last()
-    }
+/// Of which pair, counted from 0, the two differ last.
+fn last_difference<T: PartialEq>(pairs: impl Iterator<Item = (T, T)>) -> Option<usize> {
+    pairs.enumerate().filter(|(_, (one, other))| one != other).map(|(position, _)| position).last()
 }
 
 /// How far before the difference the wrong bytes stand, if they do.
@@ -96,6 +105,32 @@ fn stale(before: &[u8], expected: &[u8], received: &[u8], length: usize) -> Opti
     })
 }
 
+/// Whether the wrong lines are those that were due, but each at another's place.
+fn out_of_order(before: &[u8], expected: &[u8], received: &[u8]) -> bool {
+    let begun = before.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    let known = expected.len().min(received.len());
+    let lines = |bytes: &[u8]| {
+        let all = [begun, bytes.get(..known).unwrap_or_default()].concat();
+        all.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let (due, came) = (lines(expected), lines(received));
+    // The last one may be cut; up to where both are the same again they are compared.
+    let Some(last) = last_difference(due.iter().zip(&came)) else { return false };
+    let sorted = |lines: &[Vec<u8>]| {
+        let mut lines = lines.get(..=last).unwrap_or_default().to_vec();
+        lines.sort_unstable();
+        lines
+    };
+    last > 0 && sorted(&due) == sorted(&came)
+}
+
+/// How long the name is of which these bytes are the reply so far.
+fn name_so_far(before: &[u8]) -> Option<usize> {
+    const BEGINNING: &[u8] = b"Hello, ";
+    let at = before.windows(BEGINNING.len()).rposition(|window| window == BEGINNING)?;
+    Some(before.len() - at - BEGINNING.len())
+}
+
 /// The bytes are right, but not at their place.
 fn shifted(before: &[u8], expected: &[u8], received: &[u8]) -> Option<String> {
     const ENOUGH: usize = 8;
@@ -107,6 +142,12 @@ fn shifted(before: &[u8], expected: &[u8], received: &[u8]) -> Option<String> {
             common >= ENOUGH && rest.get(..common) == sample.get(..common)
         });
         if let Some(missing) = missing {
+            if let Some(length) = name_so_far(before).filter(|_| sample.starts_with(b"!")) {
+                return Some(format!(
+                    "a name is cut short: behind its first {length} bytes {missing} are missing. Segments of 536 and 1,460 bytes \
+                     are usual, and so are buffers of a power of two"
+                ));
+            }
             return Some(format!(
                 "{missing} bytes are missing, and what comes behind them is right. If that is a whole reply, the server lost \
                  a name or a reply, or merged two; if not, a name is cut short, or bytes were lost that were acknowledged"
@@ -170,6 +211,32 @@ mod tests {
         assert!(causes(&before, &expected, &expected[23..], 100)[0].starts_with("23 bytes are missing"));
         let again = [&before[60..], &expected].concat();
         assert!(causes(&before, &expected, &again, 100)[0].starts_with("the 40 bytes before come again"));
+    }
+
+    #[test]
+    fn replies_in_another_order_are_known_by_their_lines() {
+        let replies = |names: [&str; 4]| names.map(|name| format!("Hello, {name}!\n")).concat().into_bytes();
+        let due = replies(["one", "two", "three", "four"]);
+        let came = replies(["one", "three", "two", "four"]);
+        let same = due.iter().zip(&came).take_while(|(due, came)| due == came).count();
+        let causes = causes(&due[..same], &due[same..], &came[same..], same as u64);
+        assert!(causes[0].contains("in another order"), "{causes:?}");
+        assert!(!out_of_order(b"Hello, ", b"one!\nHello, two!\n", b"onE!\nHello, two!\n"));
+    }
+
+    #[test]
+    fn of_a_name_that_is_cut_it_is_told_where() {
+        let name = [b'n'; 1024];
+        let due = [b"Hello, ", &name[..], b"!\nHello, another!\n"].concat();
+        let cause = &causes(&due[..543], &due[543..], &due[1031..], 543)[0];
+        assert!(cause.contains("its first 536 bytes 488 are missing"), "{cause}");
+    }
+
+    #[test]
+    fn a_letter_of_the_wrong_case_is_no_fault_of_the_memory_alone() {
+        let causes = causes(b"", b"Welcome!", b"welcome!", 0);
+        assert!(causes[0].contains("wrong case: `W` became `w`"), "{causes:?}");
+        assert!(!causes.iter().any(|cause| cause.contains("multiple of")), "{causes:?}");
     }
 
     #[test]

@@ -3,11 +3,13 @@
 mod baseline;
 mod connections;
 mod difference;
+mod known;
 mod options;
 mod outcome;
 mod page;
 mod probe;
 mod reach;
+mod room;
 mod rules;
 mod shown;
 mod stream;
@@ -20,36 +22,39 @@ use core::net::SocketAddr;
 use std::{
     fs,
     io::{self, Write},
-    net::ToSocketAddrs,
+    net::TcpStream,
     path::PathBuf,
     process::ExitCode,
     time::Instant,
 };
 
-use greet::report::number::Time;
+use greet::{
+    client::HostPort,
+    report::{
+        json::{self, JsonError},
+        number::Time,
+    },
+};
 use greet_conformance::vectors::TableError;
 use thiserror::Error;
 
 pub(crate) use self::options::CheckOptions;
 use self::{
-    baseline::{Baseline, BaselineError},
+    baseline::Baseline,
     options::Selection,
-    outcome::{Entry, Outcome, Record},
-    probe::{Failure, Group, Level, Notes, Probe, Stop},
+    outcome::{Entry, Outcome, Record, Subject},
+    probe::{Failure, Group, Kind, Level, Notes, Probe, Stop},
     shown::List,
     talk::Talk,
     target::Target,
 };
+use crate::connect::addresses;
 
-/// Why nothing was checked.
+/// Why nothing was checked, or what came of it cannot be told.
 #[derive(Debug, Error)]
 pub(crate) enum CheckError {
-    #[error("`{host}` is not found ({error}): check the name, or give the address itself")]
-    NotFound { host: String, error: io::Error },
-    #[error("`{host}` has no {family} address: leave {option} out")]
-    NoAddress { host: String, family: &'static str, option: &'static str },
     #[error("{0}")]
-    Baseline(#[from] BaselineError),
+    Json(#[from] JsonError),
     #[error("the table of cases is at fault: {0}")]
     Table(#[from] TableError),
     #[error("`{path}` cannot be written ({error}): name a file in a folder that is yours")]
@@ -71,61 +76,47 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
             return Ok(ExitCode::from(2));
         }
     };
-    if options.list {
+    // Without a host clap asks for a list.
+    let Some(host) = options.host.as_ref().filter(|_| !options.list) else {
         unless_nobody_reads(list(&probes))?;
         return Ok(ExitCode::SUCCESS);
-    }
-    if !probes.iter().any(|probe| selection.wants(probe)) {
+    };
+    let chosen = selection.of(&probes);
+    if chosen.is_empty() {
         let _ = writeln!(
             io::stderr(),
             "greet: --skip leaves nothing of --only to run; `greet check --list` names all probes"
         );
         return Ok(ExitCode::from(2));
     }
+    let baseline = options.baseline.as_deref().map(json::read::<Baseline>).transpose()?;
     if let Some(path) = &options.html {
         // Before a minute has gone by for nothing.
         let file = fs::OpenOptions::new().append(true).create(true).open(path);
         file.map_err(|error| CheckError::Page { path: path.clone(), error })?;
     }
-    let baseline = options.baseline.as_deref().map(Baseline::read).transpose()?;
-    let Some(host) = &options.host else { return Ok(ExitCode::from(2)) };
-    let begin = Instant::now();
-    let address = resolve(options)?;
-    let looked_up = begin.elapsed();
-    let mut target = Target::new(host.to_string(), address, options.timeout, options.stress, options.long);
-    target.looked_up = looked_up;
-    if let Some(capacity) = options.capacity {
-        target.capacity = capacity.get().into();
-    }
     let list = List::new(options.json);
-    list.line(&format!(
-        "at most {} connections at once and {} in turn, and some {} MiB; --stress asks for more",
-        target.at_once(),
-        target.in_turn(),
-        if target.stress { 400 } else { 40 }
-    ));
-    let record = check(&mut target, &probes, &selection, options.capacity.is_none(), &list);
+    let mut record = check(host, &chosen, options, &list);
     list.end(&record);
-    let worse = baseline.map(|baseline| baseline.compare(&record));
-    if let Some(worse) = &worse {
-        list.line(&match worse {
+    if let Some(baseline) = baseline {
+        let worse = baseline.compare(&record.probes);
+        list.line(&match &worse {
             None => "the baseline has none of these probes: nothing was compared".to_owned(),
             Some(lines) if lines.is_empty() => "compared with the baseline, nothing got worse".to_owned(),
             Some(lines) => format!("compared with the baseline, this got worse\n     {}", lines.join("\n     ")),
         });
+        record.worse_than_baseline = worse;
     }
     if options.json {
-        let mut json = record.to_json(&target);
-        if let Some(worse) = worse {
-            json["worse_than_baseline"] = worse.into();
+        match json::write(&record, io::stdout().lock()) {
+            Err(JsonError::Write(error)) => unless_nobody_reads(Err(error))?,
+            written => written?,
         }
-        unless_nobody_reads(writeln!(io::stdout(), "{json:#}"))?;
     }
     if let Some(path) = &options.html {
-        fs::write(path, page::page(&record, &target))
-            .map_err(|error| CheckError::Page { path: path.clone(), error })?;
+        fs::write(path, page::page(&record)).map_err(|error| CheckError::Page { path: path.clone(), error })?;
     }
-    Ok(if record.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if record.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A reader that is gone has seen enough; the exit status says the rest.
@@ -154,21 +145,25 @@ fn all_probes() -> Result<Vec<Probe>, TableError> {
 
 /// After each group the server is as it was.
 fn recovery(group: Group) -> Probe {
-    let shows = format!("after the group {}, the plain conversation works and every place is free", group.name());
+    let places = if group == Group::Reach { "" } else { ", and every place is free" };
+    let shows = format!("after the group {}, the plain conversation works{places}", group.name());
     let mut probe = Probe::new(
         group,
         group.name(),
         Level::Must,
         &shows,
         &["what the group did before has left something behind: see which of its probes alone does (--only)"],
-        |target, notes| {
+        move |target, notes| {
             let (mut talk, _) = Talk::greeted_patiently(target)?;
             talk.say(b"recovered")?;
             talk.leave()?;
-            if target.known_room().is_none() {
+            if group == Group::Reach {
                 return Ok("the plain conversation works".to_owned());
             }
-            let took = connections::await_room(target)?;
+            if target.known_room().is_none() {
+                return Ok("the plain conversation works; how many places there are was not asked for".to_owned());
+            }
+            let took = room::await_room(target)?;
             notes.time("all places free again after", took);
             Ok(format!("{} places within {}", target.places()?, Time::from(took)))
         },
@@ -185,52 +180,44 @@ fn list(probes: &[Probe]) -> io::Result<()> {
     Ok(())
 }
 
-fn resolve(options: &CheckOptions) -> Result<SocketAddr, CheckError> {
-    let host = options.host.as_ref().map(|host| (host.host.clone(), host.port)).unwrap_or_default();
-    let mut addresses = (host.0.as_str(), host.1)
-        .to_socket_addrs()
-        .map_err(|error| CheckError::NotFound { host: host.0.clone(), error })?;
-    addresses.find(|address| (!options.ipv4 || address.is_ipv4()) && (!options.ipv6 || address.is_ipv6())).ok_or_else(
-        || {
-            let (family, option) = if options.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
-            CheckError::NoAddress { host: host.0.clone(), family, option }
-        },
-    )
-}
-
-/// Runs what is selected.
-fn check(target: &mut Target, probes: &[Probe], selection: &Selection, find_capacity: bool, list: &List) -> Record {
-    let mut record = Record { entries: Vec::new() };
-    let mut known = false;
-    // Why nothing more can be found out.
-    let mut over: Option<String> = None;
-    for probe in probes.iter().filter(|probe| selection.wants(probe)) {
+/// Checks a server by these probes.
+fn check(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List) -> Record {
+    let begin = Instant::now();
+    let found = addresses(host, options.ipv4, options.ipv6);
+    let looked_up = begin.elapsed();
+    let target = match &found {
+        Ok(addresses) => first_that_answers(addresses, options).map(|address| Target::new(address, looked_up, options)),
+        Err(_) => None,
+    };
+    if let Some(target) = &target {
+        list.line(&target.burden());
+    }
+    // Why nothing more can be found out, and since when.
+    let mut over: Option<(String, &str)> = None;
+    let mut entries = Vec::new();
+    for probe in probes {
         list.begin(&probe.id);
-        let mut unknown = None;
-        if !known && over.is_none() && !matches!(probe.id.as_str(), "reach.name" | "reach.connect" | "reach.greeting") {
-            known = true;
-            unknown = find_out(target, find_capacity, list).err();
-        }
         let begin = Instant::now();
-        target.begin_probe();
         let progress = |done, all| list.progress(done, all);
         let mut notes = Notes::new(&progress);
-        let outcome = match (&over, unknown.map(Stop::from)) {
-            (Some(reason), _) => Outcome::Skipped(reason.clone()),
-            (None, unknown) => match unknown.map_or_else(|| (probe.run)(target, &mut notes), Err) {
-                Ok(text) => Outcome::Held(text),
-                Err(Stop::Skipped(reason)) => Outcome::Skipped(reason),
-                Err(Stop::Failed(mut failure)) => {
-                    failure.causes.extend(probe.causes.iter().map(|&cause| cause.to_owned()));
-                    Outcome::Failed(failure)
-                }
-            },
+        let outcome = match (&over, &target, &found) {
+            (Some((reason, since)), ..) => Err(Stop::Skipped(format!("{reason}: see {since}"))),
+            (None, Some(target), _) => run_probe(probe, target, &mut notes),
+            (None, None, Err(error)) => Err(Failure::new(error.to_string()).into()),
+            (None, None, Ok(_)) => Err(Failure::new("the name has no address").into()),
         };
-        if matches!(outcome, Outcome::Failed(_)) && (known && target.trip.is_zero()) {
-            over = Some("no conversation is possible".to_owned());
-        } else if matches!(outcome, Outcome::Failed(_)) && !is_alive(target) {
-            over = Some(format!("the server has not answered any more since {}", probe.id));
-        }
+        let outcome = match outcome {
+            Ok(text) => Outcome::Held(text),
+            Err(Stop::Skipped(reason)) => Outcome::Skipped(reason),
+            Err(Stop::Over(reason)) => {
+                over = Some((reason.clone(), &probe.id));
+                Outcome::Skipped(reason)
+            }
+            Err(Stop::Failed(failure)) => {
+                over = why_over(probe, target.as_ref()).map(|reason| (reason.to_owned(), &*probe.id));
+                Outcome::Failed(failure)
+            }
+        };
         let Notes { measures, trips, .. } = notes;
         let entry = Entry {
             id: probe.id.clone(),
@@ -243,28 +230,48 @@ fn check(target: &mut Target, probes: &[Probe], selection: &Selection, find_capa
             took: begin.elapsed(),
         };
         list.entry(&entry);
-        record.entries.push(entry);
+        entries.push(entry);
     }
-    record
+    Record::new(Subject::new(host.to_string(), target.as_ref()), entries, over.map(|(reason, _)| reason))
 }
 
-/// Finds out what has to be known of the server before most probes can be run.
-fn find_out(target: &mut Target, find_capacity: bool, list: &List) -> Result<(), Failure> {
-    reach::find_framing(target)?;
-    if find_capacity && let Some(capacity) = reach::find_capacity(target) {
-        target.capacity = capacity;
-    }
-    list.line(&format!(
-        "     framing {}, names of at most {} bytes; a reply takes {}",
-        rules::framing_name(target.framing),
-        target.capacity,
-        Time::from(target.trip)
-    ));
-    Ok(())
+/// The address that lets a client in, of several; the first one where none does.
+fn first_that_answers(addresses: &[SocketAddr], options: &CheckOptions) -> Option<SocketAddr> {
+    let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, options.timeout).is_ok();
+    let several = addresses.len() > 1;
+    addresses.iter().find(|address| several && answers(address)).or(addresses.first()).copied()
 }
 
-/// Whether a plain conversation is still to be had.
-fn is_alive(target: &Target) -> bool {
-    const TRIES: usize = 2;
-    (0..TRIES).any(|_| Talk::greeted_patiently(target).is_ok_and(|(mut talk, _)| talk.say(b"alive").is_ok()))
+fn run_probe(probe: &Probe, target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    target.begin_time();
+    (probe.run)(target, notes).map_err(|stop| match stop {
+        Stop::Failed(mut failure) => {
+            // Where no connection was to be had, it matters little for what.
+            let is_about_connections = matches!(probe.group, Group::Reach | Group::Connections);
+            if is_about_connections || !matches!(failure.kind, Kind::Refused | Kind::Silent) {
+                failure.causes.extend(probe.causes.iter().map(|&cause| cause.to_owned()));
+            }
+            Stop::Failed(failure)
+        }
+        stop => stop,
+    })
+}
+
+/// This one has failed: why nothing more can be found out, if that is so.
+fn why_over(probe: &Probe, target: Option<&Target>) -> Option<&'static str> {
+    let Some(target) = target.filter(|_| probe.id != reach::CONNECT) else { return Some("there is no server") };
+    let known = target.known().is_some();
+    if probe.id == reach::REPLY && !known {
+        return Some("no plain conversation is possible");
+    }
+    let is_alive = || {
+        let (mut talk, _) = Talk::greeted_patiently(target)?;
+        if known { talk.say(b"alive") } else { Ok(()) }
+    };
+    is_alive().err()?;
+    let failure: Failure = is_alive().err()?; // not once only, as on a wire that loses
+    Some(match failure.kind {
+        Kind::Refused | Kind::Silent | Kind::Late => "the server does not answer any more",
+        _ => "no plain conversation is possible any more",
+    })
 }

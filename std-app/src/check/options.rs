@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use greet::{client::HostPort, values::duration};
+use greet_conformance::vectors::LEAST_CAPACITY;
 
-use super::probe::Probe;
+use super::{probe::Probe, reach};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,7 +35,8 @@ pub(crate) struct CheckOptions {
     #[arg(short = '6')]
     pub(crate) ipv6: bool,
 
-    /// Run these probes or groups only, with commas between them; may be given more than once
+    /// Run these probes or groups only, with commas between them; may be given more than once. Where they have to know
+    /// how the server talks, reach.reply is run first
     #[arg(long, value_name = "PROBE,...", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
 
@@ -58,7 +60,7 @@ pub(crate) struct CheckOptions {
     #[arg(long)]
     pub(crate) stress: bool,
 
-    /// Run what takes minutes, too
+    /// Wait for what takes long, too: the first round trip after 70 s of silence
     #[arg(long)]
     pub(crate) long: bool,
 
@@ -83,11 +85,10 @@ fn positive(text: &str) -> Result<Duration, String> {
 }
 
 fn capacity(text: &str) -> Result<NonZeroU16, String> {
-    const LEAST: u16 = 16;
     text.parse()
         .ok()
-        .filter(|capacity: &NonZeroU16| capacity.get() >= LEAST)
-        .ok_or_else(|| "give a number of bytes from 16 to 65535".to_owned())
+        .filter(|capacity: &NonZeroU16| usize::from(capacity.get()) >= LEAST_CAPACITY)
+        .ok_or_else(|| format!("give a number of bytes from {LEAST_CAPACITY} to 65535"))
 }
 
 /// Which probes are run.
@@ -107,9 +108,13 @@ impl Selection {
         }
     }
 
-    pub(super) fn wants(&self, probe: &Probe) -> bool {
-        let named = |names: &[String]| names.iter().any(|name| is_called(probe, name));
-        (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
+    /// These of them, and the one that has to come before them.
+    pub(super) fn of<'a>(&self, probes: &'a [Probe]) -> Vec<&'a Probe> {
+        let named = |names: &[String], probe| names.iter().any(|name| is_called(probe, name));
+        let wanted = |probe| (self.only.is_empty() || named(&self.only, probe)) && !named(&self.skip, probe);
+        let is_first = |probe: &Probe| reach::FIRST.contains(&probe.id.as_str());
+        let has_to_know = probes.iter().any(|probe| wanted(probe) && !is_first(probe));
+        probes.iter().filter(|probe| wanted(probe) || (has_to_know && probe.id == reach::REPLY)).collect()
     }
 }
 

@@ -1,27 +1,82 @@
 //! What a check came to: one entry a probe, and the verdict. As JSON it is what `--baseline` compares with.
 
-use core::time::Duration;
+use core::{net::SocketAddr, time::Duration};
 
 use greet_core::Escaped;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 
 use super::{
     probe::{Failure, Group, Level, Measure, Unit},
     rules::framing_name,
-    target::{Room, Target},
+    target::Target,
 };
 
+/// A whole check.
+#[derive(Serialize)]
+pub(super) struct Record {
+    #[serde(flatten)]
+    pub(super) subject: Subject,
+    pub(super) passed: bool,
+    pub(super) verdict: String,
+    pub(super) probes: Vec<Entry>,
+    /// What got worse, where there was something to compare with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) worse_than_baseline: Option<Vec<String>>,
+}
+
+/// What was checked, and what that took.
+#[derive(Serialize)]
+pub(super) struct Subject {
+    /// What this JSON is, and which version of it.
+    format: &'static str,
+    program: &'static str,
+    /// As it was typed.
+    pub(super) host: String,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) framing: Option<&'static str>,
+    pub(super) capacity: Option<usize>,
+    pub(super) conversations_at_once: Option<usize>,
+    /// What the next client meets where there is no room.
+    pub(super) next_client: Option<&'static str>,
+    pub(super) connections: u64,
+    pub(super) bytes: u64,
+}
+
+impl Subject {
+    pub(super) fn new(host: String, target: Option<&Target>) -> Self {
+        use core::sync::atomic::Ordering::Relaxed;
+        let known = target.and_then(Target::known);
+        let room = target.and_then(Target::known_room);
+        Self {
+            format: "greet check 2",
+            program: concat!("greet ", env!("CARGO_PKG_VERSION")),
+            host,
+            address: target.map(|target| target.address),
+            framing: known.map(|known| framing_name(known.framing)),
+            capacity: known.map(|known| known.capacity),
+            conversations_at_once: room.map(|room| room.count()),
+            next_client: room.and_then(|room| room.next()).map(|next| next.text()),
+            connections: target.map_or(0, |target| target.connections.load(Relaxed)),
+            bytes: target.map_or(0, |target| target.bytes.load(Relaxed)),
+        }
+    }
+}
+
 /// What a probe came to.
+#[derive(Serialize)]
 pub(super) struct Entry {
     pub(super) id: String,
     pub(super) group: Group,
     pub(super) level: Level,
     pub(super) shows: String,
+    #[serde(flatten)]
     pub(super) outcome: Outcome,
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub(super) took: Duration,
     pub(super) measures: Vec<Measure>,
     /// Round trips, from the shortest on.
+    #[serde(skip)]
     pub(super) trips: Vec<Duration>,
-    pub(super) took: Duration,
 }
 
 /// Whether what a probe shows holds.
@@ -34,106 +89,111 @@ pub(super) enum Outcome {
     Skipped(String),
 }
 
-/// A whole check.
-pub(super) struct Record {
-    pub(super) entries: Vec<Entry>,
+impl Outcome {
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Held(_) => "held",
+            Self::Failed(_) => "failed",
+            Self::Skipped(_) => "skipped",
+        }
+    }
 }
 
 impl Record {
-    fn failed(&self, level: Level) -> Vec<&str> {
-        let failed = |entry: &&Entry| entry.level == level && matches!(entry.outcome, Outcome::Failed(_));
-        self.entries.iter().filter(failed).map(|entry| entry.id.as_str()).collect()
-    }
-
-    fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
-        self.entries.iter().filter(|entry| wanted(&entry.outcome)).count()
-    }
-
-    /// Every MUST holds, of those that were looked at, and some were.
-    pub(super) fn passed(&self) -> bool {
-        self.failed(Level::Must).is_empty() && self.count(|outcome| matches!(outcome, Outcome::Held(_))) > 0
-    }
-
-    /// In one line.
-    pub(super) fn verdict(&self) -> String {
-        let (must, should) = (self.failed(Level::Must), self.failed(Level::Should));
-        let held = self.count(|outcome| matches!(outcome, Outcome::Held(_)));
-        let skipped = self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
-        let mut text = match (must.is_empty(), should.is_empty()) {
-            _ if !self.passed() && must.is_empty() => "NOTHING CHECKED".to_owned(),
-            (true, true) => "PASSED".to_owned(),
-            (true, false) => format!("PASSED, but look at {}", should.join(", ")),
-            (false, _) => format!("FAILED: {}", [must, should].concat().join(", ")),
+    /// `over` is why nothing more could be found out, if that is so.
+    pub(super) fn new(subject: Subject, probes: Vec<Entry>, over: Option<String>) -> Self {
+        let failed = |level| {
+            let failed = |entry: &&Entry| entry.level == level && matches!(entry.outcome, Outcome::Failed(_));
+            probes.iter().filter(failed).map(|entry| entry.id.as_str()).collect::<Vec<_>>()
         };
-        text += &format!(" ({held} held");
-        if skipped > 0 {
-            text += &format!(", {skipped} skipped");
+        let count = |word| probes.iter().filter(|entry| entry.outcome.word() == word).count();
+        let (must, should) = (failed(Level::Must), failed(Level::Should));
+        let (held, skipped) = (count("held"), count("skipped"));
+        // Every MUST holds, of those that were looked at; and some were, and nothing kept others from being looked at.
+        let passed = must.is_empty() && over.is_none() && held > 0;
+        let found = [must, should].concat().join(", ");
+        let verdict = match (passed, found.is_empty(), &over) {
+            (true, true, _) => "PASSED".to_owned(),
+            (true, false, _) => format!("PASSED, but look at {found}"),
+            (false, true, None) => "NOTHING CHECKED".to_owned(),
+            (false, true, Some(over)) => format!("FAILED: {over}"),
+            (false, false, None) => format!("FAILED: {found}"),
+            (false, false, Some(over)) => format!("FAILED: {found}; {over}"),
+        };
+        let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+        Self {
+            subject,
+            passed,
+            verdict: format!("{verdict} ({held} held{skipped})"),
+            probes,
+            worse_than_baseline: None,
         }
-        text + ")"
-    }
-
-    pub(super) fn to_json(&self, target: &Target) -> Value {
-        use core::sync::atomic::Ordering::Relaxed;
-        let (at_once, next) = match target.known_room() {
-            None => (None, None),
-            Some(Room::AtLeast(count)) => (Some(count), None),
-            Some(Room::Only(count, next)) => (Some(count), Some(next.text())),
-        };
-        json!({
-            "program": concat!("greet ", env!("CARGO_PKG_VERSION")),
-            "host": target.host,
-            "address": target.address.to_string(),
-            "framing": framing_name(target.framing),
-            "capacity": target.capacity,
-            "conversations_at_once": at_once,
-            "next_client": next,
-            "connections": target.connections.load(Relaxed),
-            "bytes": target.bytes.load(Relaxed),
-            "passed": self.passed(),
-            "verdict": self.verdict(),
-            "probes": self.entries.iter().map(Entry::to_json).collect::<Vec<_>>(),
-        })
     }
 }
 
-impl Entry {
-    fn to_json(&self) -> Value {
-        let (outcome, text, failure) = match &self.outcome {
-            Outcome::Held(text) => ("held", text.as_str(), None),
-            Outcome::Failed(failure) => ("failed", failure.what.as_str(), Some(failure)),
-            Outcome::Skipped(reason) => ("skipped", reason.as_str(), None),
-        };
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
+impl Serialize for Group {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl Serialize for Level {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What came of a probe in words, and of one that failed what was found.
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            outcome: &'static str,
+            text: &'a str,
+            failure: Option<Found<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Found<'a> {
+            offset: Option<u64>,
+            expected: Option<String>,
+            received: Option<String>,
+            causes: &'a [String],
+        }
         let bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| Escaped(bytes).to_string());
-        json!({
-            "id": self.id,
-            "group": self.group.name(),
-            "level": self.level.to_string(),
-            "shows": self.shows,
-            "outcome": outcome,
-            "text": text,
-            "seconds": self.took.as_secs_f64(),
-            "failure": failure.map(|failure| json!({
-                "offset": failure.offset,
-                "expected": bytes(&failure.expected),
-                "received": bytes(&failure.received),
-                "causes": failure.causes,
-            })),
-            "measures": self.measures.iter().map(|measure| json!({
-                "name": measure.name,
-                "value": measure.value,
-                "unit": measure.unit.name(),
-            })).collect::<Vec<_>>(),
-        })
+        let (text, failure) = match self {
+            Self::Held(text) | Self::Skipped(text) => (text, None),
+            Self::Failed(failure) => {
+                let found = Found {
+                    offset: failure.offset,
+                    expected: bytes(&failure.expected),
+                    received: bytes(&failure.received),
+                    causes: &failure.causes,
+                };
+                (&failure.what, Some(found))
+            }
+        };
+        Shown { outcome: self.word(), text, failure }.serialize(serializer)
     }
 }
 
-impl Unit {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Seconds => "s",
-            Self::BytesPerSecond => "B/s",
-            Self::PerSecond => "1/s",
-            Self::Count => "",
+impl Serialize for Measure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown {
+            name: &'static str,
+            value: f64,
+            unit: &'static str,
         }
+        let unit = match self.unit {
+            Unit::Time => "s",
+            Unit::ByteRate => "B/s",
+            Unit::Rate => "1/s",
+            Unit::Number => "",
+        };
+        Shown { name: self.name, value: self.value, unit }.serialize(serializer)
     }
 }

@@ -2,30 +2,28 @@
 
 use greet::report::{
     Html, Page, Verdict,
-    chart::{Bar, Series, Unit as Scale, bars, distribution},
+    chart::{Bar, Series, bars, distribution},
     latency::{Latencies, Point},
     number::{Bytes, Count, Time},
     page::{Cell, Table},
 };
 
 use super::{
-    outcome::{Entry, Outcome, Record},
+    outcome::{Entry, Outcome, Record, Subject},
     probe::{Failure, Group, Level, Unit, shown},
-    rules::framing_name,
-    target::{Room, Target},
 };
 
 /// The page's text.
-pub(super) fn page(record: &Record, target: &Target) -> String {
-    let mut page = Page::new(format_args!("greet check {}", target.host), subject(target));
-    let verdict = match (record.passed(), record.entries.iter().any(is_failed)) {
+pub(super) fn page(record: &Record) -> String {
+    let mut page = Page::new(format_args!("greet check {}", record.subject.host), subject(&record.subject));
+    let verdict = match (record.passed, record.probes.iter().any(is_failed)) {
         (true, false) => Verdict::Good,
         (true, true) => Verdict::Doubtful,
         (false, _) => Verdict::Bad,
     };
-    page.verdict(verdict, record.verdict());
+    page.verdict(verdict, &record.verdict);
     let failed: Vec<(&Entry, &Failure)> = record
-        .entries
+        .probes
         .iter()
         .filter_map(|entry| match &entry.outcome {
             Outcome::Failed(failure) => Some((entry, &**failure)),
@@ -37,7 +35,7 @@ pub(super) fn page(record: &Record, target: &Target) -> String {
     }
     pictures(&mut page, record);
     for group in Group::ALL {
-        let entries: Vec<&Entry> = record.entries.iter().filter(|entry| entry.group == group).collect();
+        let entries: Vec<&Entry> = record.probes.iter().filter(|entry| entry.group == group).collect();
         if !entries.is_empty() {
             page.section(title(group), |html| {
                 html.table(&table(&entries));
@@ -47,20 +45,19 @@ pub(super) fn page(record: &Record, target: &Target) -> String {
     page.render()
 }
 
-fn subject(target: &Target) -> String {
-    use core::sync::atomic::Ordering::Relaxed;
-    let room = match target.known_room() {
-        None => String::new(),
-        Some(Room::AtLeast(count)) => format!(", {count} conversations at once or more"),
-        Some(Room::Only(count, next)) => format!(", {count} conversations at once, the next is {}", next.text()),
-    };
+fn subject(subject: &Subject) -> String {
+    let mut facts = vec![subject.address.map_or_else(|| "no address".to_owned(), |address| address.to_string())];
+    facts.extend(subject.framing.map(|framing| format!("framing {framing}")));
+    facts.extend(subject.capacity.map(|capacity| format!("names of at most {} bytes", Count(capacity as u64))));
+    facts.extend(subject.conversations_at_once.map(|count| match subject.next_client {
+        Some(next) => format!("{count} conversations at once, the next is {next}"),
+        None => format!("{count} conversations at once or more"),
+    }));
     format!(
-        "{}: framing {}, names of at most {} bytes{room}. The check took {} connections and moved {}.",
-        target.address,
-        framing_name(target.framing),
-        target.capacity,
-        Count(target.connections.load(Relaxed)),
-        Bytes(target.bytes.load(Relaxed) as f64)
+        "{}. The check took {} connections and moved {}.",
+        facts.join(", "),
+        Count(subject.connections),
+        Bytes(subject.bytes as f64)
     )
 }
 
@@ -101,19 +98,19 @@ fn finding(html: &mut Html, entry: &Entry, failure: &Failure) {
 fn table(entries: &[&Entry]) -> Table {
     let mut table = Table::new(&["probe", "", "what it shows", "what came of it"]);
     for entry in entries {
-        let (verdict, word, text) = match &entry.outcome {
-            Outcome::Held(text) => (Verdict::Good, "held", text.as_str()),
-            Outcome::Failed(failure) if entry.level == Level::Should => (Verdict::Doubtful, "failed", &*failure.what),
-            Outcome::Failed(failure) => (Verdict::Bad, "failed", &*failure.what),
-            Outcome::Skipped(reason) => (Verdict::None, "skipped", reason.as_str()),
+        let (verdict, text) = match &entry.outcome {
+            Outcome::Held(text) => (Verdict::Good, text),
+            Outcome::Failed(failure) if entry.level == Level::Should => (Verdict::Doubtful, &failure.what),
+            Outcome::Failed(failure) => (Verdict::Bad, &failure.what),
+            Outcome::Skipped(reason) => (Verdict::None, reason),
         };
         table.judged_row(
             verdict,
             [
                 Cell::code(&entry.id),
-                Cell::verdict(verdict, word),
+                Cell::verdict(verdict, entry.outcome.word()),
                 Cell::text(format_args!("{} {}", entry.level, entry.shows)),
-                Cell::text(format_args!("{text} (within {})", Time::from(entry.took))),
+                Cell::text(format_args!("{text} (took {})", Time::from(entry.took))),
             ],
         );
     }
@@ -123,7 +120,7 @@ fn table(entries: &[&Entry]) -> Table {
 /// Latencies, throughput, and how long connections took.
 fn pictures(page: &mut Page, record: &Record) {
     let curves: Vec<(&str, Vec<Point>)> = record
-        .entries
+        .probes
         .iter()
         .filter(|entry| !entry.trips.is_empty())
         .filter_map(|entry| {
@@ -142,25 +139,25 @@ fn pictures(page: &mut Page, record: &Record) {
             );
         });
     }
-    for (unit, scale, heading, caption) in [
-        (Unit::BytesPerSecond, Scale::ByteRate, "Throughput", "Every byte of it was compared."),
-        (Unit::PerSecond, Scale::Rate, "How many a second", "Conversations and names a second."),
-        (Unit::Seconds, Scale::Time, "How long", "Connecting, and until places are free again."),
+    for (unit, heading, caption) in [
+        (Unit::ByteRate, "Throughput", "Every byte of it was compared."),
+        (Unit::Rate, "How many a second", "Conversations and names a second."),
+        (Unit::Time, "How long", "Connecting, and until places are free again."),
     ] {
         let found: Vec<Bar> = record
-            .entries
+            .probes
             .iter()
             .flat_map(|entry| entry.measures.iter().map(move |measure| (entry, measure)))
-            .filter(|(entry, measure)| measure.unit == unit && (unit != Unit::Seconds || entry.group != Group::Time))
+            .filter(|(entry, measure)| measure.unit == unit && (unit != Unit::Time || entry.group != Group::Time))
             .map(|(entry, measure)| Bar {
                 label: format!("{}: {}", entry.id, measure.name),
-                value: if unit == Unit::Seconds { measure.value * 1e9 } else { measure.value },
+                value: if unit == Unit::Time { measure.value * 1e9 } else { measure.value },
                 verdict: Verdict::None,
             })
             .collect();
         if !found.is_empty() {
             page.section(heading, |html| {
-                html.figure(&bars(heading, scale, &found), caption);
+                html.figure(&bars(heading, unit, &found), caption);
             });
         }
     }

@@ -3,8 +3,10 @@
 use core::{fmt, time::Duration};
 use std::io;
 
-use super::target::Target;
+pub(super) use greet::report::chart::Unit;
 use greet_core::Escaped;
+
+use super::target::Target;
 
 /// How much of what was expected and received is kept and shown.
 pub(super) const SHOWN: usize = 160;
@@ -85,6 +87,8 @@ pub(super) enum Stop {
     Failed(Box<Failure>),
     /// It cannot be run on this server, for this reason.
     Skipped(String),
+    /// Nor can anything else, for this reason.
+    Over(String),
 }
 
 /// What kind of thing was found, where it matters.
@@ -179,25 +183,15 @@ pub(super) fn of(error: &io::Error) -> String {
     }
 }
 
-/// What a figure is measured in, and which of two is the better one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// Less is better.
-    Seconds,
-    /// More is better.
-    BytesPerSecond,
-    /// More is better.
-    PerSecond,
-    /// More is better.
-    Count,
-}
-
 /// A figure, worth comparing with another run's.
 #[derive(Clone, Debug)]
 pub(super) struct Measure {
     pub(super) name: &'static str,
+    /// Times in seconds.
     pub(super) value: f64,
     pub(super) unit: Unit,
+    /// It is that of many, and not what was taken once.
+    pub(super) of_many: bool,
 }
 
 /// What a probe notes beside whether it holds.
@@ -213,12 +207,19 @@ impl<'a> Notes<'a> {
         Self { measures: Vec::new(), trips: Vec::new(), progress }
     }
 
+    /// A figure of which more is better.
     pub(super) fn measure(&mut self, name: &'static str, value: f64, unit: Unit) {
-        self.measures.push(Measure { name, value, unit });
+        self.measures.push(Measure { name, value, unit, of_many: false });
     }
 
+    /// A time that was taken once.
     pub(super) fn time(&mut self, name: &'static str, value: Duration) {
-        self.measure(name, value.as_secs_f64(), Unit::Seconds);
+        self.measure(name, value.as_secs_f64(), Unit::Time);
+    }
+
+    /// The median of many times.
+    pub(super) fn median(&mut self, name: &'static str, value: Duration) {
+        self.measures.push(Measure { name, value: value.as_secs_f64(), unit: Unit::Time, of_many: true });
     }
 
     /// So much of so much is done.

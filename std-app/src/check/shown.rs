@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use greet_core::Escaped;
+
 use super::{
     outcome::{Entry, Outcome, Record},
     probe::shown,
@@ -69,7 +71,7 @@ impl List {
         let word = if self.colours { format!("\x1B[{colour}m{word}\x1B[0m") } else { word };
         self.line(&format!("{word} {id:<26} {level:<6} {text}"));
         if let Outcome::Failed(failure) = outcome {
-            self.line(&format!("     found:    {}", escape(&failure.what)));
+            self.line(&format!("     found:    {}", Escaped(failure.what.as_bytes())));
             if let Some(expected) = &failure.expected {
                 self.line(&format!("     expected: {}", shown(expected)));
             }
@@ -86,17 +88,6 @@ impl List {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        self.line(&record.verdict());
+        self.line(&record.verdict);
     }
-}
-
-/// Control characters of a peer, should an error's text bear some.
-fn escape(text: &str) -> String {
-    text.chars()
-        .flat_map(|character| {
-            let plain = if character.is_control() { None } else { Some(character) };
-            let escaped = plain.is_none().then(|| character.escape_default());
-            plain.into_iter().chain(escaped.into_iter().flatten())
-        })
-        .collect()
 }

@@ -66,6 +66,7 @@ impl<'a> Talk<'a> {
             let tried = Instant::now();
             match connect() {
                 Ok(stream) => {
+                    target.note_way(tried.elapsed());
                     let patience = target.timeout;
                     return Ok(Self {
                         stream,
@@ -143,7 +144,7 @@ impl<'a> Talk<'a> {
     /// Opens a connection, is greeted, and has made it clear that names are lines, where they can be.
     pub(super) fn settled(target: &'a Target) -> Result<Self, Failure> {
         let (mut talk, _) = Self::greeted_within(target, LEAVING)?;
-        if target.framing == Framing::Auto {
+        if target.framing() == Framing::Auto {
             talk.say(b"greet")?;
         }
         Ok(talk)
@@ -156,7 +157,7 @@ impl<'a> Talk<'a> {
             ),
             _ => failure,
         })?;
-        if self.target.framing == Framing::Line { self.expect("the greeting's end", b"\n") } else { Ok(()) }
+        if self.target.framing() == Framing::Line { self.expect("the greeting's end", b"\n") } else { Ok(()) }
     }
 
     /// The name as it is sent.
@@ -256,6 +257,41 @@ impl<'a> Talk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What one read delivers, if something comes until then; else why nothing does.
+    pub(super) fn read_until(&mut self, until: Instant, buffer: &mut [u8]) -> Result<usize, Kind> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Kind::Late);
+            }
+            self.wait_at_most(left);
+            match self.stream.read(buffer) {
+                Ok(0) => return Err(Kind::Ended),
+                Ok(count) => {
+                    self.target.count_bytes(count);
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(kind_of(&error)),
+            }
+        }
+    }
+
+    /// An answer up to its last byte, which is this one, if it is no longer than `limit` and comes in time.
+    pub(super) fn take_answer(&mut self, last: u8, limit: usize) -> Option<Vec<u8>> {
+        let until = Instant::now() + self.patience + in_bytes(limit);
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while answer.last() != Some(&last) {
+            let count = self.read_until(until, &mut buffer).ok()?;
+            answer.extend_from_slice(buffer.get(..count)?);
+            if answer.len() > limit {
+                return None;
+            }
+        }
+        Some(answer)
     }
 
     /// What is owed has come, and nothing else does until the server ends its side.

@@ -13,8 +13,10 @@ use std::{
 use greet_core::{Framing, NAME_CAPACITY};
 
 use super::{
-    connections,
+    known::Known,
+    options::CheckOptions,
     probe::{Failure, Kind},
+    room::{self, Room},
 };
 
 /// How many connections are opened at once, and in turn, unless more is asked for.
@@ -28,8 +30,6 @@ const PROBE_LASTS: Duration = Duration::from_secs(30);
 /// The server, and how it is treated.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// As it was typed.
-    pub(super) host: String,
     pub(super) address: SocketAddr,
     /// How long it took to find that.
     pub(super) looked_up: Duration,
@@ -39,70 +39,85 @@ pub(super) struct Target {
     pub(super) stress: bool,
     /// What takes minutes too.
     pub(super) long: bool,
-    /// Where a name ends for it.
-    pub(super) framing: Framing,
-    /// How many bytes a name has at most.
-    pub(super) capacity: usize,
-    /// How long one name took to be answered.
-    pub(super) trip: Duration,
+    /// How many bytes a name has at most, as far as the user knows.
+    pub(super) told_capacity: Option<usize>,
+    /// What most probes have to know of it, once that was found out.
+    known: Mutex<Option<Known>>,
     /// How many conversations it has at once, once somebody has looked.
     room: OnceLock<Room>,
     /// When the probe under way was begun.
     begun: Mutex<Instant>,
+    /// The shortest time in which it let a client in: as long as the way there and back.
+    way: Mutex<Option<Duration>>,
     pub(super) connections: AtomicU64,
     pub(super) bytes: AtomicU64,
 }
 
-/// How many conversations a server has at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// No end was found up to here.
-    AtLeast(usize),
-    /// So many, and this is what the next client meets.
-    Only(usize, Next),
-}
-
-/// What a client meets that comes when a server is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// It is told so at once, by a reset.
-    Refused,
-    /// It is let in, and the connection ended without a greeting.
-    Ended,
-    /// It is let in, and waits.
-    Queued,
-    /// It gets no answer at all.
-    Silent,
-}
-
-impl Next {
-    pub(super) const fn text(self) -> &'static str {
-        match self {
-            Self::Refused => "refused at once",
-            Self::Ended => "let in and sent away without a word",
-            Self::Queued => "queued until there is room",
-            Self::Silent => "not answered at all (a black hole)",
-        }
-    }
-}
-
 impl Target {
-    pub(super) fn new(host: String, address: SocketAddr, timeout: Duration, stress: bool, long: bool) -> Self {
+    pub(super) fn new(address: SocketAddr, looked_up: Duration, options: &CheckOptions) -> Self {
         Self {
-            host,
             address,
-            looked_up: Duration::ZERO,
-            timeout,
-            stress,
-            long,
-            framing: Framing::Auto,
-            capacity: NAME_CAPACITY,
-            trip: Duration::ZERO,
+            looked_up,
+            timeout: options.timeout,
+            stress: options.stress,
+            long: options.long,
+            told_capacity: options.capacity.map(|capacity| capacity.get().into()),
+            known: Mutex::new(None),
             room: OnceLock::new(),
             begun: Mutex::new(Instant::now()),
+            way: Mutex::new(None),
             connections: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
+    }
+
+    /// What was found out of it, if anything was.
+    pub(super) fn known(&self) -> Option<Known> {
+        self.known.lock().ok().and_then(|known| *known)
+    }
+
+    /// That was found out.
+    pub(super) fn set_known(&self, found: Known) {
+        if let Ok(mut known) = self.known.lock() {
+            *known = Some(found);
+        }
+    }
+
+    /// Where a name ends for it; the first names go the way that each framing understands.
+    pub(super) fn framing(&self) -> Framing {
+        self.known().map_or(Framing::Auto, |known| known.framing)
+    }
+
+    /// How many bytes a name has at most.
+    pub(super) fn capacity(&self) -> usize {
+        self.known().map_or(NAME_CAPACITY, |known| known.capacity)
+    }
+
+    /// How long one name took to be answered.
+    pub(super) fn trip(&self) -> Duration {
+        self.known().map_or(Duration::ZERO, |known| known.trip)
+    }
+
+    /// A client was let in after so long.
+    pub(super) fn note_way(&self, took: Duration) {
+        if let Ok(mut way) = self.way.lock() {
+            *way = Some(way.map_or(took, |way| way.min(took)));
+        }
+    }
+
+    /// How long the way there and back is: what of a round trip is nobody's fault.
+    pub(super) fn way(&self) -> Duration {
+        self.way.lock().ok().and_then(|way| *way).unwrap_or_default()
+    }
+
+    /// What it is burdened with at most, in one line.
+    pub(super) fn burden(&self) -> String {
+        let (connections, mebibytes, more) =
+            if self.stress { ("20,000", 800, "") } else { ("1,000", 60, "; --stress asks for more") };
+        format!(
+            "at most some {connections} connections, never more than {} at once, and some {mebibytes} MiB in all{more}",
+            self.at_once()
+        )
     }
 
     /// How many connections are opened at once at most.
@@ -120,7 +135,7 @@ impl Target {
         if let Some(room) = self.room.get() {
             return Ok(*room);
         }
-        let room = connections::find_room(self)?;
+        let room = room::find_room(self)?;
         Ok(*self.room.get_or_init(|| room))
     }
 
@@ -131,14 +146,12 @@ impl Target {
 
     /// So many of those that are opened at once it has.
     pub(super) fn places(&self) -> Result<usize, Failure> {
-        self.room().map(|room| match room {
-            Room::AtLeast(count) | Room::Only(count, _) => count,
-        })
+        self.room().map(Room::count)
     }
 
     /// So many names, one after the other, or as many as a slow server answers in some seconds.
     pub(super) fn trips(&self, wanted: u64) -> u64 {
-        let each = self.trip.as_secs_f64().max(1e-6);
+        let each = self.trip().as_secs_f64().max(1e-6);
         let affordable = TRIPS_LAST.as_secs_f64() / each;
         if self.stress || affordable >= wanted as f64 {
             return wanted;
@@ -149,8 +162,8 @@ impl Target {
         affordable.max(4).min(wanted)
     }
 
-    /// The next probe begins.
-    pub(super) fn begin_probe(&self) {
+    /// The time of the next probe begins, or that of one that had to prepare something.
+    pub(super) fn begin_time(&self) {
         if let Ok(mut begun) = self.begun.lock() {
             *begun = Instant::now();
         }
@@ -173,7 +186,7 @@ impl Target {
 
     /// Names are lines to it, or can be.
     pub(super) fn takes_lines(&self) -> bool {
-        self.framing != Framing::Chunk
+        self.framing() != Framing::Chunk
     }
 
     /// One more connection; which it is, from 1 on.

@@ -7,6 +7,7 @@ use greet::report::number::{ByteRate, Time};
 
 use super::{
     probe::{Failure, Group, Level, Notes, Probe, Stop, Unit},
+    room,
     talk::Talk,
     target::Target,
 };
@@ -18,7 +19,10 @@ struct Plateau {
     name: &'static str,
     /// Such a share of the trips makes it one, in thousandths.
     share: usize,
-    cause: &'static str,
+    /// Where it comes from if other trips are shorter.
+    now_and_then: &'static str,
+    /// And if none is.
+    each_time: &'static str,
 }
 
 const PLATEAUS: [Plateau; 4] = [
@@ -26,29 +30,33 @@ const PLATEAUS: [Plateau; 4] = [
         range: 8_000..=12_500,
         name: "10 ms",
         share: 400,
-        cause: "a delayed acknowledgement of the board's stack (10 ms), or a stack that is polled every 10 ms instead of when \
-                a frame comes",
+        now_and_then: "a delayed acknowledgement of the board's stack (10 ms), or a stack that is polled every 10 ms instead of \
+                       when a frame comes",
+        each_time: "a stack or a task that is polled every 10 ms instead of when a frame comes, or replies that are held back for so long",
     },
     Plateau {
         range: 38_000..=47_000,
         name: "40 ms",
         share: 50,
-        cause: "Nagle's algorithm at the server against the delayed acknowledgement of the client (40 ms): write a reply at \
-                once, and set TCP_NODELAY",
+        now_and_then: "Nagle's algorithm at the server against the delayed acknowledgement of the client (40 ms): write a reply \
+                       at once, and set TCP_NODELAY",
+        each_time: "Nagle's algorithm at the server against the delayed acknowledgement of the client (40 ms): write a reply at \
+                    once, and set TCP_NODELAY; or replies that are held back for so long",
     },
     Plateau {
         range: 190_000..=260_000,
         name: "200 ms",
         share: 7,
-        cause: "lost segments that are sent again after 200 ms: the driver drops frames, or the wire loses them; or a delayed \
-                acknowledgement of 200 ms",
+        now_and_then: "lost segments that are sent again after 200 ms: the driver drops frames, or the wire loses them; or a \
+                       delayed acknowledgement of 200 ms",
+        each_time: "replies that are held back for so long, or Nagle's algorithm against a delayed acknowledgement of 200 ms",
     },
     Plateau {
         range: 980_000..=1_100_000,
         name: "1,000 ms",
         share: 7,
-        cause: "segments that are sent again after 1 s: lost ones, or a SYN that was dropped while no socket listened; or a \
-                reply that the server delays",
+        now_and_then: "segments that are sent again after 1 s: lost ones, or a SYN that was dropped while no socket listened",
+        each_time: "replies that are held back for so long",
     },
 ];
 
@@ -104,10 +112,10 @@ fn greeting(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     }
     times.sort_unstable();
     let median = times.get(times.len() / 2).copied().unwrap_or_default();
-    notes.time("connect and greeting, median", median);
+    notes.median("connect and greeting, median", median);
     let text = format!("half of {CLIENTS} clients are greeted within {}", Time::from(median));
-    if median > Duration::from_millis(200) + 4 * target.trip {
-        return Err(Failure::new(format!("{text}; a name is answered within {}", Time::from(target.trip))).into());
+    if median > Duration::from_millis(200) + 4 * target.trip() {
+        return Err(Failure::new(format!("{text}; a name is answered within {}", Time::from(target.trip()))).into());
     }
     Ok(text)
 }
@@ -132,7 +140,7 @@ fn idle(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         trips_taken.push(took);
         notes.progress(trips_taken.len() as u64, count);
     })?;
-    judged(notes, trips_taken, ["round trip, idle, median", "round trip, idle, 99 of 100"])
+    judged(target, notes, trips_taken, ["round trip, idle, median", "round trip, idle, 99 of 100"])
 }
 
 fn load(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
@@ -140,9 +148,10 @@ fn load(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     if clients < 2 {
         return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
     }
-    super::connections::await_room(target)?;
+    room::await_room(target)?;
     // How they come is looked at elsewhere.
     let talks = (0..clients).map(|_| Talk::settled(target)).collect::<Result<Vec<_>, _>>()?;
+    target.begin_time(); // a server that is slow to let them in is not thereby slow to answer
     let all = Mutex::new(Vec::new());
     let begin = Instant::now();
     let outcomes: Vec<Result<(), Failure>> = thread::scope(|scope| {
@@ -167,46 +176,55 @@ fn load(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     outcomes.into_iter().collect::<Result<(), Failure>>()?;
     let trips_taken = all.into_inner().map_err(|_| Failure::new("a client broke"))?;
     let rate = trips_taken.len() as f64 / begin.elapsed().as_secs_f64();
-    notes.measure("names a second, under load", rate, Unit::PerSecond);
-    let text = judged(notes, trips_taken, ["round trip, under load, median", "round trip, under load, 99 of 100"])?;
+    notes.measure("names a second, under load", rate, Unit::Rate);
+    let text =
+        judged(target, notes, trips_taken, ["round trip, under load, median", "round trip, under load, 99 of 100"])?;
     Ok(format!("{clients} clients, {rate:.0} names a second; {text}"))
 }
 
 /// What the trips' lengths point at.
-fn judged(notes: &mut Notes<'_>, mut trips: Vec<Duration>, names: [&'static str; 2]) -> Result<String, Stop> {
+fn judged(
+    target: &Target,
+    notes: &mut Notes<'_>,
+    mut trips: Vec<Duration>,
+    names: [&'static str; 2],
+) -> Result<String, Stop> {
     trips.sort_unstable();
-    let at = |percent: usize| {
-        trips.get((trips.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
+    let (Some(&shortest), Some(&longest)) = (trips.first(), trips.last()) else {
+        return Err(Stop::Skipped("no round trip came to its end in time".to_owned()));
     };
+    let at = |percent: usize| trips.get((trips.len() * percent).div_ceil(100) - 1).copied().unwrap_or(longest);
     let (median, high) = (at(50), at(99));
     let [median_name, high_name] = names;
-    notes.time(median_name, median);
+    notes.median(median_name, median);
     notes.time(high_name, high);
     let text = format!(
         "half within {}, 9 of 10 within {}, 99 of 100 within {}, all within {}",
         Time::from(median),
         Time::from(at(90)),
         Time::from(high),
-        Time::from(at(100))
+        Time::from(longest)
     );
-    let found = PLATEAUS.iter().find(|plateau| plateau.is_in(&trips));
+    let way = target.way();
+    let found = PLATEAUS.iter().find(|plateau| plateau.is_in(&trips, way));
     notes.trips = trips;
     match found {
         None => Ok(text),
         Some(plateau) => Err(Failure::new(format!("many round trips take about {}: {text}", plateau.name))
-            .because(plateau.cause)
+            .because(if plateau.has(shortest, way) { plateau.each_time } else { plateau.now_and_then })
             .into()),
     }
 }
 
 impl Plateau {
-    fn has(&self, wait: &Duration) -> bool {
-        self.range.contains(&wait.as_micros())
+    /// Whether such a wait may come from it, where the way there and back takes so long by itself.
+    fn has(&self, wait: Duration, way: Duration) -> bool {
+        self.range.contains(&wait.saturating_sub(way).as_micros())
     }
 
-    fn is_in(&self, trips: &[Duration]) -> bool {
+    fn is_in(&self, trips: &[Duration], way: Duration) -> bool {
         const FEWEST: usize = 3;
-        let count = trips.iter().filter(|trip| self.has(trip)).count();
+        let count = trips.iter().filter(|trip| self.has(**trip, way)).count();
         count >= FEWEST && count * 1000 >= trips.len() * self.share
     }
 }
@@ -229,20 +247,20 @@ fn throughput(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         notes.progress(sent as u64, bulk as u64);
     }
     talk.send(b"\n")?;
-    let error = format!("Error: name longer than {} bytes\n", target.capacity);
+    let error = format!("Error: name longer than {} bytes\n", target.capacity());
     talk.expect("the error for an overlong line", error.as_bytes())?;
     talk.say(b"up")?; // all of it was read
     let up = sent as f64 / begin.elapsed().as_secs_f64();
     // Down: for the two bytes of a name and its line feed come ten. Both: names as long as they may be.
     let down = flood(&mut talk, 1, bulk / 4, notes)?;
-    let both = flood(&mut talk, target.capacity.min(1000), bulk, notes)?;
+    let both = flood(&mut talk, target.capacity().min(1000), bulk, notes)?;
     talk.leave()?;
-    notes.measure("bytes a second, up", up, Unit::BytesPerSecond);
-    notes.measure("bytes a second, down", down.rate, Unit::BytesPerSecond);
-    notes.measure("bytes a second, both ways", both.rate, Unit::BytesPerSecond);
+    notes.measure("bytes a second, up", up, Unit::ByteRate);
+    notes.measure("bytes a second, down", down.rate, Unit::ByteRate);
+    notes.measure("bytes a second, both ways", both.rate, Unit::ByteRate);
     let text = format!("up {}, down {}, both ways {} each", ByteRate(up), ByteRate(down.rate), ByteRate(both.rate));
     for (way, flow) in [("down", down), ("both ways", both)] {
-        if let Some(still) = Standstill::of(&flow.pauses, flow.took) {
+        if let Some(still) = Standstill::of(&flow.pauses, flow.took, target.way()) {
             let what = format!(
                 "{way} it stands still for {} of {}, in {} pauses, most of about {}: {text}",
                 Time::from(still.time),
@@ -250,7 +268,7 @@ fn throughput(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
                 still.pauses,
                 still.plateau.name
             );
-            return Err(Failure::new(what).because(still.plateau.cause).into());
+            return Err(Failure::new(what).because(still.plateau.now_and_then).into());
         }
     }
     Ok(text)
@@ -274,13 +292,13 @@ struct Standstill {
 }
 
 impl Standstill {
-    fn of(pauses: &[Duration], took: Duration) -> Option<Self> {
+    fn of(pauses: &[Duration], took: Duration, way: Duration) -> Option<Self> {
         /// One lost segment is an accident.
         const FEWEST: usize = 2;
         /// Less may be due to this machine.
         const LEAST: Duration = Duration::from_millis(500);
         // What is sent again and lost again waits for longer.
-        let of = |plateau: &Plateau, pause: &Duration| plateau.has(pause.min(&Duration::from_secs(1)));
+        let of = |plateau: &Plateau, pause: &Duration| plateau.has((*pause).min(way + Duration::from_secs(1)), way);
         let at = |plateau| pauses.iter().filter(|pause| of(plateau, pause)).copied().collect::<Vec<_>>();
         let all = PLATEAUS.iter().flat_map(at).collect::<Vec<_>>();
         let time = all.iter().sum::<Duration>();
@@ -336,11 +354,11 @@ fn silence(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         notes.progress(second, SILENCE);
     }
     let begin = Instant::now();
-    talk.say(b"after the silence")?;
+    talk.say(b"after silence")?;
     let took = begin.elapsed();
     talk.leave()?;
     notes.time("first round trip after silence", took);
-    let limit = Duration::from_millis(500) + 4 * target.trip;
+    let limit = Duration::from_millis(500) + 4 * target.trip();
     if took > limit {
         return Err(Failure::new(format!("the first round trip after {SILENCE} s took {}", Time::from(took))).into());
     }
@@ -355,29 +373,36 @@ mod tests {
         values.into_iter().map(Duration::from_micros).collect()
     }
 
-    fn named(trips: &[Duration]) -> Option<&'static str> {
-        PLATEAUS.iter().find(|plateau| plateau.is_in(trips)).map(|plateau| plateau.name)
+    fn named(trips: &[Duration], way: u64) -> Option<&'static str> {
+        PLATEAUS.iter().find(|plateau| plateau.is_in(trips, Duration::from_millis(way))).map(|plateau| plateau.name)
     }
 
     #[test]
     fn a_plateau_is_named_and_noise_is_not() {
-        assert_eq!(named(&trips((0..500).map(|index| 100 + index * 20))), None);
-        assert_eq!(named(&trips((0..500).map(|index| if index % 10 == 0 { 41_000 } else { 90 }))), Some("40 ms"));
-        assert_eq!(named(&trips((0..500).map(|_| 10_100))), Some("10 ms"));
-        assert_eq!(named(&trips((0..500).map(|index| if index % 50 == 0 { 205_000 } else { 90 }))), Some("200 ms"));
-        assert_eq!(
-            named(&trips((0..500).map(|index| if index % 100 == 0 { 1_005_000 } else { 90 }))),
-            Some("1,000 ms")
-        );
+        let some = |one_in: u64, long: u64| trips((0..500).map(|index| if index % one_in == 0 { long } else { 90 }));
+        assert_eq!(named(&trips((0..500).map(|index| 100 + index * 20)), 0), None);
+        assert_eq!(named(&some(10, 41_000), 0), Some("40 ms"));
+        assert_eq!(named(&trips((0..500).map(|_| 10_100)), 0), Some("10 ms"));
+        assert_eq!(named(&some(50, 205_000), 0), Some("200 ms"));
+        assert_eq!(named(&some(100, 1_005_000), 0), Some("1,000 ms"));
         // Two slow ones among many are an accident.
-        assert_eq!(named(&trips((0..500).map(|index| if index % 250 == 0 { 205_000 } else { 90 }))), None);
+        assert_eq!(named(&some(250, 205_000), 0), None);
+    }
+
+    #[test]
+    fn a_long_way_is_no_plateau_and_hides_none() {
+        for way in [10, 40, 200] {
+            assert_eq!(named(&trips((0..500).map(|_| way * 1000 + 90)), way), None, "{way} ms");
+            assert_eq!(named(&trips((0..500).map(|_| way * 1000 + 41_000)), way), Some("40 ms"), "behind {way} ms");
+        }
     }
 
     #[test]
     fn bulk_that_stands_still_for_most_of_the_time_is_told_from_bulk_that_is_slow() {
         let standstill = |pauses: &[u64], took| {
             let pauses: Vec<Duration> = pauses.iter().copied().map(Duration::from_millis).collect();
-            Standstill::of(&pauses, Duration::from_millis(took)).map(|still| (still.pauses, still.plateau.name))
+            Standstill::of(&pauses, Duration::from_millis(took), Duration::ZERO)
+                .map(|still| (still.pauses, still.plateau.name))
         };
         assert_eq!(standstill(&[41; 40], 2000), Some((40, "40 ms")));
         assert_eq!(standstill(&[41, 41, 205, 205, 205, 205], 1500), Some((6, "200 ms")));

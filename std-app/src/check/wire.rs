@@ -11,7 +11,7 @@ pub(super) const HANDSHAKE_LOST: Duration = Duration::from_secs(3);
 /// A host is unreachable at once, but where its hardware address was asked for in vain, which a wire that loses does too.
 const ASKED_IN_VAIN: Duration = Duration::from_secs(1);
 
-/// Whether that what came of a try to connect, after so long, may be due to a wire that loses: then it is worth another one.
+/// Whether what came of a try to connect, after so long, may be due to a wire that loses: then it is worth another one.
 pub(super) fn is_of_the_wire(error: &io::Error, after: Duration) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable};
     match error.kind() {
