@@ -197,3 +197,56 @@ impl Serialize for Measure {
         Shown { name: self.name, value: self.value, unit }.serialize(serializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: &str, level: Level, outcome: Outcome) -> Entry {
+        let (measures, trips) = (Vec::new(), Vec::new());
+        Entry {
+            id: id.into(),
+            group: Group::Time,
+            level,
+            shows: "".into(),
+            outcome,
+            took: Duration::ZERO,
+            measures,
+            trips,
+        }
+    }
+
+    fn held() -> Entry {
+        entry("held", Level::Must, Outcome::Held("it does".into()))
+    }
+
+    fn failed(level: Level) -> Entry {
+        entry("failed", level, Outcome::Failed(Box::new(Failure::new("it does not"))))
+    }
+
+    fn skipped() -> Entry {
+        entry("skipped", Level::Must, Outcome::Skipped("for a reason".into()))
+    }
+
+    fn verdict(probes: Vec<Entry>, over: Option<&str>) -> (bool, String) {
+        let host = "host".into();
+        let record = Record::new(Subject::new(host, None), probes, over.map(Into::into));
+        (record.passed, record.verdict)
+    }
+
+    #[test]
+    fn it_is_passed_where_every_must_holds_of_those_that_were_looked_at() {
+        assert_eq!(verdict(vec![held(), skipped()], None), (true, "PASSED (1 held, 1 skipped)".into()));
+        let look = "PASSED, but look at failed (1 held)".into();
+        assert_eq!(verdict(vec![held(), failed(Level::Should)], None), (true, look));
+        assert_eq!(verdict(vec![held(), failed(Level::Must)], None), (false, "FAILED: failed (1 held)".into()));
+        assert_eq!(verdict(vec![skipped()], None), (false, "NOTHING CHECKED (0 held, 1 skipped)".into()));
+    }
+
+    #[test]
+    fn a_server_that_is_gone_in_the_midst_has_not_passed_whatever_held_before() {
+        let probes = vec![held(), failed(Level::Should), skipped()];
+        let text = "FAILED: failed; it is gone (1 held, 1 skipped)".into();
+        assert_eq!(verdict(probes, Some("it is gone")), (false, text));
+    }
+}
