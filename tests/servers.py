@@ -22,9 +22,6 @@ GREET_TAP = TARGET / "release" / "greet-tap"
 
 SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
 
-# The exit status that says that the machine forbids it, as that of tests/tap does.
-FORBIDDEN = 77
-
 # How a script tells itself that it is in a network namespace.
 INSIDE = "--inside"
 
