@@ -10,6 +10,8 @@
     reason = "each test file uses its part of this, and fails by panicking"
 )]
 
+pub mod peer;
+
 use core::{net::SocketAddr, panic::Location, time::Duration};
 use std::{
     env,
