@@ -11,6 +11,7 @@
 )]
 
 pub mod peer;
+pub mod web;
 
 use core::{net::SocketAddr, panic::Location, time::Duration};
 use std::{
