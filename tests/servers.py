@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,9 +74,12 @@ def started(command):
             line = next_line(process)
             waits = re.fullmatch(r"Waiting for connection on (.*):(\d+)\.\.\.\n", line)
             if waits is None:
+                # It may be about to end, and have more to say; of errors, on the same standard error as this.
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
                 process.kill()
                 said = line + process.stdout.read()
-                sys.exit(f"`{shlex.join(map(str, command))}` does not say where it waits, but {said!r}")
+                sys.exit(f"`{shlex.join(map(str, command))}` (status {process.wait()}) says {said!r}, and not where it waits")
             address, port = waits.groups()
             yield process, address, int(port)
         finally:
