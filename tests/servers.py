@@ -1,17 +1,20 @@
-"""The servers that are measured: how they are built, started and watched. What tests/speed and tests/figures share.
+"""Servers: how they are built, started and watched, and how figures are told. What tests/speed and tests/figures share.
 
-A server has one processor and its clients another.
+A server that is measured has one processor and its clients another.
 """
 
 import os
 import re
 import resource
+import shlex
 import signal
 import socket
+import statistics
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,8 +25,8 @@ GREET_TAP = TARGET / "release" / "greet-tap"
 
 SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
 
-# The exit status that says that the machine forbids it, as that of tests/tap does.
-FORBIDDEN = 77
+# Seconds; longer than a program takes to say what it has to say.
+PATIENCE = 60
 
 # How a script tells itself that it is in a network namespace.
 INSIDE = "--inside"
@@ -52,14 +55,32 @@ def build(peers, *examples):
         subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-pthread", source, "-o", PEERS / name], check=True)
 
 
+def next_line(process, patience=PATIENCE):
+    """What a process says next. One that is silent for longer is ended, and has then said nothing."""
+    timer = threading.Timer(patience, process.kill)
+    timer.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        timer.cancel()
+
+
 @contextmanager
 def started(command):
     """A server of this command that says where it waits: its process, its address and its port."""
     pinned = ["taskset", "-c", str(SERVER_PROCESSOR), *command]
     with subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True) as process:
         try:
-            line = process.stdout.readline()
-            address, port = re.fullmatch(r"Waiting for connection on (.*):(\d+)\.\.\.\n", line).groups()
+            line = next_line(process)
+            waits = re.fullmatch(r"Waiting for connection on (.*):(\d+)\.\.\.\n", line)
+            if waits is None:
+                # It may be about to end, and have more to say; of errors, on the same standard error as this.
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
+                process.kill()
+                said = line + process.stdout.read()
+                sys.exit(f"`{shlex.join(map(str, command))}` (status {process.wait()}) says {said!r}, and not where it waits")
+            address, port = waits.groups()
             yield process, address, int(port)
         finally:
             process.kill()
@@ -101,6 +122,16 @@ def tap_command(tap, connections):
     network = 69 + int(tap.removeprefix("tap"))
     options = ["--tap", tap, "--ip", f"192.168.{network}.1/24", "--connections", str(connections)]
     return [GREET_TAP, "serve", "--quiet", *options]
+
+
+def processor_time(process):
+    """Nanoseconds that a process has run, with those of its threads that have ended."""
+    return time.clock_gettime_ns((~process.pid << 3) | 2)  # Linux: the processor clock of another process
+
+
+def quartiles(values):
+    """The lower one, the median, and the upper one: between the outer two lies the middle half."""
+    return statistics.quantiles(values, n=4, method="inclusive")
 
 
 def own_memory(process):

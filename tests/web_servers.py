@@ -10,6 +10,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from skips import has_ipv6
+
 # Where Debian has nginx, which is not where every user's programs are looked for.
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 CURL = shutil.which("curl")
@@ -17,6 +19,8 @@ CURL = shutil.which("curl")
 GIBIBYTE = 1 << 30
 SIZES = (0, 1, 1 << 16, GIBIBYTE)
 PATIENCE = 20
+# The addresses of this machine's loopback, and how they stand in a URL.
+HOSTS = {"127.0.0.1": "127.0.0.1", "::1": "[::1]"} if has_ipv6() else {"127.0.0.1": "127.0.0.1"}
 
 # A body of /chunked/ has no length: nginx looks through it for commands to insert something, and finds none.
 CONFIGURATION = """
@@ -30,8 +34,7 @@ http {{
     sendfile on;
     {temporary}
     server {{
-        listen 127.0.0.1:{port};
-        listen [::1]:{port};
+        {listen}
         location /length/ {{ alias {pages}/; }}
         location /chunked/ {{ alias {pages}/; ssi on; ssi_types *; }}
         location /moved/ {{ rewrite ^/moved/(.*)$ /length/$1 permanent; }}
@@ -53,7 +56,9 @@ def make_pages(folder):
 
 
 def free_port():
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+    *_, host = HOSTS
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
         return listener.getsockname()[1]
 
 
@@ -80,14 +85,15 @@ def running(command, port, *hosts):
 
 @contextmanager
 def nginx(folder, pages):
-    """nginx on a port of 127.0.0.1 and ::1; what it writes is in `folder`."""
+    """nginx on a port of every address of the loopback; what it writes is in `folder`."""
     port = free_port()
+    listen = " ".join(f"listen {host}:{port};" for host in HOSTS.values())
     temporary = "\n    ".join(f"{kind}_temp_path {folder}/{kind};" for kind in TEMPORARY)
     file = Path(folder) / "nginx.conf"
-    file.write_text(CONFIGURATION.format(folder=folder, pages=pages, port=port, temporary=temporary))
+    file.write_text(CONFIGURATION.format(folder=folder, pages=pages, listen=listen, temporary=temporary))
     # Its processes keep the rights of whoever started them, so that they can read the pages.
     rights = ["-g", "user root;"] if os.geteuid() == 0 else []
-    with running([NGINX, "-c", file, *rights], port, "127.0.0.1", "::1"):
+    with running([NGINX, "-c", file, *rights], port, *HOSTS):
         yield port
 
 

@@ -1,6 +1,8 @@
 //! `greet fetch https://`: whom it trusts, and what it says where it does not.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod common;
+
 use core::net::SocketAddr;
 use std::{
     fs,
@@ -11,6 +13,7 @@ use std::{
     thread,
 };
 
+use common::{GREET, assert_fails};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
@@ -18,9 +21,6 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use tempfile::TempDir;
-
-/// The program that is tested.
-const GREET: &str = env!("CARGO_BIN_EXE_greet");
 
 const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhaha";
 
@@ -89,15 +89,11 @@ impl Signer {
         command.arg("fetch").args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
+    /// It fails for this reason, and saves nothing.
     #[track_caller]
-    fn assert_fails(&self, trusted: &str, url: &str, said: &[&str]) {
-        let output = self.fetch(trusted, &["--timeout", "5s", url, "-o", "page"]);
-        let line = String::from_utf8(output.stderr).unwrap();
-        for said in said {
-            assert!(line.contains(said), "{said:?} is not in {line:?}");
-        }
-        assert!(line.starts_with("greet: ") && line.lines().count() == 1, "{line:?}");
-        assert_eq!((output.status.code(), self.folder.path().join("page").exists()), (Some(1), false));
+    fn assert_refused(&self, trusted: &str, url: &str, said: &[&str]) {
+        assert_fails(&self.fetch(trusted, &["--timeout", "5s", url, "-o", "page"]), 1, said);
+        assert!(!self.folder.path().join("page").exists());
     }
 }
 
@@ -154,25 +150,25 @@ fn a_certificate_that_is_not_to_be_trusted_says_why() {
     let url = |address: SocketAddr| format!("https://localhost:{}/", address.port());
     let elsewhere = stranger.folder.path().join("signer.pem");
     let address = signer.serve(&["localhost"], |_| {}, answer(PAGE));
-    signer.assert_fails(
+    signer.assert_refused(
         elsewhere.to_str().unwrap(),
         &url(address),
         &["nobody whom this system trusts", "SSL_CERT_FILE"],
     );
 
     let address = signer.serve(&["example.org"], |_| {}, answer(PAGE));
-    signer.assert_fails("signer.pem", &url(address), &["for another name", "example.org", &url(address)]);
+    signer.assert_refused("signer.pem", &url(address), &["for another name", "example.org", &url(address)]);
 
     let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2001, 2, 3);
     let address = signer.serve(&["localhost"], expired, answer(PAGE));
-    signer.assert_fails("signer.pem", &url(address), &["has expired"]);
+    signer.assert_refused("signer.pem", &url(address), &["has expired"]);
 
     let future = |params: &mut CertificateParams| params.not_before = date_time_ymd(3001, 2, 3);
     let address = signer.serve(&["localhost"], future, answer(PAGE));
-    signer.assert_fails("signer.pem", &url(address), &["not valid yet"]);
+    signer.assert_refused("signer.pem", &url(address), &["not valid yet"]);
 
     let address = signer.serve(&["localhost"], |_| {}, answer(PAGE));
-    signer.assert_fails("/dev/null", &url(address), &["no certificates to trust"]);
+    signer.assert_refused("/dev/null", &url(address), &["no certificates to trust"]);
 }
 
 #[test]
@@ -184,7 +180,7 @@ fn a_server_that_speaks_no_tls_is_told() {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
         let _ = stream.read(&mut [0; 4096]);
     });
-    Signer::new().assert_fails("signer.pem", &url, &["does not speak TLS", "http://"]);
+    Signer::new().assert_refused("signer.pem", &url, &["does not speak TLS", "http://"]);
 }
 
 #[test]
@@ -192,9 +188,7 @@ fn a_server_that_does_not_answer_the_handshake_runs_into_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let signer = Signer::new();
     let url = format!("https://{}/page", listener.local_addr().unwrap());
-    let output = signer.fetch("signer.pem", &[&url, "--timeout", "300ms"]);
-    let line = String::from_utf8(output.stderr).unwrap();
-    assert!(line.contains("nothing came for 300ms") && output.status.code() == Some(1), "{line:?}");
+    assert_fails(&signer.fetch("signer.pem", &[&url, "--timeout", "300ms"]), 1, &["nothing came for 300ms"]);
 }
 
 #[test]
@@ -205,7 +199,7 @@ fn a_body_that_could_have_been_cut_by_anybody_is_not_whole() {
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhaha", &["was cut", "4 of 5 bytes had come"]),
     ] {
         let address = signer.serve(&["localhost"], |_| {}, cut(page));
-        signer.assert_fails("signer.pem", &format!("https://localhost:{}/", address.port()), said);
+        signer.assert_refused("signer.pem", &format!("https://localhost:{}/", address.port()), said);
     }
 }
 
@@ -223,8 +217,7 @@ fn what_is_encrypted_leads_to_nothing_that_is_not() {
     let redirect = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
     let address = signer.serve(&["localhost"], |_| {}, answer(redirect));
     let output = signer.fetch("signer.pem", &["-L", &format!("https://localhost:{}/page", address.port())]);
-    let line = String::from_utf8(output.stderr).unwrap();
-    assert!(line.contains("http://127.0.0.1:1/ is not encrypted") && output.status.code() == Some(1), "{line:?}");
+    assert_fails(&output, 1, &["http://127.0.0.1:1/ is not encrypted"]);
 }
 
 #[test]
@@ -232,7 +225,7 @@ fn an_end_before_encryption_has_begun_is_told_as_that() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
     thread::spawn(move || drop(listener.accept().unwrap().0.read(&mut [0; 4096])));
-    Signer::new().assert_fails("signer.pem", &url, &["the server ended the connection at once"]);
+    Signer::new().assert_refused("signer.pem", &url, &["the server ended the connection at once"]);
 }
 
 #[test]
@@ -241,7 +234,7 @@ fn a_certificate_that_signs_itself_says_so() {
     let own = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let address = signer.serve(&["localhost"], own, answer(PAGE));
     let url = format!("https://localhost:{}/", address.port());
-    signer.assert_fails("signer.pem", &url, &["made to sign, and not for a server"]);
+    signer.assert_refused("signer.pem", &url, &["made to sign, and not for a server"]);
 }
 
 #[test]

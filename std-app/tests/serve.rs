@@ -7,12 +7,12 @@ use core::time::Duration;
 use std::{
     io::{BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     thread,
     time::Instant,
 };
 
-use common::{Client, GREET, PATIENCE, Server};
+use common::{Client, GREET, PATIENCE, Server, assert_fails, listen_on_ipv6, skip};
 
 const RUNTIMES: [&str; 2] = ["threads", "tokio"];
 
@@ -26,10 +26,9 @@ fn on_both(options: &[&str], test: impl Fn(Server)) {
     }
 }
 
-/// Runs the program to its end: its status, and what it said on standard error.
-fn fails(arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(GREET).args(arguments).output().unwrap();
-    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+/// Runs the program to its end.
+fn greet(arguments: &[&str]) -> Output {
+    Command::new(GREET).args(arguments).output().unwrap()
 }
 
 #[test]
@@ -57,6 +56,9 @@ fn a_quiet_server_says_where_it_waits_and_nothing_else() {
 
 #[test]
 fn it_listens_on_every_address_it_is_given_and_on_both_families_at_once() {
+    if listen_on_ipv6().is_none() {
+        return;
+    }
     for runtime in RUNTIMES {
         let mut server = Server::start(&["--listen", "[::1]:0", "--runtime", runtime]);
         let line = server.line();
@@ -82,13 +84,8 @@ fn it_listens_on_every_address_it_is_given_and_on_both_families_at_once() {
 fn what_it_cannot_listen_on_is_one_line_that_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let (status, said) = fails(&["serve", "--listen", &taken]);
-    assert_eq!(status, 1);
-    assert!(said.contains("in use") && said.contains(&taken) && said.lines().count() == 1, "{said}");
-
-    let (status, said) = fails(&["serve", "--listen", "192.0.2.1:9999"]);
-    assert_eq!(status, 1);
-    assert!(said.contains("no such address") && said.lines().count() == 1, "{said}");
+    assert_fails(&greet(&["serve", "--listen", &taken]), 1, &["in use", &taken]);
+    assert_fails(&greet(&["serve", "--listen", "192.0.2.1:9999"]), 1, &["no such address"]);
 }
 
 #[test]
@@ -102,10 +99,7 @@ fn a_privileged_port_without_the_right_is_told_so() {
     } else {
         Command::new(GREET).args(arguments).output()
     };
-    let output = output.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("below 1024") && said.lines().count() == 1, "{said}");
+    assert_fails(&output.unwrap(), 1, &["below 1024"]);
 }
 
 #[test]
@@ -123,9 +117,8 @@ fn a_bad_option_is_a_usage_error() {
         &["serve", "extra"],
         &["salve"],
     ] {
-        let (status, said) = fails(arguments);
-        assert_eq!(status, 2, "{arguments:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        println!("{arguments:?}");
+        assert_fails(&greet(arguments), 2, &[]);
     }
 }
 
@@ -420,11 +413,7 @@ fn netcat_gets_every_reply_to_a_pipe_of_lines() {
             .spawn()
         {
             Ok(netcat) => netcat,
-            Err(error) => {
-                assert!(std::env::var_os("CI").is_none(), "nc is missing: {error}");
-                println!("skipped: no nc ({error}); apt-get install netcat-openbsd");
-                return;
-            }
+            Err(error) => return skip(&format!("no nc ({error}): sudo apt-get install netcat-openbsd")),
         };
         netcat.stdin.take().unwrap().write_all(b"haha\nexit\n").unwrap();
         let output = netcat.wait_with_output().unwrap();

@@ -1,4 +1,5 @@
-//! A `greet serve` of a test's own, and clients for it.
+//! What the tests of the program share: a `greet serve` of a test's own, clients for it, and what is done where a test cannot
+//! be run.
 #![allow(
     dead_code,
     missing_docs,
@@ -9,11 +10,16 @@
     reason = "each test file uses its part of this, and fails by panicking"
 )]
 
-use core::{net::SocketAddr, time::Duration};
+pub mod peer;
+pub mod web;
+
+use core::{net::SocketAddr, panic::Location, time::Duration};
 use std::{
+    env,
+    fs::File,
     io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
     time::Instant,
 };
 
@@ -22,6 +28,52 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program that is tested.
 pub const GREET: &str = env!("CARGO_BIN_EXE_greet");
+
+/// It ended with this status, and one line on standard error that has all of these in it.
+#[track_caller]
+pub fn assert_fails(output: &Output, status: i32, said: &[&str]) {
+    let line = String::from_utf8_lossy(&output.stderr);
+    for said in said {
+        assert!(line.contains(said), "{said:?} is not in {line:?}");
+    }
+    assert!(line.starts_with("greet: ") && line.ends_with('\n') && line.lines().count() == 1, "{line:?}");
+    assert_eq!(output.status.code(), Some(status), "{line}");
+}
+
+/// A test cannot be run on this machine: it says so, and why, where `tests/run` looks. With `CI=true` in the environment that
+/// is a failure. `tests/skips.py` does the same.
+#[track_caller]
+pub fn skip(reason: &str) {
+    let line = format!("{}: {reason}\n", Location::caller());
+    // Not by `eprintln`, which is shown of tests that fail only.
+    io::stderr().write_all(format!("skipped: {line}").as_bytes()).unwrap();
+    if let Some(path) = env::var_os("GREET_TESTS_SKIPS") {
+        // In one piece: other tests run at the same time.
+        File::options().append(true).open(path).unwrap().write_all(line.as_bytes()).unwrap();
+    }
+    let strict = env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!strict, "with CI=true in the environment a skipped test is a failure");
+}
+
+/// Listens on a free port of the IPv6 loopback; where there is none, the test is skipped.
+#[track_caller]
+pub fn listen_on_ipv6() -> Option<TcpListener> {
+    let listener = TcpListener::bind("[::1]:0").ok();
+    if listener.is_none() {
+        skip("this machine has no IPv6 loopback");
+    }
+    listener
+}
+
+/// The device that takes nothing; where there is none, the test is skipped.
+#[track_caller]
+pub fn full_device() -> Option<File> {
+    let device = File::options().write(true).open("/dev/full").ok();
+    if device.is_none() {
+        skip("this system has no /dev/full");
+    }
+    device
+}
 
 /// A server on ports of its own; ended with the test.
 pub struct Server {

@@ -1,0 +1,69 @@
+//! `greet chat` on a terminal, where names are typed.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::process::{Command, Output};
+
+use common::{GREET, peer::Peer};
+
+/// Runs `greet chat` on a terminal: in each step waits for what is to be seen next, and types; passes on all it saw.
+const ON_A_TERMINAL: &str = r#"
+import os, pty, signal, sys
+signal.alarm(20)
+program, host, *steps = sys.argv[1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.environ["TERM"] = "xterm"
+    os.execv(program, [program, "chat", host])
+seen = b""
+new = b""
+def read():
+    global seen, new
+    try:
+        data = os.read(terminal, 4096)
+    except OSError:
+        data = b""
+    seen += data
+    new += data
+    return data
+for step in steps:
+    awaited, typed = step.encode().split(b"=>")
+    while awaited not in new and read():
+        pass
+    new = new.partition(awaited)[2]
+    os.write(terminal, typed)
+while read():
+    pass
+sys.stdout.buffer.write(seen)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+fn on_a_terminal(host: &str, steps: &[&str]) -> Output {
+    Command::new("python3").args(["-c", ON_A_TERMINAL, GREET, host]).args(steps).output().unwrap()
+}
+
+#[test]
+fn on_a_terminal_names_are_typed_refused_and_recalled() {
+    let peer = Peer::new(&["S Welcome!", "C haha", "S Hello, haha!", "C haha", "S Hello, haha!", "C exit"]);
+    const UP: &str = "\x1b[A";
+    let recall = format!("> =>{UP}\r");
+    let answered = "Hello, haha!=>";
+    let steps = ["> =>haha\r", answered, "> =>\r", "no empty name=>", &recall, answered, "> =>\x04"];
+    let output = on_a_terminal(&peer.host(), &steps);
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(seen.matches("Hello, haha!\r\n").count(), 2, "{seen:?}");
+    assert!(seen.contains("Welcome!\r\n"), "{seen:?}");
+    assert!(seen.contains("greet: the name `` is not sent: framing chunk has no empty name"), "{seen:?}");
+    assert_eq!(output.status.code(), Some(0), "{seen:?}");
+    peer.end();
+}
+
+#[test]
+fn on_a_terminal_exit_ends_in_order_and_control_c_at_once() {
+    for (typed, heard) in [("exit\r", "C exit"), ("\x03", "C")] {
+        let peer = Peer::new(&["S Welcome!", heard]);
+        assert_eq!(on_a_terminal(&peer.host(), &[&format!("> =>{typed}")]).status.code(), Some(0));
+        peer.end();
+    }
+}

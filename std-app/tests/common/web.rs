@@ -1,0 +1,162 @@
+//! A web server that answers by scripts, and a folder in which `greet fetch` asks it.
+
+use core::net::SocketAddr;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread::{self, JoinHandle},
+};
+
+use tempfile::TempDir;
+
+use super::{GREET, PATIENCE};
+
+/// One answer of a web server, by a script.
+pub type Script = Box<dyn FnOnce(TcpStream) + Send>;
+
+/// A web server that answers each connection by the next script, and keeps the requests.
+pub struct Web {
+    pub address: SocketAddr,
+    pub requests: mpsc::Receiver<String>,
+    thread: JoinHandle<()>,
+}
+
+impl Web {
+    pub fn new(scripts: Vec<Script>) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), scripts)
+    }
+
+    pub fn on(listener: TcpListener, scripts: Vec<Script>) -> Self {
+        let address = listener.local_addr().unwrap();
+        let (heard, requests) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            for script in scripts {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.set_nodelay(true).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                heard.send(read_request(&mut stream)).unwrap();
+                script(stream);
+            }
+        });
+        Self { address, requests, thread }
+    }
+
+    /// Answers the one connection with these bytes, and ends it.
+    pub fn saying(answer: impl Into<Vec<u8>>) -> Self {
+        Self::new(vec![say(answer)])
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn request(&self) -> String {
+        self.requests.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Every script is through; here it fails if one did.
+    pub fn end(self) {
+        self.thread.join().unwrap();
+    }
+}
+
+fn read_request(stream: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "the request ends early: {request:?}");
+        request.push(byte[0]);
+    }
+    String::from_utf8(request).unwrap()
+}
+
+/// Sends these bytes, and ends the connection. The client may leave before it has read all.
+pub fn say(answer: impl Into<Vec<u8>>) -> Script {
+    let answer = answer.into();
+    Box::new(move |mut stream| {
+        let _ = stream.write_all(&answer);
+    })
+}
+
+/// Sends these bytes, and then nothing until the sender is dropped.
+pub fn say_and_wait(answer: &'static str) -> (mpsc::Sender<()>, Script) {
+    let (done, until_done) = mpsc::channel();
+    let script: Script = Box::new(move |mut stream| {
+        stream.write_all(answer.as_bytes()).unwrap();
+        let _ = until_done.recv();
+    });
+    (done, script)
+}
+
+/// Sends zeros for as long as anybody takes them.
+pub fn without_end(head: &'static str) -> Script {
+    Box::new(move |mut stream| {
+        stream.write_all(head.as_bytes()).unwrap();
+        while stream.write_all(&[b'0'; 65536]).is_ok() {}
+    })
+}
+
+pub fn redirect(status: u16, target: &str) -> Script {
+    say(format!("HTTP/1.1 {status} Elsewhere\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"))
+}
+
+pub fn whole(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A folder of a test's own, in which `greet fetch` runs.
+pub struct Folder(pub TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// One in which there is a file `page` already.
+    pub fn with_older_page() -> Self {
+        let folder = Self::new();
+        fs::write(folder.0.path().join("page"), "older").unwrap();
+        folder
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(GREET);
+        command.current_dir(self.0.path()).arg("fetch").args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub fn fetch(&self, arguments: &[&str]) -> Output {
+        self.start(arguments).wait_with_output().unwrap()
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+
+    /// What is in it, in order.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Nothing is in it but the page as it was.
+    #[track_caller]
+    pub fn assert_untouched(&self) {
+        assert_eq!((self.names(), self.read("page")), (vec!["page".to_owned()], "older".to_owned()));
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// It ended well, having printed this head.
+#[track_caller]
+pub fn assert_fetched(output: &Output, head: &str) {
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), head), "{}", text(&output.stderr));
+}

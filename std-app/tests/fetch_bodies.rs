@@ -1,0 +1,175 @@
+//! `greet fetch`: where a body ends, what is no response, and bodies that are too long, too late or cut.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use core::time::Duration;
+use std::{
+    io::{Read, Write},
+    sync::mpsc,
+    thread,
+};
+
+use common::{
+    PATIENCE, assert_fails,
+    web::{Folder, Script, Web, assert_fetched, say, say_and_wait, text, whole, without_end},
+};
+
+/// Every way to tell where a body ends, whole and a byte at a time.
+#[test]
+fn every_kind_of_body_arrives_whole_however_it_is_cut() {
+    for (head, rest, body) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "haha", "haha"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", ""),
+        ("HTTP/1.1 204 No Content\r\n\r\n", "", ""),
+        ("HTTP/1.0 200 OK\r\n\r\n", "haha\r\n", "haha\r\n"),
+        ("HTTP/1.1 200 OK\nServer: x\n\n", "haha", "haha"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "3;a=b\r\nhah\r\n1\r\na\r\n0\r\nX: y\r\n\r\n",
+            "haha",
+        ),
+    ] {
+        for informational in ["", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"] {
+            for by_byte in [false, true] {
+                let answer = [informational, head, rest].concat();
+                let script: Script = Box::new(move |mut stream| {
+                    for part in answer.as_bytes().chunks(if by_byte { 1 } else { answer.len() }) {
+                        stream.write_all(part).unwrap();
+                    }
+                });
+                let web = Web::new(vec![script]);
+                let folder = Folder::new();
+                assert_fetched(&folder.fetch(&[&web.url("/page")]), head);
+                assert_eq!(folder.read("page"), body, "{head:?} {rest:?}");
+                web.end();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_response_is_told_by_kind_and_place_and_leaves_nothing() {
+    let field = |field: &str, rest: &str| format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n{rest}");
+    let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    for (answer, said) in [
+        ("Welcome!".to_owned(), &["the head of the response is not there"][..]),
+        ("Welcome!\n\n".to_owned(), &["does not begin like `HTTP/1.1 200 OK`", "at byte 0"]),
+        ("HTTP/2 200 OK\r\n\r\n".to_owned(), &["neither HTTP/1.0 nor HTTP/1.1", "at byte 5"]),
+        (field("A: b\r\n c", ""), &["goes on in the next", "at byte 23"]),
+        (field("A b: c", ""), &["no field with a name", "at byte 18"]),
+        (field("A: \u{1b}[2J", ""), &["control character", "at byte 20"]),
+        (
+            field("Content-Length: 4\r\nTransfer-Encoding: chunked", "haha"),
+            &["both Content-Length and Transfer-Encoding", "at byte 36"],
+        ),
+        (field("Content-Length: 4\r\nContent-Length: 5", "haha"), &["two lengths", "at byte 36"]),
+        (field("Content-Length: -4", "haha"), &["no number", "at byte 17"]),
+        (field("Content-Length: 18446744073709551616", "haha"), &["too large", "at byte 17"]),
+        (field("Transfer-Encoding: gzip, chunked", ""), &["Transfer-Encoding is not `chunked` alone"]),
+        ("HTTP/1.1 101 Switching\r\n\r\n".to_owned(), &["switches to another protocol", "at byte 9"]),
+        ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), &["HTTP/1.0, which has no", "at byte 17"]),
+        ("\r\n".repeat(40_000), &["over 65536 bytes of informational responses", "at byte 65536"]),
+        (field("Content-Length: 4", "ha"), &["ended the connection", "2 more bytes are due", "2 of 4 bytes had come"]),
+        (chunked("4\r\nha"), &["ended the connection", "the body is not at its end", "2 bytes had come"]),
+        (chunked("x\r\n"), &["the size of a chunk is no number", "at byte 47", "0 bytes had come"]),
+        (chunked("fffffffffffffffff\r\n"), &["the size of a chunk"]),
+        (chunked("1\r\nhaha"), &["a chunk is longer than it said", "at byte 51", "1 byte had come"]),
+        (chunked("1\nh"), &["the size of a chunk"]),
+    ] {
+        let web = Web::saying(answer.clone());
+        let folder = Folder::with_older_page();
+        assert_fails(&folder.fetch(&[&web.url("/page"), "--force"]), 1, &[said, &["page is as it was"]].concat());
+        folder.assert_untouched();
+        web.end();
+    }
+}
+
+#[test]
+fn a_head_of_a_megabyte_is_not_waited_for() {
+    let web = Web::saying(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20)));
+    let folder = Folder::new();
+    assert_fails(&folder.fetch(&[&web.url("/page")]), 1, &["longer than 8192 bytes"]);
+    assert!(folder.names().is_empty());
+}
+
+#[test]
+fn a_body_without_end_is_given_up_at_the_wanted_size() {
+    for head in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", // a chunk's size that does not end
+        "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+    ] {
+        let web = Web::new(vec![without_end(head)]);
+        let folder = Folder::new();
+        let output = folder.fetch(&[&web.url("/page"), "--max-size", "1M"]);
+        let said = if head.ends_with("chunked\r\n\r\n") { "out of order" } else { "longer than 1048576 bytes" };
+        assert_fails(&output, 1, &[said]);
+        assert!(folder.names().is_empty());
+        web.end();
+    }
+}
+
+#[test]
+fn a_body_of_just_the_wanted_size_is_taken() {
+    let web = Web::new(vec![say(whole("haha")), say(whole("hahah"))]);
+    let folder = Folder::new();
+    assert_eq!(folder.fetch(&[&web.url("/page"), "--max-size", "4"]).status.code(), Some(0));
+    assert_fails(&folder.fetch(&[&web.url("/other"), "--max-size", "4"]), 1, &["raise --max-size"]);
+    assert_eq!(folder.names(), ["page"]);
+}
+
+#[test]
+fn a_server_that_falls_silent_runs_into_the_timeout() {
+    for answer in ["", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha"] {
+        let (done, script) = say_and_wait(answer);
+        let web = Web::new(vec![script]);
+        let folder = Folder::with_older_page();
+        let output = folder.fetch(&[&web.url("/page"), "--force", "--timeout", "300ms"]);
+        assert_fails(&output, 1, &["nothing came for 300ms", "or raise --timeout", "page is as it was"]);
+        folder.assert_untouched();
+        drop(done);
+        web.end();
+    }
+}
+
+#[test]
+fn a_reset_in_the_middle_says_how_much_had_come_and_leaves_the_older_file() {
+    let web = Web::new(vec![Box::new(|mut stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha").unwrap();
+        thread::sleep(Duration::from_millis(300)); // for what was sent to be read before the reset destroys it
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    })]);
+    let folder = Folder::with_older_page();
+    let output = folder.fetch(&[&web.url("/page"), "--force"]);
+    assert_fails(&output, 1, &["the connection broke", "2 of 4 bytes had come", "page is as it was"]);
+    folder.assert_untouched();
+}
+
+#[test]
+fn a_reader_may_be_slower_than_the_timeout() {
+    let body = "haha".repeat(200_000);
+    let web = Web::saying(whole(&body));
+    let mut child = Folder::new().start(&[&web.url("/"), "-o", "-", "--timeout", "300ms"]);
+    web.request();
+    thread::sleep(Duration::from_secs(1));
+    let mut came = String::new();
+    child.stdout.as_mut().unwrap().read_to_string(&mut came).unwrap();
+    assert_eq!((child.wait().unwrap().code(), came == body), (Some(0), true));
+}
+
+#[test]
+fn what_a_slow_server_sends_is_on_standard_output_before_it_goes_on() {
+    let (go_on, may_go_on) = mpsc::channel();
+    let web = Web::new(vec![Box::new(move |mut stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nha").unwrap();
+        may_go_on.recv_timeout(PATIENCE).unwrap();
+        stream.write_all(b"ha").unwrap();
+    })]);
+    let mut child = Folder::new().start(&[&web.url("/"), "-o", "-"]);
+    let mut begin = [0; 2];
+    child.stdout.as_mut().unwrap().read_exact(&mut begin).unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!((&begin, text(&child.wait_with_output().unwrap().stdout)), (b"ha", "ha".to_owned()));
+}
