@@ -1,6 +1,6 @@
 //! How SIGINT and SIGTERM end the service: in good order the first time, at once the second.
 
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::{io, os::unix::net::UnixStream, sync::Arc};
 
 use signal_hook::{
@@ -13,6 +13,7 @@ use signal_hook::{
 pub struct Stop {
     /// Readable once a signal has come; does not block.
     pub signalled: UnixStream,
+    once: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -30,6 +31,12 @@ impl Stop {
             flag::register(signal, Arc::clone(&once))?;
             low_level::pipe::register(signal, sender.try_clone()?)?;
         }
-        Ok(Self { signalled })
+        Ok(Self { signalled, once })
+    }
+
+    /// Whether a signal has come.
+    #[must_use]
+    pub fn is_wished(&self) -> bool {
+        self.once.load(Ordering::Relaxed)
     }
 }

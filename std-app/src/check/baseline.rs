@@ -1,9 +1,11 @@
 //! An earlier check of the same server, to compare with: what got worse, as ratios.
 
+use core::net::SocketAddr;
+
 use serde::Deserialize;
 
 use super::{
-    outcome::{Entry, Outcome},
+    outcome::{Entry, Outcome, Subject},
     probe::{Measure, Unit},
 };
 
@@ -17,6 +19,10 @@ const MEDIAN: f64 = 0.2e-3;
 /// Of what an earlier check came to, what is compared.
 #[derive(Debug, Deserialize)]
 pub(super) struct Baseline {
+    #[serde(default)]
+    address: Option<SocketAddr>,
+    #[serde(default)]
+    framing: Option<String>,
     probes: Vec<Earlier>,
 }
 
@@ -35,6 +41,13 @@ struct Figure {
 }
 
 impl Baseline {
+    /// What else it is of, if it is of something else: another server, or another framing.
+    pub(super) fn other(&self, subject: &Subject) -> Option<String> {
+        let address = self.address.filter(|address| subject.address.is_some_and(|now| now != *address));
+        let framing = self.framing.as_deref().filter(|framing| subject.framing.is_some_and(|now| now != *framing));
+        address.map(|address| address.to_string()).or_else(|| framing.map(|framing| format!("framing {framing}")))
+    }
+
     /// What got worse, a line each; `None` where they have no probe in common.
     pub(super) fn compare(&self, entries: &[Entry]) -> Option<Vec<String>> {
         let mut lines = Vec::new();

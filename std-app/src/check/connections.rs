@@ -22,19 +22,37 @@ pub(super) fn probes() -> Vec<Probe> {
             after(target, notes, part)
         })
     };
-    // How connections end comes first: a server that loses a place each time is soon full, and then all else fails.
+    // How many places there are comes first, as a fresh server has them all; then what no server can do without; and then
+    // each way in which a connection may end, and whether all places are free behind it.
     vec![
-        after(
-            "client-ends",
-            "a place is free again when the client ends first",
-            &["what a client's FIN sets going is not done, or not to its end"],
-            client_ends,
+        probe(
+            "at-once",
+            "two clients or more are served at once, or the second one waits for its turn",
+            &[
+                "the server takes one client at a time: a second one needs a socket that listens while the first is served",
+            ],
+            at_once,
         ),
         after(
             "server-ends",
             "a place is free again when the server ends first, after `exit`",
             &["TIME-WAIT or FIN-WAIT-2 holds the place: the socket has to be used again, and the wait be limited"],
             server_ends,
+        ),
+        probe(
+            "in-turn",
+            "hundreds of clients, one after the other, are greeted, answered and let go",
+            &[
+                "something is used up and not given back: sockets, descriptors, heap, slots",
+                "a socket that was closed does not listen again before the next client comes",
+            ],
+            in_turn,
+        ),
+        after(
+            "client-ends",
+            "a place is free again when the client ends first",
+            &["what a client's FIN sets going is not done, or not to its end"],
+            client_ends,
         ),
         after(
             "half-closed",
@@ -58,23 +76,6 @@ pub(super) fn probes() -> Vec<Probe> {
             abandoned,
         ),
         probe(
-            "in-turn",
-            "hundreds of clients, one after the other, are greeted, answered and let go",
-            &[
-                "something is used up and not given back: sockets, descriptors, heap, slots",
-                "a socket that was closed does not listen again before the next client comes",
-            ],
-            in_turn,
-        ),
-        probe(
-            "at-once",
-            "two clients or more are served at once",
-            &[
-                "the server takes one client at a time: a second one needs a socket that listens while the first is served",
-            ],
-            at_once,
-        ),
-        probe(
             "next",
             "a client that comes when all places are taken is served when one is free",
             &["a client that was refused or queued is not let in later: the listening socket is lost"],
@@ -87,6 +88,12 @@ pub(super) fn probes() -> Vec<Probe> {
             "a client that says nothing for 3 s is served when it speaks again",
             &["the task or the stack sleeps, and a frame does not wake it"],
             quiet,
+        ),
+        probe(
+            "own-replies",
+            "each of several clients gets what it is owed, and nothing that is another one's",
+            &["clients share a buffer for replies, or a reply is written to the wrong socket"],
+            own_replies,
         ),
         probe(
             "same-instant",
@@ -111,7 +118,7 @@ fn in_turn(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         }
         came = number;
         let visit = || {
-            let mut talk = Talk::greeted(target)?;
+            let (mut talk, _) = Talk::greeted_patiently(target)?; // the only place may be free in a moment
             if number <= talks {
                 talk.say(b"in turn")?;
                 return talk.leave();
@@ -137,6 +144,7 @@ fn in_turn(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
 
 fn at_once(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     match target.room()? {
+        Room::Only(1, Next::Queued) => Ok("one at a time; the next waits for its turn".to_owned()),
         Room::Only(1, next) => {
             let what = format!("one client is served; the second is {}", next.text());
             Err(Failure::new(what).because("a second client is refused while one is served").into())
@@ -203,6 +211,52 @@ fn quiet(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     Ok(format!("served after {SILENCE} s of silence"))
 }
 
+fn own_replies(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
+    const ROUNDS: u64 = 40;
+    /// Long enough that a reply is not one write on every board.
+    const LONG: usize = 600;
+    let clients = target.places()?.min(8);
+    if clients < 2 {
+        return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
+    }
+    let name = |client: usize, round: u64, length: usize| {
+        let words = format!("{client}'s {round}. ").into_bytes();
+        words.into_iter().cycle().take(length.min(target.capacity())).collect::<Vec<u8>>()
+    };
+    await_room(target)?;
+    let mut talks = (0..clients).map(|_| Talk::settled(target)).collect::<Result<Vec<_>, _>>()?;
+    let rounds = target.trips(ROUNDS);
+    for round in 0..rounds {
+        if !target.has_time() {
+            break;
+        }
+        let length = if round % 2 == 0 { 9 } else { LONG };
+        for (client, talk) in talks.iter_mut().enumerate() {
+            talk.send(&talk.asked(&name(client, round, length)))?;
+        }
+        // Who asked last reads first: so every reply waits for its reader beside those of others.
+        for (client, talk) in talks.iter_mut().enumerate().rev() {
+            talk.expect("the reply", &talk.owed(&name(client, round, length))).map_err(|failure| {
+                let others = |received: &[u8]| {
+                    (0..clients).filter(|other| *other != client).any(|other| {
+                        let words = format!("{other}'s ");
+                        received.windows(words.len()).any(|window| window == words.as_bytes())
+                    })
+                };
+                let is_anothers = failure.received.as_deref().is_some_and(others);
+                let failure = failure.during(format_args!("client {client} of {clients}"));
+                if !is_anothers {
+                    return failure;
+                }
+                failure.because("what came is another client's: they share a buffer, or replies go to the wrong socket")
+            })?;
+        }
+        notes.progress(round, rounds);
+    }
+    leave_all(talks);
+    Ok(format!("{clients} clients, each with names of its own"))
+}
+
 fn same_instant(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     let count = target.places()?.min(if target.stress { 200 } else { 16 });
     if count < 2 {
@@ -267,6 +321,7 @@ fn after(target: &Target, notes: &mut Notes<'_>, part: fn(Talk<'_>) -> Result<()
     const MORE_THAN_PLACES: u64 = 33;
     const AT_ONCE: Duration = Duration::from_millis(100);
     let count = target.trips(MORE_THAN_PLACES);
+    target.room()?; // before any is lost
     let mut slowest = Duration::ZERO;
     let mut came = 0;
     for number in 1..=count {
@@ -280,13 +335,22 @@ fn after(target: &Target, notes: &mut Notes<'_>, part: fn(Talk<'_>) -> Result<()
             })?;
             part(talk).map(|()| waited)
         };
-        let waited = part().map_err(|failure| failure.during(format_args!("client {number} of {count}")))?;
+        let waited = part().map_err(|failure| {
+            target.forget_room();
+            failure.during(format_args!("client {number} of {count}"))
+        })?;
         slowest = slowest.max(waited);
         notes.progress(number, count);
     }
+    // Who has enough places does not miss a few: they are counted.
+    let all_free = await_room(target).map_err(|failure| {
+        target.forget_room(); // what comes now is not to blame
+        failure.during(format_args!("after {came} such clients"))
+    })?;
+    slowest = slowest.max(all_free);
     notes.time("a place free again after", slowest);
     let when = if slowest < AT_ONCE { "at once".to_owned() } else { format!("within {}", Time::from(slowest)) };
-    Ok(format!("{}, each had a place {when}", clients(came, count)))
+    Ok(format!("{}, a place was free again {when}", clients(came, count)))
 }
 
 fn client_ends(mut talk: Talk<'_>) -> Result<(), Failure> {

@@ -3,6 +3,10 @@
 /// What the bytes from a difference on point at. `before` are the right bytes before it, `expected` those that were due from
 /// it on, as far as they are known, and `received` those that came.
 pub(super) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u64) -> Vec<String> {
+    let more = inserted(expected, received);
+    if !more.is_empty() {
+        return more;
+    }
     let Some(length) = wrong_run(expected, received) else {
         return shifted(before, expected, received).into_iter().collect();
     };
@@ -52,14 +56,7 @@ pub(super) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
             break;
         }
     }
-    for line in [64, 32] {
-        if (offset > 0 && offset.is_multiple_of(line)) || (offset + length as u64).is_multiple_of(line) {
-            causes.push(format!(
-                "the wrong bytes begin or end at a multiple of {line}: that is how cache lines and DMA bursts are aligned"
-            ));
-            break;
-        }
-    }
+    causes.extend(aligned(offset, length as u64));
     if causes.is_empty() {
         causes.push(format!(
             "{length} bytes in a row are wrong and those behind them are right: something overwrites a buffer, or an offset in \
@@ -67,6 +64,48 @@ pub(super) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
         ));
     }
     causes
+}
+
+/// Whether wrong bytes begin or end where memory is divided.
+fn aligned(offset: u64, length: u64) -> Option<String> {
+    const CACHE_LINE: u32 = 5;
+    let end = offset + length;
+    let divided = |place: u64| if place == 0 { 0 } else { place.trailing_zeros() };
+    let power = divided(offset).max(divided(end));
+    let size = 1_u64 << power.min(16);
+    match power {
+        ..CACHE_LINE => None,
+        5 | 6 => Some(format!(
+            "the wrong bytes begin or end at a multiple of {size}: that is how cache lines and DMA bursts are aligned"
+        )),
+        _ => Some(format!(
+            "the wrong bytes begin or end at a multiple of {size}: look at a ring or a block of that size, then at cache lines \
+             and DMA bursts, which are aligned to 32 or 64"
+        )),
+    }
+}
+
+/// What more bytes than were due point at, where those that were due come behind them.
+pub(super) fn inserted(expected: &[u8], received: &[u8]) -> Vec<String> {
+    const MOST: usize = 8;
+    const ENOUGH: usize = 4;
+    let comes_behind = |count: &usize| {
+        let rest = received.get(*count..).unwrap_or_default();
+        let known = rest.len().min(expected.len());
+        known >= ENOUGH.min(expected.len()).max(1) && rest.get(..known) == expected.get(..known)
+    };
+    let Some(count) = (1..=MOST).find(comes_behind) else { return Vec::new() };
+    let more = received.get(..count).unwrap_or_default();
+    let bytes = if count == 1 { "a byte".to_owned() } else { format!("{count} bytes") };
+    vec![match more {
+        [b'\r'] if expected.first() == Some(&b'\n') => {
+            "LF is made CR LF on its way out: a terminal's or a text file's line ends".to_owned()
+        }
+        _ if more.iter().all(|byte| *byte == 0) => format!(
+            "{bytes} of zero came in between: writes that are filled up to whole words, or a C string's end that is sent too"
+        ),
+        _ => format!("{bytes} more came in between, and what comes behind is right"),
+    }]
 }
 
 /// A number for a place in the stream that tells nothing of those of other places: so no stretch of bytes that are made of
@@ -148,8 +187,9 @@ fn shifted(before: &[u8], expected: &[u8], received: &[u8]) -> Option<String> {
                      are usual, and so are buffers of a power of two"
                 ));
             }
+            let bytes = if missing == 1 { "a byte is".to_owned() } else { format!("{missing} bytes are") };
             return Some(format!(
-                "{missing} bytes are missing, and what comes behind them is right. If that is a whole reply, the server lost \
+                "{bytes} missing, and what comes behind them is right. If that is a whole reply, the server lost \
                  a name or a reply, or merged two; if not, a name is cut short, or bytes were lost that were acknowledged"
             ));
         }

@@ -8,9 +8,9 @@ use greet_conformance::vectors::LEAST_CAPACITY;
 use greet_core::{Framing, NAME_CAPACITY};
 
 use super::{
+    difference,
     probe::{Failure, Kind, Stop, shown},
     rules::framing_name,
-    stream::segment_size,
     talk::Talk,
     target::Target,
 };
@@ -26,6 +26,8 @@ pub(super) struct Known {
     pub(super) capacity_is_certain: bool,
     /// How long one name took to be answered.
     pub(super) trip: Duration,
+    /// How many bytes one segment carries there: more do not come as one read.
+    pub(super) segment: usize,
 }
 
 impl Known {
@@ -49,12 +51,13 @@ pub(super) fn find_out(target: &Target) -> Result<(), Stop> {
     if target.known().is_some() {
         return Ok(());
     }
-    let (framing, trip) = first_reply(target)?;
+    let (framing, trip, segment) = first_reply(target)?;
     let mut known = Known {
         framing,
         capacity: target.told_capacity.unwrap_or(NAME_CAPACITY),
         capacity_is_certain: target.told_capacity.is_some(),
         trip,
+        segment,
     };
     target.set_known(known); // from here on it is talked to in its framing
     if trip >= MAY_BE_LOST {
@@ -76,7 +79,7 @@ fn too_small(capacity: usize) -> Stop {
 }
 
 /// How the server answers the first name: by that it is known where names end for it.
-fn first_reply(target: &Target) -> Result<(Framing, Duration), Stop> {
+fn first_reply(target: &Target) -> Result<(Framing, Duration, usize), Stop> {
     // Three servers, three answers, of which none begins as another one.
     const CANDIDATES: [(Framing, &[u8]); 3] = [
         (Framing::Line, b"\nHello, greet!\n"),
@@ -90,14 +93,17 @@ fn first_reply(target: &Target) -> Result<(Framing, Duration), Stop> {
     let mut received = Vec::new();
     let failure = loop {
         if let Some((framing, _)) = CANDIDATES.iter().find(|(_, reply)| received == *reply) {
-            return Ok((*framing, begin.elapsed()));
+            return Ok((*framing, begin.elapsed(), talk.segment()));
         }
         if !CANDIDATES.iter().any(|(_, reply)| reply.starts_with(&received)) {
             received.extend(talk.more_within(Duration::from_millis(200)));
             if let Some(capacity) = capacity_in_error(&received) {
                 return Err(too_small(capacity));
             }
-            break Failure::new(format!("the name `greet` and a line feed were answered by {}", shown(&received)));
+            let mut failure =
+                Failure::new(format!("the name `greet` and a line feed were answered by {}", shown(&received)));
+            failure.causes = difference::causes(b"", b"Hello, greet!\n", &received, talk.offset);
+            break failure;
         }
         let mut byte = [0];
         match talk.read_until(until, &mut byte) {
@@ -145,7 +151,7 @@ fn find_capacity(target: &Target) -> Option<usize> {
     let lines = target.takes_lines();
     let mut talk = Talk::settled(target).ok()?;
     // Under `chunk` it has to be what one read delivers: no more than a segment.
-    let sent = if lines { LONGEST } else { segment_size(&talk) };
+    let sent = if lines { LONGEST } else { talk.segment_on_ethernet() };
     talk.send(&talk.asked(&vec![b'x'; sent])).ok()?;
     let reply = talk.take_answer(if lines { b'\n' } else { b'!' }, 2 * LONGEST)?;
     if let Some(capacity) = capacity_in_error(&reply) {

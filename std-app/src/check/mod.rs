@@ -53,6 +53,8 @@ use crate::connect::addresses;
 /// Why nothing was checked, or what came of it cannot be told.
 #[derive(Debug, Error)]
 pub(crate) enum CheckError {
+    #[error("the baseline: {0}")]
+    Baseline(JsonError),
     #[error("{0}")]
     Json(#[from] JsonError),
     #[error("the table of cases is at fault: {0}")]
@@ -89,7 +91,7 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
         );
         return Ok(ExitCode::from(2));
     }
-    let baseline = options.baseline.as_deref().map(json::read::<Baseline>).transpose()?;
+    let baseline = options.baseline.as_deref().map(json::read::<Baseline>).transpose().map_err(CheckError::Baseline)?;
     if let Some(path) = &options.html {
         // Before a minute has gone by for nothing.
         let file = fs::OpenOptions::new().append(true).create(true).open(path);
@@ -99,6 +101,9 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
     let mut record = check(host, &chosen, options, &list);
     list.end(&record);
     if let Some(baseline) = baseline {
+        if let Some(other) = baseline.other(&record.subject) {
+            list.line(&format!("the baseline is of {other}"));
+        }
         let worse = baseline.compare(&record.probes);
         list.line(&match &worse {
             None => "the baseline has none of these probes: nothing was compared".to_owned(),
@@ -107,6 +112,7 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
         });
         record.worse_than_baseline = worse;
     }
+    list.written().or_else(|error| unless_nobody_reads(Err(error)))?;
     if options.json {
         match json::write(&record, io::stdout().lock()) {
             Err(JsonError::Write(error)) => unless_nobody_reads(Err(error))?,
@@ -186,7 +192,10 @@ fn check(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List
     let found = addresses(host, options.ipv4, options.ipv6);
     let looked_up = begin.elapsed();
     let target = match &found {
-        Ok(addresses) => first_that_answers(addresses, options).map(|address| Target::new(address, looked_up, options)),
+        Ok(addresses) => first_that_answers(addresses, options).map(|address| {
+            // Where signals cannot be had, Ctrl-C ends all at once.
+            Target::new(address, looked_up, options, greet::stop::Stop::on_signals().ok())
+        }),
         Err(_) => None,
     };
     if let Some(target) = &target {
@@ -202,21 +211,16 @@ fn check(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List
         let mut notes = Notes::new(&progress);
         let outcome = match (&over, &target, &found) {
             (Some((reason, since)), ..) => Err(Stop::Skipped(format!("{reason}: see {since}"))),
+            (None, Some(target), _) if target.is_stopped() => Err(Stop::Over("a signal ended it".to_owned())),
             (None, Some(target), _) => run_probe(probe, target, &mut notes),
             (None, None, Err(error)) => Err(Failure::new(error.to_string()).into()),
             (None, None, Ok(_)) => Err(Failure::new("the name has no address").into()),
         };
-        let outcome = match outcome {
-            Ok(text) => Outcome::Held(text),
-            Err(Stop::Skipped(reason)) => Outcome::Skipped(reason),
-            Err(Stop::Over(reason)) => {
-                over = Some((reason.clone(), &probe.id));
-                Outcome::Skipped(reason)
-            }
-            Err(Stop::Failed(failure)) => {
-                over = why_over(probe, target.as_ref()).map(|reason| (reason.to_owned(), &*probe.id));
-                Outcome::Failed(failure)
-            }
+        let (outcome, is_over) = match outcome {
+            Ok(text) => (Outcome::Held(text), None),
+            Err(Stop::Skipped(reason)) => (Outcome::Skipped(reason), None),
+            Err(Stop::Over(reason)) => (Outcome::Skipped(reason.clone()), Some(reason)),
+            Err(Stop::Failed(failure)) => (Outcome::Failed(failure), None),
         };
         let Notes { measures, trips, .. } = notes;
         let entry = Entry {
@@ -230,6 +234,11 @@ fn check(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List
             took: begin.elapsed(),
         };
         list.entry(&entry);
+        let is_over = match entry.outcome {
+            Outcome::Failed(_) => why_over(probe, target.as_ref()).map(str::to_owned),
+            _ => is_over,
+        };
+        over = over.or(is_over.map(|reason| (reason, &*probe.id)));
         entries.push(entry);
     }
     Record::new(Subject::new(host.to_string(), target.as_ref()), entries, over.map(|(reason, _)| reason))

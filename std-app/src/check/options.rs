@@ -11,13 +11,13 @@ use super::{probe::Probe, reach};
 
 const EXAMPLES: &str = "\
 Examples:
-  greet check board.local                     everything, in about a minute
+  greet check board.local                     everything, in some ten seconds; a slow server takes minutes
   greet check 10.0.0.7:9999 --only stream     one group; a probe's name is fine too
   greet check board.local --html board.html   a page to show
   greet check board.local --json > good.json
   greet check board.local --baseline good.json    what got worse since
 
-The exit status is 0 if every MUST holds, 1 if not, 2 for a wrong command line.";
+The exit status is 0 if every MUST holds, 1 if not, 2 for a wrong command line. Ctrl-C ends it with what was found so far.";
 
 /// Which server is checked, and how far.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub(crate) struct CheckOptions {
     pub(crate) list: bool,
 
     /// How long any answer may take
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive, allow_hyphen_values = true)]
     pub(crate) timeout: Duration,
 
     /// How many bytes a name has at most for this server; found out where it is not given

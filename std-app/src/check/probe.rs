@@ -166,9 +166,9 @@ pub(super) fn shown(bytes: &[u8]) -> String {
 
 /// What kind of end an error of a connection is.
 pub(super) fn kind_of(error: &io::Error) -> Kind {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, WouldBlock};
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, WouldBlock};
     match error.kind() {
-        ConnectionReset | ConnectionAborted | BrokenPipe => Kind::Reset,
+        ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected => Kind::Reset,
         TimedOut | WouldBlock => Kind::Late,
         _ => Kind::Other,
     }

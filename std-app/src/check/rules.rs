@@ -4,14 +4,16 @@ use core::time::Duration;
 use std::{io, thread, time::Instant};
 
 use greet_conformance::{
-    frontend::{self, Cut, Fault, Frontend},
+    frontend::{self, Cut, Fault, Frontend, Wire},
     socket::{Socket, SocketWire},
     vectors::{Case, Script, TableError, protocol},
 };
 use greet_core::Framing;
 
 use super::{
+    difference,
     probe::{Failure, Group, Level, Probe, Stop, of},
+    talk,
     target::Target,
     wire::{LEAVING, is_of_the_wire},
 };
@@ -88,41 +90,78 @@ pub(super) fn probes() -> Result<Vec<Probe>, TableError> {
         let cases: Vec<Case> =
             table.iter().filter(|case| case.rules.iter().any(|cited| cited == rule)).cloned().collect();
         Probe::new(Group::Rules, rule, Level::Must, shows, causes, move |target, notes| {
-            let mut server = Server::new(target);
-            let runnable = |case: &&Case| case.framings().any(|framing| framing == target.framing());
-            // A case that shows several rules is the first one's, but for a rule that no case shows first.
-            let is_first = |case: &&Case| case.rules.first().is_some_and(|first| first == rule);
-            let own: Vec<&Case> = cases.iter().filter(runnable).filter(is_first).collect();
-            let chosen = if own.is_empty() { cases.iter().filter(runnable).collect() } else { own };
             if rule == "L2" && !target.known().is_some_and(|known| known.capacity_is_certain) {
                 return Err(Stop::Skipped("it is not known where the server cuts names: --capacity N".to_owned()));
             }
+            let conversations = conversations(rule, &cases, target)?;
+            let mut server = Server::new(target);
             let mut shown = 0;
-            for (index, case) in chosen.iter().enumerate() {
+            for Conversation { case, script, framing, cut } in &conversations {
                 if !target.has_time() {
                     break;
                 }
-                notes.progress(index as u64, chosen.len() as u64);
-                let script = case.script(target.capacity()).map_err(|error| Failure::new(error.to_string()))?;
-                for &cut in cuts(target.framing()) {
-                    server
-                        .run(&script, cut)
-                        .map_err(|fault| failure(fault, target).during(format_args!("{}{}", case.name, how(cut))))?;
-                    shown += 1;
-                }
+                notes.progress(shown as u64, conversations.len() as u64);
+                server
+                    .run(script, *framing, *cut)
+                    .map_err(|fault| failure(fault, target).during(format_args!("{}{}", case.name, how(*cut))))?;
+                shown += 1;
             }
-            if shown == 0 {
-                return Err(Stop::Skipped(format!("framing {} has no case of it", framing_name(target.framing()))));
-            }
-            let all = chosen.len() * cuts(target.framing()).len();
-            Ok(match shown {
-                1 if all == 1 => "one conversation".to_owned(),
-                _ if shown < all => format!("{shown} of {all} conversations within the time"),
-                _ => format!("{shown} conversations"),
+            Ok(match (shown, conversations.len()) {
+                (0, _) => return Err(no_case(target)),
+                (1, 1) => "one conversation".to_owned(),
+                (shown, all) if shown < all => format!("{shown} of {all} conversations within the time"),
+                (shown, _) => format!("{shown} conversations"),
             })
         })
     };
     Ok(RULES.into_iter().map(probe).collect())
+}
+
+/// A case as it is run.
+struct Conversation<'a> {
+    case: &'a Case,
+    script: Script,
+    framing: Framing,
+    cut: Cut,
+}
+
+/// What shows a rule, of the cases that cite it, with this server.
+fn conversations<'a>(rule: &str, cases: &'a [Case], target: &Target) -> Result<Vec<Conversation<'a>>, Stop> {
+    let mut own = Vec::new();
+    let mut others = Vec::new();
+    for case in cases {
+        let script = case.script(target.capacity()).map_err(|error| Failure::new(error.to_string()))?;
+        for (framing, cuts) in ways(target.framing(), rule) {
+            // What is longer than a segment does not come as one read.
+            let segment = target.known().map_or(usize::MAX, |known| known.segment);
+            let is_possible = *framing == Framing::Line || script.talk.iter().all(|step| step.input.len() <= segment);
+            if !is_possible || !case.framings().any(|name| name == *framing) {
+                continue;
+            }
+            // A case that shows several rules is the first one's, but for a rule that no case shows first.
+            let is_first = case.rules.first().is_some_and(|first| first == rule);
+            let list = if is_first { &mut own } else { &mut others };
+            list.extend(cuts.iter().map(|&cut| Conversation { case, script: script.clone(), framing: *framing, cut }));
+        }
+    }
+    let chosen = if own.is_empty() { others } else { own };
+    if chosen.is_empty() { Err(no_case(target)) } else { Ok(chosen) }
+}
+
+fn no_case(target: &Target) -> Stop {
+    Stop::Skipped(format!("framing {} has no case of it here", framing_name(target.framing())))
+}
+
+/// In which framings a server can be talked to, and how what is said is cut into writes.
+fn ways(framing: Framing, rule: &str) -> &'static [(Framing, &'static [Cut])] {
+    const EVERY: &[Cut] = &[Cut::Steps, Cut::Whole, Cut::Every(1)];
+    const SOME: &[Cut] = &[Cut::Steps, Cut::Whole];
+    match framing {
+        Framing::Line => &[(Framing::Line, EVERY)],
+        Framing::Chunk => &[(Framing::Chunk, &[Cut::Steps])],
+        Framing::Auto if rule == "F4" => &[(Framing::Auto, &[Cut::Steps]), (Framing::Line, EVERY)],
+        Framing::Auto => &[(Framing::Auto, &[Cut::Steps]), (Framing::Line, SOME)],
+    }
 }
 
 pub(super) const fn framing_name(framing: Framing) -> &'static str {
@@ -130,13 +169,6 @@ pub(super) const fn framing_name(framing: Framing) -> &'static str {
         Framing::Auto => "auto",
         Framing::Chunk => "chunk",
         Framing::Line => "line",
-    }
-}
-
-const fn cuts(framing: Framing) -> &'static [Cut] {
-    match framing {
-        Framing::Line => &[Cut::Steps, Cut::Whole, Cut::Every(1)],
-        Framing::Chunk | Framing::Auto => &[Cut::Steps],
     }
 }
 
@@ -150,7 +182,8 @@ fn how(cut: Cut) -> String {
     }
 }
 
-/// The server as the table's frontend, every connection counted.
+/// The server as the table's frontend, every connection counted. One of framing `auto` is one of `line` as well, once its
+/// first read has ended in a line feed.
 struct Server<'a> {
     target: &'a Target,
     socket: Socket,
@@ -167,13 +200,12 @@ impl<'a> Server<'a> {
     }
 
     /// Runs a case; again, and slowly, where what came of it may be due to a wire that loses.
-    fn run(&mut self, script: &Script, cut: Cut) -> Result<(), Fault> {
+    fn run(&mut self, script: &Script, framing: Framing, cut: Cut) -> Result<(), Fault> {
         const TRIES: usize = 4;
         /// A segment that was lost has been sent again by then.
         const SLOWLY: Duration = Duration::from_millis(1500);
         /// Whoever took so long to be wrong is not asked a third time.
         const LONG: Duration = Duration::from_secs(3);
-        let framing = self.target.framing();
         let settling = self.socket.settling;
         let mut tries = 0;
         let outcome = loop {
@@ -206,30 +238,88 @@ fn lives_on_reads(script: &Script, framing: Framing) -> bool {
 }
 
 impl Frontend for Server<'_> {
-    type Wire = SocketWire;
+    type Wire = Settled;
 
     fn capacity(&self) -> usize {
         self.socket.capacity
     }
 
     fn can(&self, framing: Framing) -> bool {
-        self.socket.can(framing)
+        self.socket.can(framing) || (framing == Framing::Line && self.socket.framing == Framing::Auto)
     }
 
-    fn connect(&mut self, framing: Framing) -> io::Result<SocketWire> {
+    fn connect(&mut self, framing: Framing) -> io::Result<Settled> {
         let begin = Instant::now();
         loop {
             self.target.count_connection();
             let tried = Instant::now();
-            match self.socket.connect(framing) {
+            let connected = self.socket.connect(framing).and_then(|wire| {
+                if self.socket.can(framing) { Ok(Settled::new(wire)) } else { Settled::to_lines(wire) }
+            });
+            match connected {
                 Err(error) if begin.elapsed() < self.socket.patience && is_of_the_wire(&error, tried.elapsed()) => {}
                 // How many there may be at once, and how soon a place is free again, is looked at elsewhere.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && begin.elapsed() < LEAVING => {
+                Err(error) if is_refused(&error) && begin.elapsed() < LEAVING => {
                     thread::sleep(Duration::from_millis(20));
                 }
                 outcome => return outcome,
             }
         }
+    }
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
+}
+
+/// A connection to a server that knows already where names end.
+struct Settled {
+    wire: SocketWire,
+    /// What has come and is not yet taken.
+    came: Vec<u8>,
+}
+
+impl Settled {
+    const fn new(wire: SocketWire) -> Self {
+        Self { wire, came: Vec::new() }
+    }
+
+    /// After a first line names are lines; what comes then is as though they had been from the start.
+    fn to_lines(mut wire: SocketWire) -> io::Result<Self> {
+        const LINE: &[u8] = b"greet\n";
+        const ANSWER: &[u8] = b"Welcome!Hello, greet!\n";
+        let mut came = Vec::new();
+        wire.receive(talk::GREETING.len(), &mut came)?;
+        wire.send(LINE)?;
+        wire.receive(ANSWER.len() - talk::GREETING.len(), &mut came)?;
+        if came == ANSWER {
+            came = b"Welcome!\n".to_vec();
+        }
+        Ok(Self { wire, came })
+    }
+}
+
+impl Wire for Settled {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.wire.send(bytes)
+    }
+
+    fn settle(&mut self) {
+        self.wire.settle();
+    }
+
+    fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()> {
+        let ready = count.min(self.came.len());
+        received.extend(self.came.drain(..ready));
+        if ready < count { self.wire.receive(count - ready, received) } else { Ok(()) }
+    }
+
+    fn half_close(&mut self) -> io::Result<()> {
+        self.wire.half_close()
+    }
+
+    fn leave(&mut self) -> io::Result<()> {
+        self.wire.leave()
     }
 }
 
@@ -250,6 +340,7 @@ fn failure(fault: Fault, target: &Target) -> Failure {
                 of,
             );
             Failure {
+                causes: causes(&expected, &received),
                 offset: Some(offset as u64),
                 expected: Some(expected),
                 received: Some(received),
@@ -258,4 +349,22 @@ fn failure(fault: Fault, target: &Target) -> Failure {
         }
         fault => Failure::new(fault.to_string()),
     }
+}
+
+/// What the difference itself points at, where that is more than the rule's own usual causes say.
+fn causes(expected: &[u8], received: &[u8]) -> Vec<String> {
+    const ERROR: &[u8] = b"Error: ";
+    const INVALID: &[u8] = b"Error: name is not valid UTF-8";
+    let is_error = expected.starts_with(ERROR);
+    let cause = match received {
+        [] if expected.starts_with(INVALID) => {
+            "the decoder's error ends the thread or task: a crash on invalid UTF-8, where an error reply was due"
+        }
+        [] if is_error => "the connection is closed instead of an error reply",
+        _ if is_error && received.starts_with(b"Hello, ") => "what is no name is taken for one, perhaps in part",
+        _ if is_error && received.starts_with(ERROR) => "the error reply has another text than the protocol's",
+        _ if !is_error && received.starts_with(ERROR) => "what is a name is refused",
+        _ => return difference::inserted(expected, received),
+    };
+    vec![cause.to_owned()]
 }

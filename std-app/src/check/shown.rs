@@ -1,6 +1,11 @@
 //! The list on the terminal.
 
-use std::io::{self, IsTerminal, Write};
+use core::cell::RefCell;
+use std::{
+    env,
+    ffi::OsStr,
+    io::{self, IsTerminal, Write},
+};
 
 use greet_core::Escaped;
 
@@ -14,6 +19,8 @@ pub(super) struct List {
     bar: Option<indicatif::ProgressBar>,
     colours: bool,
     quiet: bool,
+    /// Why a line could not be printed.
+    error: RefCell<Option<io::Error>>,
 }
 
 impl List {
@@ -26,8 +33,9 @@ impl List {
             }
             bar
         });
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { bar, colours: wanted && io::stdout().is_terminal(), quiet }
+        let is_set = |name, wanted: fn(&OsStr) -> bool| env::var_os(name).is_some_and(|value| wanted(&value));
+        let unwanted = is_set("NO_COLOR", |value| !value.is_empty()) || is_set("TERM", |value| value == "dumb");
+        Self { bar, colours: !unwanted && io::stdout().is_terminal(), quiet, error: RefCell::new(None) }
     }
 
     pub(super) fn line(&self, text: &str) {
@@ -35,13 +43,19 @@ impl List {
             return;
         }
         let print = || {
-            // A reader that is gone has seen enough; the exit status says the rest.
-            let _ = writeln!(io::stdout(), "{text}");
+            if let Err(error) = writeln!(io::stdout(), "{text}") {
+                self.error.borrow_mut().get_or_insert(error);
+            }
         };
         match &self.bar {
             Some(bar) => bar.suspend(print),
             None => print(),
         }
+    }
+
+    /// Whether all lines could be printed.
+    pub(super) fn written(&self) -> io::Result<()> {
+        self.error.take().map_or(Ok(()), Err)
     }
 
     /// This one is under way.

@@ -101,11 +101,13 @@ struct Pipeline<'a> {
     position: usize,
     asked: Vec<u8>,
     owed: Vec<u8>,
+    /// How many names that are.
+    names: u32,
 }
 
 impl<'a> Pipeline<'a> {
     fn open(target: &'a Target) -> Result<Self, Failure> {
-        Ok(Self { talk: Talk::settled(target)?, position: 0, asked: Vec::new(), owed: Vec::new() })
+        Ok(Self { talk: Talk::settled(target)?, position: 0, asked: Vec::new(), owed: Vec::new(), names: 0 })
     }
 
     /// The next name is to have this length.
@@ -114,6 +116,7 @@ impl<'a> Pipeline<'a> {
         self.position += length;
         self.asked.extend(self.talk.asked(&name));
         self.owed.extend(self.talk.owed(&name));
+        self.names += 1;
     }
 
     /// Sends what was asked, in one write, and takes the replies.
@@ -122,7 +125,7 @@ impl<'a> Pipeline<'a> {
             return Ok(());
         }
         self.talk.send(&core::mem::take(&mut self.asked))?;
-        self.talk.expect("a reply", &core::mem::take(&mut self.owed))
+        self.talk.expect_replies(core::mem::take(&mut self.names), &core::mem::take(&mut self.owed))
     }
 }
 
@@ -166,7 +169,7 @@ fn lengths(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
 fn segments(target: &Target, _: &mut Notes<'_>) -> Result<String, Stop> {
     lines_only(target)?;
     let mut pipeline = Pipeline::open(target)?;
-    let segment = segment_size(&pipeline.talk);
+    let segment = pipeline.talk.segment_on_ethernet();
     for payload in [segment - 1, segment, segment + 1, 2 * segment - 1, 2 * segment, 2 * segment + 1] {
         // As many names as it takes for these bytes, of which each has a line feed.
         let longest = target.capacity() + 1;
@@ -180,13 +183,6 @@ fn segments(target: &Target, _: &mut Notes<'_>) -> Result<String, Stop> {
     }
     pipeline.talk.leave()?;
     Ok(format!("the segment size is {segment}"))
-}
-
-/// How many bytes a segment to the server has; at most what Ethernet gives, for a loopback device has far longer ones.
-pub(super) fn segment_size(talk: &Talk<'_>) -> usize {
-    const ON_ETHERNET: u32 = 1460;
-    let size = socket2::SockRef::from(&talk.stream).tcp_mss().unwrap_or(ON_ETHERNET);
-    size.clamp(100, ON_ETHERNET) as usize
 }
 
 fn cuts(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
@@ -204,7 +200,7 @@ fn cuts(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         talk.send(first)?;
         thread::sleep(Duration::from_millis(3)); // that the server reads it alone
         talk.send(second)?;
-        talk.expect("the replies", REPLIES)
+        talk.expect_replies(4, REPLIES)
             .map_err(|failure| failure.during(format_args!("cut at byte {position} of {}", TEXT.len())))?;
         notes.progress(position as u64, TEXT.len() as u64);
     }
@@ -266,11 +262,12 @@ fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop
     let name = name(0, 48.min(target.capacity()));
     let (asked, owed) = (talk.asked(&name), talk.owed(&name));
     let batch = asked.repeat(50);
-    let mut sent = 0;
-    while sent < UNREAD {
+    let (mut sent, mut stopped) = (0, false);
+    while sent < UNREAD && target.has_time() {
         match talk.stream.write(batch.get(sent % asked.len()..).unwrap_or_default()) {
             Ok(count) => sent += count,
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                stopped = true;
                 break;
             }
             Err(error) => {
@@ -301,9 +298,9 @@ fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop
         let writing = scope.spawn(move || writer.write_all(&last));
         let mut left = names;
         let mut outcome = Ok(());
-        while left > 0 && outcome.is_ok() && (target.stress || begin.elapsed() < READING_LASTS) {
+        while left > 0 && outcome.is_ok() && (target.stress || begin.elapsed() < READING_LASTS) && !target.is_stopped() {
             let count = left.min(50);
-            outcome = talk.expect("a reply", &owed.repeat(count));
+            outcome = talk.expect_replies(50, &owed.repeat(count));
             left -= count;
             notes.progress((names - left) as u64, names as u64);
         }
@@ -325,7 +322,7 @@ fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop
              is lost, or nothing wakes the task that waits to write",
         )
     })?;
-    let stopped = if sent < UNREAD { "the server stopped after" } else { "the server never stopped: it took" };
+    let stopped = if stopped { "the server stopped after" } else { "the server did not stop: it took" };
     let stopped = format!("{stopped} {}", Bytes(sent as f64));
     if left > 0 {
         talk.reset();
@@ -359,10 +356,14 @@ fn both_ways(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         let mut outcome = Ok(());
         let mut came = 0;
         // Several at a time: should a byte be wrong, those behind it tell what has happened.
-        while came < names && outcome.is_ok() && (target.stress || begin.elapsed() < BOTH_WAYS_LAST) {
+        while came < names
+            && outcome.is_ok()
+            && (target.stress || begin.elapsed() < BOTH_WAYS_LAST)
+            && !target.is_stopped()
+        {
             let next = names.min(came + TOGETHER);
             let owed: Vec<u8> = (came..next).flat_map(|index| talk.owed(&name(index * length, length))).collect();
-            outcome = talk.expect("a reply", &owed);
+            outcome = talk.expect_replies(TOGETHER as u32, &owed);
             came = next;
             notes.progress(came as u64, names as u64);
         }

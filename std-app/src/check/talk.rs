@@ -216,6 +216,15 @@ impl<'a> Talk<'a> {
         answer
     }
 
+    /// So many replies come next; a slow server has the time for each.
+    pub(super) fn expect_replies(&mut self, count: u32, expected: &[u8]) -> Result<(), Failure> {
+        let patience = self.patience;
+        self.set_patience(patience + 2 * count * self.target.trip());
+        let outcome = self.expect("a reply", expected);
+        self.set_patience(patience);
+        outcome
+    }
+
     fn expect_until(&mut self, until: Instant, what: &str, expected: &[u8]) -> Result<(), Failure> {
         let mut matched = 0;
         let mut buffer = [0; 16 * 1024];
@@ -302,12 +311,19 @@ impl<'a> Talk<'a> {
                 Ok(0) => Ok(()),
                 Ok(count) => {
                     let received = buffer.get(..count).unwrap_or_default().to_vec();
-                    Err(Failure {
+                    let cause = match received.as_slice() {
+                        [b'W', ..] => Some("the greeting comes again"),
+                        [0, ..] => Some("NULs behind a reply: a C string's end, or writes that are filled up to whole words"),
+                        _ if received.starts_with(b"Hello, exit") => Some("`exit` is answered as a name"),
+                        _ => None,
+                    };
+                    let failure = Failure {
                         offset: Some(self.offset),
                         expected: Some(Vec::new()),
                         received: Some(received),
                         ..Failure::new("more came than is owed")
-                    })
+                    };
+                    Err(cause.map_or(failure.clone(), |cause| failure.because(cause)))
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if kind_of(&error) == Kind::Late => {
@@ -331,6 +347,17 @@ impl<'a> Talk<'a> {
         let exit = self.asked(b"exit");
         self.send(&exit)?;
         self.expect_end().map_err(|failure| failure.during("after `exit`"))
+    }
+
+    /// How many bytes a segment to the server has.
+    pub(super) fn segment(&self) -> usize {
+        const ON_ETHERNET: u32 = 1460;
+        socket2::SockRef::from(&self.stream).tcp_mss().unwrap_or(ON_ETHERNET) as usize
+    }
+
+    /// The same, but at most what Ethernet gives: a loopback device has far longer ones.
+    pub(super) fn segment_on_ethernet(&self) -> usize {
+        self.segment().clamp(100, 1460)
     }
 
     /// Ends this side. Receiving goes on.

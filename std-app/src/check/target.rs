@@ -5,11 +5,9 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-use std::{
-    sync::{Mutex, OnceLock},
-    time::Instant,
-};
+use std::{sync::Mutex, time::Instant};
 
+use greet::stop::Stop;
 use greet_core::{Framing, NAME_CAPACITY};
 
 use super::{
@@ -44,17 +42,19 @@ pub(super) struct Target {
     /// What most probes have to know of it, once that was found out.
     known: Mutex<Option<Known>>,
     /// How many conversations it has at once, once somebody has looked.
-    room: OnceLock<Room>,
+    room: Mutex<Option<Room>>,
     /// When the probe under way was begun.
     begun: Mutex<Instant>,
     /// The shortest time in which it let a client in: as long as the way there and back.
     way: Mutex<Option<Duration>>,
     pub(super) connections: AtomicU64,
     pub(super) bytes: AtomicU64,
+    /// Whether whoever has asked for it has enough.
+    stop: Option<Stop>,
 }
 
 impl Target {
-    pub(super) fn new(address: SocketAddr, looked_up: Duration, options: &CheckOptions) -> Self {
+    pub(super) fn new(address: SocketAddr, looked_up: Duration, options: &CheckOptions, stop: Option<Stop>) -> Self {
         Self {
             address,
             looked_up,
@@ -63,11 +63,12 @@ impl Target {
             long: options.long,
             told_capacity: options.capacity.map(|capacity| capacity.get().into()),
             known: Mutex::new(None),
-            room: OnceLock::new(),
+            room: Mutex::new(None),
             begun: Mutex::new(Instant::now()),
             way: Mutex::new(None),
             connections: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            stop,
         }
     }
 
@@ -113,7 +114,7 @@ impl Target {
     /// What it is burdened with at most, in one line.
     pub(super) fn burden(&self) -> String {
         let (connections, mebibytes, more) =
-            if self.stress { ("20,000", 800, "") } else { ("1,000", 60, "; --stress asks for more") };
+            if self.stress { ("20,000", 800, "") } else { ("1,500", 60, "; --stress asks for more") };
         format!(
             "at most some {connections} connections, never more than {} at once, and some {mebibytes} MiB in all{more}",
             self.at_once()
@@ -132,16 +133,26 @@ impl Target {
 
     /// How many conversations it has at once: found out when it is asked first, as that burdens the server.
     pub(super) fn room(&self) -> Result<Room, Failure> {
-        if let Some(room) = self.room.get() {
-            return Ok(*room);
+        if let Some(room) = self.known_room() {
+            return Ok(room);
         }
         let room = room::find_room(self)?;
-        Ok(*self.room.get_or_init(|| room))
+        if let Ok(mut known) = self.room.lock() {
+            *known = Some(room);
+        }
+        Ok(room)
     }
 
     /// The same, if somebody has asked.
     pub(super) fn known_room(&self) -> Option<Room> {
-        self.room.get().copied()
+        self.room.lock().ok().and_then(|room| *room)
+    }
+
+    /// It is no longer so: some places are lost, and what comes now is measured by those that are left.
+    pub(super) fn forget_room(&self) {
+        if let Ok(mut room) = self.room.lock() {
+            *room = None;
+        }
     }
 
     /// So many of those that are opened at once it has.
@@ -176,12 +187,17 @@ impl Target {
 
     /// Whether the probe under way may ask for more. A server that is slow, or a wire that loses, has shown enough then.
     pub(super) fn has_time(&self) -> bool {
-        self.stress || self.elapsed() < PROBE_LASTS
+        (self.stress || self.elapsed() < PROBE_LASTS) && !self.is_stopped()
+    }
+
+    /// Whether a signal has come: what is under way comes to its end, and nothing more is begun.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(Stop::is_wished)
     }
 
     /// The same, for names that are sent one after the other.
     pub(super) fn has_time_for_trips(&self) -> bool {
-        self.stress || self.elapsed() < TRIPS_LAST + self.timeout.min(Duration::from_secs(1))
+        (self.stress || self.elapsed() < TRIPS_LAST + self.timeout.min(Duration::from_secs(1))) && !self.is_stopped()
     }
 
     /// Names are lines to it, or can be.

@@ -54,7 +54,7 @@ const PLATEAUS: [Plateau; 4] = [
     Plateau {
         range: 980_000..=1_100_000,
         name: "1,000 ms",
-        share: 7,
+        share: 2,
         now_and_then: "segments that are sent again after 1 s: lost ones, or a SYN that was dropped while no socket listened",
         each_time: "replies that are held back for so long",
     },
@@ -121,13 +121,14 @@ fn greeting(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
 }
 
 /// As many trips as that on one conversation; `tell` hears of each.
-fn trips(mut talk: Talk<'_>, count: u64, mut tell: impl FnMut(Duration)) -> Result<(), Failure> {
+fn trips(mut talk: Talk<'_>, number: usize, count: u64, mut tell: impl FnMut(Duration)) -> Result<(), Failure> {
+    let name = format!("client {number:02} speaks"); // 16 bytes, and no other client's
     for _ in 0..count {
         if !talk.target.has_time_for_trips() {
             break; // those that there were tell enough
         }
         let begin = Instant::now();
-        talk.say(b"sixteen bytes it")?;
+        talk.say(name.as_bytes())?;
         tell(begin.elapsed());
     }
     talk.leave()
@@ -136,7 +137,7 @@ fn trips(mut talk: Talk<'_>, count: u64, mut tell: impl FnMut(Duration)) -> Resu
 fn idle(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     let count = target.trips(TRIPS);
     let mut trips_taken = Vec::new();
-    trips(Talk::settled(target)?, count, |took| {
+    trips(Talk::settled(target)?, 0, count, |took| {
         trips_taken.push(took);
         notes.progress(trips_taken.len() as u64, count);
     })?;
@@ -158,9 +159,10 @@ fn load(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         let all = &all;
         let running: Vec<_> = talks
             .into_iter()
-            .map(|talk| {
+            .enumerate()
+            .map(|(number, talk)| {
                 scope.spawn(move || {
-                    trips(talk, target.trips(TRIPS), |took| {
+                    trips(talk, number, target.trips(TRIPS), |took| {
                         if let Ok(mut all) = all.lock() {
                             all.push(took);
                         }
@@ -170,11 +172,11 @@ fn load(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
             .collect();
         running
             .into_iter()
-            .map(|client| client.join().unwrap_or_else(|_| Err(Failure::new("a client broke"))))
+            .map(|client| client.join().unwrap_or_else(|_| Err(Failure::new("the check's own thread panicked"))))
             .collect()
     });
     outcomes.into_iter().collect::<Result<(), Failure>>()?;
-    let trips_taken = all.into_inner().map_err(|_| Failure::new("a client broke"))?;
+    let trips_taken = all.into_inner().map_err(|_| Failure::new("the check's own thread panicked"))?;
     let rate = trips_taken.len() as f64 / begin.elapsed().as_secs_f64();
     notes.measure("names a second, under load", rate, Unit::Rate);
     let text =
@@ -223,9 +225,10 @@ impl Plateau {
     }
 
     fn is_in(&self, trips: &[Duration], way: Duration) -> bool {
-        const FEWEST: usize = 3;
+        // This machine's own work makes a trip long now and then, but hardly ever by a second.
+        let fewest = if *self.range.start() < 900_000 { 3 } else { 2 };
         let count = trips.iter().filter(|trip| self.has(**trip, way)).count();
-        count >= FEWEST && count * 1000 >= trips.len() * self.share
+        count >= fewest && count * 1000 >= trips.len() * self.share
     }
 }
 
@@ -241,7 +244,7 @@ fn throughput(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     let begin = Instant::now();
     let piece = vec![b'u'; 64 * 1024];
     let mut sent = 0;
-    while sent < bulk && (target.stress || begin.elapsed() < BULK_LASTS) {
+    while sent < bulk && (target.stress || begin.elapsed() < BULK_LASTS) && !target.is_stopped() {
         talk.send(&piece)?;
         sent += piece.len();
         notes.progress(sent as u64, bulk as u64);
@@ -311,10 +314,12 @@ impl Standstill {
 /// Names of one length, until so many bytes of replies have come.
 fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) -> Result<Flow, Failure> {
     /// Between two looks at the clock.
-    const BATCHES: usize = 4;
+    const BATCHES: u32 = 4;
     let name = vec![b'd'; length];
     let (asked, owed) = (talk.asked(&name), talk.owed(&name));
-    let batch = (16 * 1024 / owed.len()).max(1);
+    let affordable = (BULK_LASTS / BATCHES).as_secs_f64() / talk.target.trip().as_secs_f64().max(1e-6);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and some thousands")]
+    let batch = (affordable as usize).min(16 * 1024 / owed.len()).max(1);
     let (asked, owed) = (asked.repeat(batch), owed.repeat(batch));
     talk.pauses.clear();
     let begin = Instant::now();
@@ -323,7 +328,7 @@ fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) ->
         let mut writer = talk.stream.try_clone().map_err(|error| Failure::new(error.to_string()))?;
         thread::scope(|scope| {
             let writing = scope.spawn(|| (0..BATCHES).try_for_each(|_| writer.write_all(&asked)));
-            let came = (0..BATCHES).try_for_each(|_| talk.expect("a reply", &owed));
+            let came = (0..BATCHES).try_for_each(|_| talk.expect_replies(batch as u32, &owed));
             if came.is_err() {
                 let _ = talk.stream.shutdown(Shutdown::Both); // so that the writer ends
             }
@@ -334,7 +339,7 @@ fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) ->
                 _ => Err(Failure::new("the names could not be sent")),
             }
         })?;
-        done += BATCHES;
+        done += BATCHES as usize;
         notes.progress((done * owed.len()) as u64, bytes as u64);
     }
     talk.target.count_bytes(done * asked.len());
