@@ -20,7 +20,7 @@ use self::{
 use crate::{
     Connection, Framing, Instant, Received, State,
     text::{ERROR, EXIT, Text},
-    time::Micros,
+    time::Patience,
 };
 
 /// What the owner of a client chooses.
@@ -78,9 +78,7 @@ pub struct Client<const N: usize> {
     spoken: bool,
     outcome: Option<Outcome>,
     framing: Framing,
-    /// Since when nothing has moved.
-    since: Instant,
-    timeout: Micros,
+    patience: Patience,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,11 +114,7 @@ impl<const N: usize> Client<N> {
             spoken: false,
             outcome: None,
             framing: settings.framing,
-            since: now,
-            timeout: match settings.timeout {
-                Some(limit) => Micros::new(limit),
-                None => Micros::FOREVER,
-            },
+            patience: Patience::new(settings.timeout, now),
         }
     }
 
@@ -190,7 +184,7 @@ impl<const N: usize> Client<N> {
     /// When the patience is over; never while nothing is awaited.
     fn due(&self) -> Instant {
         match self.awaited() {
-            Some(_) => self.since.after(self.timeout),
+            Some(_) => self.patience.due(),
             None => Instant::NEVER,
         }
     }
@@ -204,7 +198,7 @@ impl<const N: usize> Connection for Client<N> {
         if self.outcome.is_some() {
             return Received { taken: 0, event: None };
         }
-        self.since = now;
+        self.patience.moved(now);
         match (self.expectation.next, first) {
             (Expecting::GreetingEnd, b'\r') => {
                 self.expectation.next = Expecting::GreetingLineFeed;
@@ -283,7 +277,7 @@ impl<const N: usize> Connection for Client<N> {
         }
         let sent = sent.saturating_add(written);
         let complete = sent >= text.len();
-        self.since = now;
+        self.patience.moved(now);
         match (is_exit, complete) {
             (false, false) => self.names.sent_part(sent),
             (false, true) => self.names.sent_whole(),
@@ -294,12 +288,11 @@ impl<const N: usize> Connection for Client<N> {
     }
 
     fn progress(&mut self, now: Instant) {
-        self.since = now;
+        self.patience.moved(now);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let due = self.due();
-        (due < Instant::NEVER).then_some(due)
+        self.due().deadline()
     }
 
     fn state(&self) -> State {

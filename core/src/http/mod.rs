@@ -16,7 +16,7 @@ pub use self::{
     head::{Head, HeadProblem, Version},
     request::{Request, RequestError},
 };
-use crate::{Connection, Instant, Received, State, time::Micros};
+use crate::{Connection, Instant, Received, State, time::Patience};
 
 /// What a machine that fetches a page tells its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,9 +126,7 @@ pub struct Get<const N: usize> {
     /// How many bytes the server has sent.
     position: u64,
     outcome: Option<Result<(), Failure>>,
-    /// Since when nothing has moved.
-    since: Instant,
-    timeout: Micros,
+    patience: Patience,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,8 +149,7 @@ impl<const N: usize> Get<N> {
             phase: Phase::Sending(0),
             position: 0,
             outcome: None,
-            since: now,
-            timeout: timeout.map_or(Micros::FOREVER, Micros::new),
+            patience: Patience::new(timeout, now),
         })
     }
 
@@ -171,7 +168,7 @@ impl<const N: usize> Get<N> {
     }
 
     fn due(&self) -> Instant {
-        if self.outcome.is_some() { Instant::NEVER } else { self.since.after(self.timeout) }
+        if self.outcome.is_some() { Instant::NEVER } else { self.patience.due() }
     }
 
     /// Takes of the head what is there.
@@ -272,11 +269,11 @@ impl<const N: usize> Connection for Get<N> {
             // The request is in the head's place: what comes waits until it is sent.
             Phase::Sending(_) => Received { taken: 0, event: None },
             Phase::Head(line) => {
-                self.since = now;
+                self.patience.moved(now);
                 self.take_head(line, input)
             }
             Phase::Body(body) => {
-                self.since = now;
+                self.patience.moved(now);
                 self.take_body(body, input)
             }
         }
@@ -300,7 +297,7 @@ impl<const N: usize> Connection for Get<N> {
         let (Some(to), Some(from)) = (output.get_mut(..count), rest.get(..count)) else { return 0 };
         to.copy_from_slice(from);
         if count > 0 {
-            self.since = now;
+            self.patience.moved(now);
         }
         let sent = sent.saturating_add(count);
         if sent < self.buffer.len() {
@@ -313,12 +310,11 @@ impl<const N: usize> Connection for Get<N> {
     }
 
     fn progress(&mut self, now: Instant) {
-        self.since = now;
+        self.patience.moved(now);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let due = self.due();
-        (due < Instant::NEVER).then_some(due)
+        self.due().deadline()
     }
 
     fn state(&self) -> State {
