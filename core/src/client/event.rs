@@ -1,4 +1,4 @@
-//! What a client tells its owner, and what it is looking at when it does.
+//! What a client tells its owner: its events, what it waits for, and how a conversation ended.
 
 /// What a client tells its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
