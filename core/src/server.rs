@@ -197,10 +197,7 @@ impl<const N: usize> Server<N> {
     /// A server whose conversation begins at `now`: it owes its greeting.
     #[must_use]
     pub const fn new(settings: Settings, now: Instant) -> Self {
-        let idle = match settings.idle_timeout {
-            Some(limit) => Micros::new(limit),
-            None => Micros::FOREVER,
-        };
+        let idle = Micros::limit(settings.idle_timeout);
         Self {
             name: Assembly::new(settings.framing),
             phase: Phase::Greeting,
@@ -435,8 +432,7 @@ impl<const N: usize> Connection for Server<N> {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let due = self.due();
-        (self.phase != Phase::Over && due < Instant::NEVER).then_some(due)
+        self.due().deadline().filter(|_| self.phase != Phase::Over)
     }
 
     fn state(&self) -> State {

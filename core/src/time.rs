@@ -29,6 +29,11 @@ impl Instant {
         self.0
     }
 
+    /// This as a deadline: none where it never comes.
+    pub(crate) fn deadline(self) -> Option<Self> {
+        (self < Self::NEVER).then_some(self)
+    }
+
     /// How long it is from `earlier` to `self`; nothing where `earlier` is the later one.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -67,8 +72,40 @@ impl Micros {
         Self(seconds.saturating_add(span.subsec_micros() as u64))
     }
 
+    /// A limit as an owner states it; `None` for ever.
+    pub(crate) const fn limit(limit: Option<Duration>) -> Self {
+        match limit {
+            Some(limit) => Self::new(limit),
+            None => Self::FOREVER,
+        }
+    }
+
     pub(crate) const fn get(self) -> u64 {
         self.0
+    }
+}
+
+/// For how long nothing may move, and since when nothing has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    since: Instant,
+    limit: Micros,
+}
+
+impl Patience {
+    /// A patience that begins at `now`; without a limit it has no end.
+    pub(crate) const fn new(limit: Option<Duration>, now: Instant) -> Self {
+        Self { since: now, limit: Micros::limit(limit) }
+    }
+
+    /// Something has moved: it begins anew.
+    pub(crate) const fn moved(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// When it is over; [`Instant::NEVER`] without a limit.
+    pub(crate) const fn due(&self) -> Instant {
+        self.since.after(self.limit)
     }
 }
 
@@ -83,5 +120,15 @@ mod tests {
         assert_eq!(start + Duration::MAX, Instant::from_micros(u64::MAX));
         assert_eq!((start + Duration::from_secs(3)).since(start), Duration::from_secs(3));
         assert_eq!(start.since(start + Duration::from_secs(3)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_patience_counts_from_what_moved_last_and_without_a_limit_it_has_no_end() {
+        let start = Instant::from_micros(5);
+        let mut patience = Patience::new(Some(Duration::from_secs(1)), start);
+        assert_eq!(patience.due().deadline(), Some(start + Duration::from_secs(1)));
+        patience.moved(start + Duration::from_secs(3));
+        assert_eq!(patience.due().deadline(), Some(start + Duration::from_secs(4)));
+        assert_eq!(Patience::new(None, start).due().deadline(), None);
     }
 }

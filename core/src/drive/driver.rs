@@ -14,10 +14,19 @@ macro_rules! driver {
         /// `fill_buf` answers with what is buffered, or with what one read delivers; with nothing once the peer has ended
         /// its side. `read_ready` says whether it has something without waiting; a transport for which that is hard to know may
         /// always say no, and replies to what comes in several reads then leave in as many writes.
+        ///
+        /// `flush` hands on what `write` took and the transport still holds, and `shutdown` the FIN. Neither may wait for the
+        /// peer, for its acknowledgement as little as for its reading; some network stacks have a `flush` that does, and a
+        /// transport must not call it. A machine's deadline ends the waiting in `fill_buf` and in `write` alone: a peer that
+        /// does not read would hold such a `flush`, and with it the conversation, past the idle timeout (rule T2). Where a
+        /// transport has to wait for room before it can hand on, as one that encrypts may, it ends that wait by itself, at the
+        /// last deadline, with an error: of `flush` and `shutdown` the driver passes every error on, those of kind
+        /// [`TimedOut`](ErrorKind::TimedOut) too.
         #[allow(async_fn_in_trait, reason = "whether the futures are Send is for each transport to say")]
         pub trait Transport: BufRead + ReadReady + Write {
             /// From now on waiting in `fill_buf` and in `write` ends at `deadline`, with an error of kind
-            /// [`TimedOut`](ErrorKind::TimedOut). It may end early: the driver looks at the time and comes back.
+            /// [`TimedOut`](ErrorKind::TimedOut). It may end early: the driver looks at the time and comes back. None is set
+            /// for `flush` and `shutdown`, which do not wait for the peer.
             ///
             /// # Errors
             /// Whatever keeps the transport from it.
@@ -29,7 +38,8 @@ macro_rules! driver {
             /// [`Interrupted`](ErrorKind::Interrupted), where something else wants the driver's caller.
             $($async)? fn sleep_until(&mut self, deadline: Option<Instant>) -> Result<(), Self::Error>;
 
-            /// Ends this side (FIN) behind everything that was written. Reading goes on.
+            /// Ends this side (FIN) behind everything that was written, without waiting until the peer has got it. Reading
+            /// goes on.
             ///
             /// # Errors
             /// Those of the connection.

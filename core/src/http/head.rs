@@ -1,4 +1,4 @@
-//! The head of a response: its status line and its fields (RFC 9112, 4 and 5).
+//! The head of a response: where it ends, its status line and its fields (RFC 9112, 2.2, 4 and 5).
 //!
 //! It is read here and not by a library, as those that there are link code that can panic; one of them is the tests' oracle.
 
@@ -128,6 +128,42 @@ impl<'a> Head<'a> {
             check_field(line).map_err(|(problem, position)| wrong(problem, offset.saturating_add(position)))?;
         }
         Ok(Self { bytes, version, status, reason, fields: bytes.get(begin..).unwrap_or_default() })
+    }
+}
+
+/// What of a line has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Nothing, nor of any line before it.
+    Before,
+    /// The same, but for a CR.
+    BeforeReturn,
+    Nothing,
+    /// CR, and nothing else.
+    CarriageReturn,
+    Something,
+    /// All of the empty line that ends the head.
+    End,
+}
+
+impl Line {
+    /// What has come when `byte` has come too; `None` where no head begins so. Nothing comes after the end.
+    pub(super) const fn after(self, byte: u8) -> Option<Self> {
+        Some(match (self, byte) {
+            // Some servers end what they sent last by one line too many; RFC 9112, 2.2 has the same of requests.
+            (Self::Before | Self::BeforeReturn, b'\n') => Self::Before,
+            (Self::Before, b'\r') => Self::BeforeReturn,
+            (Self::BeforeReturn, _) => return None,
+            (Self::Nothing, b'\r') => Self::CarriageReturn,
+            (Self::Nothing | Self::CarriageReturn, b'\n') => Self::End,
+            (_, b'\n') => Self::Nothing,
+            _ => Self::Something,
+        })
+    }
+
+    /// Whether no byte of the head has come.
+    pub(super) const fn is_before_head(self) -> bool {
+        matches!(self, Self::Before | Self::BeforeReturn)
     }
 }
 

@@ -2,76 +2,21 @@
 
 mod body;
 mod head;
+mod request;
 
-use core::{fmt, time::Duration};
+use core::time::Duration;
 
 use heapless::Vec;
 
-pub use self::head::{Head, HeadProblem, Version};
 use self::{
     body::{Body, Decoded},
-    head::HeadError,
+    head::{HeadError, Line},
 };
-use crate::{Connection, Instant, Received, State, time::Micros};
-
-/// What is asked for. A request is `GET TARGET HTTP/1.1` with the fields `Host`, `Connection: close`, and these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request<'a> {
-    /// The host, and its port where that is not the scheme's own, as in `example.org:8080`.
-    pub host: &'a str,
-    /// The path and the query, as in `/index.html?a=b`; encoded, and beginning with `/`.
-    pub target: &'a str,
-    /// More fields, each with its name and its value.
-    pub fields: &'a [(&'a str, &'a str)],
-}
-
-/// Why a request cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum RequestError {
-    /// The host is empty, or has a blank or a control character at this offset.
-    Host {
-        /// Where.
-        offset: usize,
-    },
-    /// The target does not begin with `/`, or has a blank or something that is not ASCII at this offset.
-    Target {
-        /// Where.
-        offset: usize,
-    },
-    /// The name of the field with this number has a character that none may have; the first field is 0.
-    FieldName {
-        /// Which.
-        field: usize,
-    },
-    /// The value of the field with this number has a control character, as CR and LF are.
-    FieldValue {
-        /// Which.
-        field: usize,
-    },
-    /// The request is longer than this machine's capacity.
-    TooLong {
-        /// How many bytes it may have.
-        limit: usize,
-    },
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host { offset } => write!(formatter, "the host is no name and no address: see its byte {offset}"),
-            Self::Target { offset } => {
-                write!(formatter, "the path begins with a slash and is encoded, with no blank: see its byte {offset}")
-            }
-            Self::FieldName { field } => write!(formatter, "the name of field {field} has an illegal character"),
-            Self::FieldValue { field } => write!(formatter, "the value of field {field} has a control character"),
-            Self::TooLong { limit } => write!(formatter, "the request is longer than {limit} bytes"),
-        }
-    }
-}
-
-impl core::error::Error for RequestError {}
+pub use self::{
+    head::{Head, HeadProblem, Version},
+    request::{Request, RequestError},
+};
+use crate::{Connection, Instant, Received, State, time::Patience};
 
 /// What a machine that fetches a page tells its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,9 +126,7 @@ pub struct Get<const N: usize> {
     /// How many bytes the server has sent.
     position: u64,
     outcome: Option<Result<(), Failure>>,
-    /// Since when nothing has moved.
-    since: Instant,
-    timeout: Micros,
+    patience: Patience,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,67 +138,18 @@ enum Phase {
     Body(Body),
 }
 
-/// What of a line has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
-    /// Nothing, nor of any line before it.
-    Before,
-    /// The same, but for a CR.
-    BeforeReturn,
-    Nothing,
-    /// CR, and nothing else.
-    CarriageReturn,
-    Something,
-    /// All of the empty line that ends the head.
-    End,
-}
-
 impl<const N: usize> Get<N> {
     /// A request, on a connection that was opened at `now`. After `timeout` in which nothing has moved it is given up.
     ///
     /// # Errors
     /// Why it cannot be made; nothing is sent of it then.
     pub fn new(request: Request<'_>, timeout: Option<Duration>, now: Instant) -> Result<Self, RequestError> {
-        let Request { host, target, fields } = request;
-        let is_illegal = |byte: &u8| !byte.is_ascii_graphic();
-        if let Some(offset) =
-            host.bytes().position(|byte| byte.is_ascii_control() || byte == b' ').or(host.is_empty().then_some(0))
-        {
-            return Err(RequestError::Host { offset });
-        }
-        if !target.starts_with('/') {
-            return Err(RequestError::Target { offset: 0 });
-        }
-        if let Some(offset) = target.as_bytes().iter().position(is_illegal) {
-            return Err(RequestError::Target { offset });
-        }
-        for (field, (name, value)) in fields.iter().enumerate() {
-            if name.is_empty() || !name.bytes().all(|byte| head::is_token(&byte)) {
-                return Err(RequestError::FieldName { field });
-            }
-            if !value.bytes().all(|byte| head::is_visible(&byte)) {
-                return Err(RequestError::FieldValue { field });
-            }
-        }
-        let mut buffer = Vec::new();
-        let mut write =
-            |text: &str| buffer.extend_from_slice(text.as_bytes()).map_err(|_| RequestError::TooLong { limit: N });
-        for text in ["GET ", target, " HTTP/1.1\r\nHost: ", host, "\r\nConnection: close\r\n"] {
-            write(text)?;
-        }
-        for (name, value) in fields {
-            for text in [name, ": ", value, "\r\n"] {
-                write(text)?;
-            }
-        }
-        write("\r\n")?;
         Ok(Self {
-            buffer,
+            buffer: request.written()?,
             phase: Phase::Sending(0),
             position: 0,
             outcome: None,
-            since: now,
-            timeout: timeout.map_or(Micros::FOREVER, Micros::new),
+            patience: Patience::new(timeout, now),
         })
     }
 
@@ -274,7 +168,7 @@ impl<const N: usize> Get<N> {
     }
 
     fn due(&self) -> Instant {
-        if self.outcome.is_some() { Instant::NEVER } else { self.since.after(self.timeout) }
+        if self.outcome.is_some() { Instant::NEVER } else { self.patience.due() }
     }
 
     /// Takes of the head what is there.
@@ -283,22 +177,13 @@ impl<const N: usize> Get<N> {
             if line == Line::Before && self.position.saturating_add(offset as u64) >= BEFORE {
                 return self.wrong(Failure::TooMuchBefore { limit: BEFORE }, offset);
             }
-            line = match (line, byte) {
-                // Some servers end what they sent last by one line too many; RFC 9112, 2.2 has the same of requests.
-                (Line::Before | Line::BeforeReturn, b'\n') => {
-                    line = Line::Before;
-                    continue;
-                }
-                (Line::Before, b'\r') => {
-                    line = Line::BeforeReturn;
-                    continue;
-                }
-                (Line::BeforeReturn, _) => return self.wrong(Failure::Head(HeadProblem::StatusLine), offset),
-                (Line::Nothing, b'\r') => Line::CarriageReturn,
-                (Line::Nothing | Line::CarriageReturn, b'\n') => Line::End,
-                (_, b'\n') => Line::Nothing,
-                _ => Line::Something,
+            let Some(next) = line.after(byte) else {
+                return self.wrong(Failure::Head(HeadProblem::StatusLine), offset);
             };
+            line = next;
+            if line.is_before_head() {
+                continue;
+            }
             if self.buffer.push(byte).is_err() {
                 return self.wrong(Failure::HeadTooLong { limit: N }, offset);
             }
@@ -384,11 +269,11 @@ impl<const N: usize> Connection for Get<N> {
             // The request is in the head's place: what comes waits until it is sent.
             Phase::Sending(_) => Received { taken: 0, event: None },
             Phase::Head(line) => {
-                self.since = now;
+                self.patience.moved(now);
                 self.take_head(line, input)
             }
             Phase::Body(body) => {
-                self.since = now;
+                self.patience.moved(now);
                 self.take_body(body, input)
             }
         }
@@ -412,7 +297,7 @@ impl<const N: usize> Connection for Get<N> {
         let (Some(to), Some(from)) = (output.get_mut(..count), rest.get(..count)) else { return 0 };
         to.copy_from_slice(from);
         if count > 0 {
-            self.since = now;
+            self.patience.moved(now);
         }
         let sent = sent.saturating_add(count);
         if sent < self.buffer.len() {
@@ -425,12 +310,11 @@ impl<const N: usize> Connection for Get<N> {
     }
 
     fn progress(&mut self, now: Instant) {
-        self.since = now;
+        self.patience.moved(now);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let due = self.due();
-        (due < Instant::NEVER).then_some(due)
+        self.due().deadline()
     }
 
     fn state(&self) -> State {

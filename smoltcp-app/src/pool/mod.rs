@@ -135,7 +135,9 @@ impl Counters {
 ///
 /// The sockets live in a [`SocketSet`] and the slots in memory of the caller's. The busy ones stand before those that
 /// listen, in the slots and in the set: smoltcp gives a segment to the first socket that would have it, and so a repeated
-/// SYN finds the connection that it belongs to and not a second socket. And what listens, however much, costs no time.
+/// SYN finds the connection that it belongs to and not a second socket. So a segment of a connection is offered to none of
+/// those that listen. They cost a glance each all the same, whenever something is served or sent: [`serve`](Self::serve)
+/// looks whether a SYN came to them, and smoltcp whether they have something to send.
 #[derive(Debug)]
 pub struct Pool<'a, const N: usize> {
     settings: Settings,

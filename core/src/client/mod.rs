@@ -1,0 +1,358 @@
+//! The client's machine: expects exactly what a server owes.
+
+mod event;
+mod expectation;
+mod names;
+mod refused;
+
+use core::time::Duration;
+
+use memchr::memchr;
+
+pub use self::{
+    event::{Awaited, Event, Expected, Mismatch, Outcome},
+    refused::Refused,
+};
+use self::{
+    expectation::{Compared, Expectation, Expecting},
+    names::Names,
+};
+use crate::{
+    Connection, Framing, Instant, Received, State,
+    text::{ERROR, EXIT, Text},
+    time::Patience,
+};
+
+/// What the owner of a client chooses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Settings {
+    /// How names are sent. `Auto` is for a server to offer: a client that asks for it speaks `chunk`.
+    pub framing: Framing,
+    /// For how long nothing may move while something is awaited; `None` for ever.
+    pub timeout: Option<Duration>,
+}
+
+/// The client's end of one conversation; the names that are not answered yet, with two bytes each, fill at most `N` bytes.
+///
+/// It holds no replies: what a server owes is known byte by byte from the name (rule K1), and what comes is compared
+/// where it lies. Under `line` any number of names may be under way; under `chunk` one at a time, as a read is a name.
+///
+/// ```
+/// use greet_core::{Client, ClientEvent, ClientSettings, Connection, Framing, Instant, Outcome};
+///
+/// let now = Instant::ZERO;
+/// let settings = ClientSettings { framing: Framing::Line, timeout: None };
+/// let mut client: Client<64> = Client::new(settings, now);
+/// client.say(b"haha")?;
+/// client.say(b"byebye")?;
+///
+/// let mut output = [0; 64];
+/// assert_eq!(client.transmit(now, &mut output), 0); // first the greeting
+/// assert_eq!(client.receive(now, b"Welcome!").event, Some(ClientEvent::Greeted));
+///
+/// assert_eq!(client.transmit(now, &mut output), 5);
+/// assert_eq!(client.transmit(now, &mut output[5..]), 7);
+/// assert_eq!(&output[..12], b"haha\nbyebye\n");
+///
+/// let input = b"Hello, haha!\nHello, byebye!\n";
+/// let received = client.receive(now, input); // one event at a time; the rest is offered again
+/// assert_eq!((received.taken, received.event), (13, Some(ClientEvent::Reply(b"haha"))));
+/// let received = client.receive(now, &input[13..]);
+/// assert_eq!((received.taken, received.event), (15, Some(ClientEvent::Reply(b"byebye"))));
+///
+/// client.close(now);
+/// assert_eq!(client.transmit(now, &mut output), 5);
+/// assert_eq!(&output[..5], b"exit\n");
+/// client.receive_end(now);
+/// assert_eq!(client.outcome(), Some(Outcome::Complete));
+/// # Ok::<(), greet_core::Refused>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client<const N: usize> {
+    /// The names under way.
+    names: Names<N>,
+    expectation: Expectation,
+    leaving: Leaving,
+    /// A name was taken before.
+    spoken: bool,
+    outcome: Option<Outcome>,
+    framing: Framing,
+    patience: Patience,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    No,
+    /// `exit` comes when every name is answered; so much of it is sent.
+    Wanted {
+        sent: usize,
+    },
+    ExitSent,
+}
+
+/// The word that is to be sent next.
+struct Owed<'a> {
+    /// A name, or `exit`.
+    word: &'a [u8],
+    /// How much of it, and of the end of its line, is sent.
+    sent: usize,
+    is_exit: bool,
+}
+
+impl<const N: usize> Client<N> {
+    /// The longest name a client of this capacity can say.
+    pub const LONGEST_NAME: usize = Names::<N>::LONGEST;
+
+    /// A client whose connection was opened at `now`: it waits for the greeting.
+    #[must_use]
+    pub const fn new(settings: Settings, now: Instant) -> Self {
+        Self {
+            names: Names::new(),
+            expectation: Expectation::GREETING,
+            leaving: Leaving::No,
+            spoken: false,
+            outcome: None,
+            framing: settings.framing,
+            patience: Patience::new(settings.timeout, now),
+        }
+    }
+
+    /// Takes a name, to be sent as soon as the protocol allows.
+    ///
+    /// # Errors
+    /// The reason, where the framing or this client's capacity cannot carry the name; nothing is sent of it then.
+    pub fn say(&mut self, name: &[u8]) -> Result<(), Refused> {
+        if self.leaving != Leaving::No || self.outcome.is_some() {
+            return Err(Refused::Closed);
+        }
+        Refused::check(name, self.framing, !self.spoken)?;
+        self.names.push(name)?;
+        self.spoken = true;
+        Ok(())
+    }
+
+    /// What is awaited now; `None` where the next word is this side's.
+    #[must_use]
+    pub fn awaited(&self) -> Option<Awaited> {
+        match self.expectation.next {
+            _ if self.outcome.is_some() => None,
+            Expecting::Greeting => Some(Awaited::Greeting),
+            _ if self.names.await_answer() => Some(Awaited::Reply),
+            // Begun and not finished: the peer takes nothing, and that has its limit too.
+            _ if self.names.is_one_partly_sent() => Some(Awaited::Reply),
+            _ if matches!(self.leaving, Leaving::Wanted { sent: 1.. } | Leaving::ExitSent) => Some(Awaited::End),
+            Expecting::Error | Expecting::ErrorText | Expecting::GreetingLineFeed => Some(Awaited::Reply),
+            Expecting::GreetingEnd | Expecting::Reply => None,
+        }
+    }
+
+    /// Whether every name that was said has been sent and answered, and nothing else is awaited.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.awaited().is_none() && self.names.are_sent()
+    }
+
+    /// How the conversation ended, once it has.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    /// What is to be sent next.
+    fn owed(&self) -> Option<Owed<'_>> {
+        if self.expectation.next == Expecting::Greeting || self.outcome.is_some() {
+            return None; // K1
+        }
+        match (self.names.next_to_send(), self.leaving) {
+            // Under `chunk` a second name would run into the first (rule F1).
+            (Some(_), _) if self.names.await_answer() && self.framing != Framing::Line => None,
+            (Some((word, sent)), _) => Some(Owed { word, sent, is_exit: false }),
+            (None, Leaving::Wanted { sent }) if !self.names.await_answer() => {
+                Some(Owed { word: EXIT, sent, is_exit: true }) // K2
+            }
+            (None, _) => None,
+        }
+    }
+
+    /// The oldest name is answered.
+    fn answered(&mut self) -> &[u8] {
+        self.expectation.next = Expecting::Reply;
+        self.names.answered()
+    }
+
+    /// When the patience is over; never while nothing is awaited.
+    fn due(&self) -> Instant {
+        match self.awaited() {
+            Some(_) => self.patience.due(),
+            None => Instant::NEVER,
+        }
+    }
+}
+
+impl<const N: usize> Connection for Client<N> {
+    type Event<'a> = Event<'a>;
+
+    fn receive<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
+        let Some(&first) = input.first() else { return Received { taken: 0, event: None } };
+        if self.outcome.is_some() {
+            return Received { taken: 0, event: None };
+        }
+        self.patience.moved(now);
+        match (self.expectation.next, first) {
+            (Expecting::GreetingEnd, b'\r') => {
+                self.expectation.next = Expecting::GreetingLineFeed;
+                return Received { taken: 1, event: None };
+            }
+            (Expecting::GreetingEnd, b'\n') => {
+                self.expectation.next = Expecting::Reply;
+                return Received { taken: 1, event: None };
+            }
+            (Expecting::GreetingEnd, _) => self.expectation.next = Expecting::Reply,
+            _ => {}
+        }
+        if self.expectation.next == Expecting::Reply && !self.expectation.is_begun() && ERROR.first() == Some(&first) {
+            self.expectation.next = Expecting::Error; // K1: the other legal answer
+        }
+        if self.expectation.next == Expecting::ErrorText {
+            // K1: up to LF, or to the end of the read
+            let end = memchr(b'\n', input).filter(|_| self.framing == Framing::Line);
+            let (text, _) = input.split_at_checked(end.unwrap_or(input.len())).unwrap_or((input, b""));
+            let complete = end.is_some() || self.framing != Framing::Line;
+            if complete {
+                self.answered();
+            }
+            let taken = text.len().saturating_add(usize::from(end.is_some()));
+            return Received { taken, event: Some(Event::Error { text, complete }) };
+        }
+        let line_end = self.framing.reply_end();
+        let Compared { same, complete } = self.expectation.compare(self.names.oldest_unanswered(), line_end, input);
+        let event = match (self.expectation.next, complete) {
+            (Expecting::Greeting, true) => {
+                self.expectation.next = Expecting::GreetingEnd;
+                Some(Event::Greeted)
+            }
+            (Expecting::GreetingLineFeed, true) => {
+                self.expectation.next = Expecting::Reply;
+                None
+            }
+            (Expecting::Error, true) => {
+                self.expectation.next = Expecting::ErrorText;
+                None
+            }
+            (_, true) => Some(Event::Reply(self.answered())),
+            (_, false) => match input.get(same..) {
+                None | Some([]) => None,
+                Some(wrong) => {
+                    self.outcome = Some(Outcome::Mismatch);
+                    let name = self.names.oldest_unanswered();
+                    Some(Event::Mismatch(self.expectation.mismatch(name, line_end, wrong)))
+                }
+            },
+        };
+        Received { taken: same, event }
+    }
+
+    fn receive_end(&mut self, _now: Instant) {
+        if self.outcome.is_none() {
+            self.outcome = Some(match self.awaited() {
+                Some(Awaited::End) if self.leaving == Leaving::ExitSent => Outcome::Complete, // K2
+                awaited => Outcome::EndedEarly(awaited),
+            });
+        }
+    }
+
+    fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize {
+        if now >= self.due()
+            && let Some(awaited) = self.awaited()
+        {
+            self.outcome = Some(Outcome::TimedOut(awaited));
+        }
+        let line_end = self.framing.reply_end();
+        let Some(Owed { word, sent, is_exit }) = self.owed() else { return 0 };
+        let text = Text([word, line_end, b"", b""]);
+        let written = text.copy(sent, output);
+        if written == 0 {
+            return 0;
+        }
+        let sent = sent.saturating_add(written);
+        let complete = sent >= text.len();
+        self.patience.moved(now);
+        match (is_exit, complete) {
+            (false, false) => self.names.sent_part(sent),
+            (false, true) => self.names.sent_whole(),
+            (true, false) => self.leaving = Leaving::Wanted { sent },
+            (true, true) => self.leaving = Leaving::ExitSent,
+        }
+        written
+    }
+
+    fn progress(&mut self, now: Instant) {
+        self.patience.moved(now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.due().deadline()
+    }
+
+    fn state(&self) -> State {
+        if self.outcome.is_some() { State::Over } else { State::Open }
+    }
+
+    fn close(&mut self, _now: Instant) {
+        if self.leaving == Leaving::No {
+            self.leaving = Leaving::Wanted { sent: 0 };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_comes_before_its_name_is_wholly_sent_answers_that_name() {
+        let now = Instant::ZERO;
+        let mut client: Client<16> = Client::new(Settings { framing: Framing::Line, timeout: None }, now);
+        let error = Event::Error { text: b"name longer than 2 bytes", complete: true };
+        client.say(b"byebye").unwrap();
+        assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
+        assert_eq!(client.transmit(now, &mut [0; 4]), 4);
+        assert_eq!(client.receive(now, b"\nError: name longer than 2 bytes\n").taken, 1);
+        assert_eq!(client.receive(now, b"Error: name longer than 2 bytes\n").taken, 7);
+        assert_eq!(client.receive(now, b"name longer than 2 bytes\n").event, Some(error));
+
+        client.say(b"haha").unwrap(); // the first name is still needed: its end is not sent
+        let mut output = [0; 16];
+        assert_eq!(client.transmit(now, &mut output), 3);
+        assert_eq!(client.transmit(now, &mut output[3..]), 5);
+        assert_eq!(&output[..8], b"ye\nhaha\n");
+        assert_eq!(client.receive(now, b"Hello, haha!\n").event, Some(Event::Reply(b"haha")));
+        assert!(client.is_idle());
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_runs_into_the_timeout() {
+        let timeout = Some(Duration::from_secs(1));
+        for exit in [false, true] {
+            let now = Instant::ZERO;
+            let mut client: Client<16> = Client::new(Settings { framing: Framing::Line, timeout }, now);
+            assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
+            let awaited = if exit {
+                client.close(now);
+                Awaited::End
+            } else {
+                client.say(b"byebye").unwrap();
+                Awaited::Reply
+            };
+            assert_eq!(client.transmit(now, &mut [0; 4]), 4);
+            let mut ended = client.clone();
+            assert_eq!(client.deadline(), Some(now + Duration::from_secs(1)));
+            client.transmit(now + Duration::from_secs(1), &mut []);
+            assert_eq!(client.outcome(), Some(Outcome::TimedOut(awaited)));
+            // Nor is its FIN the end that was asked for.
+            ended.receive_end(now);
+            assert_eq!(ended.outcome(), Some(Outcome::EndedEarly(Some(awaited))));
+        }
+    }
+}

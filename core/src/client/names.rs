@@ -1,0 +1,194 @@
+//! The queue of the names that a client has under way.
+
+use super::Refused;
+use crate::framing::Buffer;
+
+/// The names that are not answered yet, in order: those that are sent, and behind them those that are not. Each has two
+/// bytes for its length, and together they fill at most `N` bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Names<const N: usize> {
+    /// Oldest first, each behind its length.
+    bytes: Buffer<N>,
+    /// Where the oldest name that is not answered begins. It is past `unsent` where a name was answered by an error before
+    /// it was wholly sent.
+    unanswered: usize,
+    /// Where the first name that is not wholly sent begins.
+    unsent: usize,
+    /// How much of that name, and of the end of its line, is sent.
+    sent: usize,
+}
+
+/// How many bytes stand before each name.
+const LENGTH_BYTES: usize = 2;
+
+impl<const N: usize> Names<N> {
+    /// The length in bytes of the longest name that it can hold.
+    pub(super) const LONGEST: usize = N.saturating_sub(LENGTH_BYTES);
+
+    pub(super) const fn new() -> Self {
+        const { assert!(LENGTH_BYTES < N && N <= u16::MAX as usize, "a client's capacity is 3 to 65,535 bytes") };
+        Self { bytes: Buffer::EMPTY, unanswered: 0, unsent: 0, sent: 0 }
+    }
+
+    /// Adds a name at the end, or nothing where there is not the room for it now ([`Refused::Full`]) or ever
+    /// ([`Refused::TooLong`]).
+    pub(super) fn push(&mut self, name: &[u8]) -> Result<(), Refused> {
+        let length = match u16::try_from(name.len()) {
+            Ok(length) if name.len() <= Self::LONGEST => length.to_le_bytes(),
+            _ => return Err(Refused::TooLong { limit: Self::LONGEST }),
+        };
+        let needed = name.len().saturating_add(LENGTH_BYTES);
+        if self.bytes.room() < needed {
+            self.forget_answered();
+        }
+        if self.bytes.room() < needed {
+            return Err(Refused::Full);
+        }
+        // Neither can fail: there is room.
+        let _ = self.bytes.extend(&length);
+        let _ = self.bytes.extend(name);
+        Ok(())
+    }
+
+    /// The first name that is not wholly sent, and how much of it, and of the end of its line, is.
+    pub(super) fn next_to_send(&self) -> Option<(&[u8], usize)> {
+        self.name_at(self.unsent).map(|(name, _)| (name, self.sent))
+    }
+
+    /// So much of that name, and of the end of its line, is sent now, and that is not all.
+    pub(super) const fn sent_part(&mut self, sent: usize) {
+        self.sent = sent;
+    }
+
+    /// All of that name is sent, and the end of its line.
+    pub(super) fn sent_whole(&mut self) {
+        self.sent = 0;
+        self.unsent = self.behind(self.unsent);
+    }
+
+    /// Whether every name is wholly sent.
+    pub(super) const fn are_sent(&self) -> bool {
+        self.unsent >= self.bytes.len()
+    }
+
+    /// Whether a name is sent in part.
+    pub(super) const fn is_one_partly_sent(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Whether a name that is wholly sent is not answered.
+    pub(super) const fn await_answer(&self) -> bool {
+        self.unanswered < self.unsent
+    }
+
+    /// The oldest name that is wholly sent and not answered.
+    pub(super) fn oldest_unanswered(&self) -> Option<&[u8]> {
+        if self.await_answer() { self.name_at(self.unanswered).map(|(name, _)| name) } else { None }
+    }
+
+    /// The oldest name is answered: that name; an empty one where nothing was sent to be answered.
+    pub(super) fn answered(&mut self) -> &[u8] {
+        let from = self.unanswered;
+        // L3: the error for a name that is too long may come while the name is still being sent.
+        let under_way = self.unanswered == self.unsent && self.sent > 0;
+        if !self.await_answer() && !under_way {
+            return b"";
+        }
+        self.unanswered = self.behind(from);
+        self.name_at(from).map(|(name, _)| name).unwrap_or_default()
+    }
+
+    /// The name that begins at `position`, and where the next one does.
+    fn name_at(&self, position: usize) -> Option<(&[u8], usize)> {
+        let (length, names) = self.bytes.as_slice().get(position..)?.split_first_chunk::<LENGTH_BYTES>()?;
+        let name = names.get(..u16::from_le_bytes(*length).into())?;
+        Some((name, position.saturating_add(LENGTH_BYTES).saturating_add(name.len())))
+    }
+
+    /// Where the name behind the one at `position` begins.
+    fn behind(&self, position: usize) -> usize {
+        self.name_at(position).map_or(position, |(_, next)| next)
+    }
+
+    /// Makes room at the end by moving what is not answered to the front.
+    fn forget_answered(&mut self) {
+        let answered = self.unanswered.min(self.unsent); // a name may be answered before it is wholly sent
+        self.bytes.drop_first(answered);
+        self.unanswered = self.unanswered.saturating_sub(answered);
+        self.unsent = self.unsent.saturating_sub(answered);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sent_and_answered_in_the_order_in_which_they_were_said() {
+        let mut names: Names<16> = Names::new();
+        assert!(names.are_sent() && !names.await_answer());
+        names.push(b"ha").unwrap();
+        names.push(b"").unwrap();
+        names.push(b"bye").unwrap();
+        for name in [&b"ha"[..], b"", b"bye"] {
+            assert_eq!(names.next_to_send(), Some((name, 0)));
+            names.sent_whole();
+        }
+        assert_eq!(names.next_to_send(), None);
+        assert!(names.are_sent());
+        for name in [&b"ha"[..], b"", b"bye"] {
+            assert_eq!(names.oldest_unanswered(), Some(name));
+            assert_eq!(names.answered(), name);
+        }
+        assert_eq!(names.oldest_unanswered(), None);
+        assert!(!names.await_answer());
+    }
+
+    #[test]
+    fn a_name_counts_as_sent_when_all_of_it_is() {
+        let mut names: Names<16> = Names::new();
+        names.push(b"haha").unwrap();
+        names.sent_part(3);
+        assert_eq!(names.next_to_send(), Some((&b"haha"[..], 3)));
+        assert!(names.is_one_partly_sent() && !names.are_sent() && !names.await_answer());
+        assert_eq!(names.oldest_unanswered(), None);
+        names.sent_whole();
+        assert!(!names.is_one_partly_sent() && names.are_sent() && names.await_answer());
+        assert_eq!(names.oldest_unanswered(), Some(&b"haha"[..]));
+    }
+
+    #[test]
+    fn a_name_that_is_sent_in_part_can_be_answered_and_one_that_is_not_sent_cannot() {
+        let mut names: Names<16> = Names::new();
+        names.push(b"byebye").unwrap();
+        assert_eq!(names.answered(), b"");
+        names.sent_part(4);
+        assert_eq!(names.answered(), b"byebye");
+        assert_eq!(names.answered(), b""); // once
+        names.push(b"haha").unwrap(); // the first name is still there: its end is not sent
+        assert_eq!(names.next_to_send(), Some((&b"byebye"[..], 4)));
+        names.sent_whole();
+        assert!(!names.await_answer());
+        assert_eq!(names.next_to_send(), Some((&b"haha"[..], 0)));
+    }
+
+    #[test]
+    fn there_is_room_again_when_names_are_answered() {
+        let mut names: Names<10> = Names::new();
+        assert_eq!(names.push(&[b'a'; 9]), Err(Refused::TooLong { limit: 8 }));
+        for name in [b"aaa", b"bbb"] {
+            names.push(name).unwrap();
+            names.sent_whole();
+        }
+        assert_eq!(names.push(b"ccc"), Err(Refused::Full));
+        assert_eq!(names.answered(), b"aaa");
+        names.push(b"ccc").unwrap();
+        assert_eq!(names.next_to_send(), Some((&b"ccc"[..], 0)));
+        assert_eq!(names.answered(), b"bbb");
+        names.sent_whole();
+        assert_eq!(names.push(&[b'd'; 8]), Err(Refused::Full));
+        assert_eq!(names.answered(), b"ccc");
+        names.push(&[b'd'; 8]).unwrap();
+        assert_eq!(names.next_to_send(), Some((&[b'd'; 8][..], 0)));
+    }
+}
