@@ -12,7 +12,7 @@ use greet_core::Framing;
 
 use super::{
     difference,
-    probe::{Failure, Group, Level, Probe, Stop, of},
+    probe::{Failure, Group, Kind, Level, Probe, Stop, kind_of, of},
     talk,
     target::Target,
     wire::{LEAVING, is_of_the_wire},
@@ -40,7 +40,10 @@ const RULES: [(&str, &str, &[&str]); 16] = [
     (
         "R1",
         "every name is answered by `Hello, NAME!`, in order, whatever bytes it has",
-        &["the name is treated as a C string, or trimmed, or escaped", "replies are written by more than one thread"],
+        &[
+            "the name is treated as a C string, trimmed, escaped, or edited as on a terminal",
+            "replies are written by more than one thread",
+        ],
     ),
     ("R2", "an empty line is a name, an empty read is none", &["empty lines are skipped"]),
     (
@@ -340,7 +343,7 @@ fn failure(fault: Fault, target: &Target) -> Failure {
                 of,
             );
             Failure {
-                causes: causes(&expected, &received),
+                causes: causes(&expected, &received, error.as_ref()),
                 offset: Some(offset as u64),
                 expected: Some(expected),
                 received: Some(received),
@@ -352,11 +355,14 @@ fn failure(fault: Fault, target: &Target) -> Failure {
 }
 
 /// What the difference itself points at, where that is more than the rule's own usual causes say.
-fn causes(expected: &[u8], received: &[u8]) -> Vec<String> {
+fn causes(expected: &[u8], received: &[u8], error: Option<&io::Error>) -> Vec<String> {
     const ERROR: &[u8] = b"Error: ";
     const INVALID: &[u8] = b"Error: name is not valid UTF-8";
     let is_error = expected.starts_with(ERROR);
     let cause = match received {
+        [] if is_error && error.is_some_and(|error| kind_of(error) == Kind::Late) => {
+            "the error reply does not come, or only when the line ends"
+        }
         [] if expected.starts_with(INVALID) => {
             "the decoder's error ends the thread or task: a crash on invalid UTF-8, where an error reply was due"
         }

@@ -85,10 +85,32 @@ pub enum Defect {
     GreetingLate,
     /// The send buffer is so small that bulk waits for a delayed acknowledgement again and again.
     Creeps,
+    /// All clients share one buffer for replies.
+    SharedBuffer,
+    /// One reset in five loses a place.
+    LeakNowAndThen,
+    /// The place of a client that leaves in the middle of a name is lost.
+    LeakInAName,
+    /// Whoever comes when all places are taken is let in, and forgotten.
+    NextForgotten,
+    /// Of clients that come in the same instant one is served, and the others are reset.
+    OneOfABurst,
+    /// Writes are filled up to whole words by NULs.
+    PaddedWrites,
+    /// LF is made CR LF on its way out.
+    CarriageReturnAdded,
+    /// The byte where a ring of 2,048 bytes wraps is that of the round before.
+    RingWrap,
+    /// The error for an overlong line comes when the line ends, and not before.
+    LateError,
+    /// A backspace takes the byte before away, as on a terminal.
+    EditsNames,
+    /// One round trip in 250 takes a second longer.
+    RareStall,
 }
 
 /// Every defect: its name, the probe that is to find it, and a word of the cause that is to be named.
-pub const DEFECTS: [(&str, Defect, &str, &str); 37] = [
+pub const DEFECTS: [(&str, Defect, &str, &str); 48] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
     ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"), // early: it takes longest
     ("creeps", Defect::Creeps, "time.throughput", "delayed acknowledgement"),   // likewise
@@ -125,5 +147,16 @@ pub const DEFECTS: [(&str, Defect, &str, &str); 37] = [
     ("impatient", Defect::Impatient, "connections.quiet", "few seconds of silence"),
     ("stuck-after-stop", Defect::StuckAfterStop, "stream.stopped-reader", "when the window opens"),
     ("reset-after-64-k", Defect::ResetAfter64K, "stream.lengths", "look for a limit"),
+    ("shared-buffer", Defect::SharedBuffer, "connections.own-replies", "another client's"),
+    ("leak-now-and-then", Defect::LeakNowAndThen, "connections.reset", "places are lost"),
+    ("leak-in-a-name", Defect::LeakInAName, "connections.abandoned", "waits for the rest of the name"),
+    ("next-forgotten", Defect::NextForgotten, "connections.next", "nobody serves it"),
+    ("one-of-a-burst", Defect::OneOfABurst, "connections.same-instant", "one socket listens"),
+    ("padded-writes", Defect::PaddedWrites, "reach.reply", "whole words"),
+    ("carriage-return-added", Defect::CarriageReturnAdded, "reach.reply", "CR LF"),
+    ("ring-wrap", Defect::RingWrap, "stream.lengths", "multiple of 2048"),
+    ("late-error", Defect::LateError, "rules.L3", "when the line ends"),
+    ("edits-names", Defect::EditsNames, "rules.R1", "as on a terminal"),
+    ("rare-stall", Defect::RareStall, "time.idle", "sent again after 1 s"),
     ("trickle", Defect::Trickle, "reach.reply", "comes in pieces"),
 ];

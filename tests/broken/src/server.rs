@@ -27,12 +27,23 @@ struct Shared {
     writer: Mutex<()>,
     /// Replies of all connections so far.
     replies: AtomicUsize,
+    /// Resets, or round trips, so far.
+    counted: AtomicUsize,
+    /// The last reply, whoever is to get it.
+    buffer: Mutex<Vec<u8>>,
 }
 
 /// Serves for ever, or until the listener fails.
 pub fn serve(listener: &TcpListener, defect: Defect) {
-    let shared =
-        Arc::new(Shared { defect, taken: AtomicUsize::new(0), writer: Mutex::new(()), replies: AtomicUsize::new(0) });
+    let shared = Arc::new(Shared {
+        defect,
+        taken: AtomicUsize::new(0),
+        writer: Mutex::new(()),
+        replies: AtomicUsize::new(0),
+        counted: AtomicUsize::new(0),
+        buffer: Mutex::new(Vec::new()),
+    });
+    let mut forgotten = Vec::new();
     let places = if defect == Defect::OneClient { 1 } else { PLACES };
     for number in 1_usize.. {
         if defect == Defect::DeadAfter200 && number > 200 {
@@ -41,6 +52,13 @@ pub fn serve(listener: &TcpListener, defect: Defect) {
             }
         }
         let Ok((stream, _)) = listener.accept() else { return };
+        if defect == Defect::OneOfABurst {
+            reset_others(listener);
+        }
+        if shared.taken.load(Ordering::SeqCst) >= places && defect == Defect::NextForgotten {
+            forgotten.push(stream);
+            continue;
+        }
         if shared.taken.load(Ordering::SeqCst) >= places {
             // As a stack without a listening socket does.
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
@@ -58,6 +76,16 @@ pub fn serve(listener: &TcpListener, defect: Defect) {
             shared.taken.fetch_sub(1, Ordering::SeqCst);
         });
     }
+}
+
+/// Resets whoever waits to be accepted.
+fn reset_others(listener: &TcpListener) {
+    // Where this fails, they are served.
+    let _ = listener.set_nonblocking(true);
+    while let Ok((stream, _)) = listener.accept() {
+        let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    }
+    let _ = listener.set_nonblocking(false);
 }
 
 /// How a conversation ended, and what that means for its place.
@@ -82,6 +110,10 @@ fn converse(stream: TcpStream, shared: &Shared) -> Ending {
     let by_server = conversation.by_server;
     match (defect, ended) {
         (Defect::LeakOnReset, Err(_)) => outcome.keeps_place = true,
+        (Defect::LeakNowAndThen, Err(_)) => {
+            outcome.keeps_place = shared.counted.fetch_add(1, Ordering::Relaxed) % 5 == 4;
+        }
+        (Defect::LeakInAName, _) if conversation.in_a_name => outcome.keeps_place = true,
         (Defect::LeakOnFin, Ok(())) if !by_server => {
             // The server's side stays open: CLOSE-WAIT.
             outcome.keeps_place = true;
@@ -103,6 +135,8 @@ struct Conversation<'a> {
     spoken: bool,
     /// The server ended it, after `exit`.
     by_server: bool,
+    /// The last read did not end a line.
+    in_a_name: bool,
 }
 
 impl<'a> Conversation<'a> {
@@ -118,6 +152,7 @@ impl<'a> Conversation<'a> {
             begin: Clock::now(),
             spoken: false,
             by_server: false,
+            in_a_name: false,
         }
     }
 
@@ -179,6 +214,7 @@ impl<'a> Conversation<'a> {
                 Err(error) => return Err(error),
             };
             heard += count;
+            self.in_a_name = input.get(..count).is_some_and(|read| !read.ends_with(b"\n"));
             if self.shared.defect == Defect::ResetAfter64K && heard > 64 * 1024 {
                 socket2::SockRef::from(self.stream).set_linger(Some(Duration::ZERO))?;
                 return Ok(());
@@ -261,6 +297,23 @@ impl<'a> Conversation<'a> {
                 }
                 Defect::OneWriter => {
                     let _alone = self.shared.writer.lock();
+                    self.write(&piece)?;
+                }
+                Defect::SharedBuffer => {
+                    if let Ok(mut buffer) = self.shared.buffer.lock() {
+                        buffer.clone_from(&piece);
+                    }
+                    thread::sleep(Duration::from_millis(2)); // until it is sent
+                    let reply = self.shared.buffer.lock().map(|buffer| buffer.clone()).unwrap_or_default();
+                    self.write(&reply)?;
+                }
+                Defect::RareStall => {
+                    // A read of one name, as in a round trip.
+                    if piece.iter().filter(|&&byte| byte == b'\n').count() == 1
+                        && self.shared.counted.fetch_add(1, Ordering::Relaxed) % 250 == 249
+                    {
+                        thread::sleep(Duration::from_millis(1001));
+                    }
                     self.write(&piece)?;
                 }
                 _ => self.write(&piece)?,

@@ -15,6 +15,8 @@ pub(crate) struct Tamper {
     /// The write before, for the defects that send it again.
     previous: Vec<u8>,
     writes: usize,
+    /// What stands in a ring's last byte.
+    at_wrap: u8,
 }
 
 /// What the machine gets of a read.
@@ -26,7 +28,16 @@ pub(crate) struct Input {
 
 impl Tamper {
     pub(crate) fn new(defect: Defect) -> Self {
-        Self { defect, line: 0, kept: Vec::new(), collected: Vec::new(), sent: 0, previous: Vec::new(), writes: 0 }
+        Self {
+            defect,
+            line: 0,
+            kept: Vec::new(),
+            collected: Vec::new(),
+            sent: 0,
+            previous: Vec::new(),
+            writes: 0,
+            at_wrap: 0,
+        }
     }
 
     pub(crate) fn input(&mut self, bytes: &[u8]) -> Input {
@@ -50,9 +61,12 @@ impl Tamper {
                 }
                 all
             }
-            Defect::ShortBy64 | Defect::NulTerminated | Defect::EmptySkipped | Defect::CarriageReturnKept => {
-                self.by_line(bytes)
-            }
+            Defect::ShortBy64
+            | Defect::NulTerminated
+            | Defect::EmptySkipped
+            | Defect::CarriageReturnKept
+            | Defect::LateError
+            | Defect::EditsNames => self.by_line(bytes),
             _ => bytes.to_vec(),
         };
         match self.defect {
@@ -101,6 +115,11 @@ impl Tamper {
                     }
                 }
                 Defect::EmptySkipped if line.is_empty() || line == b"\r" => continue,
+                Defect::EditsNames => {
+                    while let Some(at) = line.iter().position(|&byte| byte == 8) {
+                        line.drain(at.saturating_sub(1)..=at);
+                    }
+                }
                 Defect::CarriageReturnKept if line.ends_with(b"\r") => line.push(b'\r'),
                 _ => {}
             }
@@ -147,8 +166,22 @@ impl Tamper {
         if self.defect == Defect::NulBehindGreeting && begin == 0 {
             bytes.push(0);
         }
+        if self.defect == Defect::CarriageReturnAdded {
+            bytes = bytes.iter().flat_map(|&byte| if byte == b'\n' { vec![b'\r', byte] } else { vec![byte] }).collect();
+        }
+        if self.defect == Defect::PaddedWrites {
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
         self.sent += bytes.len();
         match self.defect {
+            Defect::RingWrap => {
+                const RING: usize = 2048;
+                for (index, byte) in bytes.iter_mut().enumerate() {
+                    if (begin + index) % RING == RING - 1 {
+                        core::mem::swap(byte, &mut self.at_wrap);
+                    }
+                }
+            }
             Defect::WrongPast1024 => {
                 for (index, byte) in bytes.iter_mut().enumerate() {
                     let place = begin + index;
