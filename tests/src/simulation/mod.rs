@@ -9,7 +9,7 @@
 //! | `script` | what a client does |
 //! | `client` | how it does it; that it is answered within a bound, and loses a connection only with an excuse |
 //! | `judge` | that every byte that it was answered is right |
-//! | `ledger` | that the pool is right about each connection, takes no second socket for it, and refuses nobody without need |
+//! | `ledger` | that the pool is right about each connection, has one socket for it, and turns nobody away without need |
 //! | `wire`, `tap` | what becomes of frames, and what of them a stack gets to see |
 //!
 //! Here: that every slot is free in the end, that the counters add up, and that the server works only if there is work.
@@ -285,7 +285,7 @@ impl<'a, const N: usize> World<'a, N> {
         self.next = stack.poll(now, tap, |sockets: &mut SocketSet<'static>, sent| {
             ledger.borrow_mut().before(now, sockets);
             let next = pool.serve(now, sockets, sent, |event| ledger.borrow_mut().event(now, event));
-            ledger.borrow_mut().after(now, sockets);
+            ledger.borrow_mut().after(now, sockets, pool.busy());
             next
         });
         let mut ledger = ledger.borrow_mut();

@@ -26,6 +26,10 @@ pub(super) struct Link {
     pub(super) acknowledged_by_server: TcpSeqNumber,
     pub(super) client_fin: Option<TcpSeqNumber>,
     pub(super) server_fin: Option<TcpSeqNumber>,
+    /// The server's FIN went before it knew of the client's: it is the server that waits in the end (TIME-WAIT).
+    pub(super) server_ends_first: bool,
+    /// When the server heard that the client has all that it was owed, and its FIN; it may have ignored that.
+    pub(super) delivered_at: Option<Instant>,
     pub(super) reset_by_client: bool,
     pub(super) reset_by_server: bool,
 }
@@ -46,11 +50,11 @@ impl Link {
         -1 <= offset && offset < FAR
     }
 
-    fn client_fin_acknowledged(&self) -> bool {
+    pub(super) fn client_fin_acknowledged(&self) -> bool {
         self.client_fin.is_some_and(|fin| self.acknowledged_by_server > fin)
     }
 
-    fn server_fin_acknowledged(&self) -> bool {
+    pub(super) fn server_fin_acknowledged(&self) -> bool {
         self.server_fin.is_some_and(|fin| self.surely_acknowledged > fin)
     }
 

@@ -4,10 +4,13 @@ mod conversation;
 mod link;
 mod shown;
 
-use core::hash::{Hash, Hasher};
+use core::{
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 use std::{collections::HashMap, hash::DefaultHasher};
 
-use greet_core::Instant;
+use greet_core::{Instant, LINGER};
 use greet_smoltcp::pool::{Counters, Event, Outcome};
 use smoltcp::{
     iface::SocketSet,
@@ -29,6 +32,10 @@ use super::{
     tap::{Segment, Side},
 };
 
+/// For so long the server knows a closed connection, unless another client needs the socket: if the acknowledgement of the
+/// client's FIN was lost, the FIN comes again, and no reset is to answer it (C1).
+const TIME_WAIT: Duration = Duration::from_secs(2);
+
 /// All that happened.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -41,6 +48,8 @@ pub(super) struct Ledger {
     edges: HashMap<(IpEndpoint, IpEndpoint), TcpSeqNumber>,
     /// Those that are accepted and not closed.
     live: Vec<IpEndpoint>,
+    /// Those that are closed, that the server is still to know of all the same, and since when they are.
+    waiting: HashMap<IpEndpoint, Instant>,
     /// For each client: what its next SYN belongs to.
     current: Vec<Option<usize>>,
     /// What the socket of each busy slot has received, before it is served.
@@ -71,6 +80,7 @@ impl Ledger {
             links: HashMap::new(),
             edges: HashMap::new(),
             live: Vec::new(),
+            waiting: HashMap::new(),
             current,
             queued: Vec::new(),
             handshakes: Vec::new(),
@@ -196,7 +206,10 @@ impl Ledger {
         if self.verbose {
             self.say(now, format_args!("  => server {}", Shown(&segment)));
         }
-        self.reset_came |= segment.control == TcpControl::Rst;
+        if segment.control == TcpControl::Rst {
+            self.reset_came = true;
+            self.waiting.remove(&segment.source);
+        }
         let Some(link) = self.links.get_mut(&segment.source).filter(|link| link.owns(&segment)) else { return };
         let end = segment.sequence + segment.length;
         match segment.control {
@@ -219,6 +232,9 @@ impl Ledger {
         }
         advance(&mut link.arrived, end);
         advance(&mut link.acknowledged_by_client, acknowledged);
+        if link.server_fin.is_some_and(|fin| link.acknowledged_by_client > fin) {
+            link.delivered_at.get_or_insert(now);
+        }
     }
 
     fn went_from_server(&mut self, now: Instant, segment: Segment) {
@@ -230,20 +246,33 @@ impl Ledger {
             TcpControl::Syn => self.handshake(now, endpoint, &segment),
             TcpControl::Rst => {
                 self.refused |= segment.sequence == TcpSeqNumber(0) && segment.length == 0;
-                if let Some(link) = self.links.get_mut(&endpoint) {
-                    link.reset_by_server = true;
-                }
+                self.reset(now, endpoint);
                 return;
             }
             _ => {}
         }
         if let Some(link) = self.links.get_mut(&endpoint) {
-            if segment.control == TcpControl::Fin {
-                link.server_fin = Some(segment.sequence + segment.length);
-            }
             if let Some(acknowledged) = segment.acknowledged {
                 advance(&mut link.acknowledged_by_server, acknowledged);
             }
+            if segment.control == TcpControl::Fin {
+                link.server_ends_first |= link.server_fin.is_none() && !link.client_fin_acknowledged();
+                link.server_fin = Some(segment.sequence + segment.length);
+            }
+        }
+    }
+
+    /// The server resets a connection, or answers so what belongs to none that it knows.
+    fn reset(&mut self, now: Instant, endpoint: IpEndpoint) {
+        if self.waiting.get(&endpoint).is_some_and(|&since| now < since + TIME_WAIT) {
+            self.fail(now, endpoint, "a reset answers what came late, though no other client needed the socket");
+        }
+        let Some(link) = self.links.get_mut(&endpoint) else { return };
+        link.reset_by_server = true;
+        // C1: it may still be reading, and has its time to end its side.
+        let early = link.delivered_at.is_some_and(|since| now < since + LINGER) && link.server_fin_acknowledged();
+        if early && link.server_ends_first && !link.reset_by_client {
+            self.fail(now, endpoint, "reset, though it has only just got all that it was owed");
         }
     }
 
@@ -273,10 +302,13 @@ impl Ledger {
             acknowledged_by_server: client,
             client_fin: None,
             server_fin: None,
+            server_ends_first: false,
+            delivered_at: None,
             reset_by_client: false,
             reset_by_server: false,
         };
         self.links.insert(endpoint, link);
+        self.waiting.remove(&endpoint);
     }
 
     // --- What the pool does ---------------------------------------------------------------------------------------
@@ -284,24 +316,42 @@ impl Ledger {
     /// Before the pool is served: what would be read now is noted.
     pub(super) fn before(&mut self, now: Instant, sockets: &SocketSet<'_>) {
         self.queued.clear();
-        let mut listening = 0;
+        let (mut listening, mut waiting) = (0, 0);
         for (_, socket) in sockets.iter() {
             let Some(socket) = Socket::downcast(socket) else { continue };
             listening += usize::from(socket.state() == State::Listen);
+            waiting += usize::from(self.only_waits(socket));
             if let Some(endpoint) = socket.remote_endpoint() {
                 self.queued.push((endpoint, socket.recv_queue()));
             }
         }
         if self.listening.is_none() {
             self.listening = Some(listening);
-            if self.refused && listening > 0 && !self.reset_came {
-                self.fail(now, "the server", format_args!("refuses a client while {listening} sockets listen"));
+            if self.refused && listening + waiting > 0 && !self.reset_came {
+                let sockets = format_args!("{listening} sockets listen and {waiting} only wait");
+                self.fail(now, "the server", format_args!("refuses a client while {sockets}"));
             }
         }
     }
 
-    /// After that: what was taken, and whether a handshake takes too long.
-    pub(super) fn after(&mut self, now: Instant, sockets: &SocketSet<'_>) {
+    /// Whether all that this socket is there for is a FIN that may come again (TIME-WAIT).
+    fn only_waits(&self, socket: &Socket<'_>) -> bool {
+        let endpoint = socket.remote_endpoint().filter(|_| socket.state() == State::TimeWait);
+        endpoint.is_some_and(|endpoint| !self.live.contains(&endpoint))
+    }
+
+    /// After that: what was taken, whether a handshake takes too long, and how many sockets are `busy`.
+    pub(super) fn after(&mut self, now: Instant, sockets: &SocketSet<'_>, busy: usize) {
+        let all = || sockets.iter().filter_map(|(_, socket)| Socket::downcast(socket));
+        let listening = all().filter(|socket| socket.state() == State::Listen).count();
+        // The last one that listens may have been taken from those that wait.
+        if listening <= 1 {
+            self.waiting.clear();
+        }
+        let serving = all().count() - listening - all().filter(|socket| self.only_waits(socket)).count();
+        if busy != serving {
+            self.fail(now, "the server", format_args!("says that {busy} sockets are busy, and {serving} are"));
+        }
         let known = core::mem::take(&mut self.handshakes);
         for (_, socket) in sockets.iter() {
             let Some(socket) = Socket::downcast(socket).filter(|socket| socket.state() == State::SynReceived) else {
@@ -318,8 +368,7 @@ impl Ledger {
             let Some(index) = self.links.get(&endpoint).and_then(|link| link.conversation) else { continue };
             let Some(conversation) = self.conversations.get_mut(index) else { continue };
             let Some(served) = &mut conversation.served else { continue };
-            let mut all = sockets.iter().filter_map(|(_, socket)| Socket::downcast(socket));
-            let socket = all.find(|socket| socket.remote_endpoint() == Some(endpoint));
+            let socket = all().find(|socket| socket.remote_endpoint() == Some(endpoint));
             // What was left in a socket that listens again makes no difference to anybody any more.
             let taken = before.saturating_sub(socket.map_or(0, Socket::recv_queue));
             served.read(before, taken, self.settings.read_buffer);
@@ -369,6 +418,11 @@ impl Ledger {
         let Some(link) = self.links.remove(&endpoint) else {
             return self.fail(now, endpoint, "closed, but it was not open");
         };
+        // The other end is TIME-WAIT where the client ended first.
+        let ended = link.server_ends_first && link.client_fin_acknowledged() && !link.reset_by_client;
+        if ended && matches!(outcome, Outcome::Completed(_)) {
+            self.waiting.insert(endpoint, now);
+        }
         let Some(conversation) = link.conversation.and_then(|index| self.conversations.get_mut(index)) else { return };
         let client = conversation.client;
         let Some(served) = &mut conversation.served else { return };
