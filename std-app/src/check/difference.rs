@@ -58,8 +58,9 @@ pub(super) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
     }
     causes.extend(aligned(offset, length as u64));
     if causes.is_empty() {
+        let bytes = if length == 1 { "one byte is".to_owned() } else { format!("{length} bytes in a row are") };
         causes.push(format!(
-            "{length} bytes in a row are wrong and those behind them are right: something overwrites a buffer, or an offset in \
+            "{bytes} wrong and those behind them are right: something overwrites a buffer, or an offset in \
              it is computed wrongly"
         ));
     }
@@ -89,9 +90,11 @@ fn aligned(offset: u64, length: u64) -> Option<String> {
 pub(super) fn inserted(expected: &[u8], received: &[u8]) -> Vec<String> {
     const MOST: usize = 8;
     const ENOUGH: usize = 4;
+    /// What lies further behind may be wrong again.
+    const COMPARED: usize = 16;
     let comes_behind = |count: &usize| {
         let rest = received.get(*count..).unwrap_or_default();
-        let known = rest.len().min(expected.len());
+        let known = rest.len().min(expected.len()).min(COMPARED);
         known >= ENOUGH.min(expected.len()).max(1) && rest.get(..known) == expected.get(..known)
     };
     let Some(count) = (1..=MOST).find(comes_behind) else { return Vec::new() };
@@ -106,6 +109,13 @@ pub(super) fn inserted(expected: &[u8], received: &[u8]) -> Vec<String> {
         ),
         _ => format!("{bytes} more came in between, and what comes behind is right"),
     }]
+}
+
+/// The same for what was to come and what came from this offset on, the difference somewhere in it.
+pub(super) fn causes_of(expected: &[u8], received: &[u8], offset: u64) -> Vec<String> {
+    let same = expected.iter().zip(received).take_while(|(expected, received)| expected == received).count();
+    let (before, expected) = expected.split_at(same);
+    causes(before, expected, received.get(same..).unwrap_or_default(), offset + same as u64)
 }
 
 /// A number for a place in the stream that tells nothing of those of other places: so no stretch of bytes that are made of

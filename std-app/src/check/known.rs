@@ -102,7 +102,7 @@ fn first_reply(target: &Target) -> Result<(Framing, Duration, usize), Stop> {
             }
             let mut failure =
                 Failure::new(format!("the name `greet` and a line feed were answered by {}", shown(&received)));
-            failure.causes = difference::causes(b"", b"Hello, greet!\n", &received, talk.offset);
+            failure.causes = difference::causes_of(b"Hello, greet!\n", &received, talk.offset);
             break failure;
         }
         let mut byte = [0];
