@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +30,10 @@ PATIENCE = 60
 
 # How a script tells itself that it is in a network namespace.
 INSIDE = "--inside"
+
+
+class Failed(SystemExit):
+    """What was to be measured cannot be, and why. It ends the script if nobody has more to do."""
 
 
 def prepare():
@@ -79,7 +83,8 @@ def started(command):
                     process.wait(1)
                 process.kill()
                 said = line + process.stdout.read()
-                sys.exit(f"`{shlex.join(map(str, command))}` (status {process.wait()}) says {said!r}, and not where it waits")
+                command = shlex.join(map(str, command))
+                raise Failed(f"`{command}` (status {process.wait()}) says {said!r}, and not where it waits")
             address, port = waits.groups()
             yield process, address, int(port)
         finally:
@@ -143,14 +148,11 @@ def own_memory(process):
 def idle_memory(process, address, port, count):
     """Bytes of its own memory that a server spends on a connection that is silent."""
     before = own_memory(process)
-    clients = []
-    for _ in range(count):
-        # One after the other: what overflows a short backlog may never be greeted.
-        clients.append(socket.create_connection((address, port), timeout=60))
-        if clients[-1].recv(8) != b"Welcome!":
-            sys.exit(f"{address}:{port}: no greeting")
-    time.sleep(0.5)
-    after = own_memory(process)
-    for client in clients:
-        client.close()
-    return (after - before) / count
+    with ExitStack() as clients:
+        for _ in range(count):
+            # One after the other: what overflows a short backlog may never be greeted.
+            client = clients.enter_context(socket.create_connection((address, port), timeout=60))
+            if client.recv(8) != b"Welcome!":
+                raise Failed(f"{address}:{port}: no greeting")
+        time.sleep(0.5)
+        return (own_memory(process) - before) / count
