@@ -28,6 +28,9 @@ SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
 # Seconds; longer than a program takes to say what it has to say.
 PATIENCE = 60
 
+# How often a server is looked at while it is measured, in seconds.
+LOOK = 0.01
+
 # How a script tells itself that it is in a network namespace.
 INSIDE = "--inside"
 
@@ -132,6 +135,45 @@ def tap_command(tap, connections):
 def processor_time(process):
     """Nanoseconds that a process has run, with those of its threads that have ended."""
     return time.clock_gettime_ns((~process.pid << 3) | 2)  # Linux: the processor clock of another process
+
+
+def look_at(process, load):
+    """Looks at a server until its load ends: at what time, its processor time by then, how many connections there are."""
+    looks = []
+    while load.poll() is None:
+        try:
+            looks.append((time.monotonic_ns(), processor_time(process), open_connections()))
+        except OSError:
+            break  # It is gone; the load will say how that looks.
+        time.sleep(LOOK)
+    load.wait()
+    return looks
+
+
+def open_connections():
+    """How many ends of connections the kernel has in this network namespace."""
+    lines = Path("/proc/net/snmp").read_text().splitlines()
+    names, numbers = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(numbers[names.index("CurrEstab")])
+
+
+def busy_share(looks, warmup, seconds):
+    """Which part of a processor the server had while names were counted; `None` if it was not looked at often enough.
+
+    To open and to end connections costs as well, and some of that after the load is gone: so nothing is taken but what
+    lies within the counted time. It begins a warm-up after the last connection was opened, which is between two looks.
+    """
+    most = max((connections for _, _, connections in looks), default=0)
+    start = next((index for index, look in enumerate(looks) if look[2] == most), 0)  # then all are open
+    if start == 0:
+        return None
+    begin = looks[start][0] + warmup * 1e9
+    end = looks[start - 1][0] + (warmup + seconds) * 1e9
+    counted = [look for look in looks if begin <= look[0] <= end]
+    if len(counted) < 2:
+        return None
+    (begin, used_before, _), (end, used, _) = counted[0], counted[-1]
+    return (used - used_before) / (end - begin)
 
 
 def quartiles(values):
