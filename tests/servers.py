@@ -3,6 +3,7 @@
 A server that is measured has one processor and its clients another.
 """
 
+import argparse
 import os
 import re
 import resource
@@ -37,6 +38,32 @@ INSIDE = "--inside"
 
 class Failed(SystemExit):
     """What was to be measured cannot be, and why. It ends the script if nobody has more to do."""
+
+
+class Failures(list):
+    """What failed, and why."""
+
+    @contextmanager
+    def noted(self, what):
+        """Whatever fails in here does not end the rest."""
+        try:
+            yield
+        except (Failed, OSError) as error:
+            self.append(f"{what}: {error}")
+            print(f"failed: {self[-1]}", file=sys.stderr, flush=True)
+
+
+def at_least(least, kind):
+    """The type of an option that is a number."""
+
+    def parse(text):
+        number = kind(text)
+        if not number >= least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return number
+
+    parse.__name__ = "number"
+    return parse
 
 
 def prepare():
