@@ -3,6 +3,7 @@
 A server that is measured has one processor and its clients another.
 """
 
+import argparse
 import os
 import re
 import resource
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,8 +29,41 @@ SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1
 # Seconds; longer than a program takes to say what it has to say.
 PATIENCE = 60
 
+# How often a server is looked at while it is measured, in seconds.
+LOOK = 0.01
+
 # How a script tells itself that it is in a network namespace.
 INSIDE = "--inside"
+
+
+class Failed(SystemExit):
+    """What was to be measured cannot be, and why. It ends the script if nobody has more to do."""
+
+
+class Failures(list):
+    """What failed, and why."""
+
+    @contextmanager
+    def noted(self, what):
+        """Whatever fails in here does not end the rest."""
+        try:
+            yield
+        except (Failed, OSError) as error:
+            self.append(f"{what}: {error}")
+            print(f"failed: {self[-1]}", file=sys.stderr, flush=True)
+
+
+def at_least(least, kind):
+    """The type of an option that is a number."""
+
+    def parse(text):
+        number = kind(text)
+        if not number >= least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return number
+
+    parse.__name__ = "number"
+    return parse
 
 
 def prepare():
@@ -79,7 +113,8 @@ def started(command):
                     process.wait(1)
                 process.kill()
                 said = line + process.stdout.read()
-                sys.exit(f"`{shlex.join(map(str, command))}` (status {process.wait()}) says {said!r}, and not where it waits")
+                command = shlex.join(map(str, command))
+                raise Failed(f"`{command}` (status {process.wait()}) says {said!r}, and not where it waits")
             address, port = waits.groups()
             yield process, address, int(port)
         finally:
@@ -129,6 +164,45 @@ def processor_time(process):
     return time.clock_gettime_ns((~process.pid << 3) | 2)  # Linux: the processor clock of another process
 
 
+def look_at(process, load):
+    """Looks at a server until its load ends: at what time, its processor time by then, how many connections there are."""
+    looks = []
+    while load.poll() is None:
+        try:
+            looks.append((time.monotonic_ns(), processor_time(process), open_connections()))
+        except OSError:
+            break  # It is gone; the load will say how that looks.
+        time.sleep(LOOK)
+    load.wait()
+    return looks
+
+
+def open_connections():
+    """How many ends of connections the kernel has in this network namespace."""
+    lines = Path("/proc/net/snmp").read_text().splitlines()
+    names, numbers = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(numbers[names.index("CurrEstab")])
+
+
+def busy_share(looks, warmup, seconds):
+    """Which part of a processor the server had while names were counted; `None` if it was not looked at often enough.
+
+    To open and to end connections costs as well, and some of that after the load is gone: so nothing is taken but what
+    lies within the counted time. It begins a warm-up after the last connection was opened, which is between two looks.
+    """
+    most = max((connections for _, _, connections in looks), default=0)
+    start = next((index for index, look in enumerate(looks) if look[2] == most), 0)  # then all are open
+    if start == 0:
+        return None
+    begin = looks[start][0] + warmup * 1e9
+    end = looks[start - 1][0] + (warmup + seconds) * 1e9
+    counted = [look for look in looks if begin <= look[0] <= end]
+    if len(counted) < 2:
+        return None
+    (begin, used_before, _), (end, used, _) = counted[0], counted[-1]
+    return (used - used_before) / (end - begin)
+
+
 def quartiles(values):
     """The lower one, the median, and the upper one: between the outer two lies the middle half."""
     return statistics.quantiles(values, n=4, method="inclusive")
@@ -143,14 +217,11 @@ def own_memory(process):
 def idle_memory(process, address, port, count):
     """Bytes of its own memory that a server spends on a connection that is silent."""
     before = own_memory(process)
-    clients = []
-    for _ in range(count):
-        # One after the other: what overflows a short backlog may never be greeted.
-        clients.append(socket.create_connection((address, port), timeout=60))
-        if clients[-1].recv(8) != b"Welcome!":
-            sys.exit(f"{address}:{port}: no greeting")
-    time.sleep(0.5)
-    after = own_memory(process)
-    for client in clients:
-        client.close()
-    return (after - before) / count
+    with ExitStack() as clients:
+        for _ in range(count):
+            # One after the other: what overflows a short backlog may never be greeted.
+            client = clients.enter_context(socket.create_connection((address, port), timeout=60))
+            if client.recv(8) != b"Welcome!":
+                raise Failed(f"{address}:{port}: no greeting")
+        time.sleep(0.5)
+        return (own_memory(process) - before) / count
