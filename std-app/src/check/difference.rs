@@ -97,6 +97,10 @@ pub(super) fn inserted(expected: &[u8], received: &[u8]) -> Vec<String> {
         let known = rest.len().min(expected.len()).min(COMPARED);
         known >= ENOUGH.min(expected.len()).max(1) && rest.get(..known) == expected.get(..known)
     };
+    // Of names that repeat themselves it looks like that, too, where bytes became others at their place.
+    if wrong_run(expected, received).is_some_and(|length| length <= MOST) {
+        return Vec::new();
+    }
     let Some(count) = (1..=MOST).find(comes_behind) else { return Vec::new() };
     let more = received.get(..count).unwrap_or_default();
     let bytes = if count == 1 { "a byte".to_owned() } else { format!("{count} bytes") };
@@ -287,6 +291,16 @@ mod tests {
         let causes = causes(b"", b"Welcome!", b"welcome!", 0);
         assert!(causes[0].contains("wrong case: `W` became `w`"), "{causes:?}");
         assert!(!causes.iter().any(|cause| cause.contains("multiple of")), "{causes:?}");
+    }
+
+    #[test]
+    fn bytes_that_were_put_in_between_are_told_from_those_that_became_others() {
+        let due = b"Hello, aaaaaaaaaaaa!\nHello, b!\n";
+        let padded = b"\0\0Hello, aaaaaaaaaaaa!\n\0\0\0Hello, b!\n";
+        assert!(inserted(due, padded)[0].starts_with("2 bytes of zero came in between"));
+        assert!(inserted(b"\nHello", b"\r\nHello")[0].starts_with("LF is made CR LF"));
+        assert_eq!(inserted(b"aaaaaaaaaaaa!\nHello", b"\0aaaaaaaaaaa!\nHello"), Vec::<String>::new());
+        assert!(causes(b"", b"aaaaaaaaaaaa!\nHello", b"\0aaaaaaaaaaa!\nHello", 2047)[0].contains("multiple of 2048"));
     }
 
     #[test]

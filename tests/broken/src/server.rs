@@ -204,6 +204,8 @@ impl<'a> Conversation<'a> {
                             thread::park();
                         }
                     }
+                    let rest = self.tamper.rest();
+                    self.take(&rest)?;
                     let now = self.now();
                     self.server.receive_end(now);
                     self.give()?;
@@ -219,24 +221,28 @@ impl<'a> Conversation<'a> {
                 socket2::SockRef::from(self.stream).set_linger(Some(Duration::ZERO))?;
                 return Ok(());
             }
-            let mut received = self.tamper.input(input.get(..count).unwrap_or_default());
+            let received = self.tamper.input(input.get(..count).unwrap_or_default());
             if received.crash {
                 return Ok(());
             }
-            let name_end = received.bytes.len();
-            let mut offered = 0;
-            while offered < name_end {
-                let now = self.now();
-                let taken = self.server.receive(now, received.bytes.get(offered..).unwrap_or_default()).taken;
-                offered += taken;
-                self.give()?;
-                if taken == 0 && self.server.state() != State::Open {
-                    break;
-                }
-            }
-            received.bytes.clear();
+            self.take(&received.bytes)?;
             self.flush()?;
         }
+    }
+
+    /// Gives the machine what has come.
+    fn take(&mut self, received: &[u8]) -> io::Result<()> {
+        let mut offered = 0;
+        while offered < received.len() {
+            let now = self.now();
+            let taken = self.server.receive(now, received.get(offered..).unwrap_or_default()).taken;
+            offered += taken;
+            self.give()?;
+            if taken == 0 && self.server.state() != State::Open {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// One read; whether the client's end has come with it is looked at where the defect is about that.

@@ -17,6 +17,8 @@ pub(crate) struct Tamper {
     writes: usize,
     /// What stands in a ring's last byte.
     at_wrap: u8,
+    /// Whether names are lines: the first read decides.
+    lines: Option<bool>,
 }
 
 /// What the machine gets of a read.
@@ -37,6 +39,7 @@ impl Tamper {
             previous: Vec::new(),
             writes: 0,
             at_wrap: 0,
+            lines: None,
         }
     }
 
@@ -98,10 +101,9 @@ impl Tamper {
 
     /// Whole lines, each spoiled; what is no line yet waits, where names are lines.
     fn by_line(&mut self, bytes: &[u8]) -> Vec<u8> {
-        if !bytes.contains(&b'\n') && self.line == 0 {
-            return bytes.to_vec(); // names may be reads
+        if !*self.lines.get_or_insert(bytes.contains(&b'\n')) {
+            return bytes.to_vec();
         }
-        self.line = 1;
         self.kept.extend_from_slice(bytes);
         let mut passed = Vec::new();
         while let Some(end) = self.kept.iter().position(|&byte| byte == b'\n') {
@@ -127,6 +129,11 @@ impl Tamper {
             passed.push(b'\n');
         }
         passed
+    }
+
+    /// What is kept back when the client ends its side: a line without an end.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.kept)
     }
 
     /// This is to go out; `number` counts the replies of all connections.
