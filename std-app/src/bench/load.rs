@@ -180,6 +180,7 @@ impl<'a, const N: usize> Load<'a, N> {
     /// Sends names: first for a while that is not measured, then for `time` or until all are sent. Waits for all replies.
     pub(super) fn work(&mut self, warmup: Duration, time: Duration) -> Result<Measured, BenchError> {
         self.wake()?;
+        self.open_all(Some(IMPATIENCE))?;
         if !warmup.is_zero() {
             let given_up = self.stretch(Phase::WarmingUp, warmup, None)?.given_up;
             if given_up.is_some() {
@@ -194,7 +195,7 @@ impl<'a, const N: usize> Load<'a, N> {
         self.work.resting = true;
         self.read_all()?;
         self.work.resting = false;
-        self.open_all(Some(IMPATIENCE))
+        Ok(())
     }
 
     /// One stretch of sending names, for `time` or so many, up to the last reply.
@@ -250,6 +251,7 @@ impl<'a, const N: usize> Load<'a, N> {
 
     /// Ends all conversations in good order.
     pub(super) fn close(&mut self) -> Result<(), BenchError> {
+        self.wake()?;
         let now = self.now();
         let patient = !self.is_stopped();
         for index in 0..self.links.len() {

@@ -130,12 +130,12 @@ impl Figures {
         if let Some(seconds) = self.given_up_after_s {
             notes.push(format!("given up: no name was answered for {}", Time::from_nanos(seconds * 1e9)));
         }
-        if self.greeted > 0 && !self.is_answered() && self.unanswered > 0 {
+        if !self.is_answered() && self.unanswered > 0 {
             notes.push("it greets and answers nothing: is --framing what it speaks?".to_owned());
         }
         if self.greeted < connections {
-            let connections = counted(connections as u64, "connection");
-            notes.push(format!("of {connections} {} were greeted in the end", Count(self.greeted as u64)));
+            let (greeted, wanted) = (Count(self.greeted as u64), Count(connections as u64));
+            notes.push(format!("connections greeted in the end: {greeted} of {wanted}"));
         }
         if self.latency_ns.count > 0 && self.latency_at_least > 0 {
             let names = counted(self.latency_at_least, "name");
