@@ -58,6 +58,11 @@ pub(crate) enum UsageError {
     #[error("names of {size} bytes cannot be sent: {reason}")]
     Size { size: usize, reason: Refused },
     #[error(
+        "names of {size} bytes are longer than {limit} bytes, the limit of framing chunk: use --framing line, if the server \
+         speaks it"
+    )]
+    LongChunk { size: usize, limit: usize },
+    #[error(
         "{pipeline} names of {size} bytes are more than can be in flight on one connection, {limit} bytes: lower \
          --pipeline or --size"
     )]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use greet::client::{CAPACITY, check};
-use greet_core::Framing;
+use greet_core::{Framing, NAME_CAPACITY};
 
 use super::{error::UsageError, names::Names};
 use crate::options::BenchOptions;
@@ -61,6 +61,9 @@ impl Plan {
             Some(_) | None => Framing::Chunk,
         };
         let size = options.size;
+        if framing == Framing::Chunk && size > NAME_CAPACITY {
+            return Err(UsageError::LongChunk { size, limit: NAME_CAPACITY }); // L2
+        }
         check(framing, Names::new(size.min(CAPACITY)).next(), true)
             .map_err(|reason| UsageError::Size { size, reason })?;
         let turn = options.turn.unwrap_or(TURN);
