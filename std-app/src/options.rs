@@ -139,8 +139,8 @@ Examples:
   greet bench 127.0.0.1 --html figures.html         the figures and their pictures as a page
   greet bench 127.0.0.1:9999 --against 127.0.0.1:9998   two servers by turns, and the ratios of their figures
 
-The exit status is 0 if every name that was sent was answered rightly, 1 if not, 2 if the command line is wrong. A backlog,
-which is what a rate wanted and could not be sent, does not change it. Ctrl-C ends it early, with the figures so far; names
+The exit status is 0 if every name that was sent was answered rightly, 1 if not, 2 if the command line is wrong. A backlog, \
+which is what a rate wanted and could not be sent, does not change it. Ctrl-C ends it early, with the figures so far; names \
 that are under way then do not count.";
 
 /// How a server is loaded.

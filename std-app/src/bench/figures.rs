@@ -171,7 +171,7 @@ impl Figures {
             sent_bytes_per_s: a_second(answered * sent as f64),
             received_bytes_per_s: a_second(answered * received as f64),
             latency_ns: waits.map_or(NOTHING, |waits| waits.latencies.summary()),
-            latency_at_least: tally.waits.at_least,
+            latency_at_least: waits.map_or(0, |waits| waits.at_least),
             backlog: plan.rate.map(|_| BacklogFigures { names: backlog.names, behind_s: backlog.behind.as_secs_f64() }),
             unanswered: tally.unanswered,
             unanswered_in_warmup: tally.unanswered_in_warmup,

@@ -139,9 +139,7 @@ impl Figures {
         }
         if self.latency_ns.count > 0 && self.latency_at_least > 0 {
             let names = counted(self.latency_at_least, "name");
-            notes.push(format!(
-                "{names} had no answer and count with the time they waited: latencies are at least these"
-            ));
+            notes.push(format!("latencies are at least these: of {names} without an answer the time waited counts"));
         }
         if self.interrupted > 0 {
             notes.push(format!("{} under way when a signal ended it", counted(self.interrupted, "name")));

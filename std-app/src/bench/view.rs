@@ -71,9 +71,10 @@ fn judge(figures: &Figures) -> (Verdict, String) {
     if figures.are_good() {
         return match backlog {
             0 => (Verdict::Good, "every reply was right.".to_owned()),
-            names => {
-                (Verdict::Doubtful, format!("every reply was right, but {} due and not sent.", counted(names, "name")))
-            }
+            names => (
+                Verdict::Doubtful,
+                format!("every reply was right, but there is a backlog of {}.", counted(names, "name")),
+            ),
         };
     }
     let (errors, unanswered) = (figures.error_count(), figures.unanswered.saturating_add(figures.unanswered_in_warmup));
