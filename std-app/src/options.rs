@@ -139,8 +139,9 @@ Examples:
   greet bench 127.0.0.1 --html figures.html         the figures and their pictures as a page
   greet bench 127.0.0.1:9999 --against 127.0.0.1:9998   two servers by turns, and the ratios of their figures
 
-The exit status is 0 if every name was answered rightly, 1 if not, 2 if the command line is wrong. Ctrl-C ends it early,
-with the figures so far.";
+The exit status is 0 if every name that was sent was answered rightly, 1 if not, 2 if the command line is wrong. A backlog, \
+which is what a rate wanted and could not be sent, does not change it. Ctrl-C ends it early, with the figures so far; names \
+that are under way then do not count.";
 
 /// How a server is loaded.
 #[derive(Debug, Args)]
@@ -151,23 +152,24 @@ pub(crate) struct BenchOptions {
     pub(crate) host: HostPort,
 
     /// How many connections are open at once
-    #[arg(short, long, value_name = "N", default_value = "1", value_parser = count)]
+    #[arg(allow_negative_numbers = true, short, long, value_name = "N", default_value = "1", value_parser = count)]
     pub(crate) connections: NonZeroUsize,
 
     /// For how long names are sent: 10s, 500ms, or a number of seconds. With --against, to each server
-    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    #[arg(allow_negative_numbers = true, short, long, value_name = "TIME", default_value = "10s", value_parser = span)]
     pub(crate) duration: Duration,
 
     /// Send so many names instead, on all connections together
-    #[arg(short = 'n', long, value_name = "N", value_parser = count, conflicts_with_all = ["duration", "against"])]
+    #[arg(allow_negative_numbers = true, short = 'n', long, value_name = "N", value_parser = count, conflicts_with_all = ["duration", "against"])]
     pub(crate) names: Option<NonZeroUsize>,
 
-    /// How many bytes a name has
-    #[arg(long, value_name = "BYTES", default_value_t = 16)]
+    /// How many bytes a name has: at most 1,024 in framing chunk, and 65,533 in framing line, where the server may allow
+    /// less. All names in flight on a connection, with two bytes each, have room in 65,535
+    #[arg(allow_negative_numbers = true, long, value_name = "BYTES", default_value_t = 16)]
     pub(crate) size: usize,
 
     /// How many names may be under way on a connection; more than one takes framing line
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    #[arg(allow_negative_numbers = true, long, value_name = "N", default_value = "1", value_parser = count)]
     pub(crate) pipeline: NonZeroUsize,
 
     /// How names are sent: one write each, or one line each. The default is chunk with one name in flight, line with more
@@ -175,24 +177,25 @@ pub(crate) struct BenchOptions {
     pub(crate) framing: Option<Framing>,
 
     /// Send so many names a second, on all connections together, whether or not answers come; a latency counts from when
-    /// its name was due
-    #[arg(long, value_name = "N", value_parser = rate)]
+    /// its name was due. What is due and not sent at the end is still sent, for at most --timeout
+    #[arg(allow_negative_numbers = true, long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
 
     /// How long names are sent before anything is measured: 500ms by default, with -n not at all
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(allow_negative_numbers = true, long, value_name = "TIME", value_parser = duration)]
     pub(crate) warmup: Option<Duration>,
 
     /// How long to wait for a connection, and for each next byte of what is awaited; `none` for ever
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = limit)]
+    #[arg(allow_negative_numbers = true, long, value_name = "TIME", default_value = "10s", value_parser = limit)]
     pub(crate) timeout: Limit,
 
-    /// Load this server too, by turns, and tell the ratio of each figure
+    /// Load this server too, by turns, and tell the ratio of each figure. What a server ends while the other has its turn
+    /// is begun again, and is no error
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) against: Option<HostPort>,
 
     /// With --against, how long one turn takes, 500ms by default
-    #[arg(long, value_name = "TIME", requires = "against", value_parser = span)]
+    #[arg(allow_negative_numbers = true, long, value_name = "TIME", requires = "against", value_parser = span)]
     pub(crate) turn: Option<Duration>,
 
     /// Print the figures as JSON

@@ -10,8 +10,12 @@ use super::figures::{Figures, Settings};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TurnFigures {
     pub(super) names_per_s: f64,
-    pub(super) latency_ns: Latency,
+    /// `None` where no name was answered.
+    pub(super) latency_ns: Option<Latency>,
 }
+
+/// Of fewer pairs of turns the spread says little.
+pub(super) const FEW_PAIRS: usize = 10;
 
 /// The ratios of one figure, turn by turn: the first server's to the second's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,6 +25,7 @@ pub(super) struct Ratio {
     /// A quarter of the ratios are below, a quarter above.
     pub(super) lower_quartile: f64,
     pub(super) upper_quartile: f64,
+    /// One for each pair of turns that has such a ratio: in both something was answered.
     pub(super) ratios: Vec<f64>,
 }
 
@@ -43,14 +48,14 @@ pub(super) struct Comparison {
 }
 
 /// How a figure is had from a turn.
-type Figure = fn(&TurnFigures) -> f64;
+type Figure = fn(&TurnFigures) -> Option<f64>;
 
 const FIGURES: [(&str, Figure); 5] = [
-    ("names a second", |turn| turn.names_per_s),
-    ("mean latency", |turn| turn.latency_ns.mean),
-    ("p50", |turn| turn.latency_ns.p50 as f64),
-    ("p90", |turn| turn.latency_ns.p90 as f64),
-    ("p99", |turn| turn.latency_ns.p99 as f64),
+    ("names a second", |turn| Some(turn.names_per_s)),
+    ("mean latency", |turn| turn.latency_ns.map(|latency| latency.mean)),
+    ("p50", |turn| turn.latency_ns.map(|latency| latency.p50 as f64)),
+    ("p90", |turn| turn.latency_ns.map(|latency| latency.p90 as f64)),
+    ("p99", |turn| turn.latency_ns.map(|latency| latency.p99 as f64)),
 ];
 
 /// The ratio of each figure, over pairs of turns.
@@ -60,7 +65,7 @@ pub(super) fn ratios(turns: &[(TurnFigures, TurnFigures)]) -> Vec<Ratio> {
 
 /// `None` where no pair has such a ratio: nothing was answered.
 fn ratio(figure: &'static str, of: Figure, turns: &[(TurnFigures, TurnFigures)]) -> Option<Ratio> {
-    let ratios = turns.iter().map(|(first, second)| of(first) / of(second));
+    let ratios = turns.iter().filter_map(|(first, second)| Some(of(first)? / of(second)?));
     let ratios: Vec<f64> = ratios.filter(|ratio| ratio.is_finite()).collect();
     let mut sorted = ratios.clone();
     sorted.sort_by(f64::total_cmp);
@@ -100,7 +105,7 @@ mod tests {
             p99_99: latency,
             max: latency,
         };
-        TurnFigures { names_per_s: rate, latency_ns }
+        TurnFigures { names_per_s: rate, latency_ns: Some(latency_ns) }
     }
 
     #[test]
@@ -129,9 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_in_which_nothing_was_answered_gives_no_ratio() {
-        let turns = [(turn(1.0, 1), turn(0.0, 0)), (turn(3.0, 3), turn(1.0, 1))];
-        assert_eq!(ratios(&turns)[0].ratios, [3.0]);
-        assert!(ratios(&turns[..1]).is_empty());
+    fn a_turn_in_which_nothing_was_answered_is_no_infinitely_fast_one() {
+        let nothing = TurnFigures { names_per_s: 0.0, latency_ns: None };
+        let turns =
+            [(nothing, turn(2.0, 1)), (turn(3.0, 3), turn(1.0, 1)), (turn(3.0, 3), nothing), (nothing, nothing)];
+        let ratios = ratios(&turns);
+        assert_eq!((ratios[0].figure, &ratios[0].ratios[..]), ("names a second", &[0.0, 3.0][..]));
+        assert!(ratios[1..].iter().all(|ratio| ratio.ratios == [3.0]), "{ratios:?}");
+        assert!(super::ratios(&turns[3..]).is_empty());
     }
 }

@@ -4,55 +4,16 @@ use core::{net::SocketAddr, time::Duration};
 use std::collections::VecDeque;
 
 use greet::client::ChatError;
-use greet_core::{Awaited, Client, ClientEvent, ClientSettings, Connection, Escaped, Instant, Outcome, Received};
-
-use super::{
-    names::Names,
-    pace::Schedule,
-    plan::Plan,
-    tally::{Kind, Tally},
+use greet_core::{
+    Awaited, Client, ClientEvent, ClientSettings, Connection, Escaped, Framing, Instant, Mismatch, Outcome, Received,
 };
+
+use super::{plan::Plan, tally::Kind, work::Work};
 
 /// Of an error reply so many bytes are told ...
 const SHOWN: usize = 64;
 /// ... and so many are waited for: each byte that comes renews the patience with a server, and one may send them for ever.
 const LONGEST_ERROR: usize = 4096;
-
-/// What all conversations of a load have in common.
-#[derive(Debug)]
-pub(super) struct Work {
-    pub(super) names: Names,
-    pub(super) tally: Tally,
-    /// Names are sent now.
-    pub(super) sending: bool,
-    /// So many names may still be sent.
-    pub(super) remaining: u64,
-    /// When names are due; `None` for as soon as an answer is there.
-    pub(super) schedule: Option<Schedule>,
-    /// How many names are under way.
-    pub(super) under_way: usize,
-    /// How many conversations have been greeted and are not over.
-    pub(super) greeted: usize,
-}
-
-impl Work {
-    pub(super) fn new(plan: &Plan, tally: Tally) -> Self {
-        Self {
-            names: Names::new(plan.size),
-            tally,
-            sending: false,
-            remaining: plan.names.unwrap_or(u64::MAX),
-            schedule: None,
-            under_way: 0,
-            greeted: 0,
-        }
-    }
-
-    /// Whether everything that was to be sent is sent and answered.
-    pub(super) const fn is_done(&self) -> bool {
-        self.under_way == 0 && (self.remaining == 0 || !self.sending)
-    }
-}
 
 /// Why a conversation is over before it should be: its kind, and more about it where there is more.
 #[derive(Debug)]
@@ -81,6 +42,8 @@ pub(super) struct Conversation<const N: usize> {
     /// An error reply, as far as it has come.
     error: Vec<u8>,
     greeted: bool,
+    /// A name was answered on this connection.
+    answered: bool,
 }
 
 /// The time as the machine takes it.
@@ -101,6 +64,7 @@ impl<const N: usize> Conversation<N> {
             settings,
             error: Vec::new(),
             greeted: false,
+            answered: false,
         }
     }
 
@@ -120,23 +84,29 @@ impl<const N: usize> Conversation<N> {
         self.sent
     }
 
-    /// When its next name is due.
-    pub(super) fn next_due(&self, schedule: &Schedule) -> Duration {
-        schedule.due_on(self.number, self.sent)
-    }
-
     pub(super) const fn is_greeted(&self) -> bool {
         self.greeted
+    }
+
+    /// Whether it is greeted and waits for nothing, and so has nothing to lose.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.greeted && self.under_way.is_empty()
+    }
+
+    /// Whether no reply is to come any more.
+    pub(super) fn owes_nothing(&self) -> bool {
+        self.client.is_idle()
     }
 
     /// Hands the machine every name that is due and may be under way.
     pub(super) fn say(&mut self, now: Duration, work: &mut Work) {
         while self.greeted && work.sending && work.remaining > 0 && self.under_way.len() < self.pipeline {
             let due = match &work.schedule {
-                Some(schedule) => self.next_due(schedule),
-                None => now,
+                Some(schedule) => schedule.due_on(self.number, self.sent),
+                None => Some(now),
             };
-            if due > now || self.client.say(work.names.next()).is_err() {
+            let Some(due) = due.filter(|due| *due <= now) else { return };
+            if self.client.say(work.names.next()).is_err() {
                 // It may be full while a name that is answered already is still being sent; then it is said later.
                 return;
             }
@@ -178,13 +148,17 @@ impl<const N: usize> Conversation<N> {
             let mut answered = false;
             match event {
                 None if taken == 0 => break, // it is over, and takes nothing more
+                None if self.greeted && !matches!(input, [b'\r' | b'\n', ..]) => work.served_at = now, // a part of a reply
                 None => {}
                 Some(ClientEvent::Greeted) => {
                     self.greeted = true;
                     work.greeted = work.greeted.saturating_add(1);
+                    work.greeted_at = now;
                 }
                 Some(ClientEvent::Reply(_)) => {
                     answered = true;
+                    self.answered = true;
+                    work.served_at = now;
                     if let Some(&due) = self.under_way.front() {
                         work.tally.reply(now, due);
                     }
@@ -193,17 +167,22 @@ impl<const N: usize> Conversation<N> {
                     let room = LONGEST_ERROR.saturating_sub(self.error.len());
                     self.error.extend(text.iter().take(room));
                     answered = complete;
+                    work.served_at = now;
                     if complete {
                         let shown = self.error.get(..SHOWN).unwrap_or(&self.error);
-                        work.tally.error(Kind::Reply(Escaped(shown).to_string()), None);
+                        let kind = Kind::Reply(Escaped(shown).to_string());
                         self.error.clear();
+                        if self.under_way.is_empty() {
+                            // It answers nothing, so it says why the server ends the conversation (rule T2): one error, not two.
+                            return Err(kind.into());
+                        }
+                        work.tally.error(kind, None);
                     } else if self.error.len() == LONGEST_ERROR {
                         return Err(Kind::EndlessError.into());
                     }
                 }
                 Some(ClientEvent::Mismatch(mismatch)) => {
-                    let example = ChatError::mismatch(peer, &mismatch, framing).to_string();
-                    return Err(Failure { kind: Kind::Mismatch, example: Some(example) });
+                    return Err(Failure { kind: Kind::Mismatch, example: Some(describe(peer, &mismatch, framing)) });
                 }
             }
             if answered && self.under_way.pop_front().is_some() {
@@ -241,41 +220,46 @@ impl<const N: usize> Conversation<N> {
         self.client.close(instant(now));
     }
 
-    /// Its connection is over: what was under way is not answered any more.
-    pub(super) fn end(&mut self, work: &mut Work) {
-        let lost = self.under_way.len();
-        self.under_way.clear();
-        work.under_way = work.under_way.saturating_sub(lost);
-        work.tally.unanswered = work.tally.unanswered.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
+    /// Its connection is over: what was under way is not answered any more. Whether anything was answered on it.
+    pub(super) fn end(&mut self, now: Duration, work: &mut Work) -> bool {
+        work.under_way = work.under_way.saturating_sub(self.under_way.len());
+        for due in self.under_way.drain(..) {
+            work.tally.lost(now.saturating_sub(due));
+        }
         if core::mem::take(&mut self.greeted) {
             work.greeted = work.greeted.saturating_sub(1);
         }
+        core::mem::take(&mut self.answered)
+    }
+
+    /// Nobody waits any more for what is under way.
+    pub(super) fn interrupt(&mut self, now: Duration, work: &mut Work) {
+        work.under_way = work.under_way.saturating_sub(self.under_way.len());
+        for due in self.under_way.drain(..) {
+            work.tally.interrupted(now.saturating_sub(due));
+        }
+    }
+}
+
+/// Where bytes depart from what was owed, without advice: that depends on what else came of the server.
+fn describe(peer: SocketAddr, mismatch: &Mismatch<'_>, framing: Framing) -> String {
+    match ChatError::mismatch(peer, mismatch, framing) {
+        ChatError::Mismatch { offset, what, expected, received, .. } => {
+            format!(
+                "{peer} departed from the protocol at byte {offset} of {what}: expected {expected}, received `{received}`"
+            )
+        }
+        other => other.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use greet_core::Framing;
+    use crate::bench::{pace::Schedule, tally::Tally, work::tests::plan};
 
     const ROOM: usize = 512;
     const PEER: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 9999);
-
-    fn plan(rate: Option<f64>, pipeline: usize) -> Plan {
-        Plan {
-            connections: 1,
-            size: 8,
-            pipeline,
-            framing: Framing::Line,
-            rate,
-            names: None,
-            duration: Duration::from_secs(1),
-            warmup: Duration::ZERO,
-            timeout: None,
-            turns: 0,
-            turn: Duration::ZERO,
-        }
-    }
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -286,9 +270,9 @@ mod tests {
         let mut work = Work::new(plan, Tally::new().unwrap());
         let mut conversation = Conversation::new(0, plan, Duration::ZERO);
         conversation.receive(Duration::ZERO, b"Welcome!\n", &mut work, PEER).unwrap();
-        work.sending = true;
-        work.schedule = plan.rate.map(|rate| Schedule::new(Duration::ZERO, rate, 1));
-        work.tally.measure(Duration::ZERO, Duration::from_secs(3600));
+        let schedule = plan.rate.map(|rate| Schedule::new(Duration::ZERO, plan.duration, rate, 1, None));
+        work.begin(Duration::ZERO, schedule, None);
+        work.tally.begin(Duration::ZERO, Duration::from_secs(3600), false);
         (conversation, work)
     }
 
@@ -298,15 +282,14 @@ mod tests {
         names.flat_map(|name| [b"Hello, ", &name[..name.len() - 1], b"!\n"].concat()).collect()
     }
 
-    /// A second at 1,000 names a second, against a server that answers at once but for a stall from 500 ms to 600 ms.
-    fn second_with_a_stall(pipeline: usize) -> Work {
+    /// A second at 1,000 names a second and what is left of it, against a server that answers at once but for a stall.
+    fn second_with_a_stall(pipeline: usize, stall: core::ops::Range<Duration>) -> Work {
         let (mut conversation, mut work) = greeted(&plan(Some(1000.0), pipeline));
         let mut output = [0; 4096];
         let mut held = Vec::new();
-        for microseconds in (0..1_100_000).step_by(100) {
+        for microseconds in (0..5_000_000).step_by(100) {
             let now = Duration::from_micros(microseconds);
-            work.sending = now < ms(1000);
-            let stalled = (ms(500)..ms(600)).contains(&now);
+            let stalled = stall.contains(&now);
             // As often as names become due, and as replies let further ones go.
             loop {
                 conversation.say(now, &mut work);
@@ -318,21 +301,36 @@ mod tests {
                 conversation.receive(now, &replies(&core::mem::take(&mut held)), &mut work, PEER).unwrap();
             }
         }
+        assert!(work.is_done());
         work
     }
 
     #[test]
     fn a_stall_of_100_ms_at_1000_a_second_shows_in_100_latencies_between_0_and_100_ms() {
         for pipeline in [1, 16] {
-            let work = second_with_a_stall(pipeline);
-            assert_eq!(work.tally.latencies.count(), 1000);
+            let work = second_with_a_stall(pipeline, ms(500)..ms(600));
+            let latencies = &work.tally.waits.latencies;
+            assert_eq!(latencies.count(), 1000);
             // They are spread evenly, so of all 1,000 nine tenths have none, and then each percent has 10 ms more.
-            let latencies = &work.tally.latencies;
             assert!(latencies.at(89.0) < Duration::from_millis(1), "{:?}", latencies.summary());
             for percent in 91_u32..=99 {
                 let expected = Duration::from_millis(u64::from(percent - 90) * 10);
                 let found = latencies.at(percent.into());
                 assert!(found.abs_diff(expected) <= ms(1), "{percent} %: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stall_that_outlasts_the_second_delays_all_that_were_due_before_its_end() {
+        for pipeline in [1, 16] {
+            let work = second_with_a_stall(pipeline, ms(500)..ms(2000));
+            let latencies = &work.tally.waits.latencies;
+            assert_eq!((latencies.count(), work.tally.waits.at_least), (1000, 0));
+            // Half are due before it; the others wait for 1.5 s down to 1 s.
+            for (percent, expected) in [(49.0, 0), (51.0, 1010), (75.0, 1250), (100.0, 1500)] {
+                let found = latencies.at(percent);
+                assert!(found.abs_diff(ms(expected)) <= ms(2), "{percent} %: {found:?}");
             }
         }
     }
@@ -347,8 +345,8 @@ mod tests {
         conversation.say(ms(100), &mut work);
         let count = conversation.transmit(ms(100), &mut output);
         conversation.receive(ms(101), &replies(&output[..count]), &mut work, PEER).unwrap();
-        assert_eq!(work.tally.latencies.count(), 2);
-        assert!(work.tally.latencies.at(50.0) < ms(2));
+        assert_eq!(work.tally.waits.latencies.count(), 2);
+        assert!(work.tally.waits.latencies.at(50.0) < ms(2));
     }
 
     #[test]
@@ -375,8 +373,17 @@ mod tests {
         conversation.say(ms(0), &mut work);
         conversation.transmit(ms(0), &mut [0; 512]);
         assert!(conversation.receive_end(ms(1)).is_err());
-        conversation.end(&mut work);
+        assert!(!conversation.end(ms(1), &mut work)); // nothing was answered
         assert_eq!((work.tally.unanswered, work.under_way, work.greeted), (4, 0, 0));
+        assert_eq!((work.tally.waits.at_least, work.tally.waits.answered()), (4, 0));
+    }
+
+    #[test]
+    fn an_error_that_answers_nothing_is_why_the_conversation_ends() {
+        let (mut conversation, mut work) = greeted(&plan(None, 1));
+        let failure = conversation.receive(ms(1), b"Error: idle for 1 s\n", &mut work, PEER).unwrap_err();
+        assert_eq!(failure.kind, Kind::Reply("idle for 1 s".to_owned()));
+        assert_eq!(work.tally.error_count(), 0); // whoever ends it counts
     }
 
     #[test]
@@ -386,7 +393,7 @@ mod tests {
         conversation.transmit(ms(0), &mut [0; 512]);
         conversation.receive(ms(1), b"Error: name longer ", &mut work, PEER).unwrap();
         conversation.receive(ms(1), b"than 4 bytes\n", &mut work, PEER).unwrap();
-        assert_eq!((work.under_way, work.tally.latencies.count()), (1, 0));
+        assert_eq!((work.under_way, work.tally.waits.latencies.count()), (1, 0));
         assert_eq!(work.tally.errors[&Kind::Reply("name longer than 4 bytes".to_owned())].count, 1);
         let failure = conversation.receive(ms(2), b"Hello, 00000003!\n", &mut work, PEER).unwrap_err();
         assert_eq!(failure.kind, Kind::Mismatch);

@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use greet::{client::ChatError, report::json::JsonError};
+use greet::{
+    client::ChatError,
+    report::{json::JsonError, number::Bytes},
+};
 use greet_core::Refused;
 use thiserror::Error;
 
@@ -20,6 +23,11 @@ pub(crate) enum BenchError {
          `ulimit -n`, or ask for fewer with -c"
     )]
     TooManyFiles { wanted: usize, allowed: u64 },
+    #[error(
+        "so many connections with so many names in flight can take {} of memory, and this process has less: lower -c or \
+         --pipeline", Bytes(*.bytes as f64)
+    )]
+    Memory { bytes: usize },
     #[error("the system does not give what it takes to measure: {0}")]
     System(#[from] io::Error),
     #[error("latencies cannot be gathered: {0}")]
@@ -32,6 +40,13 @@ pub(crate) enum BenchError {
     Json(#[from] JsonError),
 }
 
+impl BenchError {
+    /// Whether it kept a run from its figures, and not the figures from their reader.
+    pub(crate) const fn is_of_the_run(&self) -> bool {
+        matches!(self, Self::Host(_) | Self::NoConversation { .. } | Self::System(_))
+    }
+}
+
 /// What is wrong with a command line though each of its options is right.
 #[derive(Debug, Error)]
 pub(crate) enum UsageError {
@@ -42,6 +57,11 @@ pub(crate) enum UsageError {
     ChunkPipeline,
     #[error("names of {size} bytes cannot be sent: {reason}")]
     Size { size: usize, reason: Refused },
+    #[error(
+        "names of {size} bytes are longer than {limit} bytes, the limit of framing chunk: use --framing line, if the server \
+         speaks it"
+    )]
+    LongChunk { size: usize, limit: usize },
     #[error(
         "{pipeline} names of {size} bytes are more than can be in flight on one connection, {limit} bytes: lower \
          --pipeline or --size"

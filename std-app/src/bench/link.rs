@@ -6,9 +6,10 @@ use std::io::{ErrorKind, Read, Write};
 use mio::{Interest, Registry, Token, event::Event, net::TcpStream};
 
 use super::{
-    conversation::{Conversation, Failure, Work},
+    conversation::{Conversation, Failure},
     plan::Plan,
     tally::Kind,
+    work::Work,
 };
 
 /// Room for one read and one write, for all connections together.
@@ -30,10 +31,8 @@ impl Buffers {
 /// How far a connection is.
 #[derive(Debug)]
 enum Socket {
-    /// There is none; not before this time.
-    Closed {
-        again: Duration,
-    },
+    /// There is none.
+    Closed,
     /// It is being opened since then.
     Opening {
         stream: TcpStream,
@@ -46,7 +45,8 @@ enum Socket {
     Over,
 }
 
-/// How long a connection that failed is not opened again. A server that refuses is asked ten times a second.
+/// How long a connection that failed is not opened again: a server that refuses is asked ten times a second. If it answered
+/// before it ended, it is asked at once, for with a rate the pause would count as its latency.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// One connection, opened again where it fails.
@@ -62,7 +62,7 @@ pub(super) struct Link<const N: usize> {
 impl<const N: usize> Link<N> {
     pub(super) fn new(number: usize, plan: &Plan) -> Self {
         Self {
-            socket: Socket::Closed { again: Duration::ZERO },
+            socket: Socket::Closed,
             conversation: Conversation::new(number, plan, Duration::ZERO),
             unwritten: Vec::new(),
             number,
@@ -79,12 +79,7 @@ impl<const N: usize> Link<N> {
     }
 
     pub(super) const fn is_over(&self) -> bool {
-        matches!(self.socket, Socket::Over | Socket::Closed { .. })
-    }
-
-    /// Whether it is time to open it.
-    pub(super) fn is_wanted(&self, now: Duration) -> bool {
-        matches!(self.socket, Socket::Closed { again } if again <= now)
+        matches!(self.socket, Socket::Over | Socket::Closed)
     }
 
     /// Asks for a connection.
@@ -101,10 +96,11 @@ impl<const N: usize> Link<N> {
         Ok(())
     }
 
-    /// The conversation is over, or could not be had. It may be tried again a little later.
-    pub(super) fn fail(&mut self, now: Duration, work: &mut Work) {
-        self.conversation.end(work);
-        self.socket = Socket::Closed { again: now.saturating_add(AGAIN) };
+    /// The conversation is over, or could not be had; when it may be tried again.
+    pub(super) fn fail(&mut self, now: Duration, work: &mut Work) -> Duration {
+        self.socket = Socket::Closed;
+        let answered = self.conversation.end(now, work);
+        if answered { now } else { now.saturating_add(AGAIN) }
     }
 
     /// Something happened to the socket.
@@ -124,9 +120,7 @@ impl<const N: usize> Link<N> {
                 return Ok(()); // not yet
             }
             let _ = stream.set_nodelay(true); // where it cannot be, names may be late; that is no failure
-            if let Socket::Opening { stream, .. } =
-                core::mem::replace(&mut self.socket, Socket::Closed { again: Duration::ZERO })
-            {
+            if let Socket::Opening { stream, .. } = core::mem::replace(&mut self.socket, Socket::Closed) {
                 self.socket = Socket::Open { stream };
             }
         }
@@ -151,8 +145,9 @@ impl<const N: usize> Link<N> {
         while let Socket::Open { stream } = &mut self.socket {
             match stream.read(&mut buffers.input) {
                 Ok(0) => {
-                    self.conversation.receive_end(now())?;
-                    self.conversation.end(work);
+                    let ended_at = now();
+                    self.conversation.receive_end(ended_at)?;
+                    self.conversation.end(ended_at, work);
                     self.socket = Socket::Over;
                 }
                 Ok(count) => {
@@ -207,7 +202,7 @@ impl<const N: usize> Link<N> {
     /// Looks at the time, and whether something of it is over.
     pub(super) fn check_time(&mut self, now: Duration, patience: Option<Duration>) -> Result<(), Failure> {
         match &self.socket {
-            Socket::Closed { .. } | Socket::Over => Ok(()),
+            Socket::Closed | Socket::Over => Ok(()),
             Socket::Opening { since, .. } => match patience {
                 Some(patience) if now.saturating_sub(*since) >= patience => {
                     Err(Kind::of_connecting(&ErrorKind::TimedOut.into()).into())
@@ -218,12 +213,19 @@ impl<const N: usize> Link<N> {
         }
     }
 
-    /// Ends the conversation when everything is answered; at once where it has not begun.
-    pub(super) fn close(&mut self, now: Duration, work: &mut Work, buffers: &mut Buffers) -> Result<(), Failure> {
-        if self.conversation.is_greeted() {
+    /// Ends the conversation in good order; at once where it has not begun, or where replies are to come and nobody is patient.
+    pub(super) fn close(
+        &mut self,
+        now: Duration,
+        patient: bool,
+        work: &mut Work,
+        buffers: &mut Buffers,
+    ) -> Result<(), Failure> {
+        if self.conversation.is_greeted() && (patient || self.conversation.owes_nothing()) {
             self.conversation.close(now);
             self.write(now, work, buffers)
         } else {
+            self.conversation.end(now, work);
             self.socket = Socket::Over;
             Ok(())
         }

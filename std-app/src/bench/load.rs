@@ -1,34 +1,25 @@
-//! The event loop over all connections of one load: opens them, keeps them at work for a while, ends them.
+//! All connections to one server: opens them, keeps them at work for a while, ends them.
+
+mod event_loop;
 
 use core::{net::SocketAddr, time::Duration};
-use std::{io, os::fd::AsRawFd, time::Instant};
+use std::{os::fd::AsRawFd, time::Instant};
 
 use greet::stop::Stop;
-use hdrhistogram::CreationError;
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 
 use super::{
     alarm::Alarm,
-    conversation::{Failure, Work},
+    conversation::Failure,
     error::BenchError,
     link::{Buffers, Link},
-    pace::Schedule,
+    opening::{IMPATIENCE, Opening},
+    pace::{Backlog, Schedule},
     plan::Plan,
     process::processor_time,
     tally::{Kind, Tally},
+    work::Work,
 };
-
-/// How often time limits, the live line and whatever else need not be exact is looked at.
-const TICK: Duration = Duration::from_millis(50);
-
-/// At most so many connections are being opened at once. A backlog of 5 is not rare, and where one overflows, a kernel that
-/// answers with SYN cookies forgets the connection that its client takes for open: no greeting ever comes of it ...
-const OPENING: usize = 4;
-/// ... but for those that have waited so long: there may be no room for them at all.
-const IMPATIENCE: Duration = Duration::from_millis(200);
-
-/// A name that is due sooner is waited for without sleeping: to be woken takes about as long.
-const NOT_WORTH_SLEEPING: Duration = Duration::from_micros(20);
 
 const STOP: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX - 2);
@@ -36,8 +27,8 @@ const ALARM: Token = Token(usize::MAX - 2);
 /// How many sockets are looked at before the time is.
 const EVENTS: usize = 256;
 
-/// How long a server that serves nobody any more is asked again, where nobody says how long to wait.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long replies and ends are waited for after a signal.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// What a load is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +36,8 @@ pub(super) enum Phase {
     Opening,
     WarmingUp,
     Measuring,
+    /// Sending what was due before the end.
+    CatchingUp,
     /// For the last replies.
     Awaiting,
     Closing,
@@ -52,20 +45,26 @@ pub(super) enum Phase {
 
 /// What became of one stretch of sending names.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct Measured {
     /// How long it was measured.
     pub(super) elapsed: Duration,
     pub(super) backlog: Backlog,
     /// Processor time that this program took meanwhile.
     pub(super) processor: Duration,
+    /// It was given up, as nobody had been served for so long.
+    pub(super) given_up: Option<Duration>,
 }
 
-/// What a rate wanted sent by the end, and was not.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Backlog {
-    pub(super) names: u64,
-    /// How long the oldest of them has been due.
-    pub(super) behind: Duration,
+impl Measured {
+    /// This stretch and another.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            elapsed: self.elapsed.saturating_add(other.elapsed),
+            backlog: self.backlog.and(other.backlog),
+            processor: self.processor.saturating_add(other.processor),
+            given_up: self.given_up.max(other.given_up),
+        }
+    }
 }
 
 /// What a load says of itself while it goes on.
@@ -78,22 +77,13 @@ pub(super) struct Glance<'a> {
     pub(super) tally: &'a Tally,
 }
 
-/// Why a stretch of work came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    ByTime,
-    ByWork,
-}
-
 /// All connections to one server.
 pub(super) struct Load<'a, const N: usize> {
     plan: Plan,
-    addresses: Vec<SocketAddr>,
-    /// Which of them is used.
-    address: usize,
     poll: Poll,
     events: Events,
     links: Vec<Link<N>>,
+    opening: Opening,
     pub(super) work: Work,
     buffers: Buffers,
     alarm: Alarm,
@@ -102,17 +92,13 @@ pub(super) struct Load<'a, const N: usize> {
     phase: Phase,
     /// Since when it goes on.
     phase_began: Duration,
-    /// When a conversation was last going on.
-    last_greeted: Duration,
-    /// A signal came: everything ends.
-    pub(super) stopped: bool,
+    /// Nobody is served any more, for so long.
+    deserted: Option<Duration>,
+    /// When a signal came: everything ends.
+    stopped: Option<Duration>,
     watch: &'a dyn Fn(Glance<'_>),
     /// Why the first connection was not to be had, if that is all there is to say.
     reason: Option<Failure>,
-    /// The connections that wait for their first greeting, and since when.
-    opening: Vec<(usize, Duration)>,
-    /// The first connection that has never been opened.
-    next_new: usize,
 }
 
 impl<'a, const N: usize> Load<'a, N> {
@@ -126,279 +112,176 @@ impl<'a, const N: usize> Load<'a, N> {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&stop.signalled.as_raw_fd()), STOP, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
-        let tally: Result<Tally, CreationError> = Tally::new();
-        let work = Work::new(&plan, tally?);
         Ok(Self {
             plan,
-            addresses,
-            address: 0,
             poll,
             events: Events::with_capacity(EVENTS),
             links: (0..plan.connections).map(|number| Link::new(number, &plan)).collect(),
-            work,
+            opening: Opening::new(addresses, plan.connections),
+            work: Work::new(&plan, Tally::new()?),
             buffers: Buffers::new(),
             alarm,
             clock: Instant::now(),
             next_tick: Duration::ZERO,
             phase: Phase::Opening,
             phase_began: Duration::ZERO,
-            last_greeted: Duration::ZERO,
-            stopped: false,
+            deserted: None,
+            stopped: None,
             watch,
             reason: None,
-            opening: Vec::new(),
-            next_new: 0,
         })
     }
 
     /// The address that is used.
     pub(super) fn peer(&self) -> SocketAddr {
-        self.addresses.get(self.address).copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+        self.opening.peer()
     }
 
-    pub(super) fn now(&self) -> Duration {
+    fn now(&self) -> Duration {
         self.clock.elapsed()
     }
 
-    /// Opens all connections, and waits until each is greeted or has failed.
+    /// Everything ends, because of a signal.
+    pub(super) fn stop(&mut self) {
+        let now = self.now();
+        self.stopped.get_or_insert(now);
+    }
+
+    pub(super) const fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// Opens all connections, and waits until each is greeted or has failed; but no longer than a time limit after the last
+    /// greeting: what is not open then may be opened later, and one that is full does not keep the others from their work.
     ///
     /// Answers with why there is none, if so.
     pub(super) fn open(&mut self) -> Result<Result<(), String>, BenchError> {
-        self.begin_phase(Phase::Opening);
-        self.run(None, |load| load.next_new >= load.links.len() && load.opening.is_empty())?;
-        if self.work.greeted == 0 && !self.stopped {
-            return Ok(Err(match self.reason.take() {
-                Some(Failure { example: Some(example), .. }) => example,
-                Some(Failure { kind, .. }) => format!("{kind}; {}", kind.advice()),
-                None => "no greeting came; is it a greeting server?".to_owned(),
-            }));
+        self.open_all(self.plan.timeout)?;
+        if self.work.greeted == 0 && !self.is_stopped() {
+            let Failure { kind, example } = self.reason.take().unwrap_or(Kind::NoGreeting.into());
+            let advice = kind.advice();
+            return Ok(Err(format!("{}; {advice}", example.unwrap_or_else(|| kind.to_string()))));
         }
         Ok(Ok(()))
     }
 
+    fn open_all(&mut self, patience: Option<Duration>) -> Result<(), BenchError> {
+        self.begin_phase(Phase::Opening);
+        self.work.greeted_at = self.phase_began;
+        self.run(Duration::MAX, |load| {
+            let is_waiting = |index: usize| load.links.get(index).is_some_and(Link::is_opening);
+            let waited = load.now().saturating_sub(load.work.greeted_at);
+            load.opening.is_over(load.phase_began, is_waiting)
+                || patience.is_some_and(|patience| waited >= patience)
+                || load.is_stopped()
+        })
+    }
+
     /// Sends names: first for a while that is not measured, then for `time` or until all are sent. Waits for all replies.
-    pub(super) fn work(&mut self, warmup: Duration, time: Duration) -> Result<Turn, BenchError> {
+    pub(super) fn work(&mut self, warmup: Duration, time: Duration) -> Result<Measured, BenchError> {
+        self.wake()?;
+        self.open_all(Some(IMPATIENCE))?;
+        if !warmup.is_zero() {
+            let given_up = self.stretch(Phase::WarmingUp, warmup, None)?.given_up;
+            if given_up.is_some() {
+                return Ok(Measured { given_up, ..Measured::default() });
+            }
+        }
+        self.stretch(Phase::Measuring, time, self.plan.names)
+    }
+
+    /// Takes notice of what has happened while another server had its turn.
+    fn wake(&mut self) -> Result<(), BenchError> {
+        self.work.resting = true;
+        self.read_all()?;
+        self.work.resting = false;
+        Ok(())
+    }
+
+    /// One stretch of sending names, for `time` or so many, up to the last reply.
+    fn stretch(&mut self, phase: Phase, time: Duration, names: Option<u64>) -> Result<Measured, BenchError> {
+        if self.is_stopped() {
+            return Ok(Measured::default());
+        }
+        let warming_up = phase == Phase::WarmingUp;
         let start = self.now();
-        self.work.schedule = self.plan.rate.map(|rate| Schedule::new(start, rate, self.plan.connections));
+        let end = start.saturating_add(time);
+        let schedule = self.plan.rate.map(|rate| Schedule::new(start, end, rate, self.plan.connections, names));
         for link in &mut self.links {
             link.conversation().restart_schedule();
         }
-        let begin = start.saturating_add(warmup);
-        let end = begin.saturating_add(time);
-        self.work.tally.measure(begin, end);
-        self.work.sending = true;
-        self.begin_phase(if warmup.is_zero() { Phase::Measuring } else { Phase::WarmingUp });
-        self.work.remaining = u64::MAX;
-        if warmup > Duration::ZERO {
-            self.write_all();
-            self.run(Some(begin), Self::is_deserted)?;
-            self.begin_phase(Phase::Measuring);
-        }
-        self.work.remaining = self.plan.names.unwrap_or(u64::MAX);
+        self.work.begin(start, schedule, names);
+        self.work.tally.begin(start, end, warming_up);
+        self.deserted = None;
+        self.begin_phase(phase);
         let processor = processor_time()?;
         self.write_all();
-        if self.run(Some(end), |load| load.work.is_done() || load.is_deserted())? == Ended::ByWork {
-            self.work.tally.end_at(self.now());
-        }
+        // What was due before the end is what users wait for: it is sent as long as an answer would be waited for.
+        let last = schedule.map_or(end, |schedule| schedule.last_due()).min(end);
+        let patience = self.plan.timeout.unwrap_or(Duration::MAX);
+        let caught_up = if schedule.is_some() && !warming_up { last.saturating_add(patience) } else { end };
+        self.run(end.min(caught_up), Self::is_over)?;
+        let elapsed = self.work.tally.end_at(self.now());
         let processor = processor_time()?.saturating_sub(processor);
-        self.work.sending = false;
-        let backlog = self.backlog(begin.saturating_add(self.work.tally.elapsed(self.now())));
-        if !self.stopped {
-            self.begin_phase(Phase::Awaiting);
-            self.run(None, |load| load.work.is_done())?;
+        if caught_up > end && !self.is_over() {
+            self.begin_phase(Phase::CatchingUp);
+            self.run(caught_up, Self::is_over)?;
         }
-        Ok(Turn { elapsed: self.work.tally.elapsed(self.now()), backlog, processor })
+        self.work.sending = false;
+        let backlog = if warming_up { Backlog::default() } else { self.count_backlog() };
+        self.begin_phase(Phase::Awaiting);
+        self.run(Duration::MAX, |load| load.work.is_done() || load.is_out_of_patience())?;
+        let now = self.now();
+        for link in &mut self.links {
+            link.conversation().interrupt(now, &mut self.work);
+        }
+        self.work.tally.finish();
+        Ok(Measured { elapsed, backlog, processor, given_up: self.deserted })
+    }
+
+    /// Whether there is nothing left to do, or no sense in doing it.
+    const fn is_over(&self) -> bool {
+        self.work.is_done() || self.deserted.is_some() || self.is_stopped()
+    }
+
+    /// Whether a signal came, and the time is over that was left to the others since.
+    fn is_out_of_patience(&self) -> bool {
+        self.stopped.is_some_and(|stopped| self.now().saturating_sub(stopped) >= GRACE)
     }
 
     /// Ends all conversations in good order.
     pub(super) fn close(&mut self) -> Result<(), BenchError> {
+        self.wake()?;
         let now = self.now();
-        self.work.sending = false;
+        let patient = !self.is_stopped();
         for index in 0..self.links.len() {
             let outcome = match self.links.get_mut(index) {
-                Some(link) => link.close(now, &mut self.work, &mut self.buffers),
+                Some(link) => link.close(now, patient, &mut self.work, &mut self.buffers),
                 None => continue,
             };
             self.judge(index, now, outcome);
         }
         self.begin_phase(Phase::Closing);
-        let patience = if self.stopped { Some(now.saturating_add(TICK)) } else { None };
-        self.run(patience, |load| load.links.iter().all(Link::is_over))?;
-        Ok(())
+        self.run(Duration::MAX, |load| load.links.iter().all(Link::is_over) || load.is_out_of_patience())
     }
 
-    /// What was due before the end and is not sent.
-    fn backlog(&mut self, end: Duration) -> Backlog {
+    /// What is due by now and is not sent: it counts among the latencies with how long it has waited at least.
+    fn count_backlog(&mut self) -> Backlog {
         let Some(schedule) = self.work.schedule else { return Backlog::default() };
-        let sent = self.links.iter_mut().fold(0_u64, |sum, link| sum.saturating_add(link.conversation().sent()));
-        let oldest = self.links.iter_mut().map(|link| link.conversation().next_due(&schedule)).min();
-        let behind = oldest.map_or(Duration::ZERO, |oldest| end.saturating_sub(oldest));
-        let wanted = schedule.due_before(end).min(self.plan.names.unwrap_or(u64::MAX));
-        match wanted.saturating_sub(sent) {
-            0 => Backlog::default(),
-            names => Backlog { names, behind },
+        let now = self.now();
+        let mut backlog = Backlog::default();
+        for (index, link) in self.links.iter_mut().enumerate() {
+            let sent = link.conversation().sent();
+            backlog = backlog.and(schedule.backlog(index, sent, now));
+            for (wait, names) in schedule.waits(index, sent, now) {
+                self.work.tally.waits.add_at_least(wait, names);
+            }
         }
-    }
-
-    /// Whether nobody has been served for so long that nobody will be.
-    fn is_deserted(&self) -> bool {
-        let patience = self.plan.timeout.unwrap_or(PATIENCE);
-        self.work.greeted == 0 && self.now().saturating_sub(self.last_greeted) > patience
+        backlog
     }
 
     fn begin_phase(&mut self, phase: Phase) {
         self.phase = phase;
         self.phase_began = self.now();
-    }
-
-    /// The loop: until a time, until it is done, or until a signal.
-    fn run(&mut self, until: Option<Duration>, is_done: impl Fn(&Self) -> bool) -> Result<Ended, BenchError> {
-        loop {
-            let now = self.now();
-            if now >= self.next_tick {
-                self.tick(now);
-            }
-            if self.phase == Phase::Opening {
-                self.open_new(now);
-            }
-            let next_due = self.send_due(now, until);
-            if until.is_some_and(|until| now >= until) {
-                return Ok(Ended::ByTime);
-            }
-            if is_done(self) || self.stopped {
-                return Ok(Ended::ByWork);
-            }
-            self.wait(now, until, next_due)?;
-        }
-    }
-
-    /// Sends what the schedule wants by now, and also at the very end what was due before; when it wants the next.
-    fn send_due(&mut self, now: Duration, until: Option<Duration>) -> Option<Duration> {
-        let due = until.map_or(now, |until| until.min(now));
-        while self.work.sending
-            && let Some(connection) = self.work.schedule.as_mut()?.next_connection(due)
-        {
-            self.write(connection, now);
-        }
-        self.work.schedule.as_ref().filter(|_| self.work.sending).map(Schedule::next_due)
-    }
-
-    /// Waits for what happens first, and handles it.
-    fn wait(&mut self, now: Duration, until: Option<Duration>, next_due: Option<Duration>) -> Result<(), BenchError> {
-        let latest = until.map_or(self.next_tick, |until| until.min(self.next_tick)).saturating_sub(now);
-        let mut timeout = latest;
-        if let Some(due) = next_due {
-            let remaining = due.saturating_sub(now);
-            if remaining < NOT_WORTH_SLEEPING {
-                timeout = Duration::ZERO;
-            } else if remaining < latest {
-                // The poll's own time limit is in milliseconds.
-                self.alarm.set(remaining)?;
-            }
-        }
-        match self.poll.poll(&mut self.events, Some(timeout)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
-            _ => {}
-        }
-        let clock = self.clock;
-        let peer = self.peer();
-        let events = core::mem::replace(&mut self.events, Events::with_capacity(0));
-        for event in &events {
-            match event.token() {
-                STOP => self.stopped = true,
-                ALARM => {}
-                Token(index) => {
-                    let Some(link) = self.links.get_mut(index) else { continue };
-                    let outcome = link.handle(event, || clock.elapsed(), &mut self.work, &mut self.buffers, peer);
-                    if outcome.is_err() {
-                        self.judge(index, clock.elapsed(), outcome);
-                    }
-                }
-            }
-        }
-        self.events = events;
-        Ok(())
-    }
-
-    fn write(&mut self, index: usize, now: Duration) {
-        if let Some(link) = self.links.get_mut(index) {
-            let outcome = link.write(now, &mut self.work, &mut self.buffers);
-            self.judge(index, now, outcome);
-        }
-    }
-
-    fn write_all(&mut self) {
-        for index in 0..self.links.len() {
-            self.write(index, self.now());
-        }
-    }
-
-    /// A connection that failed is counted, and opened again before long.
-    fn judge(&mut self, index: usize, now: Duration, outcome: Result<(), Failure>) {
-        let (Err(failure), Some(link)) = (outcome, self.links.get_mut(index)) else { return };
-        link.fail(now, &mut self.work);
-        // Of a host with several addresses one may not be served, like ::1 beside 127.0.0.1.
-        let more = self.address.saturating_add(1) < self.addresses.len();
-        if matches!(failure.kind, Kind::NoConnection(_)) && self.next_new == 1 && more {
-            self.address = self.address.saturating_add(1);
-            self.opening.clear();
-            self.next_new = 0;
-            return;
-        }
-        self.work.tally.error(failure.kind.clone(), failure.example.clone());
-        self.reason.get_or_insert(failure);
-    }
-
-    /// What need not be exact.
-    fn tick(&mut self, now: Duration) {
-        self.next_tick = now.saturating_add(TICK);
-        for index in 0..self.links.len() {
-            let outcome = self.links.get_mut(index).map_or(Ok(()), |link| link.check_time(now, self.plan.timeout));
-            if outcome.is_err() {
-                self.judge(index, now, outcome);
-            }
-        }
-        if self.work.greeted > 0 {
-            self.last_greeted = now;
-        }
-        if self.work.sending {
-            for index in 0..self.links.len() {
-                if self.links.get(index).is_some_and(|link| link.is_wanted(now)) {
-                    self.open_one(index, now);
-                }
-            }
-        }
-        (self.watch)(Glance {
-            phase: self.phase,
-            elapsed: now.saturating_sub(self.phase_began),
-            greeted: self.work.greeted,
-            tally: &self.work.tally,
-        });
-    }
-
-    /// Opens connections that never were, some at a time.
-    fn open_new(&mut self, now: Duration) {
-        let links = &self.links;
-        self.opening.retain(|(index, _)| links.get(*index).is_some_and(Link::is_opening));
-        while self.next_new < self.links.len() {
-            let counted = self.opening.iter().filter(|(_, since)| now.saturating_sub(*since) < IMPATIENCE).count();
-            // The first shows which of several addresses is served.
-            let alone = self.next_new == 1 && self.addresses.len() > 1 && !self.opening.is_empty();
-            if counted >= OPENING || alone {
-                return;
-            }
-            let index = self.next_new;
-            self.next_new = index.saturating_add(1);
-            self.opening.push((index, now));
-            self.open_one(index, now);
-        }
-    }
-
-    fn open_one(&mut self, index: usize, now: Duration) {
-        let peer = self.peer();
-        if let Some(link) = self.links.get_mut(index) {
-            let outcome = link.open(now, peer, self.poll.registry());
-            self.judge(index, now, outcome);
-        }
     }
 }

@@ -9,15 +9,18 @@ mod link;
 mod live;
 mod load;
 mod names;
+mod opening;
 mod pace;
 mod plan;
 mod process;
 mod tally;
 mod text;
 mod view;
+mod work;
 
 use core::{net::SocketAddr, time::Duration};
 use std::{
+    fs::OpenOptions,
     io::{self, Write},
     process::ExitCode,
 };
@@ -27,7 +30,6 @@ use greet::{
     report::{
         Page,
         json::{self, JsonError},
-        latency::Latencies,
     },
     stop::Stop,
 };
@@ -36,11 +38,13 @@ use serde::Serialize;
 use self::{
     compare::{Comparison, TurnFigures, ratios},
     error::BenchError,
-    figures::{COMPARISON, Figures, REPORT, Run, Settings, date},
+    figures::{COMPARISON, FAILURE, Failed, Figures, REPORT, Run, Settings, date},
+    link::Link,
     live::Live,
-    load::{Glance, Load, Turn},
-    plan::{Plan, Room},
+    load::{Glance, Load, Measured},
+    plan::{Capacity, Plan},
     process::allow_open_files,
+    tally::Waits,
 };
 use crate::{connect::addresses, options::BenchOptions};
 
@@ -49,35 +53,54 @@ const OTHER_FILES: usize = 32;
 
 /// Loads the server, or the two, that `options` ask for.
 pub(crate) fn run(options: &BenchOptions) -> ExitCode {
-    let outcome = Plan::new(options).map_err(BenchError::from).and_then(|plan| match plan.room()? {
-        Room::Small => measure::<{ Room::SMALL }>(options, plan),
-        Room::Middle => measure::<{ Room::MIDDLE }>(options, plan),
-        Room::Large => measure::<{ Room::LARGE }>(options, plan),
+    let outcome = Plan::new(options).map_err(BenchError::from).and_then(|plan| match plan.capacity()? {
+        Capacity::Small => measure::<{ Capacity::SMALL }>(options, plan),
+        Capacity::Middle => measure::<{ Capacity::MIDDLE }>(options, plan),
+        Capacity::Large => measure::<{ Capacity::LARGE }>(options, plan),
     });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             let _ = writeln!(io::stderr(), "greet: {error}");
+            if options.json && error.is_of_the_run() {
+                // Whatever reads the figures can tell that there are none, and why.
+                let _ = json::write(&Failed { report: FAILURE, date: date(), error: error.to_string() }, io::stdout());
+            }
             if matches!(error, BenchError::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
+/// Sees to it that there will be room: it is better told before than after, or not at all.
+fn prepare<const N: usize>(options: &BenchOptions, plan: &Plan, connections: usize) -> Result<(), BenchError> {
+    let allowed = allow_open_files()?;
+    if u64::try_from(connections.saturating_add(OTHER_FILES)).is_ok_and(|needed| needed > allowed) {
+        return Err(BenchError::TooManyFiles { wanted: connections, allowed });
+    }
+    let each = size_of::<Link<N>>().saturating_add(plan.pipeline.saturating_mul(size_of::<Duration>()));
+    let bytes = each.saturating_mul(connections);
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| BenchError::Memory { bytes })?;
+    if let Some(path) = &options.html {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        file.map_err(|error| BenchError::Page { path: path.clone(), error })?;
+    }
+    Ok(())
+}
+
 /// Whether everything was answered rightly. Each connection's machine has room for so many bytes.
 fn measure<const N: usize>(options: &BenchOptions, plan: Plan) -> Result<bool, BenchError> {
     let loads = if options.against.is_some() { 2 } else { 1 };
-    let wanted = plan.connections.saturating_mul(loads);
-    let allowed = allow_open_files()?;
-    if u64::try_from(wanted.saturating_add(OTHER_FILES)).is_ok_and(|needed| needed > allowed) {
-        return Err(BenchError::TooManyFiles { wanted, allowed });
-    }
+    prepare::<N>(options, &plan, plan.connections.saturating_mul(loads))?;
     let find = |host: &HostPort| addresses(host, options.ipv4, options.ipv6);
     let found = find(&options.host)?;
     let against = options.against.as_ref().map(|host| find(host).map(|found| (host, found))).transpose()?;
     let stop = Stop::on_signals()?;
     let live = Live::new(plan.connections);
-    let watch = |glance: Glance<'_>| live.show(glance);
+    let (first_name, second_name) = (options.host.to_string(), options.against.as_ref().map(HostPort::to_string));
+    let first_name = second_name.as_ref().map(|_| first_name.as_str());
+    let watch = |glance: Glance<'_>| live.show(first_name, glance);
+    let watch_second = |glance: Glance<'_>| live.show(second_name.as_deref(), glance);
     let first = open::<N>(&options.host, found, plan, &stop, &watch)?;
     match against {
         None => {
@@ -87,7 +110,7 @@ fn measure<const N: usize>(options: &BenchOptions, plan: Plan) -> Result<bool, B
             Ok(run.figures.are_good())
         }
         Some((host, found)) => {
-            let second = open::<N>(host, found, plan, &stop, &watch)?;
+            let second = open::<N>(host, found, plan, &stop, &watch_second)?;
             let comparison = by_turns(first, second, plan)?;
             live.clear();
             tell(options, &comparison, text::print_comparison, view::of_comparison)?;
@@ -119,57 +142,55 @@ fn open<'a, const N: usize>(
 
 impl<const N: usize> Opened<'_, N> {
     /// The figures of what was measured, once the conversations are ended.
-    fn figures(&mut self, plan: &Plan, turn: &Turn) -> Result<Figures, BenchError> {
+    fn figures(&mut self, plan: &Plan, measured: &Measured) -> Result<Figures, BenchError> {
         let greeted = self.load.work.greeted;
         self.load.close()?;
         let address = self.load.peer().to_string();
-        Ok(Figures::new(plan, self.host.clone(), address, greeted, &self.load.work.tally, turn))
+        Ok(Figures::new(plan, self.host.clone(), address, greeted, &self.load.work.tally, measured))
     }
 }
 
 fn one<const N: usize>(mut opened: Opened<'_, N>, plan: Plan) -> Result<Run, BenchError> {
-    let turn = opened.load.work(plan.warmup, plan.duration)?;
-    let ended_early = opened.load.stopped;
-    let figures = opened.figures(&plan, &turn)?;
+    let measured = opened.load.work(plan.warmup, plan.duration)?;
+    let figures = opened.figures(&plan, &measured)?;
+    let ended_early = opened.load.is_stopped(); // also while the conversations were ended
     Ok(Run { report: REPORT, date: date(), settings: Settings::new(&plan), ended_early, figures })
 }
 
 /// One server in a comparison: its turns one by one, and all together.
 struct Contestant<'a, const N: usize> {
     opened: Opened<'a, N>,
-    sum: Turn,
+    sum: Measured,
     answered: u64,
-    latencies: Latencies,
+    waits: Waits,
     /// Names are sent for the first time.
     cold: bool,
 }
 
 impl<'a, const N: usize> Contestant<'a, N> {
     fn new(opened: Opened<'a, N>) -> Result<Self, BenchError> {
-        Ok(Self { opened, sum: Turn::default(), answered: 0, latencies: Latencies::new()?, cold: true })
+        Ok(Self { opened, sum: Measured::default(), answered: 0, waits: Waits::new()?, cold: true })
     }
 
     fn turn(&mut self, plan: &Plan) -> Result<TurnFigures, BenchError> {
         let warmup = if core::mem::take(&mut self.cold) { plan.warmup } else { Duration::ZERO };
         let load = &mut self.opened.load;
-        let turn = load.work(warmup, plan.turn)?;
+        let measured = load.work(warmup, plan.turn)?;
         let tally = &load.work.tally;
-        self.sum.elapsed = self.sum.elapsed.saturating_add(turn.elapsed);
-        self.sum.processor = self.sum.processor.saturating_add(turn.processor);
-        self.sum.backlog.names = self.sum.backlog.names.saturating_add(turn.backlog.names);
-        self.sum.backlog.behind = self.sum.backlog.behind.max(turn.backlog.behind);
+        self.sum = self.sum.and(measured);
         self.answered = self.answered.saturating_add(tally.in_time);
-        self.latencies.add_all(&tally.latencies);
-        let elapsed = turn.elapsed.as_secs_f64();
+        self.waits.add_all(&tally.waits);
+        let elapsed = measured.elapsed.as_secs_f64();
         let names_per_s = if elapsed > 0.0 { tally.in_time as f64 / elapsed } else { 0.0 };
-        Ok(TurnFigures { names_per_s, latency_ns: tally.latencies.summary() })
+        let latency_ns = (tally.waits.answered() > 0).then(|| tally.waits.latencies.summary());
+        Ok(TurnFigures { names_per_s, latency_ns })
     }
 
     /// All turns together.
     fn figures(mut self, plan: &Plan) -> Result<Figures, BenchError> {
         let tally = &mut self.opened.load.work.tally;
         tally.in_time = self.answered;
-        tally.latencies = self.latencies;
+        tally.waits = self.waits;
         self.opened.figures(plan, &self.sum)
     }
 }
@@ -188,14 +209,16 @@ fn by_turns<const N: usize>(first: Opened<'_, N>, second: Opened<'_, N>, plan: P
             let turn = second.turn(&plan)?;
             (first.turn(&plan)?, turn)
         };
-        ended_early = first.opened.load.stopped || second.opened.load.stopped;
+        ended_early = first.opened.load.is_stopped() || second.opened.load.is_stopped();
         if ended_early {
             break; // half a pair gives no ratio
         }
         turns.push(pair);
     }
-    first.opened.load.stopped |= ended_early;
-    second.opened.load.stopped |= ended_early;
+    if ended_early {
+        first.opened.load.stop();
+        second.opened.load.stop();
+    }
     Ok(Comparison {
         report: COMPARISON,
         date: date(),

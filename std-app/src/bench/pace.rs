@@ -6,19 +6,52 @@ use core::time::Duration;
 ///
 /// When a name is due does not depend on when it could be sent, or on when others were answered. A latency that counts from
 /// here shows all of a stall: also what the names had to wait that came during it (no coordinated omission). Nothing is
-/// kept of names that are due: their times can be computed, so a backlog of any length takes no memory.
+/// kept of names that are due: their times can be computed, so a backlog of any length takes no memory and no time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     start: Duration,
     rate: f64,
     connections: u64,
+    /// How many names there are.
+    total: u64,
     /// The first name whose connection has not been told of it.
     next: u64,
 }
 
+/// What was due and was not sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Backlog {
+    pub(super) names: u64,
+    /// How long the oldest of them had been due.
+    pub(super) behind: Duration,
+}
+
+impl Backlog {
+    /// This and another, which are not of the same names.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { names: self.names.saturating_add(other.names), behind: self.behind.max(other.behind) }
+    }
+}
+
+/// Into so many groups the names of one connection that are not sent are put at most, to count how long they have waited.
+const GROUPS: u64 = 1000;
+
 impl Schedule {
-    pub(super) fn new(start: Duration, rate: f64, connections: usize) -> Self {
-        Self { start, rate, connections: u64::try_from(connections).unwrap_or(u64::MAX).max(1), next: 0 }
+    /// The names that are due from `start` on and before `end`; or `names` of them, whenever those are due.
+    pub(super) fn new(start: Duration, end: Duration, rate: f64, connections: usize, names: Option<u64>) -> Self {
+        let connections = u64::try_from(connections).unwrap_or(u64::MAX).max(1);
+        let all = Self { start, rate, connections, total: u64::MAX, next: 0 };
+        Self { total: names.unwrap_or_else(|| all.due_before(end)), ..all }
+    }
+
+    /// How many names there are, over all connections.
+    pub(super) const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// When the last of them is due.
+    pub(super) fn last_due(&self) -> Duration {
+        self.due(self.total.saturating_sub(1))
     }
 
     /// When a name is due, counted over all connections.
@@ -27,28 +60,36 @@ impl Schedule {
         self.start.saturating_add(after)
     }
 
-    /// When a connection's name is due, counted on that connection.
-    pub(super) fn due_on(&self, connection: usize, name: u64) -> Duration {
+    /// When a connection's name is due, counted on that connection, if it has so many.
+    pub(super) fn due_on(&self, connection: usize, name: u64) -> Option<Duration> {
         let connection = u64::try_from(connection).unwrap_or(u64::MAX);
-        self.due(name.saturating_mul(self.connections).saturating_add(connection))
+        let name = name.saturating_mul(self.connections).saturating_add(connection);
+        (name < self.total).then(|| self.due(name))
     }
 
     /// When the next name is due of which its connection has not been told.
-    pub(super) fn next_due(&self) -> Duration {
-        self.due(self.next)
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        (self.next < self.total).then(|| self.due(self.next))
     }
 
-    /// A connection that has a name to send now, if there is one that was not told; each name is told once.
-    pub(super) fn next_connection(&mut self, now: Duration) -> Option<usize> {
-        (self.next_due() <= now).then(|| {
-            let connection = self.next.checked_rem(self.connections).unwrap_or(0);
-            self.next = self.next.saturating_add(1);
+    /// The connections that have something to send by now of which they were not told.
+    ///
+    /// Each is named once, however many of its names are due: it sees those itself. So a rate beyond all that can be sent
+    /// costs a look at each connection, and not one for each name.
+    pub(super) fn take_due(&mut self, now: Duration) -> impl Iterator<Item = usize> + use<> {
+        let (first, connections) = (self.next, self.connections);
+        if self.next_due().is_some_and(|due| due <= now) {
+            self.next = self.due_before(now.saturating_add(Duration::from_nanos(1)));
+        }
+        let count = self.next.saturating_sub(first).min(connections);
+        (0..count).map(move |index| {
+            let connection = first.saturating_add(index).checked_rem(connections).unwrap_or(0);
             usize::try_from(connection).unwrap_or(usize::MAX)
         })
     }
 
     /// How many names are due before `time`.
-    pub(super) fn due_before(&self, time: Duration) -> u64 {
+    fn due_before(&self, time: Duration) -> u64 {
         // A sum of parts may be off by the smallest part either way; the times themselves decide.
         let seconds = time.saturating_sub(self.start).as_secs_f64();
         let about = (seconds * self.rate).max(0.0);
@@ -57,14 +98,36 @@ impl Schedule {
             clippy::cast_sign_loss,
             reason = "it saturates, and is not negative"
         )]
-        let mut count = about as u64;
+        let mut count = (about as u64).min(self.total);
         while count > 0 && self.due(count.saturating_sub(1)) >= time {
             count = count.saturating_sub(1);
         }
-        while self.due(count) < time {
+        while count < self.total && self.due(count) < time {
             count = count.saturating_add(1);
         }
         count
+    }
+
+    /// What is due before `now` of a connection's names behind the first `sent`.
+    pub(super) fn backlog(&self, connection: usize, sent: u64, now: Duration) -> Backlog {
+        let names = self.due_before(now).saturating_sub(u64::try_from(connection).unwrap_or(u64::MAX));
+        let names = names.div_ceil(self.connections).saturating_sub(sent);
+        let oldest = self.due_on(connection, sent).filter(|_| names > 0);
+        Backlog { names, behind: oldest.map_or(Duration::ZERO, |due| now.saturating_sub(due)) }
+    }
+
+    /// How long the names of that backlog have waited at least, in groups: a time, and how many names.
+    pub(super) fn waits(&self, connection: usize, sent: u64, now: Duration) -> impl Iterator<Item = (Duration, u64)> {
+        let names = self.backlog(connection, sent, now).names;
+        let size = names.div_ceil(GROUPS).max(1);
+        (0..names.div_ceil(size)).map(move |group| {
+            let first = group.saturating_mul(size);
+            let count = size.min(names.saturating_sub(first));
+            // The youngest has waited least.
+            let youngest = sent.saturating_add(first).saturating_add(count.saturating_sub(1));
+            let due = self.due_on(connection, youngest).unwrap_or(now);
+            (now.saturating_sub(due), count)
+        })
     }
 }
 
@@ -72,16 +135,55 @@ impl Schedule {
 mod tests {
     use super::*;
 
+    const START: Duration = Duration::from_secs(5);
+
+    fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
     #[test]
     fn names_are_due_evenly_and_go_round_the_connections() {
-        let mut schedule = Schedule::new(Duration::from_secs(5), 1000.0, 3);
-        assert_eq!(schedule.next_connection(Duration::from_secs(4)), None);
-        let told: Vec<_> = core::iter::from_fn(|| schedule.next_connection(Duration::from_micros(5_004_500))).collect();
+        let mut schedule = Schedule::new(START, Duration::MAX, 1000.0, 3, Some(u64::MAX));
+        assert_eq!(schedule.take_due(seconds(4)).count(), 0);
+        let told: Vec<_> =
+            (1..9).flat_map(|half| schedule.take_due(START + Duration::from_micros(half * 500))).collect();
         assert_eq!(told, [0, 1, 2, 0, 1]);
-        assert_eq!(schedule.next_due(), Duration::from_millis(5_005));
-        assert_eq!(schedule.due_on(1, 1), Duration::from_millis(5_004));
+        assert_eq!(schedule.next_due(), Some(Duration::from_millis(5_005)));
+        assert_eq!(schedule.due_on(1, 1), Some(Duration::from_millis(5_004)));
         for (milliseconds, names) in [(0, 0), (5_000, 0), (5_001, 1), (6_000, 1000), (3_605_000, 3_600_000)] {
             assert_eq!(schedule.due_before(Duration::from_millis(milliseconds)), names, "{milliseconds}");
         }
+    }
+
+    #[test]
+    fn a_rate_beyond_all_bounds_tells_each_connection_once() {
+        for rate in [5e7, 1e9] {
+            let mut schedule = Schedule::new(START, seconds(3605), rate, 3, None);
+            assert_eq!(schedule.total() as f64, 3600.0 * rate);
+            assert_eq!(schedule.take_due(seconds(10)).collect::<Vec<_>>().len(), 3);
+            assert!(schedule.next_due().unwrap() > seconds(10));
+            let backlog = schedule.backlog(0, 7, seconds(15));
+            assert!((backlog.names as f64 * 3.0 / rate - 10.0).abs() < 1e-3, "{backlog:?}");
+            assert!(schedule.waits(0, 7, seconds(15)).count() <= 1000);
+            assert_eq!(schedule.waits(0, 7, seconds(15)).map(|(_, count)| count).sum::<u64>(), backlog.names);
+        }
+        // Nor does a time beyond all bounds.
+        assert_eq!(Schedule::new(START, Duration::MAX, 1e9, 1, None).total(), u64::MAX);
+    }
+
+    #[test]
+    fn what_is_not_sent_is_a_backlog_and_has_waited() {
+        let schedule = Schedule::new(START, seconds(6), 10.0, 2, None);
+        assert_eq!(schedule.total(), 10);
+        assert_eq!(schedule.last_due(), Duration::from_millis(5_900));
+        // The connection 1 has five names, from 5.1 s on.
+        assert_eq!((schedule.due_on(1, 4), schedule.due_on(1, 5)), (Some(Duration::from_millis(5_900)), None));
+        let backlog = Backlog { names: 2, behind: Duration::from_millis(1_300) };
+        assert_eq!(schedule.backlog(1, 3, seconds(7)), backlog);
+        let waits: Vec<_> = schedule.waits(1, 3, seconds(7)).collect();
+        assert_eq!(waits, [(Duration::from_millis(1_300), 1), (Duration::from_millis(1_100), 1)]);
+        // Early on less is due, and in the end everything is sent.
+        assert_eq!(schedule.backlog(1, 0, Duration::from_millis(5_301)).names, 2);
+        assert_eq!(schedule.backlog(1, 5, seconds(7)), Backlog::default());
     }
 }

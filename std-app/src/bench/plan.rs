@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use greet::client::{CAPACITY, check};
-use greet_core::Framing;
+use greet_core::{Framing, NAME_CAPACITY};
 
 use super::{error::UsageError, names::Names};
 use crate::options::BenchOptions;
@@ -36,13 +36,13 @@ const TURN: Duration = Duration::from_millis(500);
 
 /// How many bytes a client's machine has to have room for: it is chosen among these, as each connection has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum Capacity {
     Small,
     Middle,
     Large,
 }
 
-impl Room {
+impl Capacity {
     pub(super) const SMALL: usize = 512;
     pub(super) const MIDDLE: usize = 8192;
     pub(super) const LARGE: usize = CAPACITY;
@@ -61,6 +61,9 @@ impl Plan {
             Some(_) | None => Framing::Chunk,
         };
         let size = options.size;
+        if framing == Framing::Chunk && size > NAME_CAPACITY {
+            return Err(UsageError::LongChunk { size, limit: NAME_CAPACITY }); // L2
+        }
         check(framing, Names::new(size.min(CAPACITY)).next(), true)
             .map_err(|reason| UsageError::Size { size, reason })?;
         let turn = options.turn.unwrap_or(TURN);
@@ -76,25 +79,29 @@ impl Plan {
             framing,
             rate: options.rate,
             names: options.names.map(|names| u64::try_from(names.get()).unwrap_or(u64::MAX)),
-            duration: if options.names.is_some() { Duration::MAX } else { options.duration },
+            duration: match (options.names, &options.against) {
+                (Some(_), _) => Duration::MAX,
+                (None, Some(_)) => turn.saturating_mul(turns), // whole turns alone
+                (None, None) => options.duration,
+            },
             warmup: options.warmup.unwrap_or(if options.names.is_some() { Duration::ZERO } else { WARMUP }),
             timeout: options.timeout.0,
             turns,
             turn,
         };
-        plan.room().map(|_| plan)
+        plan.capacity().map(|_| plan)
     }
 
-    /// The least room that does.
-    pub(super) fn room(&self) -> Result<Room, UsageError> {
+    /// The least capacity that does.
+    pub(super) fn capacity(&self) -> Result<Capacity, UsageError> {
         let Self { pipeline, size, .. } = *self;
         let needed = size.saturating_add(LENGTH_BYTES).saturating_mul(pipeline);
         // Twice that, where it can be had: then what was answered is moved out of the way less often.
         match needed {
-            _ if needed.saturating_mul(2) <= Room::SMALL => Ok(Room::Small),
-            _ if needed.saturating_mul(2) <= Room::MIDDLE => Ok(Room::Middle),
-            ..=Room::LARGE => Ok(Room::Large),
-            _ => Err(UsageError::InFlight { pipeline, size, limit: Room::LARGE }),
+            _ if needed.saturating_mul(2) <= Capacity::SMALL => Ok(Capacity::Small),
+            _ if needed.saturating_mul(2) <= Capacity::MIDDLE => Ok(Capacity::Middle),
+            ..=Capacity::LARGE => Ok(Capacity::Large),
+            _ => Err(UsageError::InFlight { pipeline, size, limit: Capacity::LARGE }),
         }
     }
 

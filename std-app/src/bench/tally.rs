@@ -96,25 +96,70 @@ const KINDS: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Errors {
     pub(super) count: u64,
+    /// So many more while nothing was measured yet.
+    pub(super) in_warmup: u64,
     /// The first of them in full, if there is more to say.
     pub(super) example: Option<String>,
+}
+
+/// How long names have waited for their replies.
+#[derive(Clone, Debug)]
+pub(super) struct Waits {
+    pub(super) latencies: Latencies,
+    /// So many of these had no answer, and may have waited for longer.
+    pub(super) at_least: u64,
+}
+
+impl Waits {
+    pub(super) fn new() -> Result<Self, CreationError> {
+        Ok(Self { latencies: Latencies::new()?, at_least: 0 })
+    }
+
+    /// So many names had no answer after this time.
+    ///
+    /// They count, for without them the rest would look too good; that makes of every figure the least that it can be.
+    pub(super) fn add_at_least(&mut self, wait: Duration, names: u64) {
+        self.latencies.add_many(wait, names);
+        self.at_least = self.at_least.saturating_add(names);
+    }
+
+    pub(super) fn add_all(&mut self, other: &Self) {
+        self.latencies.add_all(&other.latencies);
+        self.at_least = self.at_least.saturating_add(other.at_least);
+    }
+
+    /// How many names were answered.
+    pub(super) fn answered(&self) -> u64 {
+        self.latencies.count().saturating_sub(self.at_least)
+    }
+
+    fn clear(&mut self) {
+        self.latencies.clear();
+        self.at_least = 0;
+    }
 }
 
 /// What is counted.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
-    /// Replies count that come at this time or later ...
+    /// When the present stretch began.
     begin: Duration,
-    /// ... for the pace if they come before this time, for the latencies if their names were due before.
+    /// Replies count for the pace if they come before this time.
     end: Duration,
+    /// It is not measured: only what goes wrong is counted, and that apart.
+    warming_up: bool,
     /// How long was measured before that, in earlier turns.
     before: Duration,
-    pub(super) latencies: Latencies,
-    /// Replies between begin and end, whenever their names were due.
+    pub(super) waits: Waits,
+    /// Replies between begin and end.
     pub(super) in_time: u64,
     pub(super) errors: BTreeMap<Kind, Errors>,
     /// Names that were under way when their connections ended.
     pub(super) unanswered: u64,
+    /// So many more while nothing was measured yet.
+    pub(super) unanswered_in_warmup: u64,
+    /// Names that were under way when a signal ended the run.
+    pub(super) interrupted: u64,
     pub(super) over_time: OverTime,
 }
 
@@ -123,55 +168,81 @@ impl Tally {
         Ok(Self {
             begin: Duration::MAX,
             end: Duration::MAX,
+            warming_up: false,
             before: Duration::ZERO,
-            latencies: Latencies::new()?,
+            waits: Waits::new()?,
             in_time: 0,
             errors: BTreeMap::new(),
             unanswered: 0,
+            unanswered_in_warmup: 0,
+            interrupted: 0,
             over_time: OverTime::default(),
         })
     }
 
     /// Measures anew, from `begin` to `end`. Errors stay, and the pace over time goes on.
-    pub(super) fn measure(&mut self, begin: Duration, end: Duration) {
-        self.before = self.before.saturating_add(self.end.saturating_sub(self.begin));
-        (self.begin, self.end) = (begin, end);
-        self.latencies.clear();
+    pub(super) fn begin(&mut self, begin: Duration, end: Duration, warming_up: bool) {
+        (self.begin, self.end, self.warming_up) = (begin, end, warming_up);
+        self.waits.clear();
         self.in_time = 0;
     }
 
-    /// The end has come, earlier than was thought.
-    pub(super) fn end_at(&mut self, end: Duration) {
+    /// The end of sending has come, maybe earlier than was thought; how long was measured. Replies may still come.
+    pub(super) fn end_at(&mut self, end: Duration) -> Duration {
         self.end = self.end.min(end);
+        let elapsed = self.end.saturating_sub(self.begin);
+        if !self.warming_up {
+            self.before = self.before.saturating_add(elapsed);
+        }
+        elapsed
     }
 
-    /// How long was measured, as of `now`.
-    pub(super) fn elapsed(&self, now: Duration) -> Duration {
-        self.end.min(now).saturating_sub(self.begin)
+    /// The last reply of the stretch has come.
+    pub(super) const fn finish(&mut self) {
+        self.warming_up = false;
     }
 
     /// A reply came, to a name that was due at `due`.
     pub(super) fn reply(&mut self, now: Duration, due: Duration) {
-        if self.begin <= now && now < self.end {
+        if self.warming_up {
+            return;
+        }
+        if now < self.end {
             self.in_time = self.in_time.saturating_add(1);
             self.over_time.add(now.saturating_sub(self.begin).saturating_add(self.before));
         }
-        // Also what is answered behind the end, or was due before the beginning: without the slowest the rest would look
-        // too good, and at a rate that cannot be kept up there would be nothing else.
-        if self.begin <= now && due < self.end {
-            self.latencies.add(now.saturating_sub(due));
+        // Also what is answered behind the end: without the slowest the rest would look too good.
+        self.waits.latencies.add(now.saturating_sub(due));
+    }
+
+    /// The connection ended on which a name was under way that has waited for so long.
+    pub(super) fn lost(&mut self, wait: Duration) {
+        if self.warming_up {
+            self.unanswered_in_warmup = self.unanswered_in_warmup.saturating_add(1);
+        } else {
+            self.unanswered = self.unanswered.saturating_add(1);
+            self.waits.add_at_least(wait, 1);
         }
+    }
+
+    /// The run was ended while a name was under way that has waited for so long.
+    pub(super) fn interrupted(&mut self, wait: Duration) {
+        self.interrupted = self.interrupted.saturating_add(1);
+        self.waits.add_at_least(wait, 1);
     }
 
     pub(super) fn error(&mut self, kind: Kind, example: Option<String>) {
         let known = self.errors.len() < KINDS || self.errors.contains_key(&kind);
         let errors = self.errors.entry(if known { kind } else { Kind::Other }).or_default();
-        errors.count = errors.count.saturating_add(1);
+        let count = if self.warming_up { &mut errors.in_warmup } else { &mut errors.count };
+        *count = count.saturating_add(1);
         errors.example = errors.example.take().or(example);
     }
 
+    /// Of all kinds, at all times.
     pub(super) fn error_count(&self) -> u64 {
-        self.errors.values().fold(0, |sum, errors| sum.saturating_add(errors.count))
+        let counts = self.errors.values().flat_map(|errors| [errors.count, errors.in_warmup]);
+        counts.fold(0, u64::saturating_add)
     }
 }
 
@@ -247,17 +318,48 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_between_begin_and_end_counts_but_the_slowest_reply_does() {
+    fn the_pace_is_of_what_came_in_time_and_the_latencies_are_of_all() {
         let mut tally = Tally::new().unwrap();
-        tally.reply(at(1), at(0));
-        tally.measure(at(100), at(200));
-        tally.reply(at(99), at(98)); // too early
+        tally.begin(at(100), at(200), false);
         tally.reply(at(101), at(99));
         tally.reply(at(150), at(149));
-        tally.reply(at(900), at(199)); // for the latencies alone
-        tally.reply(at(901), at(200)); // too late
-        assert_eq!((tally.in_time, tally.latencies.count()), (2, 3));
-        assert!(tally.latencies.summary().max >= 700_000_000);
+        assert_eq!(tally.end_at(at(201)), at(100));
+        tally.reply(at(900), at(199));
+        assert_eq!((tally.in_time, tally.waits.answered()), (2, 3));
+        assert!(tally.waits.latencies.summary().max >= 700_000_000);
+    }
+
+    #[test]
+    fn what_had_no_answer_has_waited_at_least_so_long() {
+        let mut tally = Tally::new().unwrap();
+        tally.begin(at(0), at(100), false);
+        tally.reply(at(1), at(0));
+        tally.lost(at(50));
+        tally.interrupted(at(60));
+        tally.waits.add_at_least(at(70), 7);
+        assert_eq!((tally.unanswered, tally.interrupted, tally.waits.answered()), (1, 1, 1));
+        assert_eq!((tally.waits.latencies.count(), tally.waits.at_least), (10, 9));
+        assert!(tally.waits.latencies.at(50.0) >= at(69));
+    }
+
+    #[test]
+    fn what_goes_wrong_before_it_is_measured_is_told_apart_and_nothing_else_of_then_is_counted() {
+        let mut tally = Tally::new().unwrap();
+        tally.error(Kind::NoGreeting, None);
+        tally.begin(at(0), at(100), true);
+        tally.reply(at(1), at(0));
+        tally.lost(at(1));
+        tally.error(Kind::NoReply, None);
+        tally.end_at(at(100));
+        tally.finish();
+        assert_eq!((tally.in_time, tally.waits.latencies.count()), (0, 0));
+        tally.begin(at(100), at(200), false);
+        tally.error(Kind::NoReply, None);
+        tally.reply(at(105), at(101));
+        assert_eq!((tally.unanswered, tally.unanswered_in_warmup, tally.error_count()), (0, 1, 3));
+        let no_reply = &tally.errors[&Kind::NoReply];
+        assert_eq!((no_reply.count, no_reply.in_warmup), (1, 1));
+        assert_eq!(tally.over_time.points(at(10)), [(0.005, 100.0)]);
     }
 
     #[test]

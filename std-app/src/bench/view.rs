@@ -10,7 +10,7 @@ use greet::report::{
 use super::{
     compare::Comparison,
     figures::{Figures, Run},
-    text::{OWN_LIMIT, conditions},
+    text::{conditions, counted, of_pairs},
 };
 
 /// The page of a run with one server.
@@ -23,7 +23,7 @@ pub(super) fn of_run(run: &Run) -> Page {
     let (verdict, text) = judge(figures);
     page.verdict(verdict, format!("{} names a second; {text}", Figure(figures.names_per_s)));
     let all = [figures];
-    page.section("Figures", |section| figures_table(section, &all));
+    page.section("Figures", |section| figures_table(section, &all, run.settings.connections));
     sections(&mut page, &all);
     page
 }
@@ -43,18 +43,21 @@ pub(super) fn of_comparison(comparison: &Comparison) -> Page {
     page.section("Ratios", |section| {
         let turn = Time::from_nanos(turn_s * 1e9);
         section.paragraph(format!("{} to {}, in {turns} pairs of turns of {turn}.", first.host, second.host));
-        let mut table = Table::new(&["figure", "median", "half of the ratios"]);
+        let mut table = Table::new(&["figure", "median", "middle half of the ratios"]);
         for ratio in ratios {
             let (lower, upper) = (Figure(ratio.lower_quartile), Figure(ratio.upper_quartile));
             table.row([
                 Cell::text(ratio.figure),
                 Cell::number(Figure(ratio.median)),
-                Cell::number(format!("{lower} to {upper}")),
+                Cell::number(format!("{lower} to {upper}{}", of_pairs(ratio.ratios.len(), *turns))),
             ]);
         }
         section.table(&table);
+        for caution in comparison.cautions() {
+            section.paragraph(format!("Note: {caution}."));
+        }
     });
-    page.section("Figures", |section| figures_table(section, &all));
+    page.section("Figures", |section| figures_table(section, &all, comparison.settings.connections));
     sections(&mut page, &all);
     page
 }
@@ -64,15 +67,31 @@ const fn early(ended_early: bool) -> &'static str {
 }
 
 fn judge(figures: &Figures) -> (Verdict, String) {
-    let errors = figures.error_count();
+    let backlog = figures.backlog.map_or(0, |backlog| backlog.names);
     if figures.are_good() {
-        (Verdict::Good, "every reply was right.".to_owned())
-    } else {
-        (Verdict::Bad, format!("{} errors, {} names unanswered.", Count(errors), Count(figures.unanswered)))
+        return match backlog {
+            0 => (Verdict::Good, "every reply was right.".to_owned()),
+            names => (
+                Verdict::Doubtful,
+                format!("every reply was right, but there is a backlog of {}.", counted(names, "name")),
+            ),
+        };
     }
+    let (errors, unanswered) = (figures.error_count(), figures.unanswered.saturating_add(figures.unanswered_in_warmup));
+    let mut said = Vec::new();
+    if !figures.is_answered() {
+        said.push("no name was answered".to_owned());
+    }
+    if !figures.has_no_errors() {
+        said.push(format!("{}, {} unanswered", counted(errors, "error"), counted(unanswered, "name")));
+    }
+    if let Some(seconds) = figures.given_up_after_s {
+        said.push(format!("given up after {} without an answer", Time::from_nanos(seconds * 1e9)));
+    }
+    (Verdict::Bad, format!("{}.", said.join("; ")))
 }
 
-fn figures_table(section: &mut Html, all: &[&Figures]) {
+fn figures_table(section: &mut Html, all: &[&Figures], connections: usize) {
     let hosts = all.iter().map(|figures| figures.host.as_str());
     let columns: Vec<&str> = core::iter::once("figure").chain(hosts).collect();
     let mut table = Table::new(&columns);
@@ -88,17 +107,17 @@ fn figures_table(section: &mut Html, all: &[&Figures]) {
     if all.iter().any(|figures| figures.backlog.is_some()) {
         let backlog = |figures: &Figures| figures.backlog.map_or(0, |backlog| backlog.names);
         row("due and not sent", &|figures| Count(backlog(figures)).to_string());
+        let behind = |figures: &Figures| figures.backlog.map_or(0.0, |backlog| backlog.behind_s);
+        row("the oldest of them for", &|figures| Time::from_nanos(behind(figures) * 1e9).to_string());
     }
     if all.iter().any(|figures| figures.latency_ns.count > 0) {
         latency_rows(&mut row, all);
     }
     section.table(&table);
-    for figures in all.iter().filter(|figures| figures.own_processor > OWN_LIMIT) {
-        let percent = Figure(figures.own_processor * 100.0);
-        section.paragraph(format!(
-            "greet bench itself was at work for {percent} % of the time with {}: it may be what limits.",
-            figures.host
-        ));
+    for figures in all {
+        for note in figures.notes(connections) {
+            section.paragraph(format!("Note on {}: {note}.", figures.host));
+        }
     }
 }
 
@@ -106,12 +125,15 @@ fn figures_table(section: &mut Html, all: &[&Figures]) {
 type Row<'a> = &'a mut dyn FnMut(&str, &dyn Fn(&Figures) -> String);
 
 fn latency_rows(row: Row<'_>, all: &[&Figures]) {
-    row("mean latency", &|figures| Time::from_nanos(figures.latency_ns.mean).to_string());
+    let written = |figures: &Figures, value: f64| {
+        if figures.is_answered() { figures.latency(value) } else { "\u{2013}".to_owned() }
+    };
+    row("mean latency", &|figures| written(figures, figures.latency_ns.mean));
     let names = all.first().map(|figures| figures.latency_ns.named()).unwrap_or_default();
     for (index, (name, _)) in names.iter().enumerate() {
         row(name, &|figures| {
             let value = figures.latency_ns.named().get(index).map_or(0, |(_, value)| *value);
-            Time::from_nanos(value as f64).to_string()
+            written(figures, value as f64)
         });
     }
 }
@@ -127,8 +149,12 @@ fn sections(page: &mut Page, all: &[&Figures]) {
         let series: Vec<_> =
             all.iter().map(|figures| Series { name: &figures.host, points: &figures.distribution }).collect();
         let chart = distribution("Distribution of the latencies", &series);
-        section.figure(&chart, "From when a name was due to the last byte of its reply; the rarer, the further right.");
+        section.figure(&chart, "From when a name was due to the last byte of its reply, or to when that was waited for in vain; the rarer, the \
+             further right.");
     });
+    if all.iter().all(|figures| figures.over_time.is_empty()) {
+        return; // it was over too soon
+    }
     page.section("Over time", |section| {
         let series: Vec<_> =
             all.iter().map(|figures| Series { name: &figures.host, points: &figures.over_time }).collect();
@@ -146,7 +172,7 @@ fn errors_table(section: &mut Html, all: &[&Figures]) {
                 [
                     Cell::number(Count(error.count)),
                     Cell::text(&figures.host),
-                    Cell::text(&error.kind),
+                    Cell::text(error.what()),
                     Cell::text(error.example.as_deref().unwrap_or_default()),
                 ],
             );

@@ -29,6 +29,11 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST));
     }
 
+    /// So many more of the same length.
+    pub fn add_many(&mut self, latency: Duration, count: u64) {
+        self.0.saturating_record_n(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST), count);
+    }
+
     /// All of the other's too.
     pub fn add_all(&mut self, other: &Self) {
         // Fails only where the other's bounds are wider.

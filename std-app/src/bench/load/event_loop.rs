@@ -1,0 +1,175 @@
+//! The event loop of a load: what is due is sent, what comes is handled, what fails is counted and opened again.
+
+use core::time::Duration;
+use std::io;
+
+use mio::{Events, Token};
+
+use super::{ALARM, EVENTS, Glance, Load, Phase, STOP};
+use crate::bench::{conversation::Failure, error::BenchError, link::Link, tally::Kind};
+
+/// How often time limits, the live line and whatever else need not be exact is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A name that is due sooner is waited for without sleeping: to be woken takes about as long.
+const NOT_WORTH_SLEEPING: Duration = Duration::from_micros(20);
+
+impl<const N: usize> Load<'_, N> {
+    /// The loop: until a time, or until it is done.
+    pub(super) fn run(&mut self, until: Duration, is_done: impl Fn(&Self) -> bool) -> Result<(), BenchError> {
+        loop {
+            let mut now = self.now();
+            if now >= self.next_tick {
+                // Nobody is late whose bytes are there: this program may have been kept from reading them.
+                self.read_all()?;
+                now = self.now();
+                self.tick(now);
+            }
+            self.open_next(now);
+            let next_due = self.send_due(now);
+            if now >= until || is_done(self) {
+                return Ok(());
+            }
+            self.wait(now, until, next_due)?;
+        }
+    }
+
+    /// Sends what the schedule wants by now; when it wants the next.
+    fn send_due(&mut self, now: Duration) -> Option<Duration> {
+        let schedule = self.work.schedule.as_mut().filter(|_| self.work.sending)?;
+        let connections = schedule.take_due(now);
+        let next_due = schedule.next_due();
+        for connection in connections {
+            self.write(connection, now);
+        }
+        next_due
+    }
+
+    /// Waits for what happens first, and handles it.
+    fn wait(&mut self, now: Duration, until: Duration, next_due: Option<Duration>) -> Result<(), BenchError> {
+        let latest = until.min(self.next_tick).saturating_sub(now);
+        let mut timeout = latest;
+        if let Some(due) = next_due {
+            let remaining = due.saturating_sub(now);
+            if remaining < NOT_WORTH_SLEEPING {
+                timeout = Duration::ZERO;
+            } else if remaining < latest {
+                // The poll's own time limit is in milliseconds.
+                self.alarm.set(remaining)?;
+            }
+        }
+        self.poll(timeout).map(|_| ())
+    }
+
+    /// Handles all that has happened already.
+    pub(super) fn read_all(&mut self) -> Result<(), BenchError> {
+        // No more often than there can be news: a server may always have more to say.
+        for _ in (0..=self.links.len()).step_by(EVENTS) {
+            if self.poll(Duration::ZERO)? < EVENTS {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for so long at most until something happens, and handles it; how many things happened.
+    fn poll(&mut self, timeout: Duration) -> Result<usize, BenchError> {
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
+            polled => polled?,
+        }
+        let clock = self.clock;
+        let peer = self.peer();
+        let events = core::mem::replace(&mut self.events, Events::with_capacity(0));
+        let mut count = 0_usize;
+        for event in &events {
+            count = count.saturating_add(1);
+            match event.token() {
+                STOP => self.stop(),
+                ALARM => {}
+                Token(index) => {
+                    let Some(link) = self.links.get_mut(index) else { continue };
+                    let outcome = link.handle(event, || clock.elapsed(), &mut self.work, &mut self.buffers, peer);
+                    if outcome.is_err() {
+                        self.judge(index, clock.elapsed(), outcome);
+                    }
+                }
+            }
+        }
+        self.events = events;
+        Ok(count)
+    }
+
+    fn write(&mut self, index: usize, now: Duration) {
+        if let Some(link) = self.links.get_mut(index) {
+            let outcome = link.write(now, &mut self.work, &mut self.buffers);
+            self.judge(index, now, outcome);
+        }
+    }
+
+    pub(super) fn write_all(&mut self) {
+        for index in 0..self.links.len() {
+            self.write(index, self.now());
+        }
+    }
+
+    /// A connection that failed is counted, and opened again before long.
+    pub(super) fn judge(&mut self, index: usize, now: Duration, outcome: Result<(), Failure>) {
+        let (Err(failure), Some(link)) = (outcome, self.links.get_mut(index)) else { return };
+        let is_excused = self.work.resting && link.conversation().is_quiet();
+        let again = link.fail(now, &mut self.work);
+        if is_excused {
+            // It waited too long for this side, which had nothing to say while another server had its turn.
+            self.opening.closed(index, now);
+        } else if matches!(failure.kind, Kind::NoConnection(_)) && self.opening.move_on() {
+            self.opening.closed(index, Duration::ZERO);
+            self.work.greeted_at = now;
+        } else {
+            self.opening.settle();
+            self.opening.closed(index, again);
+            self.work.tally.error(failure.kind.clone(), failure.example.clone());
+            self.reason.get_or_insert(failure);
+        }
+    }
+
+    /// What need not be exact.
+    fn tick(&mut self, now: Duration) {
+        self.next_tick = now.saturating_add(TICK);
+        for index in 0..self.links.len() {
+            let outcome = self.links.get_mut(index).map_or(Ok(()), |link| link.check_time(now, self.plan.timeout));
+            if outcome.is_err() {
+                self.judge(index, now, outcome);
+            }
+        }
+        if self.work.sending {
+            self.deserted = self.work.deserted(now, self.plan.timeout);
+        }
+        (self.watch)(Glance {
+            phase: self.phase,
+            elapsed: now.saturating_sub(self.phase_began),
+            greeted: self.work.greeted,
+            tally: &self.work.tally,
+        });
+    }
+
+    /// Opens connections that are closed, some at a time, while there is work for them.
+    fn open_next(&mut self, now: Duration) {
+        let by = match self.phase {
+            Phase::Opening => self.phase_began,
+            _ if self.work.sending && self.work.remaining > 0 => now,
+            _ => return,
+        };
+        if self.work.greeted > 0 {
+            self.opening.settle();
+        }
+        while self.opening.is_wanted(by) {
+            let is_waiting = |index: usize| self.links.get(index).is_some_and(Link::is_opening);
+            let Some(index) = self.opening.next(now, by, is_waiting) else { return };
+            let peer = self.peer();
+            if let Some(link) = self.links.get_mut(index) {
+                let outcome = link.open(now, peer, self.poll.registry());
+                self.judge(index, now, outcome);
+            }
+        }
+    }
+}
