@@ -238,7 +238,7 @@ mod tests {
         let causes = causes(&before, &expected, &received, 256);
         // Bytes at either end may be right by chance.
         assert!(causes[0].starts_with("stale: the 3") && causes[0].contains("right 128 bytes before"), "{causes:?}");
-        assert!(causes[1].contains("multiple of 64"), "{causes:?}");
+        assert!(causes[1].contains("multiple of 256"), "{causes:?}");
     }
 
     #[test]

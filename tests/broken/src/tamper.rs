@@ -128,6 +128,10 @@ impl Tamper {
             passed.append(&mut line);
             passed.push(b'\n');
         }
+        // An overlong line is none that a defect could spoil.
+        if self.kept.len() > 1024 && self.defect != Defect::LateError {
+            passed.append(&mut self.kept);
+        }
         passed
     }
 
