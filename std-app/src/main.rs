@@ -4,6 +4,7 @@ mod bench;
 mod chat;
 mod check;
 mod connect;
+mod delivery;
 mod fetch;
 mod options;
 mod serve;

@@ -16,6 +16,8 @@ use nix::{
 };
 use socket2::SockRef;
 
+use crate::delivery::{Delivery, PAUSE};
+
 /// What one read delivers at the most, with both runtimes: a client that says more at once, and no line feed in it, speaks
 /// in chunks (rule F3). It is cheap to have a thousand times, and a longest name with its end fits (rule L1).
 pub(crate) const READ: usize = 4096;
@@ -45,6 +47,8 @@ pub(crate) struct TcpTransport<'a> {
     end: usize,
     deadline: Option<Instant>,
     read_limit: Limit,
+    /// Since this side is ended.
+    delivery: Option<Delivery>,
 }
 
 /// A time limit that the socket has, as far as this transport set it.
@@ -55,11 +59,28 @@ impl<'a> TcpTransport<'a> {
     /// A transport over `stream`, which blocks, and on which nobody else sets time limits. It says to `time` when a wait is
     /// over, and takes it for the time.
     pub(crate) const fn new(stream: &'a TcpStream, time: &'a LastWait) -> Self {
-        Self { stream, time, input: [0; READ], start: 0, end: 0, deadline: None, read_limit: Limit(None) }
+        Self {
+            stream,
+            time,
+            input: [0; READ],
+            start: 0,
+            end: 0,
+            deadline: None,
+            read_limit: Limit(None),
+            delivery: None,
+        }
     }
 }
 
 impl TcpTransport<'_> {
+    /// Before the socket is closed: waits until the peer has what this side has said, if it ended its side, as long as the
+    /// peer takes some of it.
+    pub(crate) fn deliver(&mut self) {
+        while self.delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(self.stream)) {
+            thread::sleep(PAUSE);
+        }
+    }
+
     /// Waits until the socket has room for more, or the deadline is over.
     fn await_room(&self) -> io::Result<()> {
         let remaining =
@@ -176,6 +197,10 @@ impl Transport for TcpTransport<'_> {
     fn shutdown(&mut self) -> io::Result<()> {
         match self.stream.shutdown(Shutdown::Write) {
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()), // the peer has let go of it already
+            Ok(()) => {
+                self.delivery = Some(Delivery::begin(self.stream)?);
+                Ok(())
+            }
             outcome => outcome,
         }
     }

@@ -12,6 +12,8 @@ use std::{
     time::Instant,
 };
 
+use socket2::{Domain, Socket, Type};
+
 use common::{Client, GREET, PATIENCE, Server, assert_fails, listen_on_ipv6, skip};
 
 const RUNTIMES: [&str; 2] = ["threads", "tokio"];
@@ -257,6 +259,23 @@ fn after_exit_what_is_still_sent_destroys_no_reply() {
             client.send(&format!("a\nb\nexit\n{}", "never answered\n".repeat(1_000)));
             assert_eq!(client.rest(), "Welcome!\nHello, a!\nHello, b!\n");
         }
+    });
+}
+
+#[test]
+fn a_client_that_sends_ahead_and_reads_late_gets_its_replies_and_a_fin() {
+    on_both(&["--framing", "line"], |server| {
+        // With little room, so that most replies wait at the server's when it has read the `exit`.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        socket.connect(&server.address.into()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = Client(socket.into());
+        // C1: what is behind the `exit` is more than the server drops, and is with it before the FIN has left.
+        let (names, more) = ("a\n".repeat(5_000), "never answered\n".repeat(20_000));
+        client.send(&format!("{names}exit\n{more}"));
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(client.rest(), format!("Welcome!\n{}", "Hello, a!\n".repeat(5_000)));
     });
 }
 

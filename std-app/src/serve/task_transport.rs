@@ -19,10 +19,13 @@ use greet_core::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
-    time::{Sleep, sleep_until},
+    time::{Sleep, sleep, sleep_until},
 };
 
-use crate::transport::READ;
+use crate::{
+    delivery::{Delivery, PAUSE},
+    transport::READ,
+};
 
 /// How many bytes of replies leave in one write at the most: to the kernel a long write costs hardly more than a short one.
 const OUTPUT: usize = 16 * 1024;
@@ -61,12 +64,22 @@ pub(super) struct TaskTransport<'a, E> {
     /// Set to a deadline of earlier, most of the time: each byte moves the deadline, and this only follows when it is
     /// over, or too late.
     alarm: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Since this side is ended.
+    delivery: Option<Delivery>,
 }
 
 impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
     /// A transport in which waiting for input fails once with `Interrupted`, when `ending` is ready.
     pub(super) fn new(stream: TcpStream, ending: Pin<&'a mut E>) -> Self {
-        Self { stream, ending: Some(ending), input: None, unread: 0..0, deadline: None, alarm: None }
+        Self { stream, ending: Some(ending), input: None, unread: 0..0, deadline: None, alarm: None, delivery: None }
+    }
+
+    /// Before the socket is closed: waits until the client has what this side has said, if it ended its side, as long as the
+    /// client takes some of it.
+    pub(super) async fn deliver(&mut self) {
+        while self.delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(&self.stream)) {
+            sleep(PAUSE).await;
+        }
     }
 
     /// Ready when the deadline is over.
@@ -198,6 +211,10 @@ impl<E: Future<Output = ()>> Transport for TaskTransport<'_, E> {
     async fn shutdown(&mut self) -> io::Result<()> {
         match self.stream.shutdown().await {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()), // the peer has reset it
+            Ok(()) => {
+                self.delivery = Some(Delivery::begin(&self.stream)?);
+                Ok(())
+            }
             outcome => outcome,
         }
     }

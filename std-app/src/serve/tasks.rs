@@ -115,7 +115,10 @@ impl Shared {
             match driver.turn().await {
                 Ok(Turn::Quiet) => {}
                 Ok(Turn::Event(event)) => journal::trace(peer, event),
-                Ok(Turn::Over) => break None,
+                Ok(Turn::Over) => {
+                    transport.deliver().await;
+                    break None;
+                }
                 // The service ends, and the client has nothing more to say just now.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => driver.machine().close(clock::now()),
                 Err(error) => break Some(error),

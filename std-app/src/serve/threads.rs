@@ -234,7 +234,10 @@ impl Shared {
             match driver.turn() {
                 Ok(Turn::Quiet) => {}
                 Ok(Turn::Event(event)) => journal::trace(peer, event),
-                Ok(Turn::Over) => break None,
+                Ok(Turn::Over) => {
+                    transport.deliver();
+                    break None;
+                }
                 // The client has nothing more to say just now: in a service that ends, this is the end.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {
                     if self.service.closing.has_begun() {
