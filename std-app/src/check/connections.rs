@@ -17,9 +17,9 @@ pub(super) fn probes() -> Vec<Probe> {
     let probe = |name, shows, causes, run: fn(&Target, &mut Notes<'_>) -> Result<String, Stop>| {
         Probe::new(Group::Connections, name, Level::Must, shows, causes, run)
     };
-    let after = |name, shows, causes, part: fn(Talk<'_>) -> Result<(), Failure>| {
+    let after = |name, shows, causes: &'static [&'static str], part: fn(Talk<'_>) -> Result<(), Failure>| {
         Probe::new(Group::Connections, name, Level::Must, shows, causes, move |target, notes| {
-            after(target, notes, part)
+            after(target, notes, causes.first().copied().unwrap_or_default(), part)
         })
     };
     // How many places there are comes first, as a fresh server has them all; then what no server can do without; and then
@@ -317,7 +317,13 @@ fn come_at_once(target: &Target, count: usize) -> Result<(Duration, Vec<Talk<'_>
 }
 
 /// Does the same with more clients than boards have places, one after the other: each leaves its place to another one.
-fn after(target: &Target, notes: &mut Notes<'_>, part: fn(Talk<'_>) -> Result<(), Failure>) -> Result<String, Stop> {
+/// Where no place is left in the midst, that is due to how the clients before have left: `cause`.
+fn after(
+    target: &Target,
+    notes: &mut Notes<'_>,
+    cause: &str,
+    part: fn(Talk<'_>) -> Result<(), Failure>,
+) -> Result<String, Stop> {
     const MORE_THAN_PLACES: u64 = 33;
     const AT_ONCE: Duration = Duration::from_millis(100);
     let count = target.trips(MORE_THAN_PLACES);
@@ -331,7 +337,7 @@ fn after(target: &Target, notes: &mut Notes<'_>, part: fn(Talk<'_>) -> Result<()
         came = number;
         let part = || {
             let (talk, waited) = Talk::greeted_patiently(target).map_err(|failure| {
-                failure.during(format_args!("no place is free after {} such clients", number - 1))
+                failure.during(format_args!("no place is free after {} such clients", number - 1)).because(cause)
             })?;
             part(talk).map(|()| waited)
         };

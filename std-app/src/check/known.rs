@@ -44,7 +44,7 @@ impl Known {
 }
 
 /// Where the errors for overlong names begin (rule L3).
-const LONGER_THAN: &[u8] = b"Error: name longer than ";
+pub(super) const LONGER_THAN: &[u8] = b"Error: name longer than ";
 
 /// Finds it out, unless it is known already.
 pub(super) fn find_out(target: &Target) -> Result<(), Stop> {

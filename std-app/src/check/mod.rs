@@ -258,7 +258,9 @@ fn run_probe(probe: &Probe, target: &Target, notes: &mut Notes<'_>) -> Result<St
             // Where no connection was to be had, it matters little for what.
             let is_about_connections = matches!(probe.group, Group::Reach | Group::Connections);
             if is_about_connections || !matches!(failure.kind, Kind::Refused | Kind::Silent) {
-                failure.causes.extend(probe.causes.iter().map(|&cause| cause.to_owned()));
+                let usual = probe.causes.iter().filter(|cause| !failure.causes.iter().any(|named| named == *cause));
+                let usual: Vec<String> = usual.map(|&cause| cause.to_owned()).collect();
+                failure.causes.extend(usual);
             }
             Stop::Failed(failure)
         }

@@ -12,6 +12,7 @@ use greet_core::Framing;
 
 use super::{
     difference,
+    known::LONGER_THAN,
     probe::{Failure, Group, Kind, Level, Probe, Stop, kind_of, of},
     talk,
     target::Target,
@@ -369,6 +370,9 @@ fn causes(expected: &[u8], received: &[u8], error: Option<&io::Error>) -> Vec<St
         [] if is_error => "the connection is closed instead of an error reply",
         _ if is_error && received.starts_with(b"Hello, ") => "what is no name is taken for one, perhaps in part",
         _ if is_error && received.starts_with(ERROR) => "the error reply has another text than the protocol's",
+        _ if !is_error && received.starts_with(LONGER_THAN) => {
+            "a name is refused as too long: a buffer is one byte too short"
+        }
         _ if !is_error && received.starts_with(ERROR) => "what is a name is refused",
         _ => return difference::inserted(expected, received),
     };

@@ -102,7 +102,7 @@ struct Pipeline<'a> {
     asked: Vec<u8>,
     owed: Vec<u8>,
     /// How many names that are.
-    names: u32,
+    names: usize,
 }
 
 impl<'a> Pipeline<'a> {
@@ -363,7 +363,7 @@ fn both_ways(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         {
             let next = names.min(came + TOGETHER);
             let owed: Vec<u8> = (came..next).flat_map(|index| talk.owed(&name(index * length, length))).collect();
-            outcome = talk.expect_replies(TOGETHER as u32, &owed);
+            outcome = talk.expect_replies(TOGETHER, &owed);
             came = next;
             notes.progress(came as u64, names as u64);
         }

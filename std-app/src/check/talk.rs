@@ -217,9 +217,10 @@ impl<'a> Talk<'a> {
     }
 
     /// So many replies come next; a slow server has the time for each.
-    pub(super) fn expect_replies(&mut self, count: u32, expected: &[u8]) -> Result<(), Failure> {
+    pub(super) fn expect_replies(&mut self, count: usize, expected: &[u8]) -> Result<(), Failure> {
         let patience = self.patience;
-        self.set_patience(patience + 2 * count * self.target.trip());
+        let each = 2 * self.target.trip();
+        self.set_patience(patience.saturating_add(each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))));
         let outcome = self.expect("a reply", expected);
         self.set_patience(patience);
         outcome

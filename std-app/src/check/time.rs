@@ -328,7 +328,7 @@ fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) ->
         let mut writer = talk.stream.try_clone().map_err(|error| Failure::new(error.to_string()))?;
         thread::scope(|scope| {
             let writing = scope.spawn(|| (0..BATCHES).try_for_each(|_| writer.write_all(&asked)));
-            let came = (0..BATCHES).try_for_each(|_| talk.expect_replies(batch as u32, &owed));
+            let came = (0..BATCHES).try_for_each(|_| talk.expect_replies(batch, &owed));
             if came.is_err() {
                 let _ = talk.stream.shutdown(Shutdown::Both); // so that the writer ends
             }
