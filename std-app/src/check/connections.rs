@@ -225,6 +225,10 @@ fn own_replies(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     };
     await_room(target)?;
     let mut talks = (0..clients).map(|_| Talk::settled(target)).collect::<Result<Vec<_>, _>>()?;
+    for talk in &mut talks {
+        // Whose replies they are is asked, not when they come: what is lost is sent again after ever longer waits.
+        talk.set_patience(3 * target.timeout);
+    }
     let rounds = target.trips(ROUNDS);
     for round in 0..rounds {
         if !target.has_time() {
