@@ -217,9 +217,12 @@ impl<'a> Server<'a> {
             let outcome = frontend::run(self, script, framing, cut);
             tries += if begin.elapsed() < LONG { 1 } else { TRIES / 2 };
             let may_be_the_wire = match &outcome {
-                Err(Fault::Output { offset: 0, received, error: Some(error), .. }) if received.is_empty() => {
-                    // Of a handshake that was given up the reset may be lost too.
-                    error.kind() == io::ErrorKind::TimedOut || is_of_the_wire(error, begin.elapsed())
+                // What is lost again and again comes too late, or the server has given it up.
+                Err(Fault::Output { received, error: Some(error), .. })
+                    if received.is_empty()
+                        && (error.kind() == io::ErrorKind::TimedOut || is_of_the_wire(error, begin.elapsed())) =>
+                {
+                    true
                 }
                 Err(Fault::Output { .. }) => lives_on_reads(script, framing),
                 _ => false,
