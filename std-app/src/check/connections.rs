@@ -268,8 +268,8 @@ fn same_instant(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> 
     }
     await_room(target)?;
     let (slowest, talks) = match come_at_once(target, count) {
-        // On a wire that loses some of those before may have been leaving still.
-        Err(failure) if failure.kind == Kind::Refused => {
+        // Some of those before may have been leaving still.
+        Err(failure) if matches!(failure.kind, Kind::Refused | Kind::Reset) => {
             await_room(target)?;
             thread::sleep(LEAVING);
             come_at_once(target, count)

@@ -83,8 +83,8 @@ pub enum Defect {
     Trickle,
     /// A third of a second is spent on something else before a client is greeted.
     GreetingLate,
-    /// The send buffer is so small that bulk waits for a delayed acknowledgement again and again.
-    Creeps,
+    /// Of bulk a segment is lost again and again, and sent again after 200 ms.
+    BulkIsLost,
     /// All clients share one buffer for replies.
     SharedBuffer,
     /// One reset in five loses a place.
@@ -113,7 +113,7 @@ pub enum Defect {
 pub const DEFECTS: [(&str, Defect, &str, &str); 48] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
     ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"), // early: it takes longest
-    ("creeps", Defect::Creeps, "time.throughput", "delayed acknowledgement"),   // likewise
+    ("bulk-is-lost", Defect::BulkIsLost, "time.throughput", "sent again after 200 ms"), // likewise
     ("one-client", Defect::OneClient, "connections.at-once", "second client is refused"),
     ("reset-at-exit", Defect::ResetAtExit, "connections.server-ends", "end the sending side first"),
     ("leak-on-reset", Defect::LeakOnReset, "connections.reset", "the place of every client that resets is lost"),

@@ -80,6 +80,7 @@ pub fn serve(listener: &TcpListener, defect: Defect) {
 
 /// Resets whoever waits to be accepted.
 fn reset_others(listener: &TcpListener) {
+    thread::sleep(Duration::from_millis(5)); // the instant, as this server sees it
     // Where this fails, they are served.
     let _ = listener.set_nonblocking(true);
     while let Ok((stream, _)) = listener.accept() {
@@ -335,9 +336,9 @@ impl<'a> Conversation<'a> {
                 thread::sleep(Duration::from_millis(300));
                 stream.write_all(&[*byte])
             }),
-            Defect::Creeps => bytes.chunks(4096).enumerate().try_for_each(|(index, piece)| {
+            Defect::BulkIsLost => bytes.chunks(4096).enumerate().try_for_each(|(index, piece)| {
                 if index > 0 {
-                    thread::sleep(Duration::from_millis(41));
+                    thread::sleep(Duration::from_millis(201));
                 }
                 stream.write_all(piece)
             }),
