@@ -3,12 +3,14 @@
 use core::{net::SocketAddr, time::Duration};
 use std::collections::VecDeque;
 
-use greet::client::ChatError;
-use greet_core::{
-    Awaited, Client, ClientEvent, ClientSettings, Connection, Escaped, Framing, Instant, Mismatch, Outcome, Received,
-};
+use greet::client::Departure;
+use greet_core::{Awaited, Client, ClientEvent, ClientSettings, Connection, Escaped, Instant, Outcome, Received};
 
-use super::{plan::Plan, tally::Kind, work::Work};
+use super::{
+    plan::Plan,
+    tally::{Kind, Tally},
+    work::Work,
+};
 
 /// Of an error reply so many bytes are told ...
 const SHOWN: usize = 64;
@@ -182,7 +184,10 @@ impl<const N: usize> Conversation<N> {
                     }
                 }
                 Some(ClientEvent::Mismatch(mismatch)) => {
-                    return Err(Failure { kind: Kind::Mismatch, example: Some(describe(peer, &mismatch, framing)) });
+                    return Err(Failure {
+                        kind: Kind::Mismatch,
+                        example: Some(Departure::new(peer, &mismatch, framing).to_string()),
+                    });
                 }
             }
             if answered && self.under_way.pop_front().is_some() {
@@ -222,10 +227,7 @@ impl<const N: usize> Conversation<N> {
 
     /// Its connection is over: what was under way is not answered any more. Whether anything was answered on it.
     pub(super) fn end(&mut self, now: Duration, work: &mut Work) -> bool {
-        work.under_way = work.under_way.saturating_sub(self.under_way.len());
-        for due in self.under_way.drain(..) {
-            work.tally.lost(now.saturating_sub(due));
-        }
+        self.count_under_way(now, work, Tally::lost);
         if core::mem::take(&mut self.greeted) {
             work.greeted = work.greeted.saturating_sub(1);
         }
@@ -234,29 +236,22 @@ impl<const N: usize> Conversation<N> {
 
     /// Nobody waits any more for what is under way.
     pub(super) fn interrupt(&mut self, now: Duration, work: &mut Work) {
+        self.count_under_way(now, work, Tally::interrupted);
+    }
+
+    /// No name is under way any more; the tally hears how long each has waited.
+    fn count_under_way(&mut self, now: Duration, work: &mut Work, count: fn(&mut Tally, Duration)) {
         work.under_way = work.under_way.saturating_sub(self.under_way.len());
         for due in self.under_way.drain(..) {
-            work.tally.interrupted(now.saturating_sub(due));
+            count(&mut work.tally, now.saturating_sub(due));
         }
-    }
-}
-
-/// Where bytes depart from what was owed, without advice: that depends on what else came of the server.
-fn describe(peer: SocketAddr, mismatch: &Mismatch<'_>, framing: Framing) -> String {
-    match ChatError::mismatch(peer, mismatch, framing) {
-        ChatError::Mismatch { offset, what, expected, received, .. } => {
-            format!(
-                "{peer} departed from the protocol at byte {offset} of {what}: expected {expected}, received `{received}`"
-            )
-        }
-        other => other.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{pace::Schedule, tally::Tally, work::tests::plan};
+    use crate::bench::{pace::Schedule, work::tests::plan};
 
     const ROOM: usize = 512;
     const PEER: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 9999);

@@ -65,8 +65,8 @@ impl Baseline {
             }
             for measure in &entry.measures {
                 let figure = earlier.measures.iter().find(|figure| figure.name == measure.name);
-                if figure.is_some_and(|figure| is_worse(measure, figure.value)) {
-                    let ratio = figure.map_or(1.0, |figure| measure.value / figure.value);
+                if let Some(figure) = figure.filter(|figure| is_worse(measure, figure.value)) {
+                    let ratio = measure.value / figure.value;
                     lines.push(format!("{}: {}: {ratio:.2} times what it was", entry.id, measure.name));
                 }
             }

@@ -6,8 +6,8 @@ use std::{io::Read, sync::RwLock, thread, time::Instant};
 use greet::report::number::Time;
 
 use super::{
-    probe::{Failure, Group, Kind, Level, Notes, Probe, Stop, Unit},
-    room::{Next, PAUSE, Room, await_room, leave_all, one_more},
+    probe::{Failure, Group, Kind, Level, Notes, Probe, Stop, Unit, so_many},
+    room::{Next, PAUSE, Room, await_room, leave_all, one_more, settled},
     talk::Talk,
     target::Target,
     wire::LEAVING,
@@ -126,20 +126,21 @@ fn in_turn(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
             talk.half_close()
         };
         visit().map_err(|failure| {
-            let failure = failure.during(format_args!("client {number} of {count} that came one after the other"));
-            if failure.kind == Kind::Other {
-                return failure; // the server is there, and says something wrong
-            }
-            failure.because(format!(
-                "after {} connections something is used up, or the server is dead: sockets, descriptors, heap or slots",
-                target.connections.load(core::sync::atomic::Ordering::Relaxed).saturating_sub(1)
-            ))
+            // Else the server is there, and says something wrong.
+            let is_gone = failure.kind != Kind::Other;
+            let before = target.connections.load(core::sync::atomic::Ordering::Relaxed).saturating_sub(1);
+            failure.during(format_args!("client {number} of {count} that came one after the other")).because_if(
+                is_gone,
+                format!(
+                    "after {before} connections something is used up, or the server is dead: sockets, descriptors, heap or slots"
+                ),
+            )
         })?;
         notes.progress(number, count);
     }
     let rate = came as f64 / begin.elapsed().as_secs_f64();
     notes.measure("clients a second, in turn", rate, Unit::Rate);
-    Ok(format!("{}, {rate:.0} a second", clients(came, count)))
+    Ok(format!("{}, {rate:.0} a second", so_many(came, count, "clients")))
 }
 
 fn at_once(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
@@ -202,11 +203,11 @@ fn quiet(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     }
     let spoken = talk.say(b"after a pause");
     spoken.and_then(|()| talk.leave()).map_err(|failure| {
-        let failure = failure.during(format_args!("after {SILENCE} s of silence"));
-        if !matches!(failure.kind, Kind::Ended | Kind::Reset) {
-            return failure;
-        }
-        failure.because("connections are closed after a few seconds of silence: the protocol has 300 s (rule T2)")
+        let is_closed = matches!(failure.kind, Kind::Ended | Kind::Reset);
+        failure.during(format_args!("after {SILENCE} s of silence")).because_if(
+            is_closed,
+            "connections are closed after a few seconds of silence: the protocol has 300 s (rule T2)",
+        )
     })?;
     Ok(format!("served after {SILENCE} s of silence"))
 }
@@ -215,16 +216,12 @@ fn own_replies(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     const ROUNDS: u64 = 40;
     /// Long enough that a reply is not one write on every board.
     const LONG: usize = 600;
-    let clients = target.places()?.min(8);
-    if clients < 2 {
-        return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
-    }
+    let clients = target.several(8)?;
     let name = |client: usize, round: u64, length: usize| {
         let words = format!("{client}'s {round}. ").into_bytes();
         words.into_iter().cycle().take(length.min(target.capacity())).collect::<Vec<u8>>()
     };
-    await_room(target)?;
-    let mut talks = (0..clients).map(|_| Talk::settled(target)).collect::<Result<Vec<_>, _>>()?;
+    let mut talks = settled(target, clients)?;
     for talk in &mut talks {
         // Whose replies they are is asked, not when they come: what is lost is sent again after ever longer waits.
         talk.set_patience(3 * target.timeout);
@@ -248,11 +245,10 @@ fn own_replies(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
                     })
                 };
                 let is_anothers = failure.received.as_deref().is_some_and(others);
-                let failure = failure.during(format_args!("client {client} of {clients}"));
-                if !is_anothers {
-                    return failure;
-                }
-                failure.because("what came is another client's: they share a buffer, or replies go to the wrong socket")
+                failure.during(format_args!("client {client} of {clients}")).because_if(
+                    is_anothers,
+                    "what came is another client's: they share a buffer, or replies go to the wrong socket",
+                )
             })?;
         }
         notes.progress(round, rounds);
@@ -262,10 +258,7 @@ fn own_replies(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
 }
 
 fn same_instant(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
-    let count = target.places()?.min(if target.stress { 200 } else { 16 });
-    if count < 2 {
-        return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
-    }
+    let count = target.several(if target.stress { 200 } else { 16 })?;
     await_room(target)?;
     let (slowest, talks) = match come_at_once(target, count) {
         // Some of those before may have been leaving still.
@@ -280,11 +273,6 @@ fn same_instant(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> 
     notes.time("slowest greeting", slowest);
     let retried = if slowest >= Duration::from_millis(900) { ", as if a SYN had been lost" } else { "" };
     Ok(format!("{count} clients, the last greeted after {}{retried}", Time::from(slowest)))
-}
-
-/// So many clients, of as many as there would have been.
-fn clients(came: u64, of: u64) -> String {
-    if came == of { format!("{came} clients") } else { format!("{came} of {of} clients within the time") }
 }
 
 /// So many clients in one instant: how long the last one's greeting took.
@@ -360,17 +348,16 @@ fn after(
     slowest = slowest.max(all_free);
     notes.time("a place free again after", slowest);
     let when = if slowest < AT_ONCE { "at once".to_owned() } else { format!("within {}", Time::from(slowest)) };
-    Ok(format!("{}, a place was free again {when}", clients(came, count)))
+    Ok(format!("{}, a place was free again {when}", so_many(came, count, "clients")))
 }
 
 fn client_ends(mut talk: Talk<'_>) -> Result<(), Failure> {
     talk.half_close()?;
     talk.expect_end().map_err(|failure| {
-        let failure = failure.during("after the client's FIN");
-        if failure.kind != Kind::Late {
-            return failure;
-        }
-        failure.because("the server's side is not closed after the client's FIN (CLOSE-WAIT for ever)")
+        let is_late = failure.kind == Kind::Late;
+        failure
+            .during("after the client's FIN")
+            .because_if(is_late, "the server's side is not closed after the client's FIN (CLOSE-WAIT for ever)")
     })
 }
 
@@ -383,11 +370,10 @@ fn half_closed(mut talk: Talk<'_>) -> Result<(), Failure> {
     talk.send(&talk.asked(name))?;
     talk.half_close()?;
     talk.expect("the reply that is owed", &talk.owed(name)).and_then(|()| talk.expect_end()).map_err(|failure| {
-        let failure = failure.during("after the client has ended its side");
-        if failure.kind == Kind::Other {
-            return failure;
-        }
-        failure.because("nothing is answered any more once the client has ended its side (half-close)")
+        let is_unanswered = failure.kind != Kind::Other;
+        failure
+            .during("after the client has ended its side")
+            .because_if(is_unanswered, "nothing is answered any more once the client has ended its side (half-close)")
     })
 }
 

@@ -4,6 +4,7 @@ mod baseline;
 mod connections;
 mod difference;
 mod known;
+mod opening;
 mod options;
 mod outcome;
 mod page;
@@ -34,6 +35,7 @@ use greet::{
         json::{self, JsonError},
         number::Time,
     },
+    stop,
 };
 use greet_conformance::vectors::TableError;
 use thiserror::Error;
@@ -112,7 +114,7 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
         });
         record.worse_than_baseline = worse;
     }
-    list.written().or_else(|error| unless_nobody_reads(Err(error)))?;
+    unless_nobody_reads(list.written())?;
     if options.json {
         match json::write(&record, io::stdout().lock()) {
             Err(JsonError::Write(error)) => unless_nobody_reads(Err(error))?,
@@ -191,14 +193,12 @@ fn check(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List
     let begin = Instant::now();
     let found = addresses(host, options.ipv4, options.ipv6);
     let looked_up = begin.elapsed();
-    let target = match &found {
-        Ok(addresses) => first_that_answers(addresses, options).map(|address| {
-            // Where signals cannot be had, Ctrl-C ends all at once.
-            Target::new(address, looked_up, options, greet::stop::Stop::on_signals().ok())
-        }),
-        Err(_) => None,
-    };
-    if let Some(target) = &target {
+    let target = found.map(|addresses| {
+        // Where signals cannot be had, Ctrl-C ends all at once.
+        let stop = stop::Stop::on_signals().ok();
+        Target::new(first_that_answers(&addresses, options), looked_up, options, stop)
+    });
+    if let Ok(target) = &target {
         list.line(&target.burden());
     }
     // Why nothing more can be found out, and since when.
@@ -209,12 +209,11 @@ fn check(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List
         let begin = Instant::now();
         let progress = |done, all| list.progress(done, all);
         let mut notes = Notes::new(&progress);
-        let outcome = match (&over, &target, &found) {
-            (Some((reason, since)), ..) => Err(Stop::Skipped(format!("{reason}: see {since}"))),
-            (None, Some(target), _) if target.is_stopped() => Err(Stop::Over("a signal ended it".to_owned())),
-            (None, Some(target), _) => run_probe(probe, target, &mut notes),
-            (None, None, Err(error)) => Err(Failure::new(error.to_string()).into()),
-            (None, None, Ok(_)) => Err(Failure::new("the name has no address").into()),
+        let outcome = match (&over, &target) {
+            (Some((reason, since)), _) => Err(Stop::Skipped(format!("{reason}: see {since}"))),
+            (None, Ok(target)) if target.is_stopped() => Err(Stop::Over("a signal ended it".to_owned())),
+            (None, Ok(target)) => run_probe(probe, target, &mut notes),
+            (None, Err(error)) => Err(Failure::new(error.to_string()).into()),
         };
         let (outcome, is_over) = match outcome {
             Ok(text) => (Outcome::Held(text), None),
@@ -235,20 +234,21 @@ fn check(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List
         };
         list.entry(&entry);
         let is_over = match entry.outcome {
-            Outcome::Failed(_) => why_over(probe, target.as_ref()).map(str::to_owned),
+            Outcome::Failed(_) => why_over(probe, target.as_ref().ok()).map(str::to_owned),
             _ => is_over,
         };
         over = over.or(is_over.map(|reason| (reason, &*probe.id)));
         entries.push(entry);
     }
-    Record::new(Subject::new(host.to_string(), target.as_ref()), entries, over.map(|(reason, _)| reason))
+    Record::new(Subject::new(host.to_string(), target.as_ref().ok()), entries, over.map(|(reason, _)| reason))
 }
 
 /// The address that lets a client in, of several; the first one where none does.
-fn first_that_answers(addresses: &[SocketAddr], options: &CheckOptions) -> Option<SocketAddr> {
+fn first_that_answers(addresses: &[SocketAddr], options: &CheckOptions) -> SocketAddr {
     let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, options.timeout).is_ok();
     let several = addresses.len() > 1;
-    addresses.iter().find(|address| several && answers(address)).or(addresses.first()).copied()
+    let found = addresses.iter().find(|address| several && answers(address)).or(addresses.first());
+    found.copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))) // a host without any is an error before
 }
 
 fn run_probe(probe: &Probe, target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {

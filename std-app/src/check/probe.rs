@@ -141,6 +141,12 @@ impl Failure {
         self
     }
 
+    /// The same, where that holds.
+    #[must_use]
+    pub(super) fn because_if(self, holds: bool, cause: impl Into<String>) -> Self {
+        if holds { self.because(cause) } else { self }
+    }
+
     /// In what it happened.
     #[must_use]
     pub(super) fn during(mut self, what: impl fmt::Display) -> Self {
@@ -162,6 +168,11 @@ pub(super) fn shown(bytes: &[u8]) -> String {
         _ if bytes.is_empty() => "nothing".to_owned(),
         _ => format!("`{}`", Escaped(bytes)),
     }
+}
+
+/// So many, of as many as there would have been.
+pub(super) fn so_many(came: u64, of: u64, what: &str) -> String {
+    if came == of { format!("{came} {what}") } else { format!("{came} of {of} {what} within the time") }
 }
 
 /// What kind of end an error of a connection is.

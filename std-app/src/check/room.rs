@@ -75,6 +75,12 @@ pub(super) fn fill(target: &Target, count: usize) -> Result<Vec<Talk<'_>>, Failu
         .collect()
 }
 
+/// So many conversations, in which names are what they are for long already. How they come is looked at elsewhere.
+pub(super) fn settled(target: &Target, count: usize) -> Result<Vec<Talk<'_>>, Failure> {
+    await_room(target)?;
+    (0..count).map(|_| Talk::settled(target)).collect()
+}
+
 /// Finds out how many conversations the server has at once.
 pub(super) fn find_room(target: &Target) -> Result<Room, Failure> {
     // Whoever was there before may have left only just now.

@@ -13,7 +13,7 @@ use greet_core::Framing;
 use super::{
     difference,
     known::LONGER_THAN,
-    probe::{Failure, Group, Kind, Level, Probe, Stop, kind_of, of},
+    probe::{Failure, Group, Kind, Level, Probe, Stop, kind_of, of, so_many},
     talk,
     target::Target,
     wire::{LEAVING, is_of_the_wire},
@@ -104,17 +104,16 @@ pub(super) fn probes() -> Result<Vec<Probe>, TableError> {
                 if !target.has_time() {
                     break;
                 }
-                notes.progress(shown as u64, conversations.len() as u64);
+                notes.progress(shown, conversations.len() as u64);
                 server
                     .run(script, *framing, *cut)
                     .map_err(|fault| failure(fault, target).during(format_args!("{}{}", case.name, how(*cut))))?;
                 shown += 1;
             }
-            Ok(match (shown, conversations.len()) {
+            Ok(match (shown, conversations.len() as u64) {
                 (0, _) => return Err(no_case(target)),
                 (1, 1) => "one conversation".to_owned(),
-                (shown, all) if shown < all => format!("{shown} of {all} conversations within the time"),
-                (shown, _) => format!("{shown} conversations"),
+                (shown, all) => so_many(shown, all, "conversations"),
             })
         })
     };

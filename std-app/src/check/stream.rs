@@ -8,7 +8,7 @@ use greet_core::Framing;
 
 use super::{
     difference,
-    probe::{Failure, Group, Kind, Level, Notes, Probe, Stop, Unit},
+    probe::{Failure, Group, Kind, Level, Notes, Probe, Stop, Unit, so_many},
     talk::Talk,
     target::Target,
 };
@@ -190,7 +190,7 @@ fn cuts(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     const TEXT: &[u8] = b"haha\r\nyou are loser\n\nbyebye\n";
     const REPLIES: &[u8] = b"Hello, haha!\nHello, you are loser!\nHello, !\nHello, byebye!\n";
     let mut talk = Talk::settled(target)?;
-    let mut places = 0;
+    let mut places = 0_u64;
     for position in 1..TEXT.len() {
         if !target.has_time() {
             break;
@@ -205,8 +205,7 @@ fn cuts(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
         notes.progress(position as u64, TEXT.len() as u64);
     }
     talk.leave()?;
-    let all = TEXT.len() - 1;
-    Ok(if places == all { format!("{places} places") } else { format!("{places} of {all} places within the time") })
+    Ok(so_many(places, TEXT.len() as u64 - 1, "places"))
 }
 
 fn pipelined(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
@@ -252,9 +251,7 @@ const READING_LASTS: Duration = Duration::from_secs(8);
 
 fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     lines_only(target)?;
-    if target.places()? < 2 {
-        return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
-    }
+    target.several(2)?;
     let mut talk = Talk::settled(target)?;
     // Not so the receive buffer: a window that shrinks would be this client's own fault.
     let _ = socket2::SockRef::from(&talk.stream).set_send_buffer_size(16 * 1024);
@@ -300,7 +297,7 @@ fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop
         let mut outcome = Ok(());
         while left > 0 && outcome.is_ok() && (target.stress || begin.elapsed() < READING_LASTS) && !target.is_stopped() {
             let count = left.min(50);
-            outcome = talk.expect_replies(50, &owed.repeat(count));
+            outcome = talk.expect_replies(count, &owed.repeat(count));
             left -= count;
             notes.progress((names - left) as u64, names as u64);
         }
@@ -313,11 +310,9 @@ fn stopped_reader(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop
         }
     })
     .map_err(|failure| {
-        let failure = failure.during("reading again");
-        if failure.kind != Kind::Late {
-            return failure;
-        }
-        failure.because(
+        let is_late = failure.kind == Kind::Late;
+        failure.during("reading again").because_if(
+            is_late,
             "a write that had to wait is never gone on with when the window opens: the window probe is not answered, its update \
              is lost, or nothing wakes the task that waits to write",
         )

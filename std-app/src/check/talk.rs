@@ -4,18 +4,15 @@ use core::time::Duration;
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpStream},
-    thread,
     time::Instant,
 };
 
 use greet::report::number::Time;
-use greet_core::Framing;
 
 use super::{
     difference,
     probe::{Failure, Kind, kind_of, of},
     target::Target,
-    wire::{HANDSHAKE_LOST, LEAVING, is_of_the_wire},
 };
 
 pub(super) const GREETING: &[u8] = b"Welcome!";
@@ -30,6 +27,9 @@ pub(super) const A_PAUSE: Duration = Duration::from_millis(30);
 
 /// An answer of many bytes may take so much longer for each.
 const A_BYTE: Duration = Duration::from_millis(1);
+
+/// How many bytes a segment has on Ethernet, over IPv4.
+const ON_ETHERNET: usize = 1460;
 
 /// A connection, and how far its conversation is.
 #[derive(Debug)]
@@ -51,113 +51,10 @@ pub(super) struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    /// Opens a connection.
-    pub(super) fn open(target: &'a Target) -> Result<Self, Failure> {
-        let number = target.count_connection();
-        let begin = Instant::now();
-        let connect = || -> io::Result<TcpStream> {
-            let stream = TcpStream::connect_timeout(&target.address, target.timeout)?;
-            stream.set_nodelay(true)?; // what is one write is to be one segment, and at once
-            stream.set_read_timeout(Some(target.timeout))?;
-            stream.set_write_timeout(Some(target.timeout))?;
-            Ok(stream)
-        };
-        loop {
-            let tried = Instant::now();
-            match connect() {
-                Ok(stream) => {
-                    target.note_way(tried.elapsed());
-                    let patience = target.timeout;
-                    return Ok(Self {
-                        stream,
-                        target,
-                        patience,
-                        waits: patience,
-                        offset: 0,
-                        before: Vec::new(),
-                        sent: 0,
-                        pauses: Vec::new(),
-                    });
-                }
-                Err(error) if is_of_the_wire(&error, tried.elapsed()) && begin.elapsed() < target.timeout => {}
-                Err(error) => return Err(target.no_connection(&error, number)),
-            }
-        }
-    }
-
-    /// Opens a connection, and is greeted.
-    pub(super) fn greeted(target: &'a Target) -> Result<Self, Failure> {
-        let begin = Instant::now();
-        let mut forgotten = false;
-        loop {
-            let tried = Instant::now();
-            let mut talk = Self::open(target)?;
-            let failure = match talk.be_greeted() {
-                Ok(()) => return Ok(talk),
-                Err(failure) if talk.offset > 0 => return Err(failure),
-                Err(failure) => failure,
-            };
-            // The last segment of the handshake was lost, each time, and the server has given it up.
-            let given_up = match failure.kind {
-                Kind::Reset => tried.elapsed() >= HANDSHAKE_LOST && begin.elapsed() < target.timeout,
-                // Once, so that this comes to an end.
-                Kind::Late if !forgotten => {
-                    forgotten = talk.is_forgotten();
-                    forgotten
-                }
-                _ => false,
-            };
-            if !given_up {
-                return Err(failure);
-            }
-        }
-    }
-
-    /// Whether the server knows nothing of this connection: the reset that told so may have been lost. It answers a segment of
-    /// no connection by another one.
-    fn is_forgotten(&mut self) -> bool {
-        const SAID: Duration = Duration::from_secs(2);
-        if self.stream.write_all(b"\n").is_err() {
-            return true;
-        }
-        self.wait_at_most(SAID);
-        self.stream.read(&mut [0]).is_err_and(|error| kind_of(&error) == Kind::Reset)
-    }
-
-    /// Opens a connection, and is greeted, at once or as soon as there is a place: for how long that took.
-    pub(super) fn greeted_patiently(target: &'a Target) -> Result<(Self, Duration), Failure> {
-        Self::greeted_within(target, target.timeout)
-    }
-
-    fn greeted_within(target: &'a Target, patience: Duration) -> Result<(Self, Duration), Failure> {
-        const PAUSE: Duration = Duration::from_millis(20);
-        let begin = Instant::now();
-        loop {
-            match Self::greeted(target) {
-                Ok(talk) => return Ok((talk, begin.elapsed())),
-                Err(failure) if begin.elapsed() >= patience => return Err(failure),
-                Err(_) => thread::sleep(PAUSE),
-            }
-        }
-    }
-
-    /// Opens a connection, is greeted, and has made it clear that names are lines, where they can be.
-    pub(super) fn settled(target: &'a Target) -> Result<Self, Failure> {
-        let (mut talk, _) = Self::greeted_within(target, LEAVING)?;
-        if target.framing() == Framing::Auto {
-            talk.say(b"greet")?;
-        }
-        Ok(talk)
-    }
-
-    pub(super) fn be_greeted(&mut self) -> Result<(), Failure> {
-        self.expect("the greeting", GREETING).map_err(|failure| match failure.kind {
-            Kind::Late if self.offset == 0 => failure.because(
-                "the connection is open, but nobody serves it: it waits in a backlog, or its task was not started or is stuck",
-            ),
-            _ => failure,
-        })?;
-        if self.target.framing() == Framing::Line { self.expect("the greeting's end", b"\n") } else { Ok(()) }
+    /// Nothing has come yet over this connection, whose time limits are the target's.
+    pub(super) const fn new(stream: TcpStream, target: &'a Target) -> Self {
+        let patience = target.timeout;
+        Self { stream, target, patience, waits: patience, offset: 0, before: Vec::new(), sent: 0, pauses: Vec::new() }
     }
 
     /// The name as it is sent.
@@ -352,13 +249,12 @@ impl<'a> Talk<'a> {
 
     /// How many bytes a segment to the server has.
     pub(super) fn segment(&self) -> usize {
-        const ON_ETHERNET: u32 = 1460;
-        socket2::SockRef::from(&self.stream).tcp_mss().unwrap_or(ON_ETHERNET) as usize
+        socket2::SockRef::from(&self.stream).tcp_mss().map_or(ON_ETHERNET, |size| size as usize)
     }
 
     /// The same, but at most what Ethernet gives: a loopback device has far longer ones.
     pub(super) fn segment_on_ethernet(&self) -> usize {
-        self.segment().clamp(100, 1460)
+        self.segment().clamp(100, ON_ETHERNET)
     }
 
     /// Ends this side. Receiving goes on.
@@ -381,7 +277,7 @@ impl<'a> Talk<'a> {
     }
 
     /// So long the next reads wait.
-    fn wait_at_most(&mut self, wait: Duration) {
+    pub(super) fn wait_at_most(&mut self, wait: Duration) {
         let wait = wait.max(Duration::from_millis(1));
         // It is a call of the system, and most answers come whole.
         if wait != self.waits {
@@ -429,13 +325,10 @@ impl<'a> Talk<'a> {
     fn gather(&mut self, time: Duration, received: &mut Vec<u8>) {
         let until = Instant::now() + time;
         let mut buffer = [0; 4096];
-        while received.len() < REMEMBERED {
-            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
-            self.wait_at_most(left);
-            match self.stream.read(&mut buffer) {
-                Ok(count @ 1..) => received.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-                _ => break,
-            }
+        while received.len() < REMEMBERED
+            && let Ok(count) = self.read_until(until, &mut buffer)
+        {
+            received.extend_from_slice(buffer.get(..count).unwrap_or_default());
         }
         self.wait_at_most(self.patience);
     }

@@ -7,13 +7,13 @@ use core::{
 };
 use std::{sync::Mutex, time::Instant};
 
-use greet::stop::Stop;
+use greet::stop;
 use greet_core::{Framing, NAME_CAPACITY};
 
 use super::{
     known::Known,
     options::CheckOptions,
-    probe::{Failure, Kind},
+    probe::{Failure, Kind, Stop},
     room::{self, Room},
 };
 
@@ -50,11 +50,16 @@ pub(super) struct Target {
     pub(super) connections: AtomicU64,
     pub(super) bytes: AtomicU64,
     /// Whether whoever has asked for it has enough.
-    stop: Option<Stop>,
+    stop: Option<stop::Stop>,
 }
 
 impl Target {
-    pub(super) fn new(address: SocketAddr, looked_up: Duration, options: &CheckOptions, stop: Option<Stop>) -> Self {
+    pub(super) fn new(
+        address: SocketAddr,
+        looked_up: Duration,
+        options: &CheckOptions,
+        stop: Option<stop::Stop>,
+    ) -> Self {
         Self {
             address,
             looked_up,
@@ -160,17 +165,23 @@ impl Target {
         self.room().map(Room::count)
     }
 
+    /// The same, but no more than `most`, for a probe that takes several.
+    pub(super) fn several(&self, most: usize) -> Result<usize, Stop> {
+        match self.places()? {
+            ..2 => Err(Stop::Skipped("it takes two conversations at once".to_owned())),
+            places => Ok(places.min(most)),
+        }
+    }
+
     /// So many names, one after the other, or as many as a slow server answers in some seconds.
     pub(super) fn trips(&self, wanted: u64) -> u64 {
-        let each = self.trip().as_secs_f64().max(1e-6);
-        let affordable = TRIPS_LAST.as_secs_f64() / each;
-        if self.stress || affordable >= wanted as f64 {
-            return wanted;
-        }
-        // It is more than 0 and less than `wanted`.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 4 and `wanted`")]
-        let affordable = affordable as u64;
-        affordable.max(4).min(wanted)
+        if self.stress { wanted } else { self.trips_in(TRIPS_LAST).max(4).min(wanted) }
+    }
+
+    /// So many names, one after the other, are answered in that time.
+    pub(super) fn trips_in(&self, time: Duration) -> u64 {
+        let each = self.trip().max(Duration::from_micros(1));
+        u64::try_from(time.as_nanos() / each.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The time of the next probe begins, or that of one that had to prepare something.
@@ -192,7 +203,7 @@ impl Target {
 
     /// Whether a signal has come: what is under way comes to its end, and nothing more is begun.
     pub(super) fn is_stopped(&self) -> bool {
-        self.stop.as_ref().is_some_and(Stop::is_wished)
+        self.stop.as_ref().is_some_and(stop::Stop::is_wished)
     }
 
     /// The same, for names that are sent one after the other.

@@ -142,13 +142,8 @@ fn idle(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
 }
 
 fn load(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
-    let clients = target.places()?.min(8);
-    if clients < 2 {
-        return Err(Stop::Skipped("it takes two conversations at once".to_owned()));
-    }
-    room::await_room(target)?;
-    // How they come is looked at elsewhere.
-    let talks = (0..clients).map(|_| Talk::settled(target)).collect::<Result<Vec<_>, _>>()?;
+    let clients = target.several(8)?;
+    let talks = room::settled(target, clients)?;
     target.begin_time(); // a server that is slow to let them in is not thereby slow to answer
     let all = Mutex::new(Vec::new());
     let begin = Instant::now();
@@ -325,9 +320,8 @@ fn flood(talk: &mut Talk<'_>, length: usize, bytes: usize, notes: &Notes<'_>) ->
     const BATCHES: u32 = 4;
     let name = vec![b'd'; length];
     let (asked, owed) = (talk.asked(&name), talk.owed(&name));
-    let affordable = (BULK_LASTS / BATCHES).as_secs_f64() / talk.target.trip().as_secs_f64().max(1e-6);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and some thousands")]
-    let batch = (affordable as usize).min(16 * 1024 / owed.len()).max(1);
+    let affordable = usize::try_from(talk.target.trips_in(BULK_LASTS / BATCHES)).unwrap_or(usize::MAX);
+    let batch = affordable.min(16 * 1024 / owed.len()).max(1);
     let (asked, owed) = (asked.repeat(batch), owed.repeat(batch));
     talk.pauses.clear();
     let begin = Instant::now();

@@ -87,22 +87,8 @@ pub enum ChatError {
         limit: Duration,
     },
     /// The server departed from the protocol.
-    #[error(
-        "{peer} departed from the protocol at byte {offset} of {what}: expected {expected}, received `{received}`; \
-         is it a greeting server, and is --framing what it speaks?"
-    )]
-    Mismatch {
-        /// Who.
-        peer: SocketAddr,
-        /// At which byte.
-        offset: usize,
-        /// Of what.
-        what: String,
-        /// What was to come there.
-        expected: String,
-        /// What came instead.
-        received: String,
-    },
+    #[error("{0}; is it a greeting server, and is --framing what it speaks?")]
+    Mismatch(Departure),
     /// Names cannot be read.
     #[error("standard input cannot be read ({0}): give the names on the command line")]
     Input(io::Error),
@@ -125,20 +111,7 @@ impl ChatError {
     /// The server sent what no server owes (rule K1).
     #[must_use]
     pub fn mismatch(peer: SocketAddr, mismatch: &Mismatch<'_>, framing: Framing) -> Self {
-        let &Mismatch { expected, offset, owed, received } = mismatch;
-        let (what, text) = match expected {
-            Expected::Greeting => ("the greeting".to_owned(), b"Welcome!".to_vec()),
-            Expected::Reply(name) => {
-                let line_end = if framing == Framing::Line { &b"\n"[..] } else { b"" };
-                (format!("the reply to `{}`", excerpt(name)), [b"Hello, ", name, b"!", line_end].concat())
-            }
-            Expected::Error => ("an error reply".to_owned(), b"Error: ".to_vec()),
-            Expected::Nothing => ("what was not asked for".to_owned(), Vec::new()),
-        };
-        // Behind the greeting's own text its line may end; then only the byte that was owed is known.
-        let rest = text.get(offset..).filter(|rest| !rest.is_empty()).or(owed.as_ref().map(core::slice::from_ref));
-        let expected = rest.map_or("nothing".to_owned(), |rest| format!("`{}`", excerpt(rest)));
-        Self::Mismatch { peer, offset, what, expected, received: excerpt(received) }
+        Self::Mismatch(Departure::new(peer, mismatch, framing))
     }
 
     /// How a conversation ended that is over; a mismatch was told when it was met. `limit` is how long each answer was
@@ -152,6 +125,51 @@ impl ChatError {
             Some(Outcome::TimedOut(awaited)) => Err(Self::TimedOut { peer, awaited, limit: limit.unwrap_or_default() }),
             Some(Outcome::Complete | Outcome::Mismatch) | None => Ok(()),
         }
+    }
+}
+
+/// Where a server departed from the protocol, in one line without advice (rule K1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    peer: SocketAddr,
+    /// At which byte.
+    offset: usize,
+    /// Of what.
+    what: String,
+    /// What was to come there.
+    expected: String,
+    /// What came instead.
+    received: String,
+}
+
+impl Departure {
+    /// What this server sent, and what it owed in this framing.
+    #[must_use]
+    pub fn new(peer: SocketAddr, mismatch: &Mismatch<'_>, framing: Framing) -> Self {
+        let &Mismatch { expected, offset, owed, received } = mismatch;
+        let (what, text) = match expected {
+            Expected::Greeting => ("the greeting".to_owned(), b"Welcome!".to_vec()),
+            Expected::Reply(name) => {
+                let line_end = if framing == Framing::Line { &b"\n"[..] } else { b"" };
+                (format!("the reply to `{}`", excerpt(name)), [b"Hello, ", name, b"!", line_end].concat())
+            }
+            Expected::Error => ("an error reply".to_owned(), b"Error: ".to_vec()),
+            Expected::Nothing => ("what was not asked for".to_owned(), Vec::new()),
+        };
+        // Behind the greeting's own text its line may end; then only the byte that was owed is known.
+        let rest = text.get(offset..).filter(|rest| !rest.is_empty()).or(owed.as_ref().map(core::slice::from_ref));
+        let expected = rest.map_or("nothing".to_owned(), |rest| format!("`{}`", excerpt(rest)));
+        Self { peer, offset, what, expected, received: excerpt(received) }
+    }
+}
+
+impl fmt::Display for Departure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, offset, what, expected, received } = self;
+        write!(
+            formatter,
+            "{peer} departed from the protocol at byte {offset} of {what}: expected {expected}, received `{received}`"
+        )
     }
 }
 

@@ -7,7 +7,7 @@ mod replies;
 use greet_core::{Client, ClientSettings, Framing, Instant, NAME_CAPACITY, Refused};
 
 pub use self::{
-    error::{Broken, ChatError},
+    error::{Broken, ChatError, Departure},
     host::{HostPort, HostPortError},
     replies::Replies,
 };
