@@ -151,6 +151,10 @@ class Running:
         """The last line of the log that begins so."""
         return next(line for line in reversed(self.lines) if line and line.startswith(begin))
 
+    def end_of_log(self, count=40):
+        """The last lines of the log, once it has ended."""
+        return [line for line in self.lines if line is not None][-count:]
+
     def wait_until_listening(self, address="10.0.2.15"):
         self.wait_for(re.escape(f"listening on {address}:{PORT}"))
         return self
