@@ -102,8 +102,8 @@ fn only_what_is_asked_for_is_run() {
     let ids: Vec<&str> =
         result["probes"].as_array().unwrap().iter().map(|probe| probe["id"].as_str().unwrap()).collect();
     assert_eq!(status, Some(0));
-    assert_eq!((ids.len(), ids.contains(&"stream.cuts"), ids.contains(&"rules.R1")), (17, true, false), "{ids:?}");
-    assert!(ids.contains(&"reach.reply"), "the others have to know what it finds out: {ids:?}");
+    assert_eq!((ids.len(), ids.contains(&"stream.cuts"), ids.contains(&"rules.R1")), (18, true, false), "{ids:?}");
+    assert_eq!(ids[..2], ["reach.connect", "reach.reply"], "the others have to know what these find out");
 }
 
 #[test]
@@ -115,6 +115,9 @@ fn a_server_that_is_not_there_fails_and_the_rest_is_skipped() {
     assert!(text.contains("FAIL reach.connect"), "{text}");
     assert!(text.contains("was refused by"), "{text}");
     assert!(text.ends_with("FAILED: reach.connect; there is no server (1 held, 46 skipped)\n"), "{text}");
+    let (status, result) = check_json(address, &["--only", "stream.cuts"]);
+    let ended = "FAILED: reach.connect; there is no server (0 held, 2 skipped)";
+    assert_eq!((status, result["verdict"].as_str()), (Some(1), Some(ended)), "{result}");
 }
 
 #[test]

@@ -120,7 +120,12 @@ fn first_reply(target: &Target) -> Result<(Framing, Duration, usize), Stop> {
             }
             Err(kind) => {
                 let end = if kind == Kind::Ended { "the server ended the conversation" } else { "it was reset" };
-                break Failure::new(format!("instead of a whole reply to the first name {end}")).of_kind(kind);
+                break Failure::new(format!("instead of a whole reply to the first name {end}"))
+                    .of_kind(kind)
+                    .because_if(
+                        received.is_empty(),
+                        "it serves nobody beyond the greeting: its task ends or fails there, or at the first name",
+                    );
             }
         }
     };

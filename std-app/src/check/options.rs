@@ -108,13 +108,14 @@ impl Selection {
         }
     }
 
-    /// These of them, and the one that has to come before them.
+    /// These of them, and those that have to come before them.
     pub(super) fn of<'a>(&self, probes: &'a [Probe]) -> Vec<&'a Probe> {
         let named = |names: &[String], probe| names.iter().any(|name| is_called(probe, name));
         let wanted = |probe| (self.only.is_empty() || named(&self.only, probe)) && !named(&self.skip, probe);
         let is_first = |probe: &Probe| reach::FIRST.contains(&probe.id.as_str());
         let has_to_know = probes.iter().any(|probe| wanted(probe) && !is_first(probe));
-        probes.iter().filter(|probe| wanted(probe) || (has_to_know && probe.id == reach::REPLY)).collect()
+        let comes_before = |probe: &Probe| has_to_know && [reach::CONNECT, reach::REPLY].contains(&probe.id.as_str());
+        probes.iter().filter(|&probe| wanted(probe) || comes_before(probe)).collect()
     }
 }
 

@@ -94,17 +94,23 @@ fn greeting(target: &Target, notes: &mut Notes<'_>) -> Result<String, Stop> {
     Ok(format!("after {}", Time::from(took)))
 }
 
-/// A greeting that does not come: whether it does for a client that speaks first.
+/// Why a greeting does not come: because the server reads first, or because it ends the connection.
 fn explained(target: &Target, failure: Failure) -> Failure {
     let speaks_first = || {
         let mut talk = Talk::open(target)?;
         talk.send(b"greet\n")?;
         talk.be_greeted()
     };
-    if failure.kind == Kind::Late && speaks_first().is_ok() {
-        return failure.because("it comes when the client has said something: the server reads before it writes");
+    match failure.kind {
+        Kind::Late if speaks_first().is_ok() => {
+            failure.because("it comes when the client has said something: the server reads before it writes")
+        }
+        Kind::Ended | Kind::Reset => failure.because(
+            "the server ends whoever connects: it has no place free, or its task ends or fails as it begins; or something \
+             in between does, for which this host or this port is not allowed",
+        ),
+        _ => failure,
     }
-    failure
 }
 
 /// What comes with the greeting, or right behind it, comes within that time.

@@ -107,10 +107,14 @@ pub enum Defect {
     EditsNames,
     /// One round trip in 250 takes a second longer.
     RareStall,
+    /// Every connection is closed as soon as it is accepted.
+    ClosesAtOnce,
+    /// After the greeting the connection is closed, whatever is said.
+    GreetsAndCloses,
 }
 
 /// Every defect: its name, the probe that is to find it, and a word of the cause that is to be named.
-pub const DEFECTS: [(&str, Defect, &str, &str); 48] = [
+pub const DEFECTS: [(&str, Defect, &str, &str); 50] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
     ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"), // early: it takes longest
     ("bulk-is-lost", Defect::BulkIsLost, "time.throughput", "sent again after 200 ms"), // likewise
@@ -158,5 +162,7 @@ pub const DEFECTS: [(&str, Defect, &str, &str); 48] = [
     ("late-error", Defect::LateError, "rules.L3", "when the line ends"),
     ("edits-names", Defect::EditsNames, "rules.R1", "as on a terminal"),
     ("rare-stall", Defect::RareStall, "time.idle", "sent again after 1 s"),
+    ("closes-at-once", Defect::ClosesAtOnce, "reach.greeting", "ends whoever connects"),
+    ("greets-and-closes", Defect::GreetsAndCloses, "reach.reply", "serves nobody beyond the greeting"),
     ("trickle", Defect::Trickle, "reach.reply", "comes in pieces"),
 ];

@@ -55,6 +55,9 @@ pub fn serve(listener: &TcpListener, defect: Defect) {
         if defect == Defect::OneOfABurst {
             reset_others(listener);
         }
+        if defect == Defect::ClosesAtOnce {
+            continue;
+        }
         if shared.taken.load(Ordering::SeqCst) >= places && defect == Defect::NextForgotten {
             forgotten.push(stream);
             continue;
@@ -174,6 +177,9 @@ impl<'a> Conversation<'a> {
         }
         if self.shared.defect != Defect::GreetingAfterFirstByte {
             self.give()?;
+        }
+        if self.shared.defect == Defect::GreetsAndCloses {
+            return Ok(());
         }
         loop {
             if self.server.state() != State::Open && !ended {
