@@ -556,7 +556,7 @@ fn why_there_are_no_figures_is_json_too_where_that_is_wanted() {
     let output = bench(nobody, &["--json"]);
     let failed: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(failed["error"].as_str().unwrap().contains("refused"), "{failed:#}");
-    assert_eq!((output.status.code(), &failed["report"]), (Some(1), &"greet bench error 1".into()));
+    assert_eq!((output.status.code(), &failed["format"]), (Some(1), &"greet bench error 1".into()));
 }
 
 #[test]

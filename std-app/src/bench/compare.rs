@@ -32,7 +32,7 @@ pub(super) struct Ratio {
 /// All there is to tell of a run with two servers.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Comparison {
-    pub(super) report: &'static str,
+    pub(super) format: &'static str,
     pub(super) date: String,
     pub(super) settings: Settings,
     pub(super) turn_s: f64,

@@ -213,7 +213,7 @@ const NOTHING: Latency =
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Run {
     /// What this is, and in which form.
-    pub(super) report: &'static str,
+    pub(super) format: &'static str,
     pub(super) date: String,
     pub(super) settings: Settings,
     /// A signal ended it.
@@ -228,7 +228,7 @@ pub(super) const REPORT: &str = "greet bench 1";
 /// That there are no figures, and why.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Failed {
-    pub(super) report: &'static str,
+    pub(super) format: &'static str,
     pub(super) date: String,
     pub(super) error: String,
 }

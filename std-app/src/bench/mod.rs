@@ -65,7 +65,7 @@ pub(crate) fn run(options: &BenchOptions) -> ExitCode {
             let _ = writeln!(io::stderr(), "greet: {error}");
             if options.json && error.is_of_the_run() {
                 // Whatever reads the figures can tell that there are none, and why.
-                let _ = json::write(&Failed { report: FAILURE, date: date(), error: error.to_string() }, io::stdout());
+                let _ = json::write(&Failed { format: FAILURE, date: date(), error: error.to_string() }, io::stdout());
             }
             if matches!(error, BenchError::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
@@ -154,7 +154,7 @@ fn one<const N: usize>(mut opened: Opened<'_, N>, plan: Plan) -> Result<Run, Ben
     let measured = opened.load.work(plan.warmup, plan.duration)?;
     let figures = opened.figures(&plan, &measured)?;
     let ended_early = opened.load.is_stopped(); // also while the conversations were ended
-    Ok(Run { report: REPORT, date: date(), settings: Settings::new(&plan), ended_early, figures })
+    Ok(Run { format: REPORT, date: date(), settings: Settings::new(&plan), ended_early, figures })
 }
 
 /// One server in a comparison: its turns one by one, and all together.
@@ -220,7 +220,7 @@ fn by_turns<const N: usize>(first: Opened<'_, N>, second: Opened<'_, N>, plan: P
         second.opened.load.stop();
     }
     Ok(Comparison {
-        report: COMPARISON,
+        format: COMPARISON,
         date: date(),
         settings: Settings::new(&plan),
         turn_s: plan.turn.as_secs_f64(),
