@@ -5,7 +5,7 @@ use core::time::Duration;
 use embedded_io::ErrorKind;
 use greet_core::{Get, GetFailure, GetMissing, GetRequest, Instant};
 
-use crate::{
+use super::{
     STYLES, at,
     mock::{Incoming, Mock, drive},
 };

@@ -1,8 +1,6 @@
 //! `greet chat` as its user sees it, against servers that do well, badly, or nothing.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
 use core::{net::SocketAddr, time::Duration};
 use std::{
     io::{BufRead, BufReader, Write},
@@ -10,7 +8,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use common::{GREET, assert_fails, full_device, listen_on_ipv6, peer::Peer};
+use crate::common::{GREET, assert_fails, full_device, listen_on_ipv6, peer::Peer};
 
 fn start(arguments: &[&str]) -> Child {
     Command::new(GREET)

@@ -13,12 +13,12 @@ mod page;
 
 use core::time::Duration;
 
+use self::mock::{Incoming, Mock, Report, Style, drive};
 use embedded_io::ErrorKind;
 use greet_core::{
     Client, ClientSettings, Connection, Framing, Instant, Outcome, Server, ServerEnd, ServerSettings, State,
 };
 use greet_tests::oracle::serve;
-use mock::{Incoming, Mock, Report, Style, drive};
 use proptest::prelude::*;
 
 const STYLES: [Style; 2] = [Style::Blocking, Style::Asynchronous];

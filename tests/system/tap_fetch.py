@@ -1,4 +1,4 @@
-"""`greet-tap fetch` over a TAP device. A part of tests/tap, which runs it."""
+"""`greet-tap fetch` over a TAP device. A part of tests/system/tap, which runs it."""
 
 import functools
 import http.server
@@ -12,9 +12,9 @@ import time
 import unittest
 from pathlib import Path
 
-import tap_servers
-from servers import GREET_TAP
-from tap_servers import (
+from support import tap_servers
+from support.programs import GREET_TAP
+from support.tap_servers import (
     A, AAAA, CNAME, OWN, OWN6, address, answer, dhcp, dns, dns_name, knowing, moved, page, record, saying, saying_and_resetting,
     silent, web,
 )  # fmt: skip

@@ -1,8 +1,6 @@
 //! `greet fetch`: where a body ends, what is no response, and bodies that are too long, too late or cut.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
 use core::time::Duration;
 use std::{
     io::{Read, Write},
@@ -10,7 +8,7 @@ use std::{
     thread,
 };
 
-use common::{
+use crate::common::{
     PATIENCE, assert_fails,
     web::{Folder, Script, Web, assert_fetched, say, say_and_wait, text, whole, without_end},
 };

@@ -1,8 +1,6 @@
 //! `greet fetch`: the file that a body is saved in, and what becomes of it at a signal or where nothing can be written.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
 use core::time::Duration;
 use std::{
     io::Write,
@@ -12,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use common::{
+use crate::common::{
     GREET, PATIENCE, assert_fails, full_device,
     web::{Folder, Web, assert_fetched, say, say_and_wait, whole, without_end},
 };

@@ -1,8 +1,6 @@
 //! The tutorial's own scripts, unchanged, as peers of both subcommands.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
 use core::time::Duration;
 use std::{
     net::{TcpListener, TcpStream},
@@ -11,9 +9,9 @@ use std::{
     time::Instant,
 };
 
-use common::{GREET, PATIENCE, Server};
+use crate::common::{GREET, PATIENCE, Server};
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/tutorial");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/system/tutorial");
 
 /// A script of the tutorial, with another port than its own.
 fn tutorial(script: &str, port: u16) -> Command {

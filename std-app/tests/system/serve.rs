@@ -1,8 +1,6 @@
 //! `greet serve` as its clients, its owner and its peers' worst habits see it, on both runtimes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
 use core::time::Duration;
 use std::{
     io::{BufReader, Read, Write},
@@ -14,7 +12,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use common::{Client, GREET, PATIENCE, Server, assert_fails, listen_on_ipv6, skip};
+use crate::common::{Client, GREET, PATIENCE, Server, assert_fails, listen_on_ipv6, skip};
 
 const RUNTIMES: [&str; 2] = ["threads", "tokio"];
 

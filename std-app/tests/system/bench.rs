@@ -1,8 +1,6 @@
 //! `greet bench` as its user sees it, against the servers of both runtimes and against servers that do badly.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
 use core::{
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering},

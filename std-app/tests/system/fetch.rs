@@ -1,11 +1,9 @@
 //! `greet fetch` as its user sees it: what is asked, what is printed, and what is an error.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
 use std::{io::ErrorKind, net::TcpListener};
 
-use common::{
+use crate::common::{
     assert_fails, listen_on_ipv6,
     web::{Folder, Web, assert_fetched, redirect, say, text, whole},
 };

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from skips import has_ipv6
+from .skips import has_ipv6
 
 # Where Debian has nginx, which is not where every user's programs are looked for.
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")

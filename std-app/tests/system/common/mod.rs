@@ -41,7 +41,7 @@ pub fn assert_fails(output: &Output, status: i32, said: &[&str]) {
 }
 
 /// A test cannot be run on this machine: it says so, and why, where `tests/run` looks. With `CI=true` in the environment that
-/// is a failure. `tests/skips.py` does the same.
+/// is a failure. `tests/system/support/skips.py` does the same.
 #[track_caller]
 pub fn skip(reason: &str) {
     let line = format!("{}: {reason}\n", Location::caller());

@@ -1,8 +1,6 @@
 //! `greet fetch https://`: whom it trusts, and what it says where it does not.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
 use core::net::SocketAddr;
 use std::{
     fs,
@@ -13,7 +11,7 @@ use std::{
     thread,
 };
 
-use common::{GREET, assert_fails};
+use crate::common::{GREET, assert_fails};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,

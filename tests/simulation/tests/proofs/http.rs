@@ -31,7 +31,7 @@ struct Table {
 }
 
 fn table() -> Vec<(Case, Vec<u8>)> {
-    let table: Table = toml::from_str(include_str!("../vectors/http.toml")).unwrap();
+    let table: Table = toml::from_str(include_str!("../../../vectors/http.toml")).unwrap();
     table
         .case
         .into_iter()

@@ -1,11 +1,9 @@
 //! `greet chat` on a terminal, where names are typed.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
 use std::process::{Command, Output};
 
-use common::{GREET, peer::Peer};
+use crate::common::{GREET, peer::Peer};
 
 /// Runs `greet chat` on a terminal: in each step waits for what is to be seen next, and types; passes on all it saw.
 const ON_A_TERMINAL: &str = r#"

@@ -1,9 +1,7 @@
 //! `greet fetch`: redirects, which are followed where that is wanted.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod common;
-
-use common::{
+use crate::common::{
     assert_fails,
     web::{Folder, Web, redirect, say, text, whole},
 };

@@ -7,8 +7,6 @@
     reason = "in a test a panic is how a failure is reported"
 )]
 
-mod common;
-
 use core::{
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering},
@@ -22,7 +20,7 @@ use std::{
     thread,
 };
 
-use common::{GREET, Server};
+use crate::common::{GREET, Server};
 use greet_broken::{DEFECTS, Defect, serve};
 use serde_json::Value;
 
@@ -189,7 +187,7 @@ fn what_got_worse_since_a_baseline_is_said() {
 /// The tutorial's own server, without its sleep of a second before each reply: what it fails, as it knows fewer rules.
 #[test]
 fn the_tutorials_server_fails_what_it_must() {
-    let tutorial = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tutorial");
+    let tutorial = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/system/tutorial");
     let folder = std::env::temp_dir().join(format!("greet-check-tutorial-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let script = std::fs::read_to_string(tutorial.join("server.py")).unwrap();

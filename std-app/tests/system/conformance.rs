@@ -1,0 +1,55 @@
+//! The conformance table against `greet serve`, over real sockets, on both runtimes.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use greet_conformance::{
+    frontend::{Cut, run_table},
+    socket::Socket,
+    vectors::protocol,
+};
+use greet_core::Framing;
+
+use crate::common::Server;
+
+const CUTS: &[Cut] = &[Cut::Steps, Cut::Whole, Cut::Every(1), Cut::Every(7), Cut::At(3)];
+
+/// Runs the table against one server, once for each cut.
+fn holds(runtime: &str, name: &str, framing: Framing, cuts: &[Cut]) {
+    let table = protocol().unwrap();
+    let mut server = Server::start(&["--quiet", "--runtime", runtime, "--framing", name]);
+    let mut socket = Socket::new(server.address, framing);
+    for &cut in cuts {
+        let failures: Vec<_> = run_table(&mut socket, &table, cut).iter().map(ToString::to_string).collect();
+        assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    }
+    assert!(server.child.try_wait().unwrap().is_none(), "the server has ended");
+}
+
+#[test]
+fn threads_hold_the_table_under_chunk() {
+    holds("threads", "chunk", Framing::Chunk, &[Cut::Steps]);
+}
+
+#[test]
+fn threads_hold_the_table_under_line_in_every_cut() {
+    holds("threads", "line", Framing::Line, CUTS);
+}
+
+#[test]
+fn threads_hold_the_table_under_auto() {
+    holds("threads", "auto", Framing::Auto, &[Cut::Steps]);
+}
+
+#[test]
+fn tokio_holds_the_table_under_chunk() {
+    holds("tokio", "chunk", Framing::Chunk, &[Cut::Steps]);
+}
+
+#[test]
+fn tokio_holds_the_table_under_line_in_every_cut() {
+    holds("tokio", "line", Framing::Line, CUTS);
+}
+
+#[test]
+fn tokio_holds_the_table_under_auto() {
+    holds("tokio", "auto", Framing::Auto, &[Cut::Steps]);
+}

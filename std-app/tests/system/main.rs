@@ -1,0 +1,15 @@
+//! The program `greet` as its users see it. One test binary: each file is a module, so that it is linked once.
+
+mod bench;
+mod chat;
+mod chat_terminal;
+mod check;
+mod common;
+mod conformance;
+mod fetch;
+mod fetch_bodies;
+mod fetch_encrypted;
+mod fetch_files;
+mod fetch_redirects;
+mod serve;
+mod tutorial;

@@ -1,0 +1,16 @@
+//! What is proved in memory: the machines, the drivers and the pool, without a socket and mostly on a virtual clock. One test
+//! binary: each file is a module, so that it is linked once.
+
+mod addresses;
+mod conformance_core;
+mod conformance_memory;
+mod drivers;
+mod exhaustive;
+mod found;
+mod http;
+mod linger;
+mod pool;
+mod random;
+mod simulation;
+mod time;
+mod vacant;

@@ -1,0 +1,1 @@
+"""What the system tests share: the programs under test, network namespaces, servers of other projects, skips."""

@@ -1,0 +1,34 @@
+"""A network namespace with a TAP device: a script runs itself again in one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from .programs import TAP, run
+
+INSIDE = "GREET_TESTS_INSIDE"
+
+
+def entered():
+    """Whether this process is the one that `enter` started."""
+    return INSIDE in os.environ
+
+
+def enter(script):
+    """Runs the script again, with its arguments, in a network namespace; its exit status, or `None` if there can be none."""
+    # Without root's rights the namespace needs a user namespace too, in which this is root.
+    unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+    if not Path("/dev/net/tun").exists() or run(*unshare, "true").returncode != 0:
+        return None
+    return subprocess.run([*unshare, sys.executable, script, *sys.argv[1:]], env={**os.environ, INSIDE: "1"}).returncode
+
+
+def set_up():
+    """Within the namespace: the loopback and `tap0`."""
+    ip("link", "set", "lo", "up")
+    subprocess.run([TAP, "up"], check=True, stdout=subprocess.DEVNULL)
+
+
+def ip(*arguments):
+    subprocess.run(["ip", *arguments], check=True)

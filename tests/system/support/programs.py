@@ -1,0 +1,39 @@
+"""The programs under test: where they are, how they are built, and how their output is read."""
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+# The test profile, which the Rust tests have built already.
+PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+GREET = PROGRAMS / "greet"
+GREET_TAP = PROGRAMS / "greet-tap"
+CONFORMANCE = PROGRAMS / "conformance"
+TAP = ROOT / "smoltcp-app" / "tap"
+TUTORIAL = ROOT / "tests" / "system" / "tutorial"
+
+# What the tutorial's client prints.
+CONVERSATION = ["Welcome!", "Hello, haha!", "Hello, you are loser!", "Hello, byebye!"]
+
+
+def build():
+    """Builds all programs. The whole workspace, with the profile of the tests: nothing is built a second time."""
+    command = ["cargo", "build", "--quiet", "--profile", "test", "--workspace", "--bins"]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def run(*command, **options):
+    """Runs a program to its end; its output is text."""
+    return subprocess.run(command, **{"capture_output": True, "text": True, "timeout": 120, **options})
+
+
+def next_line(process, timeout=60):
+    """The next line of a process's output; empty if it ends or prints nothing for `timeout` seconds, and it is killed then."""
+    timer = threading.Timer(timeout, process.kill)
+    timer.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        timer.cancel()
