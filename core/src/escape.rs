@@ -1,11 +1,14 @@
-//! What a peer sent, as it may be shown (rule K3).
+//! Escaping of a peer's bytes for a terminal, a log or a report (rule K3).
 
-use core::fmt::{self, Write};
+use core::{
+    char::EscapeDefault,
+    fmt::{self, Write},
+};
 
-/// Shows bytes of a peer so that no control character among them reaches a terminal or a log.
+/// Displays a peer's bytes so that no control character among them reaches a terminal or a log.
 ///
-/// Text stays as it is; control characters, and those that turn its direction around, are shown by their escapes, and a
-/// byte that is not UTF-8 by its number.
+/// Visible text is unchanged. A character that [`escape_of`] knows is replaced by its escape (`\n`, `\u{1b}`), and a byte
+/// that is not UTF-8 by its hexadecimal value (`\xff`).
 ///
 /// ```
 /// # extern crate std;
@@ -21,10 +24,9 @@ impl fmt::Display for Escaped<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
-                if character.is_control() || turns_direction(character) {
-                    character.escape_default().try_for_each(|shown| formatter.write_char(shown))?;
-                } else {
-                    formatter.write_char(character)?;
+                match escape_of(character) {
+                    Some(mut escape) => escape.try_for_each(|shown| formatter.write_char(shown))?,
+                    None => formatter.write_char(character)?,
                 }
             }
             for byte in chunk.invalid() {
@@ -35,9 +37,36 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Whether the character makes a terminal or a reader take the text's order or lines for others than they are.
-const fn turns_direction(character: char) -> bool {
-    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// The escape of a character that must not be shown as it is: `\n`, `\u{202e}`. `None` for visible characters.
+///
+/// This is the one table for terminals, logs and reports.
+#[must_use]
+pub fn escape_of(character: char) -> Option<EscapeDefault> {
+    (character.is_control() || is_invisible_format(character)).then(|| character.escape_default())
+}
+
+/// Whether the character has no glyph of its own, and changes how the text around it is ordered, broken or compared: all of
+/// Unicode's general categories Cf (but for number signs, which are visible), Zl and Zp, and the blank fillers of Hangul.
+const fn is_invisible_format(character: char) -> bool {
+    matches!(character,
+        '\u{ad}'                    // soft hyphen
+        | '\u{34f}'                 // combining grapheme joiner
+        | '\u{61c}'                 // Arabic letter mark
+        | '\u{70f}'                 // Syriac abbreviation mark
+        | '\u{115f}'..='\u{1160}'   // Hangul fillers
+        | '\u{180e}'                // Mongolian vowel separator
+        | '\u{200b}'..='\u{200f}'   // zero-width space, joiners, direction marks
+        | '\u{2028}'..='\u{202e}'   // line and paragraph separators, embeddings, overrides
+        | '\u{2060}'..='\u{206f}'   // word joiner, invisible operators, isolates, deprecated controls
+        | '\u{3164}'                // Hangul filler
+        | '\u{feff}'                // zero-width no-break space, byte order mark
+        | '\u{ffa0}'                // halfwidth Hangul filler
+        | '\u{fff9}'..='\u{fffb}'   // interlinear annotations
+        | '\u{13430}'..='\u{1343f}' // Egyptian hieroglyph format controls
+        | '\u{1bca0}'..='\u{1bca3}' // shorthand format controls
+        | '\u{1d173}'..='\u{1d17a}' // musical symbol controls
+        | '\u{e0001}'..='\u{e007f}' // tags
+    )
 }
 
 #[cfg(test)]
@@ -54,8 +83,32 @@ mod tests {
         let every: std::string::String = ('\0'..=last).collect();
         let shown = Escaped(every.as_bytes()).to_string();
         assert!(!shown.chars().any(char::is_control));
-        // Nor what turns the direction of the text around.
-        assert!(!shown.contains(['\u{202a}', '\u{202e}', '\u{2066}', '\u{200f}']));
+    }
+
+    /// Zero-width, bidirectional and other format characters: Unicode 16, categories Cf, Zl and Zp, without number signs.
+    #[test]
+    fn no_format_character_is_shown_as_it_is() {
+        let ranges = [
+            0xAD..=0xAD,
+            0x61C..=0x61C,
+            0x70F..=0x70F,
+            0x180E..=0x180E,
+            0x200B..=0x200F,
+            0x2028..=0x202E,
+            0x2060..=0x2064,
+            0x2066..=0x206F,
+            0xFEFF..=0xFEFF,
+            0xFFF9..=0xFFFB,
+            0x13430..=0x1343F,
+            0x1BCA0..=0x1BCA3,
+            0x1D173..=0x1D17A,
+            0xE0001..=0xE0001,
+            0xE0020..=0xE007F,
+        ];
+        for character in ranges.into_iter().flatten().filter_map(char::from_u32) {
+            let shown = Escaped(character.encode_utf8(&mut [0; 4]).as_bytes()).to_string();
+            assert_eq!(shown, std::format!("\\u{{{:x}}}", u32::from(character)));
+        }
     }
 
     #[test]

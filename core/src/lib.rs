@@ -84,7 +84,7 @@ pub use client::{
     Awaited, Client, Event as ClientEvent, Expected, Mismatch, Outcome, Refused, Settings as ClientSettings,
 };
 pub use connection::{Connection, Received, State};
-pub use escape::Escaped;
+pub use escape::{Escaped, escape_of};
 pub use framing::Framing;
 pub use http::{
     Event as GetEvent, Failure as GetFailure, Get, Head as HttpHead, HeadProblem, Missing as GetMissing,

@@ -2,6 +2,8 @@
 
 use core::fmt::{self, Display, Write};
 
+use greet_core::escape_of;
+
 /// A piece of HTML or SVG.
 ///
 /// Names of elements and attributes are the program's own (`&'static str`); contents and values are escaped. So whatever a
@@ -98,23 +100,20 @@ impl Write for Escaping<'_> {
                 '"' => self.0.push_str("&quot;"),
                 '\'' => self.0.push_str("&#39;"),
                 '\n' | '\t' => self.0.push(character),
-                _ if is_unseen(character) => write!(self.0, "{}", character.escape_unicode())?,
-                _ => self.0.push(character),
+                _ => match escape_of(character) {
+                    Some(escape) => self.0.extend(escape),
+                    None => self.0.push(character),
+                },
             }
         }
         Ok(())
     }
 }
 
-/// Whether a character is a command rather than something to see: controls, and those that turn the direction of what is
-/// around them.
-fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
-}
-
 #[cfg(test)]
 mod tests {
+    use greet_core::Escaped;
+
     use super::*;
 
     #[test]
@@ -127,10 +126,17 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_would_not_be_seen_are_written_out() {
+    fn invisible_characters_are_escaped_as_on_a_terminal() {
         let mut html = Html::new();
         html.text("a\0\u{1b}[2J\r\u{85}\u{202e}\u{feff}\n\tä€😀");
-        assert_eq!(html.as_str(), "a\\u{0}\\u{1b}[2J\\u{d}\\u{85}\\u{202e}\\u{feff}\n\tä€😀");
+        assert_eq!(html.as_str(), "a\\u{0}\\u{1b}[2J\\r\\u{85}\\u{202e}\\u{feff}\n\tä€😀");
+        let markup = ['&', '<', '>', '"', '\'', '\n', '\t'];
+        for character in ('\0'..=char::MAX).filter(|character| !markup.contains(character)) {
+            let mut html = Html::new();
+            html.text(character);
+            let on_a_terminal = Escaped(character.encode_utf8(&mut [0; 4]).as_bytes()).to_string();
+            assert_eq!(html.as_str(), on_a_terminal);
+        }
     }
 
     #[test]
