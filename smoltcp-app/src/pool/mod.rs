@@ -50,9 +50,13 @@ pub struct Limits {
     pub handshake: Duration,
     /// After so long a silence the client is asked whether it is still there: 15 s.
     pub keep_alive: Duration,
-    /// A client that has not been heard of for so long is gone: 60 s. At least three times `keep_alive`, or a quiet client
-    /// might be taken for a vanished one.
+    /// A client that has not been heard from for this long is gone: 60 s. At least three times `keep_alive`, or a quiet
+    /// client might be taken for a vanished one.
     pub vanished: Duration,
+    /// The same while something sent is not acknowledged: 185 s. A client whose window is closed answers probes alone, and
+    /// smoltcp sends them up to 60 s apart: two may be lost (RFC 9293, 3.8.6.1, MUST-37). RFC 9293, 3.8.3 asks for at least
+    /// 100 s (R2). How long such a client may stand still is the server's idle timeout.
+    pub unacknowledged: Duration,
     /// While the last bytes and the FIN are delivered, once the conversation is over: for so long nothing may move: 10 s.
     pub delivery: Duration,
 }
@@ -63,6 +67,7 @@ impl Limits {
         handshake: Duration::from_secs(5),
         keep_alive: Duration::from_secs(15),
         vanished: Duration::from_secs(60),
+        unacknowledged: Duration::from_secs(185),
         delivery: Duration::from_secs(10),
     };
 }

@@ -210,6 +210,9 @@ impl<const N: usize> Slot<N> {
         if moved || !delivered {
             self.since = desk.now;
         }
+        let limits = &desk.settings.limits;
+        let silence = if delivered { limits.vanished } else { limits.unacknowledged };
+        socket.set_timeout(Some(silence.into()));
         if !delivered {
             socket.set_keep_alive(None);
         } else if socket.keep_alive().is_none() {

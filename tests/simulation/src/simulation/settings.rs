@@ -54,10 +54,13 @@ impl Settings {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         let idle_timeout = chance.pick(&[None, seconds(300), seconds(30), seconds(5)]);
         let keep_alive = chance.millis(2_000..=15_000);
+        let handshake = chance.millis(2_000..=8_000);
+        let vanished = keep_alive * 3 + chance.millis(5_000..=20_000);
         let limits = Limits {
-            handshake: chance.millis(2_000..=8_000),
+            handshake,
             keep_alive,
-            vanished: keep_alive * 3 + chance.millis(5_000..=20_000),
+            vanished,
+            unacknowledged: vanished,
             delivery: chance.millis(4_000..=15_000),
         };
         let server = ServerSettings { framing, delay, idle_timeout };
@@ -99,7 +102,7 @@ impl Settings {
 
     /// How long a slot may be busy with a client that is no more, or that does nothing any more.
     pub(super) fn longest_hold(&self) -> Duration {
-        let Limits { handshake, keep_alive, vanished, delivery } = self.pool.limits;
+        let Limits { handshake, keep_alive, vanished, unacknowledged: _, delivery } = self.pool.limits;
         handshake
             + keep_alive
             + vanished

@@ -63,7 +63,7 @@ fn a_client_that_resets_before_it_has_all_replies_is_not_counted_as_completed() 
 
 #[test]
 fn a_client_that_vanishes_before_it_has_all_replies_is_not_counted_as_completed() {
-    let limits = Limits { vanished: Duration::from_secs(5), ..Limits::DEFAULT };
+    let limits = Limits { unacknowledged: Duration::from_secs(5), ..Limits::DEFAULT };
     let (server, _, _) = with_a_client_that_takes_nothing(limits);
     server.pass(Duration::from_secs(6));
     let counters = server.counters();
@@ -105,7 +105,7 @@ fn a_question_whether_the_client_is_there_is_never_taken_for_a_part_of_a_reply()
     // It takes some of that, has no room for the rest, and has room again: smoltcp forgets to send the rest once more.
     client.send(&acknowledgement(6, 0));
     client.send(&acknowledgement(6, 16));
-    for _ in 0..120 {
+    for _ in 0..200 {
         server.pass(Duration::from_secs(1));
         for segment in client.received().iter().filter(|segment| !segment.payload.is_empty()) {
             let offset = segment.sequence - start;

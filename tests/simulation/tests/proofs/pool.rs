@@ -222,10 +222,76 @@ fn a_client_that_vanishes_is_let_go() {
     let mut server = Memory::with(line(), 1);
     let mut client = greeted(&mut server);
     answers(&mut client, "haha");
+    server.pass(ACK_DELAY);
     server.cut(true);
     server.pass(LIMITS.vanished - SECOND);
     assert_eq!(server.busy(), 1);
     server.pass(2 * SECOND);
+    assert_eq!((server.busy(), server.counters().timed_out), (0, 1));
+}
+
+/// A client that has closed its window, with replies waiting for it, and answers each probe with a window of 0 until `until`.
+fn with_a_closed_window(until: Duration) -> (Memory, Stranger, TcpRepr<'static>) {
+    let server = Memory::with(line(), 1);
+    let mut host = stranger(&server, 9);
+    host.introduce();
+    host.send(&syn(1000, 7));
+    server.pass(Duration::ZERO);
+    let start = host.received().pop().unwrap().sequence + 1;
+    let mut closed = TcpRepr { ack_number: Some(start), window_len: 0, ..segment(1000, 8) };
+    host.send(&closed);
+    host.send(&TcpRepr { payload: b"haha\nbyebye\n", ..closed });
+    closed.seq_number += 12;
+    let end = server.now() + until;
+    while server.now() < end {
+        host.introduce(); // it answers no ARP request, and would be forgotten between two probes
+        server.pass(Duration::from_millis(100));
+        for probe in host.received() {
+            assert_ne!(probe.control, TcpControl::Rst, "at {:?}", server.now());
+            if !probe.payload.is_empty() {
+                host.send(&closed);
+            }
+        }
+    }
+    (server, host, closed)
+}
+
+#[test]
+fn a_client_with_a_closed_window_is_kept_as_long_as_it_answers_probes() {
+    let (server, mut host, closed) = with_a_closed_window(250 * SECOND);
+    let mut received = Vec::new();
+    let start = closed.ack_number.unwrap();
+    let mut open = TcpRepr { window_len: 4096, ..closed };
+    host.send(&open);
+    for _ in 0..10 {
+        host.introduce();
+        server.pass(SECOND);
+        for segment in host.received() {
+            let offset = segment.sequence - start;
+            if offset == received.len() {
+                received.extend_from_slice(&segment.payload);
+            }
+        }
+        open.ack_number = Some(start + received.len());
+        host.send(&open);
+    }
+    assert_eq!(received, b"Welcome!\nHello, haha!\nHello, byebye!\n");
+    assert_eq!((server.busy(), server.counters().timed_out), (1, 0));
+}
+
+#[test]
+fn a_client_with_a_closed_window_is_let_go_after_the_idle_timeout() {
+    let idle = ServerSettings::DEFAULT.idle_timeout.unwrap();
+    let (server, _, _) = with_a_closed_window(idle - SECOND);
+    assert_eq!(server.busy(), 1);
+    server.pass(LIMITS.delivery + 2 * SECOND);
+    assert_eq!(server.busy(), 0);
+}
+
+#[test]
+fn a_client_with_a_closed_window_that_vanishes_is_let_go() {
+    let (server, _, _) = with_a_closed_window(20 * SECOND);
+    server.pass(LIMITS.unacknowledged);
     assert_eq!((server.busy(), server.counters().timed_out), (0, 1));
 }
 
