@@ -31,7 +31,7 @@ mod firmware {
 
     use embedded_io::{ErrorKind, ErrorType, ReadReady};
     use greet_core::{
-        Client, ClientSettings, Connection, Escaped, Framing, Get, GetEvent, GetRequest, Instant, Server,
+        Client, ClientSettings, Connection, Escaped, Framing, Get, GetEvent, GetRequest, GetSettings, Instant, Server,
         ServerSettings, drive, drive::Turn,
     };
 
@@ -148,7 +148,8 @@ mod firmware {
             target: unknown_text(),
             fields: fields.get(..black_box(1)).unwrap_or_default(),
         };
-        let mut get: Get<N> = match Get::new(request, black_box(Some(Duration::ZERO)), unknown_time()) {
+        let settings = GetSettings { timeout: Some(Duration::ZERO), max_head: Some(N) };
+        let mut get: Get<N> = match Get::new(request, black_box(settings), unknown_time()) {
             Ok(get) => get,
             Err(error) => {
                 black_box(error);

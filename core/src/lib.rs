@@ -88,7 +88,7 @@ pub use escape::{Escaped, escape_of};
 pub use framing::Framing;
 pub use http::{
     Event as GetEvent, Failure as GetFailure, Get, Head as HttpHead, HeadProblem, Missing as GetMissing,
-    Request as GetRequest, RequestError, Version as HttpVersion,
+    Request as GetRequest, RequestError, Settings as GetSettings, Version as HttpVersion,
 };
 pub use server::{End as ServerEnd, Event as ServerEvent, LINGER, LINGER_BYTES, Server, Settings as ServerSettings};
 pub use time::Instant;

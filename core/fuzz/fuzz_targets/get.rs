@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use greet_core::{Connection, Get, GetEvent, GetFailure, GetRequest, Instant, State};
+use greet_core::{Connection, Get, GetEvent, GetFailure, GetRequest, GetSettings, Instant, State};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Instant = Instant::ZERO;
@@ -34,7 +34,7 @@ fuzz_target!(|case: (&[u8], &[u8])| {
 
 fn fetch(reads: &[&[u8]]) -> Fetched {
     let request = GetRequest { host: "h", target: "/", fields: &[] };
-    let mut get: Get<CAPACITY> = Get::new(request, None, NOW).expect("it is short");
+    let mut get: Get<CAPACITY> = Get::new(request, GetSettings::default(), NOW).expect("it is short");
     assert!(get.transmit(NOW, &mut [0; CAPACITY]) > 0);
     let mut fetched = Fetched::default();
     for read in reads {

@@ -77,14 +77,21 @@ impl Body {
             (Some((one, _)), Some((other, _))) => Err((Failure::LengthAndEncoding, one.max(other))),
             // 6.1: whoever speaks that knows nothing of chunks, and somebody on the way may not either.
             (Some((offset, _)), None) if head.version() == Version::Http10 => Err((Failure::EncodingTooEarly, offset)),
-            (Some((offset, encoding)), None) => match encodings.next() {
-                Some((second, _)) => Err((Failure::Encoding, second)),
-                // 6.1: nothing was asked for but what every recipient knows.
-                None if encoding.eq_ignore_ascii_case(b"chunked") => {
-                    Ok(Some(Self::Chunked(Chunks { at: At::Size(None), line: 0 })))
+            (Some(first), None) => {
+                let mut is_chunked = false;
+                for (offset, values) in core::iter::once(first).chain(encodings) {
+                    for coding in values.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                        match coding {
+                            [] => {} // RFC 9110, 5.6.1.2: empty elements of a list are ignored
+                            // 6.1: the request allowed no coding but the one that every recipient knows, and that one once.
+                            coding if !is_chunked && coding.eq_ignore_ascii_case(b"chunked") => is_chunked = true,
+                            _ => return Err((Failure::Encoding, offset)),
+                        }
+                    }
                 }
-                None => Err((Failure::Encoding, offset)),
-            },
+                let chunks = Chunks { at: At::Size(None), line: 0 };
+                if is_chunked { Ok(Some(Self::Chunked(chunks))) } else { Err((Failure::Encoding, first.0)) }
+            }
             (None, Some(length)) => {
                 let mut length_of = None;
                 // 6.3, 5: the same number several times over is that number.

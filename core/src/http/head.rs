@@ -33,8 +33,8 @@ pub enum HeadProblem {
     StatusLine,
     /// It is HTTP, but neither 1.0 nor 1.1.
     Version,
-    /// A line goes on in the next: RFC 9112, 5.2 has done with that.
-    Folded,
+    /// White space stands between the status line and the first field (RFC 9112, 2.2).
+    LeadingBlank,
     /// A field has no name, or one of illegal characters, or no colon behind it.
     FieldName,
     /// A field's value has a control character.
@@ -131,6 +131,23 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Replaces each line folding (`obs-fold`) by blanks, as a user agent must (RFC 9112, 5.2). The length stays, and so does
+/// the offset of every other byte. A blank behind the status line is no fold: nothing stands there to continue.
+pub(super) fn replace_folds(head: &mut [u8]) {
+    let mut line = memchr(b'\n', head).map_or(head.len(), |feed| feed.saturating_add(1));
+    while let Some(length) = head.get(line..).and_then(|rest| memchr(b'\n', rest)) {
+        let feed = line.saturating_add(length);
+        line = feed.saturating_add(1);
+        let blanks =
+            head.get(line..).unwrap_or_default().iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        if blanks > 0 {
+            let has_return = length > 0 && head.get(feed.wrapping_sub(1)) == Some(&b'\r');
+            let fold = feed.saturating_sub(usize::from(has_return))..line.saturating_add(blanks);
+            head.get_mut(fold).unwrap_or_default().fill(b' ');
+        }
+    }
+}
+
 /// What of a line has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -180,7 +197,7 @@ fn digits(digits: [u8; 3]) -> u16 {
 /// What is wrong with a field's line, and where.
 fn check_field(line: &[u8]) -> Result<(), (HeadProblem, usize)> {
     if let Some(b' ' | b'\t') = line.first() {
-        return Err((HeadProblem::Folded, 0));
+        return Err((HeadProblem::LeadingBlank, 0));
     }
     let name = line.iter().position(|byte| !is_token(byte)).unwrap_or(line.len());
     if name == 0 || line.get(name) != Some(&b':') {

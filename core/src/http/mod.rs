@@ -31,12 +31,15 @@ pub enum Event<'a> {
     },
     /// The next bytes of the body came; at least one.
     Body(&'a [u8]),
-    /// What came is no response, from this byte of it on; the conversation is over.
+    /// The bytes that arrived are not a valid response; the conversation is over.
     Wrong {
         /// What is wrong.
         failure: Failure,
         /// The offset of the first wrong byte, counted from the first byte that the server sent.
         offset: u64,
+        /// For [`Failure::NotHttp`] the first bytes that the server sent, as far as they have arrived and at most `N`; else
+        /// empty. They are the peer's: escape them before they are shown (rule K3).
+        seen: &'a [u8],
     },
 }
 
@@ -45,7 +48,9 @@ pub enum Event<'a> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Failure {
-    /// The head is longer than this machine's capacity.
+    /// The first bytes cannot begin a response, whatever follows: they are not a prefix of `HTTP/`.
+    NotHttp,
+    /// The head is longer than the limit of [`Settings::max_head`], or than this machine's capacity.
     HeadTooLong {
         /// How many bytes it may have.
         limit: usize,
@@ -93,6 +98,15 @@ pub enum Missing {
     Body(Option<u64>),
 }
 
+/// Limits of a [`Get`]. The default has none but the capacity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Time without any byte sent or received after which the request fails; `None` for no limit.
+    pub timeout: Option<Duration>,
+    /// Longest head that is accepted, in bytes; `None`, and anything larger than it, stands for the capacity `N`.
+    pub max_head: Option<usize>,
+}
+
 /// How many bytes may come before the head that counts. Nobody needs more, and nobody shall be kept reading for ever.
 const BEFORE: u64 = 64 * 1024;
 
@@ -100,11 +114,11 @@ const BEFORE: u64 = 64 * 1024;
 /// each; the body streams through, however long it is.
 ///
 /// ```
-/// use greet_core::{Connection, Get, GetEvent, GetRequest, Instant, State};
+/// use greet_core::{Connection, Get, GetEvent, GetRequest, GetSettings, Instant, State};
 ///
 /// let now = Instant::ZERO;
 /// let request = GetRequest { host: "example.org", target: "/", fields: &[] };
-/// let mut get: Get<256> = Get::new(request, None, now)?;
+/// let mut get: Get<256> = Get::new(request, GetSettings::default(), now)?;
 ///
 /// let mut output = [0; 256];
 /// let length = get.transmit(now, &mut output);
@@ -122,6 +136,8 @@ const BEFORE: u64 = 64 * 1024;
 pub struct Get<const N: usize> {
     /// The request, until it is sent; then the head, as far as it has come.
     buffer: Vec<u8, N>,
+    /// Longest head that is accepted, in bytes; at most `N`.
+    max_head: usize,
     phase: Phase,
     /// How many bytes the server has sent.
     position: u64,
@@ -139,17 +155,18 @@ enum Phase {
 }
 
 impl<const N: usize> Get<N> {
-    /// A request, on a connection that was opened at `now`. After `timeout` in which nothing has moved it is given up.
+    /// A request, on a connection that was opened at `now`.
     ///
     /// # Errors
-    /// Why it cannot be made; nothing is sent of it then.
-    pub fn new(request: Request<'_>, timeout: Option<Duration>, now: Instant) -> Result<Self, RequestError> {
+    /// The request is not valid, or longer than `N` bytes. No byte of it is sent then.
+    pub fn new(request: Request<'_>, settings: Settings, now: Instant) -> Result<Self, RequestError> {
         Ok(Self {
             buffer: request.written()?,
+            max_head: settings.max_head.map_or(N, |limit| limit.min(N)),
             phase: Phase::Sending(0),
             position: 0,
             outcome: None,
-            patience: Patience::new(timeout, now),
+            patience: Patience::new(settings.timeout, now),
         })
     }
 
@@ -177,15 +194,16 @@ impl<const N: usize> Get<N> {
             if line == Line::Before && self.position.saturating_add(offset as u64) >= BEFORE {
                 return self.wrong(Failure::TooMuchBefore { limit: BEFORE }, offset);
             }
-            let Some(next) = line.after(byte) else {
-                return self.wrong(Failure::Head(HeadProblem::StatusLine), offset);
+            let next = line.after(byte).filter(|next| next.is_before_head() || self.may_follow(byte));
+            let Some(next) = next else {
+                return self.not_http(input, offset);
             };
             line = next;
             if line.is_before_head() {
                 continue;
             }
-            if self.buffer.push(byte).is_err() {
-                return self.wrong(Failure::HeadTooLong { limit: N }, offset);
+            if self.buffer.len() >= self.max_head || self.buffer.push(byte).is_err() {
+                return self.wrong(Failure::HeadTooLong { limit: self.max_head }, offset);
             }
             if line == Line::End {
                 return self.end_head(offset.saturating_add(1));
@@ -195,8 +213,26 @@ impl<const N: usize> Get<N> {
         self.took(input.len())
     }
 
+    /// Whether `byte` may be the next one of the head: the first five are `HTTP/`, and a peer that sends others is no web
+    /// server. It is told at once, for such a peer may stay silent and open.
+    fn may_follow(&self, byte: u8) -> bool {
+        b"HTTP/".get(self.buffer.len()).is_none_or(|&expected| expected == byte)
+    }
+
+    /// The byte at `offset` of `input` cannot belong to a head.
+    fn not_http(&mut self, input: &[u8], offset: usize) -> Received<Event<'_>> {
+        for &byte in input.get(offset..).unwrap_or_default() {
+            if self.buffer.push(byte).is_err() {
+                break;
+            }
+        }
+        let (failure, offset) = self.fail(Failure::NotHttp, offset);
+        Received { taken: 0, event: Some(Event::Wrong { failure, offset, seen: &self.buffer }) }
+    }
+
     /// The head is there, `taken` bytes from the front of the input.
     fn end_head(&mut self, taken: usize) -> Received<Event<'_>> {
+        head::replace_folds(&mut self.buffer);
         let begin = taken.wrapping_sub(self.buffer.len()); // before the input, perhaps
         let body = match Head::parse(&self.buffer) {
             Err(HeadError { problem, offset }) => {
@@ -248,13 +284,19 @@ impl<const N: usize> Get<N> {
         Received { taken, event: None }
     }
 
-    /// What came is no response, from that byte of the input on.
+    /// The byte at `offset` of the input makes the response invalid.
     fn wrong<'a>(&mut self, failure: Failure, offset: usize) -> Received<Event<'a>> {
+        let (failure, offset) = self.fail(failure, offset);
+        Received { taken: 0, event: Some(Event::Wrong { failure, offset, seen: &[] }) }
+    }
+
+    /// Ends the conversation. The second value is the offset in all that the server sent.
+    fn fail(&mut self, failure: Failure, offset: usize) -> (Failure, u64) {
         self.outcome = Some(Err(failure));
         // Of a head that came in several reads the offset is before the input.
         #[expect(clippy::cast_possible_wrap, reason = "no read is half as long as all memory")]
         let offset = self.position.saturating_add_signed(offset as isize as i64);
-        Received { taken: 0, event: Some(Event::Wrong { failure, offset }) }
+        (failure, offset)
     }
 }
 

@@ -145,7 +145,9 @@ impl fmt::Display for Told<'_> {
                 formatter.write_str(match failure {
                     GetFailure::Head(HeadProblem::StatusLine) => "the response does not begin like `HTTP/1.1 200 OK`",
                     GetFailure::Head(HeadProblem::Version) => "the response is neither HTTP/1.0 nor HTTP/1.1",
-                    GetFailure::Head(HeadProblem::Folded) => "a line of the head goes on in the next",
+                    GetFailure::Head(HeadProblem::LeadingBlank) => {
+                        "the line after the status line begins with white space"
+                    }
                     GetFailure::Head(HeadProblem::FieldName) => "a line of the head is no field with a name",
                     GetFailure::Head(HeadProblem::FieldValue) => "a field of the head has a control character",
                     GetFailure::Switched => "the server switches to another protocol, and nobody asked it to",

@@ -13,7 +13,7 @@ use std::{
     path::Path,
 };
 
-use greet_core::{Escaped, Get, GetEvent, GetFailure, GetRequest, HttpHead, Instant};
+use greet_core::{Escaped, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpHead, Instant};
 
 pub use self::{
     error::PageError,
@@ -115,7 +115,7 @@ impl<'a> Page<'a> {
         }
         let host = self.place.host_field();
         let request = GetRequest { host: &host, target: self.place.target(), fields: &fields };
-        Ok(Get::new(request, self.options.timeout.0, now)?)
+        Ok(Get::new(request, GetSettings { timeout: self.options.timeout.0, max_head: None }, now)?)
     }
 
     /// Does what an event of the machine asks for.
@@ -126,7 +126,7 @@ impl<'a> Page<'a> {
         match event {
             GetEvent::Head { head, length } => self.take_head(&head, length),
             GetEvent::Body(bytes) => self.take_body(bytes).map(|()| Next::More),
-            GetEvent::Wrong { failure, offset } => Err(self.response(failure, Some(offset))),
+            GetEvent::Wrong { failure, offset, .. } => Err(self.response(failure, Some(offset))),
         }
     }
 

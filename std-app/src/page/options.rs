@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use greet_core::{Get, GetRequest, Instant, RequestError};
+use greet_core::{Get, GetRequest, GetSettings, Instant, RequestError};
 
 use super::{CAPACITY, place::Place};
 use crate::values::{Limit, limit};
@@ -104,7 +104,7 @@ fn field(text: &str) -> Result<Field, String> {
     }
     let field = Field { name: name.to_owned(), value: value.trim().to_owned() };
     let request = GetRequest { host: "host", target: "/", fields: &[(&field.name, &field.value)] };
-    match Get::<CAPACITY>::new(request, None, Instant::ZERO) {
+    match Get::<CAPACITY>::new(request, GetSettings::default(), Instant::ZERO) {
         Ok(_) => Ok(field),
         Err(RequestError::FieldName { .. }) => Err("the name of a field has letters, digits and hyphens".to_owned()),
         Err(RequestError::FieldValue { .. }) => Err("a field has no control characters".to_owned()),

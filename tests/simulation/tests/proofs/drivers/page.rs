@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use embedded_io::ErrorKind;
-use greet_core::{Get, GetFailure, GetMissing, GetRequest, Instant};
+use greet_core::{Get, GetFailure, GetMissing, GetRequest, GetSettings, Instant};
 
 use super::{
     STYLES, at,
@@ -15,7 +15,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r
 
 fn get() -> Get<128> {
     let request = GetRequest { host: "h", target: "/", fields: &[] };
-    Get::new(request, Some(Duration::from_secs(3)), Instant::ZERO).unwrap()
+    Get::new(request, GetSettings { timeout: Some(Duration::from_secs(3)), max_head: None }, Instant::ZERO).unwrap()
 }
 
 fn in_reads_of(size: usize) -> Vec<Incoming> {
