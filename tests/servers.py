@@ -80,7 +80,7 @@ def prepare():
 def build(peers, *examples):
     """Builds our programs, and these in C."""
     cargo = ["cargo", "build", "--quiet", "--release", "-p", "greet"]
-    subprocess.run([*cargo, "-p", "greet-smoltcp"], cwd=ROOT, check=True)
+    subprocess.run([*cargo, "-p", "greet-tap"], cwd=ROOT, check=True)
     for example in examples:
         subprocess.run([*cargo, "--example", example], cwd=ROOT, check=True)
     PEERS.mkdir(parents=True, exist_ok=True)

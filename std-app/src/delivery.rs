@@ -6,8 +6,8 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-use greet::clock;
 use greet_core::{Instant, LINGER};
+use greet_host::clock;
 use nix::libc;
 use socket2::SockRef;
 

@@ -1,12 +1,3 @@
-//! What the programs for a PC share: `greet` itself, and `greet-tap`, which talks through a network stack of its own.
+//! What `greet check` and `greet bench` report with: numbers, percentiles, charts, HTML.
 
-pub mod client;
-pub mod clock;
-pub mod journal;
-#[cfg(feature = "page")]
-pub mod page;
-#[cfg(feature = "program")]
 pub mod report;
-pub mod stop;
-pub mod usage;
-pub mod values;

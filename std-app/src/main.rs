@@ -3,7 +3,6 @@
 mod bench;
 mod chat;
 mod check;
-mod connect;
 mod delivery;
 mod fetch;
 mod options;
@@ -12,7 +11,7 @@ mod transport;
 
 use std::{io::Write, process::ExitCode};
 
-use greet::usage;
+use greet_host::usage;
 
 use crate::options::{Command, Options};
 

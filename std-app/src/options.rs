@@ -4,12 +4,12 @@ use core::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use greet::{
+use greet_core::Framing;
+use greet_host::{
     client::HostPort,
-    page::PageOptions,
+    download::DownloadArgs,
     values::{Limit, client_framing, count, duration, framing, limit, listen_address, rate, span},
 };
-use greet_core::Framing;
 
 use crate::check::CheckOptions;
 
@@ -227,5 +227,5 @@ Examples:
 #[command(after_help = FETCH_EXAMPLES)]
 pub(crate) struct FetchOptions {
     #[command(flatten)]
-    pub(crate) page: PageOptions,
+    pub(crate) download: DownloadArgs,
 }

@@ -8,8 +8,8 @@ use std::{
     thread,
 };
 
-use greet::clock::LastWait;
 use greet_core::{Instant, drive::blocking::Transport};
+use greet_host::clock::LastWait;
 use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -213,7 +213,7 @@ mod tests {
     use embedded_io::{BufRead, ReadReady as _, Write as _};
 
     use super::*;
-    use greet::clock;
+    use greet_host::clock;
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

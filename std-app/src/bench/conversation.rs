@@ -3,8 +3,8 @@
 use core::{net::SocketAddr, time::Duration};
 use std::collections::VecDeque;
 
-use greet::client::Departure;
 use greet_core::{Awaited, Client, ClientEvent, ClientSettings, Connection, Escaped, Instant, Outcome, Received};
+use greet_host::client::Departure;
 
 use super::{
     plan::Plan,

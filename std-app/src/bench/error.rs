@@ -2,11 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use greet::{
-    client::ChatError,
-    report::{json::JsonError, number::Bytes},
-};
+use greet::report::{json::JsonError, number::Bytes};
 use greet_core::Refused;
+use greet_host::client::ChatError;
 use thiserror::Error;
 
 /// Why there are no figures, or not where they were wanted.

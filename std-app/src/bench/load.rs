@@ -5,7 +5,7 @@ mod event_loop;
 use core::{net::SocketAddr, time::Duration};
 use std::{os::fd::AsRawFd, time::Instant};
 
-use greet::stop::Stop;
+use greet_host::stop::Stop;
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 
 use super::{

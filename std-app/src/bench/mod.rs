@@ -25,14 +25,11 @@ use std::{
     process::ExitCode,
 };
 
-use greet::{
-    client::HostPort,
-    report::{
-        Page,
-        json::{self, JsonError},
-    },
-    stop::Stop,
+use greet::report::{
+    Page,
+    json::{self, JsonError},
 };
+use greet_host::{client::HostPort, connect::addresses, stop::Stop};
 use serde::Serialize;
 
 use self::{
@@ -46,7 +43,7 @@ use self::{
     process::allow_open_files,
     tally::Waits,
 };
-use crate::{connect::addresses, options::BenchOptions};
+use crate::options::BenchOptions;
 
 /// What a process has open beside its connections, and some more.
 const OTHER_FILES: usize = 32;

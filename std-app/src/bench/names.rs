@@ -40,8 +40,8 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use greet::client::check;
     use greet_core::Framing;
+    use greet_host::client::check;
     use std::collections::HashSet;
 
     #[test]

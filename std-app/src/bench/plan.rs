@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use greet::client::{CAPACITY, check};
 use greet_core::{Framing, NAME_CAPACITY};
+use greet_host::client::{CAPACITY, check};
 
 use super::{error::UsageError, names::Names};
 use crate::options::BenchOptions;

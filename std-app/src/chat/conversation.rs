@@ -6,13 +6,13 @@ use std::{
     net::TcpStream,
 };
 
-use greet::{
-    client::{Broken, CAPACITY, ChatError, Replies},
-    clock,
-};
 use greet_core::{
     Client, ClientEvent, ClientSettings, Connection, Framing, Instant,
     drive::{Turn, blocking::Driver},
+};
+use greet_host::{
+    client::{Broken, CAPACITY, ChatError, Replies},
+    clock,
 };
 
 use crate::transport::TcpTransport;

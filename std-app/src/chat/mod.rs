@@ -8,14 +8,15 @@ use std::{
     os::unix::ffi::OsStrExt,
 };
 
-use greet::{
+use greet_core::{Client, ClientSettings, Instant, drive::blocking::Driver};
+use greet_host::{
     client::{CAPACITY, ChatError, check},
     clock::{self, LastWait},
 };
-use greet_core::{Client, ClientSettings, Instant, drive::blocking::Driver};
 
 use self::conversation::Conversation;
-use crate::{connect::connect, options::ChatOptions, transport::TcpTransport};
+use crate::{options::ChatOptions, transport::TcpTransport};
+use greet_host::connect::connect;
 
 /// Room for what one write sends: under `chunk` a whole name, as it must go out in one.
 const OUTPUT_CAPACITY: usize = 4096;

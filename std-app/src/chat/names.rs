@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use greet::client::{CAPACITY, ChatError, check};
 use greet_core::Client;
+use greet_host::client::{CAPACITY, ChatError, check};
 use rustyline::{DefaultEditor, error::ReadlineError};
 
 use super::conversation::Conversation;
@@ -42,13 +42,13 @@ fn name_of(line: &[u8]) -> &[u8] {
 
 /// Lets names be typed and edited, until Ctrl-D or `exit`. Ctrl-C ends without a word to the server.
 pub(super) fn from_terminal(conversation: &mut Conversation<'_>) -> Result<(), ChatError> {
-    let mut editor = DefaultEditor::new().map_err(ChatError::Terminal)?;
+    let mut editor = DefaultEditor::new().map_err(terminal)?;
     loop {
         let line = match editor.readline(PROMPT) {
             Ok(line) => line,
             Err(ReadlineError::Eof) => break,
             Err(ReadlineError::Interrupted) => return Ok(()),
-            Err(error) => return Err(ChatError::Terminal(error)),
+            Err(error) => return Err(terminal(error)),
         };
         if line.as_bytes() == EXIT {
             break;
@@ -58,10 +58,17 @@ pub(super) fn from_terminal(conversation: &mut Conversation<'_>) -> Result<(), C
             writeln!(io::stderr(), "greet: {refused}").map_err(ChatError::Output)?;
             continue;
         }
-        editor.add_history_entry(line.as_str()).map_err(ChatError::Terminal)?;
+        editor.add_history_entry(line.as_str()).map_err(terminal)?;
         conversation.say(line.as_bytes())?;
     }
     conversation.end()
+}
+
+fn terminal(error: ReadlineError) -> ChatError {
+    ChatError::Terminal(match error {
+        ReadlineError::Io(error) => error,
+        error => io::Error::other(error),
+    })
 }
 
 #[cfg(test)]

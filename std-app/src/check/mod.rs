@@ -29,15 +29,12 @@ use std::{
     time::Instant,
 };
 
-use greet::{
-    client::HostPort,
-    report::{
-        json::{self, JsonError},
-        number::Time,
-    },
-    stop,
+use greet::report::{
+    json::{self, JsonError},
+    number::Time,
 };
 use greet_conformance::vectors::TableError;
+use greet_host::{client::HostPort, connect::addresses, stop};
 use thiserror::Error;
 
 pub(crate) use self::options::CheckOptions;
@@ -50,7 +47,6 @@ use self::{
     talk::Talk,
     target::Target,
 };
-use crate::connect::addresses;
 
 /// Why nothing was checked, or what came of it cannot be told.
 #[derive(Debug, Error)]

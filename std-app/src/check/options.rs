@@ -4,8 +4,8 @@ use core::{num::NonZeroU16, time::Duration};
 use std::path::PathBuf;
 
 use clap::Args;
-use greet::{client::HostPort, values::duration};
 use greet_conformance::vectors::LEAST_CAPACITY;
+use greet_host::{client::HostPort, values::duration};
 
 use super::{probe::Probe, reach};
 

@@ -7,8 +7,8 @@ use core::{
 };
 use std::{sync::Mutex, time::Instant};
 
-use greet::stop;
 use greet_core::{Framing, NAME_CAPACITY};
+use greet_host::stop;
 
 use super::{
     known::Known,

@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use greet::page::{PageError, Place};
 use greet_core::Escaped;
+use greet_host::download::{DownloadError, HttpUrl};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, InvalidMessage, RootCertStore,
     crypto::ring, pki_types::ServerName,
@@ -20,8 +20,8 @@ const SHOWN_NAMES: usize = 4;
 const SHOWN_NAME: usize = 255;
 
 /// A connection that will trust the server of `place` if this system does.
-pub(super) fn connection(place: &Place) -> Result<ClientConnection, PageError> {
-    let failed = |reason: String| PageError::Encryption { place: place.to_string(), reason };
+pub(super) fn connection(url: &HttpUrl) -> Result<ClientConnection, DownloadError> {
+    let failed = |reason: String| DownloadError::Encryption { url: url.to_string(), reason };
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
@@ -38,7 +38,7 @@ pub(super) fn connection(place: &Place) -> Result<ClientConnection, PageError> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols.push(PROTOCOL.to_vec());
-    let name = ServerName::try_from(place.server().host).map_err(|error| failed(error.to_string()))?;
+    let name = ServerName::try_from(url.server().host).map_err(|error| failed(error.to_string()))?;
     ClientConnection::new(Arc::new(config), name).map_err(|error| failed(error.to_string()))
 }
 

@@ -10,17 +10,18 @@ use std::{
     process::ExitCode,
 };
 
-use greet::{
-    clock,
-    page::{CAPACITY, Next, Page, PageError, PageFailure},
-};
 use greet_core::{
     Connection, Get, GetFailure, GetMissing, Instant,
     drive::{Turn, blocking::Driver},
 };
+use greet_host::{
+    clock,
+    download::{CAPACITY, Download, DownloadError, DownloadFailure, Next},
+};
 
-use self::{transport::PageTransport, wire::Wire};
-use crate::{connect::connect, options::FetchOptions};
+use self::{transport::WebTransport, wire::Wire};
+use crate::options::FetchOptions;
+use greet_host::connect::connect;
 
 /// Fetches the page that `options` ask for.
 pub(crate) fn run(options: &FetchOptions) -> ExitCode {
@@ -34,38 +35,39 @@ pub(crate) fn run(options: &FetchOptions) -> ExitCode {
     }
 }
 
-fn fetch(options: &FetchOptions) -> Result<(), PageFailure> {
-    let mut page = Page::new(&options.page)?;
-    let outcome = page.end_on_signals("greet").and_then(|()| {
-        while converse(options, &mut page)? == Next::Again {}
+fn fetch(options: &FetchOptions) -> Result<(), DownloadFailure> {
+    let mut download = Download::new(&options.download)?;
+    let outcome = download.end_on_signals("greet").and_then(|()| {
+        while converse(options, &mut download)? == Next::Again {}
         Ok(())
     });
-    outcome.map_err(|error| page.failed(error))
+    outcome.map_err(|error| download.failed(error))
 }
 
 /// Asks for the page where it is as far as is known, and takes what comes.
-fn converse(options: &FetchOptions, page: &mut Page<'_>) -> Result<Next, PageError> {
-    page.request(clock::now())?; // what cannot be asked for needs no connection
-    let (stream, _) = connect(&page.place().server(), options.page.ipv4, options.page.ipv6, options.page.timeout)?;
+fn converse(options: &FetchOptions, download: &mut Download<'_>) -> Result<Next, DownloadError> {
+    download.request(clock::now())?; // what cannot be asked for needs no connection
+    let (stream, _) =
+        connect(&download.url().server(), options.download.ipv4, options.download.ipv6, options.download.timeout)?;
     let moved = Cell::new(false);
-    let wire = Wire::new(stream, &moved).map_err(PageError::Broken)?;
-    let mut transport = PageTransport::new(wire, page.place())?;
-    let mut get = page.request(clock::now())?;
+    let wire = Wire::new(stream, &moved).map_err(DownloadError::Broken)?;
+    let mut transport = WebTransport::new(wire, download.url())?;
+    let mut get = download.request(clock::now())?;
     let mut output = [0; CAPACITY];
     let mut driver = Driver::new(&mut get, &mut transport, clock::now as fn() -> Instant, output.as_mut_slice());
     loop {
         let has_news = match driver.turn() {
             Ok(Turn::Event(event)) => {
-                match page.take(event)? {
-                    Next::More if !driver.holds_input() => page.rest()?,
+                match download.take(event)? {
+                    Next::More if !driver.holds_input() => download.rest()?,
                     Next::More => {}
                     next => return Ok(next),
                 }
                 true
             }
             Ok(Turn::Quiet) => false,
-            Ok(Turn::Over) => return page.end(driver.machine().outcome()),
-            Err(error) => return Err(lost(page, driver.machine(), error)),
+            Ok(Turn::Over) => return download.end(driver.machine().outcome()),
+            Err(error) => return Err(lost(download, driver.machine(), error)),
         };
         // Writing may have taken long, and what is encrypted may come slowly: the server's time begins with the last byte.
         if moved.take() || has_news {
@@ -75,18 +77,18 @@ fn converse(options: &FetchOptions, page: &mut Page<'_>) -> Result<Next, PageErr
 }
 
 /// Why the connection is of no use any more.
-fn lost(page: &Page<'_>, get: &mut Get<CAPACITY>, error: io::Error) -> PageError {
+fn lost(download: &Download<'_>, get: &mut Get<CAPACITY>, error: io::Error) -> DownloadError {
     match error.kind() {
         // Of what the library for encryption held back; the machine has given it all, and does not wait for it.
         ErrorKind::TimedOut => {
             get.transmit(clock::now(), &mut []);
             let failure = get.outcome().and_then(Result::err).unwrap_or(GetFailure::TimedOut(GetMissing::Head));
-            page.response(failure, None)
+            download.response(failure, None)
         }
-        ErrorKind::UnexpectedEof => PageError::Cut,
+        ErrorKind::UnexpectedEof => DownloadError::Cut,
         _ => match encryption::reason(&error) {
-            Some(reason) => PageError::Encryption { place: page.place().to_string(), reason },
-            None => PageError::Broken(error),
+            Some(reason) => DownloadError::Encryption { url: download.url().to_string(), reason },
+            None => DownloadError::Broken(error),
         },
     }
 }

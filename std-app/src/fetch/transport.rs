@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 
-use greet::page::{PageError, Place};
 use greet_core::{Instant, drive::blocking::Transport};
+use greet_host::download::{DownloadError, HttpUrl};
 use rustls::{ClientConnection, StreamOwned};
 
 use super::{encryption, wire::Wire};
@@ -14,16 +14,16 @@ const READ: usize = 128 * 1024;
 
 /// The way to one server.
 #[derive(Debug)]
-pub(super) enum PageTransport<'a> {
+pub(super) enum WebTransport<'a> {
     Plain(BufReader<Wire<'a>>),
     Encrypted(Box<StreamOwned<ClientConnection, Wire<'a>>>),
 }
 
-impl<'a> PageTransport<'a> {
+impl<'a> WebTransport<'a> {
     /// The way to `place` over `wire`. Encryption begins with the first byte that is written.
-    pub(super) fn new(wire: Wire<'a>, place: &Place) -> Result<Self, PageError> {
-        if place.is_encrypted() {
-            let connection = encryption::connection(place)?;
+    pub(super) fn new(wire: Wire<'a>, url: &HttpUrl) -> Result<Self, DownloadError> {
+        if url.is_encrypted() {
+            let connection = encryption::connection(url)?;
             return Ok(Self::Encrypted(Box::new(StreamOwned::new(connection, wire))));
         }
         Ok(Self::Plain(BufReader::with_capacity(READ, wire)))
@@ -37,11 +37,11 @@ impl<'a> PageTransport<'a> {
     }
 }
 
-impl embedded_io::ErrorType for PageTransport<'_> {
+impl embedded_io::ErrorType for WebTransport<'_> {
     type Error = io::Error;
 }
 
-impl embedded_io::BufRead for PageTransport<'_> {
+impl embedded_io::BufRead for WebTransport<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match self {
             Self::Plain(stream) => stream.fill_buf(),
@@ -57,13 +57,13 @@ impl embedded_io::BufRead for PageTransport<'_> {
     }
 }
 
-impl embedded_io::ReadReady for PageTransport<'_> {
+impl embedded_io::ReadReady for WebTransport<'_> {
     fn read_ready(&mut self) -> io::Result<bool> {
         Ok(false) // there is one request, and what comes is never answered
     }
 }
 
-impl embedded_io::Read for PageTransport<'_> {
+impl embedded_io::Read for WebTransport<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => io::Read::read(stream, buffer),
@@ -72,7 +72,7 @@ impl embedded_io::Read for PageTransport<'_> {
     }
 }
 
-impl embedded_io::Write for PageTransport<'_> {
+impl embedded_io::Write for WebTransport<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.get_mut().write(bytes),
@@ -89,7 +89,7 @@ impl embedded_io::Write for PageTransport<'_> {
     }
 }
 
-impl Transport for PageTransport<'_> {
+impl Transport for WebTransport<'_> {
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.wire().set_deadline(deadline);
         Ok(())

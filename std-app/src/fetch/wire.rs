@@ -7,8 +7,8 @@ use std::{
     os::fd::AsFd,
 };
 
-use greet::clock;
 use greet_core::Instant;
+use greet_host::clock;
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, ppoll},

@@ -5,8 +5,8 @@ use core::{
     time::Duration,
 };
 
-use greet::clock;
 use greet_core::Instant;
+use greet_host::clock;
 
 /// Whether the service ends, and from when on conversations are closed even if their clients never pause.
 #[derive(Debug)]

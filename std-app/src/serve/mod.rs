@@ -10,12 +10,12 @@ mod threads;
 use core::{net::SocketAddr, time::Duration};
 use std::io;
 
-use greet::{
+use greet_core::{NAME_CAPACITY, Server, ServerSettings};
+use greet_host::{
     clock,
-    journal::{self, Journal},
+    log::{self, Log},
     stop::Stop,
 };
-use greet_core::{NAME_CAPACITY, Server, ServerSettings};
 use thiserror::Error;
 
 use self::{closing::Closing, listen::ListenError};
@@ -41,14 +41,14 @@ struct Service {
     /// How long conversations have to end once they are asked to.
     grace: Duration,
     closing: Closing,
-    journal: Journal,
+    log: Log,
 }
 
 impl Service {
     /// Everything is ready for clients at these addresses.
     fn announce(&self, addresses: &[SocketAddr]) {
         for address in addresses {
-            self.journal.line(format_args!("Waiting for connection on {address}..."));
+            self.log.line(format_args!("Waiting for connection on {address}..."));
         }
     }
 
@@ -60,7 +60,7 @@ impl Service {
 
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<(), ServeError> {
-    let (journal, _written_at_the_end) = journal::start(options.verbose, options.quiet);
+    let (log, _written_at_the_end) = log::start(options.verbose, options.quiet);
     // Before anyone can know of the service, so that no signal finds it unprepared.
     let stop = Stop::on_signals().map_err(ServeError::Signals)?;
     let listeners = listen::all(&options.listen, options.backlog)?;
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), ServeError> {
         connections: options.max_connections.map_or(usize::MAX, Into::into),
         grace: options.grace,
         closing: Closing::new(),
-        journal,
+        log,
     };
     match options.runtime {
         Runtime::Threads => {

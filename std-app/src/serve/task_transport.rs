@@ -11,11 +11,11 @@ use core::{
 use std::io;
 
 use embedded_io::ErrorType;
-use greet::clock;
 use greet_core::{
     Instant,
     drive::{Output, asynchronous::Transport},
 };
+use greet_host::clock;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,

@@ -3,11 +3,11 @@
 use core::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
 use std::{io, sync::Arc, thread};
 
-use greet::{clock, journal, stop::Stop};
 use greet_core::{
     Connection,
     drive::{Turn, asynchronous::Driver},
 };
+use greet_host::{clock, log, stop::Stop};
 use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
     runtime,
@@ -104,7 +104,7 @@ impl Shared {
 
     /// One connection, from the greeting to the end.
     async fn converse(&self, stream: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
-        self.service.journal.accepted(peer);
+        self.service.log.accepted(peer);
         let mut server = self.service.server();
         // An error is the service's end too.
         let ending = pin!(async { _ = stopped.wait_for(|&stopping| stopping).await });
@@ -114,7 +114,7 @@ impl Shared {
         let error = loop {
             match driver.turn().await {
                 Ok(Turn::Quiet) => {}
-                Ok(Turn::Event(event)) => journal::trace(peer, event),
+                Ok(Turn::Event(event)) => log::trace(peer, event),
                 Ok(Turn::Over) => {
                     transport.deliver().await;
                     break None;
@@ -131,7 +131,7 @@ impl Shared {
             Some(error) => tracing::debug!(%peer, %error, "the connection failed"), // C2
             None => tracing::debug!(%peer, end = ?server.end(), "the conversation is over"),
         }
-        self.service.journal.closed(peer);
+        self.service.log.closed(peer);
     }
 }
 

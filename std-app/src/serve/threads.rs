@@ -10,14 +10,14 @@ use std::{
     thread,
 };
 
-use greet::{
-    clock::{self, LastWait},
-    journal,
-    stop::Stop,
-};
 use greet_core::{
     Connection,
     drive::{Output, Turn, blocking::Driver},
+};
+use greet_host::{
+    clock::{self, LastWait},
+    log,
+    stop::Stop,
 };
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use nix::sys::{pthread::pthread_kill, signal::Signal};
@@ -224,7 +224,7 @@ impl Shared {
 
     /// One connection, from the greeting to the end.
     fn converse(&self, stream: &TcpStream, peer: SocketAddr) {
-        self.service.journal.accepted(peer);
+        self.service.log.accepted(peer);
         let mut server = self.service.server();
         let time = LastWait::new();
         let mut transport = TcpTransport::new(stream, &time);
@@ -233,7 +233,7 @@ impl Shared {
         let error = loop {
             match driver.turn() {
                 Ok(Turn::Quiet) => {}
-                Ok(Turn::Event(event)) => journal::trace(peer, event),
+                Ok(Turn::Event(event)) => log::trace(peer, event),
                 Ok(Turn::Over) => {
                     transport.deliver();
                     break None;
@@ -254,7 +254,7 @@ impl Shared {
             Some(error) => tracing::debug!(%peer, %error, "the connection failed"), // C2
             None => tracing::debug!(%peer, end = ?server.end(), "the conversation is over"),
         }
-        self.service.journal.closed(peer);
+        self.service.log.closed(peer);
     }
 
     /// Has every conversation deliver what it owes and end, within the grace.

@@ -10,11 +10,14 @@ use serde::Deserialize;
 
 /// The files of the table, in the order of the protocol's chapters, with their names.
 const FILES: [(&str, &str); 4] = [
-    ("framing.toml", include_str!("../../vectors/framing.toml")),
-    ("replies.toml", include_str!("../../vectors/replies.toml")),
-    ("limits.toml", include_str!("../../vectors/limits.toml")),
-    ("closing.toml", include_str!("../../vectors/closing.toml")),
+    ("framing.toml", include_str!("../vectors/framing.toml")),
+    ("replies.toml", include_str!("../vectors/replies.toml")),
+    ("limits.toml", include_str!("../vectors/limits.toml")),
+    ("closing.toml", include_str!("../vectors/closing.toml")),
 ];
+
+/// The cases of HTTP responses, for the machine that fetches a page; their texts are read by [`fill_in`].
+pub const HTTP: &str = include_str!("../vectors/http.toml");
 
 /// The least capacity that every name in the table fits in.
 pub const LEAST_CAPACITY: usize = 16;

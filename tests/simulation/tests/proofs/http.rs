@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use greet_core::{Connection, Get, GetEvent, GetFailure, GetRequest, GetSettings, Instant, RequestError, State};
-use greet_tests::vectors::fill_in;
+use greet_tests::vectors::{self, fill_in};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -31,7 +31,7 @@ struct Table {
 }
 
 fn table() -> Vec<(Case, Vec<u8>)> {
-    let table: Table = toml::from_str(include_str!("../../../vectors/http.toml")).unwrap();
+    let table: Table = toml::from_str(vectors::HTTP).unwrap();
     table
         .case
         .into_iter()

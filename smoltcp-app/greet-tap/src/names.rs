@@ -5,11 +5,11 @@ use core::{
     time::Duration,
 };
 
-use greet::{
+use greet_core::Instant;
+use greet_host::{
     client::{ChatError, HostPort},
     clock,
 };
-use greet_core::Instant;
 use greet_smoltcp::time::earliest;
 use smoltcp::{
     iface::SocketHandle,
@@ -68,7 +68,7 @@ pub(crate) fn addresses(
     };
     found.retain(|address| options.wants(*address));
     if found.is_empty() {
-        let (family, option) = if options.page.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
+        let (family, option) = if options.download.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
         return Err(ChatError::NoAddress { host: host.host.clone(), family, option }.into());
     }
     found.sort_by_key(|&address| !network.has_way(address.into()));
@@ -85,7 +85,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(network: &mut Network, options: &'a FetchOptions, name: &'a str) -> Result<Self, Failure> {
-        let deadline = options.page.timeout.0.map(|limit| clock::now() + limit);
+        let deadline = options.download.timeout.0.map(|limit| clock::now() + limit);
         let servers = match &options.dns {
             servers if !servers.is_empty() => servers.clone(),
             _ if options.network.dhcp => leased_servers(network, name, deadline)?,
@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
             }
             if is_over(self.deadline) {
                 let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
-                let limit = self.options.page.timeout.0.unwrap_or_default();
+                let limit = self.options.download.timeout.0.unwrap_or_default();
                 return Err(NameError::Silent { name, servers: servers.join(" or "), limit }.into());
             }
             patience = GREATER_PATIENCE;
@@ -150,7 +150,7 @@ impl<'a> Search<'a> {
             return Err(NameError::NoName(self.name.to_owned()).into());
         };
         let mut questions =
-            [Question::new(ipv6, !self.options.page.ipv4), Question::new(ipv4, !self.options.page.ipv6)];
+            [Question::new(ipv6, !self.options.download.ipv4), Question::new(ipv4, !self.options.download.ipv6)];
         loop {
             let next = network.poll(|sockets, _| {
                 // Later it may be silence that smoltcp takes for an answer.

@@ -5,7 +5,7 @@ use core::{
     num::NonZeroU64,
 };
 
-use greet::client::{HostPort, HostPortError};
+use greet_host::client::{HostPort, HostPortError};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
 /// An IPv4 address and the length of its network.

@@ -4,8 +4,6 @@ use core::{fmt, net::SocketAddr, time::Duration};
 use std::io;
 
 use greet_core::{Awaited, Escaped, Expected, Framing, Mismatch, Outcome, Refused};
-#[cfg(feature = "program")]
-use rustyline::error::ReadlineError;
 use thiserror::Error;
 
 use super::HostPort;
@@ -96,9 +94,8 @@ pub enum ChatError {
     #[error("standard output cannot be written ({0}): see where it leads, and whether there is room")]
     Output(io::Error),
     /// Names cannot be typed.
-    #[cfg(feature = "program")]
     #[error("the terminal cannot be used ({0}): give the names on the command line or through a pipe")]
-    Terminal(ReadlineError),
+    Terminal(io::Error),
 }
 
 impl ChatError {

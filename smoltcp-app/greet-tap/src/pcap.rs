@@ -11,8 +11,8 @@ use std::{
     time::SystemTime,
 };
 
-use greet::clock;
 use greet_core::Instant;
+use greet_host::clock;
 use smoltcp::{phy::PcapSink, time};
 
 /// So much is kept back before it is written, at the most.

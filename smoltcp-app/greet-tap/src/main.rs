@@ -19,7 +19,7 @@ mod wait;
 
 use std::{io::Write, process::ExitCode};
 
-use greet::usage;
+use greet_host::usage;
 
 use crate::{
     network::Failure,
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             // Standard error may be gone as well; then the exit status has to say it alone.
             let _ = writeln!(std::io::stderr(), "greet-tap: {failure}");
             match failure {
-                Failure::Page(failure) if failure.is_interruption() => INTERRUPTED.into(),
+                Failure::Download(failure) if failure.is_interruption() => INTERRUPTED.into(),
                 Failure::Settings(_) => WRONG_USAGE.into(), // as for all that is wrong with a command line
                 _ => ExitCode::FAILURE,
             }

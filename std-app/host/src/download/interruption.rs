@@ -14,14 +14,14 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::{PageError, PageFailure, progress::Progress};
+use super::{DownloadError, DownloadFailure, progress::Progress};
 
 /// What a shell says of a program that Ctrl-C ended; the other signals are told alike.
 const INTERRUPTED: i32 = 130;
 
 /// How far a page has come, for whoever has to end it.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct State {
     /// The body has begun, and is not saved: so many bytes came.
     pub(super) came: Option<u64>,
     /// How many there will be, where the server said so.
@@ -33,21 +33,21 @@ pub(super) struct Standing {
     pub(super) progress: Progress,
 }
 
-impl Standing {
+impl State {
     /// The failure with which fetching ended.
-    pub(super) fn failure(&self, error: PageError) -> PageFailure {
+    pub(super) fn failure(&self, error: DownloadError) -> DownloadFailure {
         let Self { came, length, untouched, .. } = self;
-        PageFailure { error: error.into(), came: came.map(|came| (came, *length)), untouched: untouched.clone() }
+        DownloadFailure { error: error.into(), came: came.map(|came| (came, *length)), untouched: untouched.clone() }
     }
 }
 
 /// The same, for the thread that fetches and the one that hears the signals.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shared(Arc<Mutex<Standing>>);
+pub(super) struct Shared(Arc<Mutex<State>>);
 
 impl Shared {
     /// As long as it is held no signal ends the program.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Standing> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -61,12 +61,12 @@ impl Shared {
         let shared = self.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if signals.forever().next().is_some() {
-                let standing = shared.lock(); // for good: nothing gets its name any more
-                standing.progress.clear();
-                if let Some(temporary) = &standing.temporary {
+                let state = shared.lock(); // for good: nothing gets its name any more
+                state.progress.clear();
+                if let Some(temporary) = &state.temporary {
                     let _ = fs::remove_file(temporary); // it may have gone by itself
                 }
-                let _ = writeln!(io::stderr(), "{program}: {}", standing.failure(PageError::Interrupted));
+                let _ = writeln!(io::stderr(), "{program}: {}", state.failure(DownloadError::Interrupted));
                 process::exit(INTERRUPTED);
             }
         })?;

@@ -1,11 +1,11 @@
 //! `greet-tap serve`: a pool of sockets on the stack, until a signal ends it.
 
 use core::net::SocketAddr;
-use greet::{
-    clock,
-    journal::{self, Journal},
-};
 use greet_core::{Instant, NAME_CAPACITY, ServerSettings};
+use greet_host::{
+    clock,
+    log::{self, Log},
+};
 use greet_smoltcp::pool::{Counters, Event, Pool, Settings, Slot};
 use smoltcp::{
     iface::SocketSet,
@@ -25,7 +25,7 @@ type ServicePool<'a> = Pool<'a, NAME_CAPACITY>;
 
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
-    let (journal, _written_at_the_end) = journal::start(options.verbose, options.quiet);
+    let (log, _written_at_the_end) = log::start(options.verbose, options.quiet);
     let mut network = Network::new(&options.network, options.port)?;
     let settings = Settings {
         port: options.port,
@@ -38,7 +38,7 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
     let buffer = || SocketBuffer::new(vec![0; BUFFER]);
     while pool.open(network.stack.sockets(), buffer(), buffer()) {}
 
-    let mut service = Service { network, pool, journal, announced: Vec::new() };
+    let mut service = Service { network, pool, log, announced: Vec::new() };
     let outcome = service.serve().and_then(|()| service.end(options));
     if options.network.stats {
         service.report();
@@ -50,7 +50,7 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
 struct Service<'a> {
     network: Network,
     pool: ServicePool<'a>,
-    journal: Journal,
+    log: Log,
     /// The addresses that were said to be listened on.
     announced: Vec<IpCidr>,
 }
@@ -108,9 +108,9 @@ impl Service<'_> {
     }
 
     fn poll(&mut self) -> Result<Option<Instant>, Failure> {
-        let Self { network, pool, journal, .. } = self;
+        let Self { network, pool, log, .. } = self;
         network.poll(|sockets: &mut SocketSet<'static>, sent| {
-            pool.serve(clock::now(), sockets, sent, |event| tell(journal, event))
+            pool.serve(clock::now(), sockets, sent, |event| tell(log, event))
         })
     }
 
@@ -131,7 +131,7 @@ impl Service<'_> {
         }
         for network in addresses.iter().filter(|network| !self.announced.contains(network)) {
             let address = SocketAddr::new(network.address().into(), self.pool.settings().port);
-            self.journal.line(format_args!("Waiting for connection on {address}..."));
+            self.log.line(format_args!("Waiting for connection on {address}..."));
         }
         self.announced = addresses.to_vec();
     }
@@ -147,14 +147,14 @@ impl Service<'_> {
     }
 }
 
-fn tell(journal: &Journal, event: Event<'_>) {
+fn tell(log: &Log, event: Event<'_>) {
     match event {
-        Event::Accepted(peer) => journal.accepted(peer.into()),
-        Event::Heard(peer, event) => journal::trace(peer.into(), event),
+        Event::Accepted(peer) => log.accepted(peer.into()),
+        Event::Heard(peer, event) => log::trace(peer.into(), event),
         Event::Closed(peer, outcome) => {
             let peer = peer.into();
             tracing::debug!(%peer, ?outcome, "the conversation is over");
-            journal.closed(peer);
+            log.closed(peer);
         }
     }
 }

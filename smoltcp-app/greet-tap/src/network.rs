@@ -7,8 +7,8 @@ use std::{
     path::PathBuf,
 };
 
-use greet::{client::ChatError, clock, page::PageFailure};
 use greet_core::Instant;
+use greet_host::{client::ChatError, clock, download::DownloadFailure};
 use greet_smoltcp::{
     impair::{self, Directions, Frame, Impaired, Impairments},
     stack::{self, SettingsError, Stack},
@@ -57,7 +57,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
-    Page(#[from] PageFailure),
+    Download(#[from] DownloadFailure),
     #[error("ended by a signal")]
     Interrupted,
 }

@@ -2,11 +2,11 @@
 
 use std::{ffi::OsString, io, os::unix::ffi::OsStrExt};
 
-use greet::{
-    client::{Broken, CAPACITY, ChatError, HostPort, Replies, check},
-    clock, journal,
-};
 use greet_core::{Client, ClientEvent, ClientSettings, Connection as _, NAME_CAPACITY};
+use greet_host::{
+    client::{Broken, CAPACITY, ChatError, HostPort, Replies, check},
+    clock, log,
+};
 use greet_smoltcp::drive::{Driver, Standing};
 use smoltcp::socket::tcp::Socket;
 
@@ -25,7 +25,7 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
         check(options.framing, name.as_bytes(), position == 0)
             .map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
     }
-    let (_, _written_at_the_end) = journal::start(0, false);
+    let (_, _written_at_the_end) = log::start(0, false);
     let mut network = Network::new(&options.network, options.server.port())?;
     let outcome = converse(&mut network, options);
     if options.network.stats {

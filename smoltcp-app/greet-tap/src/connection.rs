@@ -3,11 +3,11 @@
 use core::{net::SocketAddr, time::Duration};
 use std::io::ErrorKind;
 
-use greet::{
+use greet_core::Instant;
+use greet_host::{
     client::{ChatError, HostPort},
     clock,
 };
-use greet_core::Instant;
 use greet_smoltcp::time::earliest;
 use smoltcp::{
     iface::SocketHandle,

@@ -6,13 +6,13 @@ use std::{
     net::{TcpStream, ToSocketAddrs},
 };
 
-use greet::{
+use crate::{
     client::{ChatError, HostPort},
     values::Limit,
 };
 
 /// Connects to the first address of the server that answers, each within `limit`.
-pub(crate) fn connect(
+pub fn connect(
     host: &HostPort,
     ipv4_only: bool,
     ipv6_only: bool,
@@ -29,7 +29,7 @@ pub(crate) fn connect(
 }
 
 /// The server's addresses, in the order in which the system prefers them; of one kind alone where that is wanted.
-pub(crate) fn addresses(host: &HostPort, ipv4_only: bool, ipv6_only: bool) -> Result<Vec<SocketAddr>, ChatError> {
+pub fn addresses(host: &HostPort, ipv4_only: bool, ipv6_only: bool) -> Result<Vec<SocketAddr>, ChatError> {
     let found = (host.host.as_str(), host.port)
         .to_socket_addrs()
         .map_err(|error| ChatError::NotFound { host: host.host.clone(), error })?;

@@ -6,12 +6,12 @@ use std::{io, path::PathBuf};
 use greet_core::{Escaped, GetFailure, GetMissing, HeadProblem, RequestError};
 use thiserror::Error;
 
-use super::{place::PlaceError, save::shown};
+use super::{http_url::UrlError, save::shown};
 use crate::client::ChatError;
 
 /// Why a page did not come, or did not get where it was to go.
 #[derive(Debug, Error)]
-pub enum PageError {
+pub enum DownloadError {
     /// It cannot be asked for.
     #[error("it cannot be asked for: {0}")]
     Request(#[from] RequestError),
@@ -19,10 +19,10 @@ pub enum PageError {
     #[error(transparent)]
     Connect(#[from] ChatError),
     /// The server cannot be trusted, or does not speak TLS.
-    #[error("the encrypted connection to {place} failed: {reason}")]
+    #[error("the encrypted connection to {url} failed: {reason}")]
     Encryption {
         /// Where the page was to come from.
-        place: String,
+        url: String,
         /// What the library said, in words.
         reason: String,
     },
@@ -60,7 +60,7 @@ pub enum PageError {
         /// Where to, as the server wrote it.
         target: String,
         /// What is wrong with that.
-        reason: PlaceError,
+        reason: UrlError,
     },
     /// The way leads into the open.
     #[error(

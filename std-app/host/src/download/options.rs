@@ -6,15 +6,15 @@ use clap::Args;
 
 use greet_core::{Get, GetRequest, GetSettings, Instant, RequestError};
 
-use super::{CAPACITY, place::Place};
+use super::{CAPACITY, http_url::HttpUrl};
 use crate::values::{Limit, limit};
 
 /// What every program that fetches pages can be asked for.
 #[derive(Debug, Args)]
-pub struct PageOptions {
+pub struct DownloadArgs {
     /// The page, like `http://example.org/page.html`
-    #[arg(value_name = "URL", value_parser = place)]
-    pub place: Place,
+    #[arg(value_name = "URL", value_parser = url)]
+    pub url: HttpUrl,
 
     /// Where its body goes: a file, or `-` for standard output; the head is then on standard error. Without it, the last part
     /// of the URL's path, or index.html
@@ -70,8 +70,8 @@ impl Field {
     }
 }
 
-fn place(text: &str) -> Result<Place, String> {
-    text.parse::<Place>().map_err(|error| error.to_string())
+fn url(text: &str) -> Result<HttpUrl, String> {
+    text.parse::<HttpUrl>().map_err(|error| error.to_string())
 }
 
 fn size(text: &str) -> Result<u64, String> {

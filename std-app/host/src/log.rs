@@ -12,7 +12,7 @@ use tracing_appender::non_blocking::{self, NonBlocking, WorkerGuard};
 
 /// The lines on standard output.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub struct Log {
     lines: NonBlocking,
     /// Whether connections get lines.
     quiet: bool,
@@ -24,11 +24,11 @@ pub struct Journal {
 pub struct Guard {
     _output: WorkerGuard,
     _diagnostics: WorkerGuard,
-    journal: Journal,
+    log: Log,
 }
 
 /// Starts both writers: `verbose` is how often `-v` was given, `quiet` is `-q`.
-pub fn start(verbose: u8, quiet: bool) -> (Journal, Guard) {
+pub fn start(verbose: u8, quiet: bool) -> (Log, Guard) {
     let (diagnostics, diagnostics_guard) = non_blocking::NonBlockingBuilder::default().finish(io::stderr());
     let level = match (quiet, verbose) {
         (true, _) => LevelFilter::ERROR,
@@ -40,11 +40,11 @@ pub fn start(verbose: u8, quiet: bool) -> (Journal, Guard) {
     // Fails where the process has a subscriber already: then that one gets the diagnostics.
     let _ = tracing_subscriber::fmt().with_max_level(level).with_ansi(colours).with_writer(diagnostics).try_init();
     let (lines, lines_guard) = non_blocking::NonBlockingBuilder::default().finish(io::stdout());
-    let journal = Journal { lines, quiet };
-    (journal.clone(), Guard { _output: lines_guard, _diagnostics: diagnostics_guard, journal })
+    let log = Log { lines, quiet };
+    (log.clone(), Guard { _output: lines_guard, _diagnostics: diagnostics_guard, log })
 }
 
-impl Journal {
+impl Log {
     /// Writes one line.
     pub fn line(&self, text: fmt::Arguments<'_>) {
         // Never fails: what cannot be queued is counted, what cannot be written has no reader.
@@ -68,7 +68,7 @@ impl Journal {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let dropped = self.journal.lines.error_counter().dropped_lines();
+        let dropped = self.log.lines.error_counter().dropped_lines();
         if dropped > 0 {
             tracing::warn!("{dropped} lines were dropped because nobody read standard output");
         }

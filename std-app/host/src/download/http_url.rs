@@ -12,11 +12,11 @@ const INDEX: &str = "index.html";
 
 /// A URL of `http` or `https` with a host, and without a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place(Url);
+pub struct HttpUrl(Url);
 
 /// Why a text is not where a page is.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum PlaceError {
+pub enum UrlError {
     /// It has a line's end, a tab or the like.
     #[error("a URL has no blanks and no control characters: see its byte {offset}, and encode it as %{byte:02X}")]
     Character {
@@ -39,16 +39,16 @@ pub enum PlaceError {
     Port,
 }
 
-impl Place {
-    fn of(url: Url) -> Result<Self, PlaceError> {
+impl HttpUrl {
+    fn of(url: Url) -> Result<Self, UrlError> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(PlaceError::Scheme(url.scheme().to_owned()));
+            return Err(UrlError::Scheme(url.scheme().to_owned()));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(PlaceError::User);
+            return Err(UrlError::User);
         }
         if url.port() == Some(0) {
-            return Err(PlaceError::Port);
+            return Err(UrlError::Port);
         }
         Ok(Self(url))
     }
@@ -57,7 +57,7 @@ impl Place {
     ///
     /// # Errors
     /// Why it is none.
-    pub fn join(&self, reference: &str) -> Result<Self, PlaceError> {
+    pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
         // Blanks are wrong there, and so common that everybody encodes them.
         check_characters(reference, |byte| byte.is_ascii_control())?;
         Self::of(self.0.join(reference)?)
@@ -107,24 +107,24 @@ impl Place {
     }
 }
 
-impl FromStr for Place {
-    type Err = PlaceError;
+impl FromStr for HttpUrl {
+    type Err = UrlError;
 
-    fn from_str(text: &str) -> Result<Self, PlaceError> {
+    fn from_str(text: &str) -> Result<Self, UrlError> {
         check_characters(text, |byte| byte.is_ascii_control() || byte == b' ')?;
         Self::of(text.parse()?)
     }
 }
 
 /// The parser of URLs leaves line ends, tabs and outer blanks out, as browsers do; who sends them means no good.
-fn check_characters(text: &str, is_wrong: impl Fn(u8) -> bool) -> Result<(), PlaceError> {
+fn check_characters(text: &str, is_wrong: impl Fn(u8) -> bool) -> Result<(), UrlError> {
     match text.bytes().enumerate().find(|&(_, byte)| is_wrong(byte)) {
-        Some((offset, byte)) => Err(PlaceError::Character { offset, byte }),
+        Some((offset, byte)) => Err(UrlError::Character { offset, byte }),
         None => Ok(()),
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for HttpUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }
@@ -159,39 +159,39 @@ mod tests {
             ("http://example.org?a", "example.org:80", "example.org", "/?a", "index.html"),
             ("http://example.org/a%2Fb", "example.org:80", "example.org", "/a%2Fb", "a%2Fb"),
         ] {
-            let place: Place = text.parse().unwrap();
-            let shown = (place.server().to_string(), place.host_field());
+            let url: HttpUrl = text.parse().unwrap();
+            let shown = (url.server().to_string(), url.host_field());
             assert_eq!((shown.0.as_str(), shown.1.as_str()), (server, host), "{text}");
-            assert_eq!((place.target(), place.file_name()), (target, file), "{text}");
+            assert_eq!((url.target(), url.file_name()), (target, file), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_place_of_a_page_says_why() {
-        let refused = |text: &str| text.parse::<Place>().unwrap_err();
-        assert_eq!(refused("http://a/\r\nX: y"), PlaceError::Character { offset: 9, byte: b'\r' });
-        assert_eq!(refused("http://a/\nb"), PlaceError::Character { offset: 9, byte: b'\n' });
-        assert_eq!(refused(" http://a/"), PlaceError::Character { offset: 0, byte: b' ' });
-        assert_eq!(refused("http://user@a/"), PlaceError::User);
-        assert_eq!(refused("http://:password@a/"), PlaceError::User);
-        assert_eq!(refused("ftp://a/"), PlaceError::Scheme("ftp".to_owned()));
-        assert_eq!(refused("localhost:8080/a"), PlaceError::Scheme("localhost".to_owned()));
-        assert_eq!(refused("http://a:0/"), PlaceError::Port);
+        let refused = |text: &str| text.parse::<HttpUrl>().unwrap_err();
+        assert_eq!(refused("http://a/\r\nX: y"), UrlError::Character { offset: 9, byte: b'\r' });
+        assert_eq!(refused("http://a/\nb"), UrlError::Character { offset: 9, byte: b'\n' });
+        assert_eq!(refused(" http://a/"), UrlError::Character { offset: 0, byte: b' ' });
+        assert_eq!(refused("http://user@a/"), UrlError::User);
+        assert_eq!(refused("http://:password@a/"), UrlError::User);
+        assert_eq!(refused("ftp://a/"), UrlError::Scheme("ftp".to_owned()));
+        assert_eq!(refused("localhost:8080/a"), UrlError::Scheme("localhost".to_owned()));
+        assert_eq!(refused("http://a:0/"), UrlError::Port);
         for text in ["example.org", "", "http://", "http://a:65536/", "http://[::1/", "http://a b/"] {
-            assert!(matches!(refused(text), PlaceError::Url(_) | PlaceError::Character { .. }), "{text}");
+            assert!(matches!(refused(text), UrlError::Url(_) | UrlError::Character { .. }), "{text}");
         }
     }
 
     #[test]
     fn a_reference_is_resolved_and_checked_like_a_url() {
-        let place: Place = "https://a/b/c?d".parse().unwrap();
-        for (reference, url) in [("e", "https://a/b/e"), ("/e?f", "https://a/e?f"), ("//b:1/", "https://b:1/")] {
-            assert_eq!(place.join(reference).unwrap().to_string(), url);
+        let url: HttpUrl = "https://a/b/c?d".parse().unwrap();
+        for (reference, expected) in [("e", "https://a/b/e"), ("/e?f", "https://a/e?f"), ("//b:1/", "https://b:1/")] {
+            assert_eq!(url.join(reference).unwrap().to_string(), expected);
         }
-        assert_eq!(place.join("/a b").unwrap().target(), "/a%20b");
-        assert_eq!(place.join("//u@b/"), Err(PlaceError::User));
-        assert_eq!(place.join("a\tb"), Err(PlaceError::Character { offset: 1, byte: b'\t' }));
-        assert!(place.is_of_same_server(&place.join("/e").unwrap()));
-        assert!(!place.is_of_same_server(&place.join("http://a/").unwrap()));
+        assert_eq!(url.join("/a b").unwrap().target(), "/a%20b");
+        assert_eq!(url.join("//u@b/"), Err(UrlError::User));
+        assert_eq!(url.join("a\tb"), Err(UrlError::Character { offset: 1, byte: b'\t' }));
+        assert!(url.is_of_same_server(&url.join("/e").unwrap()));
+        assert!(!url.is_of_same_server(&url.join("http://a/").unwrap()));
     }
 }

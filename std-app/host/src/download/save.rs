@@ -10,7 +10,7 @@ use std::{
 use greet_core::Escaped;
 use tempfile::TempPath;
 
-use super::error::PageError;
+use super::error::DownloadError;
 
 /// Short stretches are gathered: a server may send a chunk for each byte.
 const BUFFER: usize = 64 * 1024;
@@ -31,13 +31,13 @@ pub(super) enum Destination {
 
 impl Destination {
     /// What is at `path`, and whether it may be written, as far as one can tell before there is anything to write.
-    pub(super) fn at(path: &Path, replace: bool) -> Result<Self, PageError> {
-        let failed = |error| PageError::File { path: path.to_owned(), error };
+    pub(super) fn at(path: &Path, replace: bool) -> Result<Self, DownloadError> {
+        let failed = |error| DownloadError::File { path: path.to_owned(), error };
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(failed(ErrorKind::IsADirectory.into())),
             Err(_) if path.as_os_str().as_bytes().ends_with(b"/") => Err(failed(ErrorKind::IsADirectory.into())),
             Ok(found) if !found.is_file() => Ok(Self::Device(path.to_owned())),
-            Ok(_) if !replace => Err(PageError::Exists(path.to_owned())),
+            Ok(_) if !replace => Err(DownloadError::Exists(path.to_owned())),
             Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
             _ => {
                 fs::read_dir(folder_of(&behind_links(path))).map_err(failed)?;
@@ -55,8 +55,8 @@ impl Destination {
     }
 
     /// Begins to write.
-    pub(super) fn open(&self) -> Result<Saving, PageError> {
-        let failed = |path: &Path, error| PageError::File { path: path.to_owned(), error };
+    pub(super) fn open(&self) -> Result<Saving, DownloadError> {
+        let failed = |path: &Path, error| DownloadError::File { path: path.to_owned(), error };
         Ok(match self {
             Self::Output => Saving::Output(io::BufWriter::with_capacity(BUFFER, io::stdout())),
             Self::Device(path) => {
@@ -122,7 +122,7 @@ impl Saving {
         }
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), PageError> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), DownloadError> {
         let outcome = match self {
             Self::Output(output) => output.write_all(bytes),
             Self::Device { file, .. } | Self::File { file, .. } => file.write_all(bytes),
@@ -131,7 +131,7 @@ impl Saving {
     }
 
     /// What was gathered is wanted now, as nothing comes for a while.
-    pub(super) fn flush(&mut self) -> Result<(), PageError> {
+    pub(super) fn flush(&mut self) -> Result<(), DownloadError> {
         match self {
             Self::File { .. } => Ok(()), // nobody looks at it before its end
             _ => self.flush_all(),
@@ -139,7 +139,7 @@ impl Saving {
     }
 
     /// It is whole: all of it is written.
-    pub(super) fn flush_all(&mut self) -> Result<(), PageError> {
+    pub(super) fn flush_all(&mut self) -> Result<(), DownloadError> {
         let outcome = match self {
             Self::Output(output) => output.flush(),
             Self::Device { file, .. } | Self::File { file, .. } => file.flush(),
@@ -148,21 +148,21 @@ impl Saving {
     }
 
     /// From now on it stands under its name.
-    pub(super) fn end(self) -> Result<(), PageError> {
+    pub(super) fn end(self) -> Result<(), DownloadError> {
         let Self::File { temporary, path, replace, .. } = self else { return Ok(()) };
         let outcome = if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
         match outcome.map_err(|error| error.error) {
             // It came while the page did.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && !replace => Err(PageError::Exists(path)),
-            Err(error) => Err(PageError::File { path, error }),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !replace => Err(DownloadError::Exists(path)),
+            Err(error) => Err(DownloadError::File { path, error }),
             Ok(()) => Ok(()),
         }
     }
 
-    fn failed(&self, error: io::Error) -> PageError {
+    fn failed(&self, error: io::Error) -> DownloadError {
         match self {
-            Self::Output(_) => PageError::Output(error),
-            Self::Device { path, .. } | Self::File { path, .. } => PageError::File { path: path.clone(), error },
+            Self::Output(_) => DownloadError::Output(error),
+            Self::Device { path, .. } | Self::File { path, .. } => DownloadError::File { path: path.clone(), error },
         }
     }
 }
@@ -209,8 +209,8 @@ mod tests {
         let mut saving = Destination::at(&path, false).unwrap().open().unwrap();
         saving.write(b"newer").unwrap();
         fs::write(&path, "older").unwrap();
-        assert!(matches!(saving.end(), Err(PageError::Exists(_))));
-        assert!(matches!(Destination::at(&path, false), Err(PageError::Exists(_))));
+        assert!(matches!(saving.end(), Err(DownloadError::Exists(_))));
+        assert!(matches!(Destination::at(&path, false), Err(DownloadError::Exists(_))));
         assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"older".to_vec(), vec!["page".to_owned()]));
         Destination::at(&path, true).unwrap().open().unwrap().end().unwrap();
         assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (Vec::new(), vec!["page".to_owned()]));
@@ -234,7 +234,7 @@ mod tests {
         let null = Destination::at(Path::new("/dev/null"), false).unwrap();
         assert_eq!(null, Destination::Device("/dev/null".into()));
         null.open().unwrap().write(b"haha").unwrap();
-        assert!(matches!(Destination::at(folder.path(), true), Err(PageError::File { .. })));
+        assert!(matches!(Destination::at(folder.path(), true), Err(DownloadError::File { .. })));
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in ["none/page", "new/", &"a".repeat(300)] {
             let outcome = Destination::at(&folder.path().join(name), false);
-            assert!(matches!(outcome, Err(PageError::File { .. })), "{name} {outcome:?}");
+            assert!(matches!(outcome, Err(DownloadError::File { .. })), "{name} {outcome:?}");
         }
     }
 }

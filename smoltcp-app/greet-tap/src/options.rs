@@ -8,11 +8,11 @@ use core::{
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use greet::{
-    page::PageOptions,
+use greet_core::Framing;
+use greet_host::{
+    download::DownloadArgs,
     values::{Limit, client_framing, duration, framing, limit},
 };
-use greet_core::Framing;
 use greet_smoltcp::impair::{Impairments, Probability};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
@@ -126,7 +126,7 @@ And with a DNS server on this machine:
 #[command(after_help = FETCH_EXAMPLES)]
 pub(crate) struct FetchOptions {
     #[command(flatten)]
-    pub(crate) page: PageOptions,
+    pub(crate) download: DownloadArgs,
 
     /// DNS server to ask for addresses; may be given more than once. Without it, those are asked that DHCP tells of
     #[arg(long, value_name = "ADDR", value_parser = dns_server)]
@@ -139,7 +139,7 @@ pub(crate) struct FetchOptions {
 impl FetchOptions {
     /// Whether an address of this family may be used.
     pub(crate) const fn wants(&self, address: IpAddr) -> bool {
-        if address.is_ipv4() { !self.page.ipv6 } else { !self.page.ipv4 }
+        if address.is_ipv4() { !self.download.ipv6 } else { !self.download.ipv4 }
     }
 }
 

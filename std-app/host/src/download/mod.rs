@@ -1,9 +1,9 @@
 //! A page that is fetched, whatever brings it: what is asked for, what comes of it, and where that goes.
 
 mod error;
+mod http_url;
 mod interruption;
 mod options;
-mod place;
 mod progress;
 mod save;
 
@@ -16,9 +16,9 @@ use std::{
 use greet_core::{Escaped, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpHead, Instant};
 
 pub use self::{
-    error::PageError,
-    options::{Field, PageOptions},
-    place::{Place, PlaceError},
+    error::DownloadError,
+    http_url::{HttpUrl, UrlError},
+    options::{DownloadArgs, Field},
 };
 use self::{
     interruption::Shared,
@@ -34,18 +34,18 @@ const REDIRECTS: usize = 10;
 
 /// A page on its way, over as many connections as there are redirects.
 ///
-/// Whoever has the connections asks for [`place`](Self::place), drives the machine of [`request`](Self::request), and hands
+/// Whoever has the connections asks for [`url`](Self::url), drives the machine of [`request`](Self::request), and hands
 /// its events to [`take`](Self::take) and its outcome to [`end`](Self::end).
 #[derive(Debug)]
-pub struct Page<'a> {
-    options: &'a PageOptions,
-    place: Place,
+pub struct Download<'a> {
+    options: &'a DownloadArgs,
+    url: HttpUrl,
     redirects: usize,
     destination: Destination,
     saving: Option<Saving>,
-    standing: Shared,
+    state: Shared,
     /// The body is wanted, and this is to be told when it is saved.
-    kept: Option<PageError>,
+    kept: Option<DownloadError>,
 }
 
 /// What is to be done next.
@@ -59,32 +59,24 @@ pub enum Next {
     Done,
 }
 
-impl<'a> Page<'a> {
+impl<'a> Download<'a> {
     /// The page that is asked for.
     ///
     /// # Errors
     /// Where its body cannot go where it is to.
-    pub fn new(options: &'a PageOptions) -> Result<Self, PageError> {
+    pub fn new(options: &'a DownloadArgs) -> Result<Self, DownloadError> {
         let destination = match &options.output {
             Some(path) if path.as_os_str() == "-" => Destination::Output,
             Some(path) => Destination::at(path, options.force)?,
-            None => Destination::at(Path::new(options.place.file_name()), options.force)?,
+            None => Destination::at(Path::new(options.url.file_name()), options.force)?,
         };
-        let standing = Shared::default();
+        let state = Shared::default();
         if let Destination::File { path, replace: true } = &destination
             && path.exists()
         {
-            standing.lock().untouched = Some(destination.name());
+            state.lock().untouched = Some(destination.name());
         }
-        Ok(Self {
-            options,
-            place: options.place.clone(),
-            redirects: 0,
-            destination,
-            saving: None,
-            standing,
-            kept: None,
-        })
+        Ok(Self { options, url: options.url.clone(), redirects: 0, destination, saving: None, state, kept: None })
     }
 
     /// From now on SIGINT, SIGTERM and SIGHUP end the program at once, with exit status 130: it says, as `program`, how far
@@ -92,29 +84,29 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// Where the system has no room for what it takes.
-    pub fn end_on_signals(&self, program: &'static str) -> Result<(), PageError> {
-        self.standing.end_on_signals(program).map_err(PageError::Signals)
+    pub fn end_on_signals(&self, program: &'static str) -> Result<(), DownloadError> {
+        self.state.end_on_signals(program).map_err(DownloadError::Signals)
     }
 
     /// Where it is, as far as is known.
     #[must_use]
-    pub const fn place(&self) -> &Place {
-        &self.place
+    pub const fn url(&self) -> &HttpUrl {
+        &self.url
     }
 
     /// The machine that asks for it, on a connection that was opened at `now`.
     ///
     /// # Errors
     /// Why it cannot be asked for.
-    pub fn request(&self, now: Instant) -> Result<Get<CAPACITY>, PageError> {
-        let is_known = self.place.is_of_same_server(&self.options.place);
+    pub fn request(&self, now: Instant) -> Result<Get<CAPACITY>, DownloadError> {
+        let is_known = self.url.is_of_same_server(&self.options.url);
         let sent = self.options.fields.iter().filter(|field| is_known || !field.is_secret());
         let mut fields: Vec<_> = sent.map(|field| (field.name.as_str(), field.value.as_str())).collect();
         if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
             fields.push(("User-Agent", concat!("greet/", env!("CARGO_PKG_VERSION"))));
         }
-        let host = self.place.host_field();
-        let request = GetRequest { host: &host, target: self.place.target(), fields: &fields };
+        let host = self.url.host_field();
+        let request = GetRequest { host: &host, target: self.url.target(), fields: &fields };
         Ok(Get::new(request, GetSettings { timeout: self.options.timeout.0, max_head: None }, now)?)
     }
 
@@ -122,7 +114,7 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// Why this is the end of it.
-    pub fn take(&mut self, event: GetEvent<'_>) -> Result<Next, PageError> {
+    pub fn take(&mut self, event: GetEvent<'_>) -> Result<Next, DownloadError> {
         match event {
             GetEvent::Head { head, length } => self.take_head(&head, length),
             GetEvent::Body(bytes) => self.take_body(bytes).map(|()| Next::More),
@@ -134,17 +126,17 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// Why the page did not come.
-    pub fn end(&mut self, outcome: Option<Result<(), GetFailure>>) -> Result<Next, PageError> {
+    pub fn end(&mut self, outcome: Option<Result<(), GetFailure>>) -> Result<Next, DownloadError> {
         if let Some(Err(failure)) = outcome {
             return Err(self.response(failure, None));
         }
-        self.standing.lock().progress.clear();
+        self.state.lock().progress.clear();
         if let Some(mut saving) = self.saving.take() {
             saving.flush_all()?; // which may take as long as whoever reads it
-            let mut standing = self.standing.lock();
+            let mut state = self.state.lock();
             saving.end()?;
-            (standing.temporary, standing.untouched) = (None, None);
-            let came = standing.came.take().unwrap_or_default();
+            (state.temporary, state.untouched) = (None, None);
+            let came = state.came.take().unwrap_or_default();
             if self.destination != Destination::Output {
                 // Whoever closed it does not want to know.
                 let _ = writeln!(io::stderr(), "{} saved as {}", bytes(came), self.destination.name());
@@ -157,21 +149,21 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn rest(&mut self) -> Result<(), PageError> {
+    pub fn rest(&mut self) -> Result<(), DownloadError> {
         self.saving.as_mut().map_or(Ok(()), Saving::flush)
     }
 
     /// The failure with which fetching ended, with how far it had come. What was not whole is removed.
     #[must_use]
-    pub fn failed(self, error: PageError) -> PageFailure {
-        let standing = self.standing.lock();
-        standing.progress.clear();
+    pub fn failed(self, error: DownloadError) -> DownloadFailure {
+        let state = self.state.lock();
+        state.progress.clear();
         // Whoever read the body of an error has seen enough of it; that it is one is to be told all the same.
         let error = if is_enough(&error) { self.kept.unwrap_or(error) } else { error };
-        standing.failure(error)
+        state.failure(error)
     }
 
-    fn take_head(&mut self, head: &HttpHead<'_>, length: Option<u64>) -> Result<Next, PageError> {
+    fn take_head(&mut self, head: &HttpHead<'_>, length: Option<u64>) -> Result<Next, DownloadError> {
         self.show_head(head)?;
         let status = head.status();
         let verdict = match status {
@@ -186,7 +178,7 @@ impl<'a> Page<'a> {
                     if self.options.location {
                         return self.follow(status, &target);
                     }
-                    Some(PageError::Moved { status, target: self.resolved(target) })
+                    Some(DownloadError::Moved { status, target: self.resolved(target) })
                 }
                 None => Some(self.no_page(head, "it sends us elsewhere and does not say where")),
             },
@@ -200,67 +192,67 @@ impl<'a> Page<'a> {
         }
         self.check_size(length.unwrap_or(0))?;
         self.open()?;
-        let mut standing = self.standing.lock();
-        (standing.came, standing.length) = (Some(0), length);
+        let mut state = self.state.lock();
+        (state.came, state.length) = (Some(0), length);
         // On a terminal the body is its own progress.
         if self.destination != Destination::Output || !io::stdout().is_terminal() {
-            standing.progress = Progress::new(length);
+            state.progress = Progress::new(length);
         }
         Ok(Next::More)
     }
 
     /// Begins to write.
-    fn open(&mut self) -> Result<(), PageError> {
+    fn open(&mut self) -> Result<(), DownloadError> {
         // Nothing may be made of which a signal would not know. What is no file may wait for its reader, and makes nothing.
-        let standing = matches!(self.destination, Destination::File { .. }).then(|| self.standing.lock());
+        let state = matches!(self.destination, Destination::File { .. }).then(|| self.state.lock());
         let saving = self.destination.open()?;
-        if let Some(mut standing) = standing {
-            standing.temporary = saving.temporary();
+        if let Some(mut state) = state {
+            state.temporary = saving.temporary();
         }
         self.saving = Some(saving);
         Ok(())
     }
 
-    fn take_body(&mut self, bytes: &[u8]) -> Result<(), PageError> {
-        let mut standing = self.standing.lock();
-        let came = standing.came.unwrap_or_default().saturating_add(bytes.len() as u64);
+    fn take_body(&mut self, bytes: &[u8]) -> Result<(), DownloadError> {
+        let mut state = self.state.lock();
+        let came = state.came.unwrap_or_default().saturating_add(bytes.len() as u64);
         self.check_size(came)?;
-        standing.came = Some(came);
-        standing.progress.show(came);
-        drop(standing); // a signal does not wait until it is written
+        state.came = Some(came);
+        state.progress.show(came);
+        drop(state); // a signal does not wait until it is written
         self.saving.as_mut().map_or(Ok(()), |saving| saving.write(bytes))
     }
 
-    fn check_size(&self, size: u64) -> Result<(), PageError> {
+    fn check_size(&self, size: u64) -> Result<(), DownloadError> {
         match self.options.max_size {
-            Some(limit) if size > limit => Err(PageError::TooLarge { limit }),
+            Some(limit) if size > limit => Err(DownloadError::TooLarge { limit }),
             _ => Ok(()),
         }
     }
 
     /// The next connection goes there.
-    fn follow(&mut self, status: u16, target: &str) -> Result<Next, PageError> {
+    fn follow(&mut self, status: u16, target: &str) -> Result<Next, DownloadError> {
         if self.redirects == REDIRECTS {
-            return Err(PageError::Redirects(REDIRECTS));
+            return Err(DownloadError::Redirects(REDIRECTS));
         }
-        let place = self.place.join(target).map_err(|reason| {
+        let url = self.url.join(target).map_err(|reason| {
             let target = target.to_owned();
-            PageError::Nowhere { status, target, reason }
+            DownloadError::Nowhere { status, target, reason }
         })?;
-        if self.place.is_encrypted() && !place.is_encrypted() {
-            return Err(PageError::Unencrypted(place.to_string()));
+        if self.url.is_encrypted() && !url.is_encrypted() {
+            return Err(DownloadError::Unencrypted(url.to_string()));
         }
         self.redirects += 1;
-        self.place = place;
+        self.url = url;
         Ok(Next::Again)
     }
 
     /// The whole URL, where the server wrote only what differs.
     fn resolved(&self, target: String) -> String {
-        self.place.join(&target).map_or(target, |place| place.to_string())
+        self.url.join(&target).map_or(target, |url| url.to_string())
     }
 
-    fn show_head(&self, head: &HttpHead<'_>) -> Result<(), PageError> {
+    fn show_head(&self, head: &HttpHead<'_>) -> Result<(), DownloadError> {
         if self.destination == Destination::Output {
             // Where nobody can see it, the body is wanted all the same.
             let _ = write_head(&mut io::stderr().lock(), head.bytes(), io::stderr().is_terminal());
@@ -269,19 +261,19 @@ impl<'a> Page<'a> {
         match write_head(&mut io::stdout().lock(), head.bytes(), io::stdout().is_terminal()) {
             // Whoever read it has seen enough; the body is wanted all the same.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            outcome => outcome.map_err(PageError::Output),
+            outcome => outcome.map_err(DownloadError::Output),
         }
     }
 
-    fn no_page(&self, head: &HttpHead<'_>, advice: &'static str) -> PageError {
+    fn no_page(&self, head: &HttpHead<'_>, advice: &'static str) -> DownloadError {
         let reason = String::from_utf8_lossy(head.reason()).into_owned();
-        PageError::Status { status: head.status(), reason, advice, kept: self.options.keep_errors }
+        DownloadError::Status { status: head.status(), reason, advice, kept: self.options.keep_errors }
     }
 
     /// What came is no response, or not all of one.
     #[must_use]
-    pub fn response(&self, failure: GetFailure, offset: Option<u64>) -> PageError {
-        PageError::Response { failure, offset, timeout: self.options.timeout.0 }
+    pub fn response(&self, failure: GetFailure, offset: Option<u64>) -> DownloadError {
+        DownloadError::Response { failure, offset, timeout: self.options.timeout.0 }
     }
 }
 
@@ -299,8 +291,8 @@ fn bytes(count: u64) -> String {
 }
 
 /// Whoever read the body has seen enough: there is nobody left to tell.
-fn is_enough(error: &PageError) -> bool {
-    matches!(error, PageError::Output(error) if error.kind() == ErrorKind::BrokenPipe)
+fn is_enough(error: &DownloadError) -> bool {
+    matches!(error, DownloadError::Output(error) if error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// The bytes as they came; on a terminal without what would move it.
@@ -317,15 +309,15 @@ fn write_head(output: &mut impl Write, head: &[u8], is_terminal: bool) -> io::Re
 
 /// An error, and how far the body had come.
 #[derive(Debug)]
-pub struct PageFailure {
-    error: Box<PageError>,
+pub struct DownloadFailure {
+    error: Box<DownloadError>,
     /// So many bytes, of so many.
     came: Option<(u64, Option<u64>)>,
     /// The file that is as it was.
     untouched: Option<String>,
 }
 
-impl PageFailure {
+impl DownloadFailure {
     /// Whoever read the body has seen enough: there is nobody left to tell.
     #[must_use]
     pub fn is_enough(&self) -> bool {
@@ -335,18 +327,18 @@ impl PageFailure {
     /// A signal ended it.
     #[must_use]
     pub fn is_interruption(&self) -> bool {
-        matches!(*self.error, PageError::Interrupted)
+        matches!(*self.error, DownloadError::Interrupted)
     }
 }
 
-impl From<PageError> for PageFailure {
+impl From<DownloadError> for DownloadFailure {
     /// Nothing had come.
-    fn from(error: PageError) -> Self {
+    fn from(error: DownloadError) -> Self {
         Self { error: error.into(), came: None, untouched: None }
     }
 }
 
-impl fmt::Display for PageFailure {
+impl fmt::Display for DownloadFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.error)?;
         match self.came {
@@ -361,7 +353,7 @@ impl fmt::Display for PageFailure {
     }
 }
 
-impl core::error::Error for PageFailure {}
+impl core::error::Error for DownloadFailure {}
 
 #[cfg(test)]
 mod tests {

@@ -9,8 +9,8 @@ use std::{
     },
 };
 
-use greet::{clock, stop::Stop};
 use greet_core::Instant;
+use greet_host::{clock, stop::Stop};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, ppoll},

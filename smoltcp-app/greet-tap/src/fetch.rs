@@ -2,11 +2,12 @@
 
 use std::io::ErrorKind;
 
-use greet::{
-    clock, journal,
-    page::{CAPACITY, Next, Page, PageError, PageFailure, Place},
-};
 use greet_core::{Connection as _, Get, GetEvent, Received, State};
+use greet_host::{
+    clock,
+    download::{CAPACITY, Download, DownloadError, DownloadFailure, HttpUrl, Next},
+    log,
+};
 use greet_smoltcp::drive::{Driver, Standing};
 use smoltcp::socket::tcp::Socket;
 
@@ -19,11 +20,11 @@ use crate::{
 
 /// Fetches the page that `options` ask for.
 pub(crate) fn run(options: &FetchOptions) -> Result<(), Failure> {
-    let (_, _written_at_the_end) = journal::start(0, false);
-    let mut page = Page::new(&options.page).map_err(PageFailure::from)?;
-    check_plain(page.place()).map_err(PageFailure::from)?;
-    let mut network = Network::new(&options.network, page.place().server().port)?;
-    let outcome = fetch(&mut network, &mut page, options).map_err(|error| page.failed(error));
+    let (_, _written_at_the_end) = log::start(0, false);
+    let mut download = Download::new(&options.download).map_err(DownloadFailure::from)?;
+    check_plain(download.url()).map_err(DownloadFailure::from)?;
+    let mut network = Network::new(&options.network, download.url().server().port)?;
+    let outcome = fetch(&mut network, &mut download, options).map_err(|error| download.failed(error));
     if options.network.stats {
         network.report(format_args!(""));
     }
@@ -34,18 +35,18 @@ pub(crate) fn run(options: &FetchOptions) -> Result<(), Failure> {
     }
 }
 
-fn fetch(network: &mut Network, page: &mut Page<'_>, options: &FetchOptions) -> Result<(), PageError> {
-    while converse(network, page, options)? == Next::Again {}
+fn fetch(network: &mut Network, download: &mut Download<'_>, options: &FetchOptions) -> Result<(), DownloadError> {
+    while converse(network, download, options)? == Next::Again {}
     Ok(())
 }
 
 /// Asks for the page where it is as far as is known, and takes what comes.
-fn converse(network: &mut Network, page: &mut Page<'_>, options: &FetchOptions) -> Result<Next, PageError> {
-    check_plain(page.place())?;
-    let server = page.place().server();
+fn converse(network: &mut Network, download: &mut Download<'_>, options: &FetchOptions) -> Result<Next, DownloadError> {
+    check_plain(download.url())?;
+    let server = download.url().server();
     let addresses = names::addresses(network, options, &server)?;
-    let connection = Connection::open(network, &server, &addresses, options.page.timeout.0)?;
-    let outcome = talk(network, &connection, page);
+    let connection = Connection::open(network, &server, &addresses, options.download.timeout.0)?;
+    let outcome = talk(network, &connection, download);
     let parted = connection.part(network, outcome.is_ok());
     match outcome? {
         // What was wanted is there: whether the server hears of the end is nobody's concern.
@@ -54,17 +55,18 @@ fn converse(network: &mut Network, page: &mut Page<'_>, options: &FetchOptions) 
     }
 }
 
-fn check_plain(place: &Place) -> Result<(), PageError> {
-    if place.is_encrypted() {
+fn check_plain(url: &HttpUrl) -> Result<(), DownloadError> {
+    if url.is_encrypted() {
         let what = "greet-tap speaks http alone: ask for http://, or use `greet fetch`";
-        return Err(PageError::Carrier(format!("{place}: {what}")));
+        return Err(DownloadError::Carrier(format!("{url}: {what}")));
     }
     Ok(())
 }
 
-fn talk(network: &mut Network, connection: &Connection, page: &mut Page<'_>) -> Result<Next, PageError> {
-    let get = page.request(clock::now())?;
-    let mut conversation = Conversation { get, driver: Driver::new(), page, read: vec![0; BUFFER], is_at_rest: true };
+fn talk(network: &mut Network, connection: &Connection, download: &mut Download<'_>) -> Result<Next, DownloadError> {
+    let get = download.request(clock::now())?;
+    let mut conversation =
+        Conversation { get, driver: Driver::new(), download, read: vec![0; BUFFER], is_at_rest: true };
     loop {
         let mut over = None;
         let next = network.poll(|sockets, _| {
@@ -85,7 +87,7 @@ fn talk(network: &mut Network, connection: &Connection, page: &mut Page<'_>) -> 
 struct Conversation<'a, 'p> {
     get: Get<CAPACITY>,
     driver: Driver,
-    page: &'a mut Page<'p>,
+    download: &'a mut Download<'p>,
     read: Vec<u8>,
     /// All that came is handed on.
     is_at_rest: bool,
@@ -93,12 +95,12 @@ struct Conversation<'a, 'p> {
 
 impl Conversation<'_, '_> {
     /// Goes on as far as it goes; what is to be done next, unless that is to wait.
-    fn step(&mut self, socket: &mut Socket<'_>) -> Option<Result<Next, PageError>> {
+    fn step(&mut self, socket: &mut Socket<'_>) -> Option<Result<Next, DownloadError>> {
         let mut told = Ok(Next::More);
-        let Self { get, driver, page, read, .. } = self;
+        let Self { get, driver, download, read, .. } = self;
         let mut tell = |event: GetEvent<'_>| {
             if matches!(told, Ok(Next::More)) {
-                told = page.take(event);
+                told = download.take(event);
             }
         };
         let progress = driver.drive(get, socket, clock::now(), read, &mut tell);
@@ -111,8 +113,8 @@ impl Conversation<'_, '_> {
         }
         match (told, progress.standing) {
             (Ok(Next::More), Standing::Waiting) => None,
-            (Ok(Next::More), _) if self.get.state() == State::Over => Some(self.page.end(self.get.outcome())),
-            (Ok(Next::More), _) => Some(Err(PageError::Broken(ErrorKind::ConnectionReset.into()))),
+            (Ok(Next::More), _) if self.get.state() == State::Over => Some(self.download.end(self.get.outcome())),
+            (Ok(Next::More), _) => Some(Err(DownloadError::Broken(ErrorKind::ConnectionReset.into()))),
             (told, _) => {
                 if self.get.state() != State::Over {
                     socket.abort(); // the rest of what it sends is not wanted
@@ -123,9 +125,9 @@ impl Conversation<'_, '_> {
     }
 
     /// Nothing comes for the moment.
-    fn rest(&mut self) -> Result<(), PageError> {
+    fn rest(&mut self) -> Result<(), DownloadError> {
         if !self.is_at_rest {
-            self.page.rest()?;
+            self.download.rest()?;
             self.is_at_rest = true;
             self.was_written();
         }
@@ -154,7 +156,7 @@ fn take_rest(get: &mut Get<CAPACITY>, socket: &mut Socket<'_>, mut tell: impl Fn
     }
 }
 
-impl From<Failure> for PageError {
+impl From<Failure> for DownloadError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Interrupted => Self::Interrupted,
