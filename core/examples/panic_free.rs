@@ -31,8 +31,8 @@ mod firmware {
 
     use embedded_io::{ErrorKind, ErrorType, ReadReady};
     use greet_core::{
-        Client, ClientSettings, Connection, Escaped, Framing, Get, GetEvent, GetRequest, GetSettings, Instant, Server,
-        ServerSettings, drive, drive::Turn,
+        Client, ClientSettings, Connection, Escaped, Framing, Get, GetEvent, GetRequest, GetSettings, HttpMethod,
+        Instant, Server, ServerSettings, drive, drive::Turn,
     };
 
     unsafe extern "C" {
@@ -144,6 +144,7 @@ mod firmware {
     fn get<const N: usize>(asynchronous: fn(&mut Get<N>)) {
         let fields = [(unknown_text(), unknown_text())];
         let request = GetRequest {
+            method: black_box(HttpMethod::Head),
             host: unknown_text(),
             target: unknown_text(),
             fields: fields.get(..black_box(1)).unwrap_or_default(),

@@ -87,8 +87,8 @@ pub use connection::{Connection, Received, State};
 pub use escape::{Escaped, escape_of};
 pub use framing::Framing;
 pub use http::{
-    Event as GetEvent, Failure as GetFailure, Get, Head as HttpHead, HeadProblem, Missing as GetMissing,
-    Request as GetRequest, RequestError, Settings as GetSettings, Version as HttpVersion,
+    Event as GetEvent, Failure as GetFailure, Get, Head as HttpHead, HeadProblem, Method as HttpMethod,
+    Missing as GetMissing, Request as GetRequest, RequestError, Settings as GetSettings, Version as HttpVersion,
 };
 pub use server::{End as ServerEnd, Event as ServerEvent, LINGER, LINGER_BYTES, Server, Settings as ServerSettings};
 pub use time::Instant;

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use greet_core::{Connection, Get, GetEvent, GetFailure, GetRequest, GetSettings, Instant, State};
+use greet_core::{Connection, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpMethod, Instant, State};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Instant = Instant::ZERO;
@@ -33,7 +33,7 @@ fuzz_target!(|case: (&[u8], &[u8])| {
 });
 
 fn fetch(reads: &[&[u8]]) -> Fetched {
-    let request = GetRequest { host: "h", target: "/", fields: &[] };
+    let request = GetRequest { method: HttpMethod::Get, host: "h", target: "/", fields: &[] };
     let mut get: Get<CAPACITY> = Get::new(request, GetSettings::default(), NOW).expect("it is short");
     assert!(get.transmit(NOW, &mut [0; CAPACITY]) > 0);
     let mut fetched = Fetched::default();

@@ -14,7 +14,7 @@ use self::{
 };
 pub use self::{
     head::{Head, HeadProblem, Version},
-    request::{Request, RequestError},
+    request::{Method, Request, RequestError},
 };
 use crate::{Connection, Instant, Received, State, time::Patience};
 
@@ -114,10 +114,10 @@ const BEFORE: u64 = 64 * 1024;
 /// each; the body streams through, however long it is.
 ///
 /// ```
-/// use greet_core::{Connection, Get, GetEvent, GetRequest, GetSettings, Instant, State};
+/// use greet_core::{Connection, Get, GetEvent, GetRequest, GetSettings, HttpMethod, Instant, State};
 ///
 /// let now = Instant::ZERO;
-/// let request = GetRequest { host: "example.org", target: "/", fields: &[] };
+/// let request = GetRequest { method: HttpMethod::Get, host: "example.org", target: "/", fields: &[] };
 /// let mut get: Get<256> = Get::new(request, GetSettings::default(), now)?;
 ///
 /// let mut output = [0; 256];
@@ -138,6 +138,7 @@ pub struct Get<const N: usize> {
     buffer: Vec<u8, N>,
     /// Longest head that is accepted, in bytes; at most `N`.
     max_head: usize,
+    method: Method,
     phase: Phase,
     /// How many bytes the server has sent.
     position: u64,
@@ -163,6 +164,7 @@ impl<const N: usize> Get<N> {
         Ok(Self {
             buffer: request.written()?,
             max_head: settings.max_head.map_or(N, |limit| limit.min(N)),
+            method: request.method,
             phase: Phase::Sending(0),
             position: 0,
             outcome: None,
@@ -247,6 +249,7 @@ impl<const N: usize> Get<N> {
                 self.phase = Phase::Head(Line::Before);
                 return self.took(taken);
             }
+            Ok(_) if self.method == Method::Head => None, // RFC 9112, 6.3, 1
             Ok(head) => match Body::behind(&head) {
                 Ok(body) => body,
                 Err((failure, offset)) => return self.wrong(failure, begin.wrapping_add(offset)),

@@ -6,9 +6,22 @@ use heapless::Vec;
 
 use super::head::{is_token, is_visible};
 
+/// Whether the body is wanted with the head (RFC 9110, 9.3.1 and 9.3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Method {
+    /// Head and body.
+    #[default]
+    Get,
+    /// The head alone, as it would be for `Get`.
+    Head,
+}
+
 /// What is asked for. A request is `GET TARGET HTTP/1.1` with the fields `Host`, `Connection: close`, and these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
+    /// What of the page is wanted.
+    pub method: Method,
     /// The host, and its port where that is not the scheme's own, as in `example.org:8080`.
     pub host: &'a str,
     /// The path and the query, as in `/index.html?a=b`; encoded, and beginning with `/`.
@@ -68,7 +81,11 @@ impl core::error::Error for RequestError {}
 impl Request<'_> {
     /// Its bytes, at most `N`.
     pub(super) fn written<const N: usize>(&self) -> Result<Vec<u8, N>, RequestError> {
-        let Self { host, target, fields } = *self;
+        let Self { method, host, target, fields } = *self;
+        let method = match method {
+            Method::Get => "GET ",
+            Method::Head => "HEAD ",
+        };
         let is_illegal = |byte: &u8| !byte.is_ascii_graphic();
         if let Some(offset) =
             host.bytes().position(|byte| byte.is_ascii_control() || byte == b' ').or(host.is_empty().then_some(0))
@@ -92,7 +109,7 @@ impl Request<'_> {
         let mut buffer = Vec::new();
         let mut write =
             |text: &str| buffer.extend_from_slice(text.as_bytes()).map_err(|_| RequestError::TooLong { limit: N });
-        for text in ["GET ", target, " HTTP/1.1\r\nHost: ", host, "\r\nConnection: close\r\n"] {
+        for text in [method, target, " HTTP/1.1\r\nHost: ", host, "\r\nConnection: close\r\n"] {
             write(text)?;
         }
         for (name, value) in fields {

@@ -2,7 +2,7 @@
 //!
 //! - [`values`], [`usage`]: how the values of options are written, and what is wrong with a command line.
 //! - [`client`]: a server's address as it is typed, names as they may be sent, and what can go wrong with a chat.
-//! - [`connect`]: from a host and a port to a connection over the system's sockets.
+//! - [`resolve`], [`connect`]: from a host and a port to addresses, and to a connection over the system's sockets.
 //! - [`download`]: a page that is fetched, whatever fetches it.
 //! - [`clock`], [`stop`], [`log`]: the time for state machines, the signals that end a program, its output.
 
@@ -13,6 +13,7 @@ pub mod clock;
 pub mod connect;
 pub mod download;
 pub mod log;
+pub mod resolve;
 pub mod stop;
 pub mod usage;
 pub mod values;

@@ -29,7 +29,7 @@ use greet::report::{
     Page,
     json::{self, JsonError},
 };
-use greet_host::{client::HostPort, connect::addresses, stop::Stop};
+use greet_host::{client::HostPort, resolve::addresses, stop::Stop};
 use serde::Serialize;
 
 use self::{
@@ -89,7 +89,7 @@ fn prepare<const N: usize>(options: &BenchOptions, plan: &Plan, connections: usi
 fn measure<const N: usize>(options: &BenchOptions, plan: Plan) -> Result<bool, BenchError> {
     let loads = if options.against.is_some() { 2 } else { 1 };
     prepare::<N>(options, &plan, plan.connections.saturating_mul(loads))?;
-    let find = |host: &HostPort| addresses(host, options.ipv4, options.ipv6);
+    let find = |host: &HostPort| addresses(host, options.ipv4, options.ipv6, options.timeout);
     let found = find(&options.host)?;
     let against = options.against.as_ref().map(|host| find(host).map(|found| (host, found))).transpose()?;
     let stop = Stop::on_signals()?;

@@ -34,7 +34,7 @@ use greet::report::{
     number::Time,
 };
 use greet_conformance::vectors::TableError;
-use greet_host::{client::HostPort, connect::addresses, stop};
+use greet_host::{client::HostPort, resolve::addresses, stop, values::Limit};
 use thiserror::Error;
 
 pub(crate) use self::options::CheckOptions;
@@ -187,7 +187,7 @@ fn list(probes: &[Probe]) -> io::Result<()> {
 /// Checks a server by these probes.
 fn check(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List) -> Record {
     let begin = Instant::now();
-    let found = addresses(host, options.ipv4, options.ipv6);
+    let found = addresses(host, options.ipv4, options.ipv6, Limit(Some(options.timeout)));
     let looked_up = begin.elapsed();
     let target = found.map(|addresses| {
         // Where signals cannot be had, Ctrl-C ends all at once.

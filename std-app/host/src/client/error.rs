@@ -38,6 +38,26 @@ pub enum ChatError {
         /// What the system said.
         error: io::Error,
     },
+    /// No name server answered the system's resolver.
+    #[error(
+        "no name server answered the lookup of `{host}`: check this computer's network and /etc/resolv.conf, or give the \
+         address itself"
+    )]
+    NoNameServer {
+        /// The name.
+        host: String,
+    },
+    /// The name lookup took longer than the limit.
+    #[error(
+        "the lookup of `{host}` took longer than {}: raise --timeout, or give the address itself",
+        humantime::format_duration(*.limit)
+    )]
+    LookupTimedOut {
+        /// The name.
+        host: String,
+        /// The limit.
+        limit: Duration,
+    },
     /// The host has no address of the wanted kind.
     #[error("`{host}` has no {family} address: leave {option} out")]
     NoAddress {

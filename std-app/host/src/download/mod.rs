@@ -13,7 +13,7 @@ use std::{
     path::Path,
 };
 
-use greet_core::{Escaped, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpHead, Instant};
+use greet_core::{Escaped, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpHead, HttpMethod, Instant};
 
 pub use self::{
     error::DownloadError,
@@ -106,7 +106,7 @@ impl<'a> Download<'a> {
             fields.push(("User-Agent", concat!("greet/", env!("CARGO_PKG_VERSION"))));
         }
         let host = self.url.host_field();
-        let request = GetRequest { host: &host, target: self.url.target(), fields: &fields };
+        let request = GetRequest { method: HttpMethod::Get, host: &host, target: self.url.target(), fields: &fields };
         Ok(Get::new(request, GetSettings { timeout: self.options.timeout.0, max_head: None }, now)?)
     }
 

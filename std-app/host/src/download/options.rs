@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use greet_core::{Get, GetRequest, GetSettings, Instant, RequestError};
+use greet_core::{Get, GetRequest, GetSettings, HttpMethod, Instant, RequestError};
 
 use super::{CAPACITY, http_url::HttpUrl};
 use crate::values::{Limit, limit};
@@ -103,7 +103,8 @@ fn field(text: &str) -> Result<Field, String> {
         return Err(format!("`{name}` is not for you to say: it tells how the page is asked for"));
     }
     let field = Field { name: name.to_owned(), value: value.trim().to_owned() };
-    let request = GetRequest { host: "host", target: "/", fields: &[(&field.name, &field.value)] };
+    let request =
+        GetRequest { method: HttpMethod::Get, host: "host", target: "/", fields: &[(&field.name, &field.value)] };
     match Get::<CAPACITY>::new(request, GetSettings::default(), Instant::ZERO) {
         Ok(_) => Ok(field),
         Err(RequestError::FieldName { .. }) => Err("the name of a field has letters, digits and hyphens".to_owned()),

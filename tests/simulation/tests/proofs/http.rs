@@ -4,7 +4,9 @@
 
 use core::time::Duration;
 
-use greet_core::{Connection, Get, GetEvent, GetFailure, GetRequest, GetSettings, Instant, RequestError, State};
+use greet_core::{
+    Connection, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpMethod, Instant, RequestError, State,
+};
 use greet_tests::vectors::{self, fill_in};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -53,7 +55,12 @@ struct Fetched {
 
 /// A machine whose request is sent.
 fn asked<const N: usize>() -> Get<N> {
-    let mut get = Get::new(GetRequest { host: "h", target: "/", fields: &[] }, GetSettings::default(), NOW).unwrap();
+    let mut get = Get::new(
+        GetRequest { method: HttpMethod::Get, host: "h", target: "/", fields: &[] },
+        GetSettings::default(),
+        NOW,
+    )
+    .unwrap();
     assert_eq!(get.receive(NOW, b"HTTP/1.1 200 OK\r\n").taken, 0, "it listens before it has asked");
     while get.transmit(NOW, &mut [0; 7]) > 0 {}
     get
@@ -164,7 +171,7 @@ fn a_head_may_be_limited_below_the_capacity() {
         (usize::MAX, Ok(())), // the capacity is the limit then
     ] {
         let settings = GetSettings { max_head: Some(limit), ..GetSettings::default() };
-        let request = GetRequest { host: "h", target: "/", fields: &[] };
+        let request = GetRequest { method: HttpMethod::Get, host: "h", target: "/", fields: &[] };
         let mut get: Get<128> = Get::new(request, settings, NOW).unwrap();
         while get.transmit(NOW, &mut [0; 128]) > 0 {}
         let _ = get.receive(NOW, head);
@@ -214,7 +221,7 @@ fn informational_responses_may_come_up_to_a_limit() {
 #[test]
 fn a_request_is_written_once_whatever_the_sizes_and_refused_where_it_would_be_another() {
     let fields = [("Accept", "text/html"), ("X-Empty", "")];
-    let request = GetRequest { host: "[::1]:8080", target: "/a?b=c", fields: &fields };
+    let request = GetRequest { method: HttpMethod::Get, host: "[::1]:8080", target: "/a?b=c", fields: &fields };
     let expected =
         b"GET /a?b=c HTTP/1.1\r\nHost: [::1]:8080\r\nConnection: close\r\nAccept: text/html\r\nX-Empty: \r\n\r\n";
     for size in 1..=expected.len() + 1 {
@@ -230,9 +237,12 @@ fn a_request_is_written_once_whatever_the_sizes_and_refused_where_it_would_be_an
         assert_eq!(sent, expected);
     }
     let refused = |request: GetRequest<'_>| Get::<64>::new(request, GetSettings::default(), NOW).map(drop).unwrap_err();
-    let plain = GetRequest { host: "h", target: "/", fields: &[] };
-    assert_eq!(refused(GetRequest { host: "", ..plain }), RequestError::Host { offset: 0 });
-    assert_eq!(refused(GetRequest { host: "h\r\nX: y", ..plain }), RequestError::Host { offset: 1 });
+    let plain = GetRequest { method: HttpMethod::Get, host: "h", target: "/", fields: &[] };
+    assert_eq!(refused(GetRequest { method: HttpMethod::Get, host: "", ..plain }), RequestError::Host { offset: 0 });
+    assert_eq!(
+        refused(GetRequest { method: HttpMethod::Get, host: "h\r\nX: y", ..plain }),
+        RequestError::Host { offset: 1 }
+    );
     assert_eq!(refused(GetRequest { target: "x", ..plain }), RequestError::Target { offset: 0 });
     assert_eq!(refused(GetRequest { target: "/a b", ..plain }), RequestError::Target { offset: 2 });
     assert_eq!(refused(GetRequest { fields: &[("A b", "c")], ..plain }), RequestError::FieldName { field: 0 });
@@ -244,10 +254,25 @@ fn a_request_is_written_once_whatever_the_sizes_and_refused_where_it_would_be_an
 }
 
 #[test]
+fn an_answer_to_head_has_no_body_whatever_length_it_tells() {
+    for fields in ["Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n", ""] {
+        let request = GetRequest { method: HttpMethod::Head, host: "h", target: "/", fields: &[] };
+        let mut get: Get<128> = Get::new(request, GetSettings::default(), NOW).unwrap();
+        let mut output = [0; 128];
+        let length = get.transmit(NOW, &mut output);
+        assert!(output[..length].starts_with(b"HEAD / HTTP/1.1\r\n"));
+        let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+        assert_eq!(get.receive(NOW, head.as_bytes()).taken, head.len());
+        assert_eq!((get.state(), get.outcome()), (State::Over, Some(Ok(()))), "{fields}");
+    }
+}
+
+#[test]
 fn a_server_that_is_silent_runs_into_the_timeout() {
     let timeout = Duration::from_secs(3);
     let settings = GetSettings { timeout: Some(timeout), ..GetSettings::default() };
-    let mut get: Get<64> = Get::new(GetRequest { host: "h", target: "/", fields: &[] }, settings, NOW).unwrap();
+    let mut get: Get<64> =
+        Get::new(GetRequest { method: HttpMethod::Get, host: "h", target: "/", fields: &[] }, settings, NOW).unwrap();
     while get.transmit(NOW, &mut [0; 64]) > 0 {}
     assert_eq!(get.deadline(), Some(NOW + timeout));
     let later = NOW + Duration::from_secs(2);

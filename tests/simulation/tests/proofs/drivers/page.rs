@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use embedded_io::ErrorKind;
-use greet_core::{Get, GetFailure, GetMissing, GetRequest, GetSettings, Instant};
+use greet_core::{Get, GetFailure, GetMissing, GetRequest, GetSettings, HttpMethod, Instant};
 
 use super::{
     STYLES, at,
@@ -14,7 +14,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nha\r\n2\r\nha\r\n0\r\n\r\n";
 
 fn get() -> Get<128> {
-    let request = GetRequest { host: "h", target: "/", fields: &[] };
+    let request = GetRequest { method: HttpMethod::Get, host: "h", target: "/", fields: &[] };
     Get::new(request, GetSettings { timeout: Some(Duration::from_secs(3)), max_head: None }, Instant::ZERO).unwrap()
 }
 
