@@ -31,8 +31,8 @@ mod firmware {
 
     use embedded_io::{ErrorKind, ErrorType, ReadReady};
     use greet_core::{
-        Client, ClientSettings, Connection, Escaped, Framing, Get, GetEvent, GetRequest, GetSettings, HttpMethod,
-        Instant, Server, ServerSettings, drive, drive::Turn,
+        Client, ClientSettings, Escaped, Framing, Get, GetEvent, GetRequest, GetSettings, HttpMethod, Instant, Machine,
+        Server, ServerSettings, drive, drive::Turn,
     };
 
     unsafe extern "C" {
@@ -130,7 +130,7 @@ mod firmware {
             if let Err(refused) = client.say(unknown_bytes()) {
                 black_box(refused);
             }
-            black_box((client.awaited(), client.is_idle(), client.outcome(), Client::<N>::LONGEST_NAME));
+            black_box((client.waiting_for(), client.is_idle(), client.outcome(), Client::<N>::LONGEST_NAME));
             black_box(client.clone());
         }
         blocking(&mut client);
@@ -170,7 +170,7 @@ mod firmware {
     }
 
     /// Any operation of a machine, in any order.
-    fn any_operation(machine: &mut impl Connection) {
+    fn any_operation(machine: &mut impl Machine) {
         let now = unknown_time();
         match black_box(0) {
             0 => drop(black_box(machine.receive(now, unknown_bytes()))),
@@ -178,6 +178,9 @@ mod firmware {
             2 => machine.close(now),
             3 => drop(black_box(machine.deadline())),
             4 => drop(black_box(machine.state())),
+            5 => machine.handle_timeout(now),
+            6 => machine.progress(now),
+            7 => machine.delivered(now),
             _ => {
                 let mut output = [0; 100];
                 let output = output.get_mut(..black_box(100)).unwrap_or_default();
@@ -270,7 +273,7 @@ mod firmware {
     transport!(embedded_io, blocking);
     transport!(embedded_io_async, asynchronous, async);
 
-    fn blocking<M: Connection>(machine: &mut M) {
+    fn blocking<M: Machine>(machine: &mut M) {
         let mut output = [0; 100];
         let output = output.get_mut(..black_box(100)).unwrap_or_default();
         let mut wire = Wire;
@@ -284,7 +287,7 @@ mod firmware {
     /// The compiler puts a panic of its own into every `async fn`: for a future that is polled again after its end. No
     /// `.await` does that, so it does not count as the core's. It vanishes where the optimizer sees the only caller poll
     /// only once; so each future has one caller here, which is why a machine has its turns or its run, but not both.
-    fn turns<M: Connection>(machine: &mut M) {
+    fn turns<M: Machine>(machine: &mut M) {
         let mut output = [0; 100];
         let output = output.get_mut(..black_box(100)).unwrap_or_default();
         let mut wire = Wire;
@@ -295,7 +298,7 @@ mod firmware {
         }
     }
 
-    fn run<M: Connection>(machine: &mut M) {
+    fn run<M: Machine>(machine: &mut M) {
         let mut output = [0; 100];
         let output = output.get_mut(..black_box(100)).unwrap_or_default();
         let mut wire = Wire;

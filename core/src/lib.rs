@@ -1,7 +1,7 @@
 //! The greeting protocol as byte-in, byte-out machines, for every wire from a PC's sockets to a board's network card.
 //!
 //! A *machine* ([`Server`], [`Client`], [`Get`]) is one end of one conversation: it takes bytes, gives bytes and is told
-//! the time. A *driver* ([`drive`]) moves bytes between a machine and a transport. [`Connection`] is the contract between them, and
+//! the time. A *driver* ([`drive`]) moves bytes between a machine and a transport. [`Machine`] is the contract between them, and
 //! the only one: machines know no transport, drivers know no protocol.
 //!
 //! The rules that comments cite (`L3`, `C1`) are those of `PROTOCOL.md`, beside this crate's manifest.
@@ -13,7 +13,7 @@
 //! of the buffers:
 //!
 //! ```
-//! use greet_core::{Connection, Framing, Instant, Server, ServerSettings, State};
+//! use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State};
 //!
 //! let settings = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
 //! let mut server: Server<64> = Server::new(settings, Instant::ZERO);
@@ -22,24 +22,33 @@
 //!
 //! let mut input = &b""[..];
 //! let mut buffer = [0; 16];
+//! let mut fin_sent = false;
 //! loop {
-//!     let now = Instant::ZERO; // a real driver looks at its clock
-//!     let length = server.transmit(now, &mut buffer); // first what is owed,
-//!     written.extend_from_slice(&buffer[..length]);
+//!     let now = Instant::ZERO; // a driver reads its clock
+//!     server.handle_timeout(now); // changes nothing before `server.deadline()`
+//!     let length = server.transmit(now, &mut buffer);
 //!     if length > 0 {
+//!         written.extend_from_slice(&buffer[..length]);
 //!         continue;
 //!     }
-//!     if server.state() != State::Open {
-//!         break; // here a real driver sends its FIN, and goes on until the machine is over
+//!     match server.state() {
+//!         State::Open => {}
+//!         State::Ending if !fin_sent => {
+//!             fin_sent = true; // a driver ends its side of the transport
+//!             server.delivered(now);
+//!             continue;
+//!         }
+//!         State::Ending => {} // it still reads
+//!         State::Over => break,
 //!     }
 //!     if input.is_empty() {
 //!         match reads.next() {
-//!             Some(read) => input = read, // then what one read delivered,
+//!             Some(read) => input = read, // a driver waits for input, until `server.deadline()`
 //!             None => server.receive_end(now),
 //!         }
 //!     }
-//!     let taken = server.receive(now, input).taken; // of which the machine takes as much as it can
-//!     input = &input[taken..];
+//!     let taken = server.receive(now, input).taken;
+//!     input = &input[taken..]; // the rest is offered again
 //! }
 //! assert_eq!(written, b"Welcome!\nHello, haha!\nHello, byebye!\n");
 //! ```
@@ -48,7 +57,7 @@
 //!
 //! | module | what it is about |
 //! | --- | --- |
-//! | `connection` | the contract |
+//! | `machine` | the contract |
 //! | `framing` | where a name ends, and the buffer in which one is put together |
 //! | `text` | the words of the protocol, shared by who writes and who expects them |
 //! | `server`, `client` | the machines of this protocol |
@@ -71,25 +80,25 @@
 #![forbid(unsafe_code)]
 
 mod client;
-mod connection;
 pub mod drive;
 mod escape;
 mod framing;
 mod http;
+mod machine;
 mod server;
 mod text;
 mod time;
 
 pub use client::{
-    Awaited, Client, Event as ClientEvent, Expected, Mismatch, Outcome, Refused, Settings as ClientSettings,
+    Client, Event as ClientEvent, Expected, Mismatch, NameError, Outcome, Settings as ClientSettings, WaitingFor,
 };
-pub use connection::{Connection, Received, State};
 pub use escape::{Escaped, escape_of};
 pub use framing::Framing;
 pub use http::{
     Event as GetEvent, Failure as GetFailure, Get, Head as HttpHead, HeadProblem, Method as HttpMethod,
     Missing as GetMissing, Request as GetRequest, RequestError, Settings as GetSettings, Version as HttpVersion,
 };
+pub use machine::{Machine, Received, State};
 pub use server::{End as ServerEnd, Event as ServerEvent, LINGER, LINGER_BYTES, Server, Settings as ServerSettings};
 pub use time::Instant;
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::{
-    Connection, Framing, Instant, Received, State,
+    Framing, Instant, Machine, Received, State,
     framing::{Assembly, Found},
     text::{Decimal, ERROR, EXIT, GREETING, Text, write_hello},
     time::Micros,
@@ -62,7 +62,7 @@ pub enum End {
     ByPeer,
     /// Nothing moved for the idle timeout (rule T2).
     Idle,
-    /// The owner called [`Connection::close`].
+    /// The owner called [`Machine::close`].
     Closed,
 }
 
@@ -88,7 +88,7 @@ pub enum End {
 /// A whole session, as a driver sees it:
 ///
 /// ```
-/// use greet_core::{Connection, Instant, Server, ServerSettings, State};
+/// use greet_core::{Instant, Machine, Server, ServerSettings, State};
 ///
 /// let now = Instant::ZERO;
 /// let mut server: Server<1024> = Server::new(ServerSettings::default(), now);
@@ -105,8 +105,7 @@ pub enum End {
 ///
 /// let second = server.receive(now, &input[first..]).taken;
 /// assert_eq!((second, server.state()), (5, State::Ending));
-/// assert_eq!(server.transmit(now, &mut output), 0); // nothing more: now the driver sends its FIN
-///
+/// server.delivered(now); // the driver has sent its FIN
 /// server.receive_end(now); // and here is the client's
 /// assert_eq!(server.state(), State::Over);
 /// ```
@@ -372,7 +371,7 @@ impl<const N: usize> Server<N> {
     }
 }
 
-impl<const N: usize> Connection for Server<N> {
+impl<const N: usize> Machine for Server<N> {
     type Event<'a> = Event<'a>;
 
     fn receive<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
@@ -406,20 +405,9 @@ impl<const N: usize> Connection for Server<N> {
     }
 
     fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize {
-        if now >= self.due() {
-            self.expire(now);
-        }
         match self.phase {
             Phase::Greeting => self.write(now, None, output),
             Phase::Answering(reply) => self.write(now, Some(reply), output),
-            Phase::Leaving if !output.is_empty() => {
-                self.advance(Cause::Delivered);
-                if self.peer_ended {
-                    self.advance(Cause::LetGo); // C1: the client's FIN is here already
-                }
-                self.since = now;
-                0
-            }
             _ => 0,
         }
     }
@@ -428,6 +416,22 @@ impl<const N: usize> Connection for Server<N> {
         match self.phase {
             Phase::Held(_) | Phase::Over => {} // waiting for something else
             _ => self.since = now,             // T2; C1, where the last bytes or the FIN were lost at first
+        }
+    }
+
+    fn delivered(&mut self, now: Instant) {
+        if self.phase == Phase::Leaving {
+            self.advance(Cause::Delivered);
+            if self.peer_ended {
+                self.advance(Cause::LetGo); // C1: the client's FIN is here already
+            }
+            self.since = now;
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if now >= self.due() {
+            self.expire(now);
         }
     }
 

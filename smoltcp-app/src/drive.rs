@@ -1,6 +1,6 @@
 //! The driver for a smoltcp socket: what moves bytes between a machine and the socket's two buffers.
 
-use greet_core::{Connection, Instant, Received, State};
+use greet_core::{Instant, Machine, Received, State};
 use smoltcp::socket::tcp::{Socket, State as TcpState};
 
 /// Moves bytes between one machine and one socket, as far as they go without waiting.
@@ -29,7 +29,7 @@ pub struct Driver {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Progress {
     /// How the conversation stands.
-    pub standing: Standing,
+    pub status: Status,
     /// How many bytes the machine took.
     pub received: usize,
     /// How many bytes it gave.
@@ -39,7 +39,7 @@ pub struct Progress {
 /// How a conversation stands when nothing moves any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Standing {
+pub enum Status {
     /// The next step is the peer's, or time's.
     Waiting,
     /// The machine is over. What it gave may still be on its way: let the socket deliver it before it is used again.
@@ -60,7 +60,7 @@ impl Driver {
     /// `read` is scratch memory, of at least one byte: what one read delivers to the machine has at most its length. A
     /// socket's own slices would not do: they end where its ring wraps, and would cut a name of framing `chunk` in two.
     /// A client of that framing needs a send buffer that holds its longest name.
-    pub fn drive<M: Connection + 'static>(
+    pub fn drive<M: Machine + 'static>(
         &mut self,
         machine: &mut M,
         socket: &mut Socket<'_>,
@@ -68,7 +68,7 @@ impl Driver {
         read: &mut [u8],
         mut tell: impl FnMut(M::Event<'_>),
     ) -> Progress {
-        let mut progress = Progress { standing: Standing::Waiting, received: 0, sent: 0 };
+        let mut progress = Progress { status: Status::Waiting, received: 0, sent: 0 };
         // What is left of a read is copied once in a call, however many names are in it.
         let mut offered = 0..0;
         if self.has_moved(socket) {
@@ -79,11 +79,11 @@ impl Driver {
             progress.sent = progress.sent.saturating_add(sent);
             self.queued = self.queued.saturating_add(sent);
             if machine.state() == State::Over {
-                progress.standing = Standing::Over;
+                progress.status = Status::Over;
                 return progress;
             }
             if socket.state() == TcpState::Closed {
-                progress.standing = Standing::Lost;
+                progress.status = Status::Lost;
                 return progress;
             }
             if offered.is_empty() {
@@ -131,7 +131,8 @@ impl Driver {
     }
 
     /// Lets the machine fill the send buffer with what it owes, and sends the FIN when that is due. How many bytes it gave.
-    fn give<M: Connection>(&mut self, machine: &mut M, socket: &mut Socket<'_>, now: Instant) -> usize {
+    fn give<M: Machine>(&mut self, machine: &mut M, socket: &mut Socket<'_>, now: Instant) -> usize {
+        machine.handle_timeout(now);
         let mut sent = 0_usize;
         loop {
             let mut room = 0;
@@ -142,21 +143,18 @@ impl Driver {
             });
             match given {
                 Ok(0) => {
-                    // With no room the machine heard only the time: what it owes, it owes still.
+                    // C1: with a full send buffer the client still has much to read, and its time has not begun.
                     if room > 0 && machine.state() != State::Open && !self.ended {
                         self.ended = true;
                         // The acknowledgement of the peer's FIN shall not wait: the socket is to be free soon.
                         socket.set_ack_delay(None);
                         socket.close(); // the FIN follows what is in the buffer
+                        machine.delivered(now);
                     }
                     return sent;
                 }
                 Ok(given) => sent = sent.saturating_add(given),
-                // This side is ended, or the connection is gone: only time can move the machine.
-                Err(_) => {
-                    machine.transmit(now, &mut []);
-                    return sent;
-                }
+                Err(_) => return sent, // this side is ended, or the connection is gone
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use greet_core::{Connection, Framing, Instant, NAME_CAPACITY, Server, ServerSettings};
+use greet_core::{Framing, Instant, Machine, NAME_CAPACITY, Server, ServerSettings};
 
 /// How many names one read holds.
 pub(crate) const NAMES_IN_FLIGHT: usize = 64;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use arbitrary::Arbitrary;
 use greet_core::{
-    Client, ClientEvent, ClientSettings, Connection, Framing, Instant, Outcome, Refused, Server, ServerSettings, State,
+    Client, ClientEvent, ClientSettings, Framing, Instant, Machine, NameError, Outcome, Server, ServerSettings, State,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -61,7 +61,10 @@ fn bear_anything(framing: Framing, steps: &[Step<'_>]) {
                 assert!(written <= output.len());
                 assert!(written == 0 || outcome.is_none(), "a client that is over says nothing");
             }
-            Step::Wait(millis) => now = now + Duration::from_millis(millis.into()),
+            Step::Wait(millis) => {
+                now = now + Duration::from_millis(millis.into());
+                client.handle_timeout(now);
+            }
             Step::Close => client.close(now),
             Step::ReceiveEnd => client.receive_end(now),
         }
@@ -72,7 +75,7 @@ fn bear_anything(framing: Framing, steps: &[Step<'_>]) {
     client.receive_end(now);
     assert_eq!(client.state(), State::Over);
     assert!(client.outcome().is_some());
-    assert_eq!((client.awaited(), client.deadline()), (None, None));
+    assert_eq!((client.waiting_for(), client.deadline()), (None, None));
 }
 
 /// Offers a read, and what is left of it again.
@@ -126,9 +129,9 @@ fn understand_a_server(framing: Framing, names: &[&[u8]], cuts: &[u8]) {
         while let Some(&name) = names.front() {
             // Under `chunk` a read is a name and an error, whole: such names are for `line`, where nothing depends on it.
             let carried = framing == Framing::Line || matches!(answer_to(name), Answer::Hello(_));
-            match if carried { client.say(name) } else { Err(Refused::Closed) } {
+            match if carried { client.say(name) } else { Err(NameError::Closed) } {
                 Ok(()) => expected.push(answer_to(name)),
-                Err(Refused::Full) => break,
+                Err(NameError::Full) => break,
                 Err(_) => {}
             }
             names.pop_front();

@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use arbitrary::Arbitrary;
-use greet_core::{Connection, Framing, Instant, Server, ServerSettings, State};
+use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State};
 use greet_tests::oracle;
 use libfuzzer_sys::fuzz_target;
 
@@ -107,6 +107,7 @@ impl<'a, R: Iterator<Item = &'a u8>, const N: usize> Driven<R, N> {
     /// Lets the server say all it owes, also what it owes later.
     fn drain(&mut self) {
         loop {
+            self.server.handle_timeout(self.now);
             let mut room = [0; 256];
             let room = &mut room[..usize::from(*self.rooms.next().unwrap_or(&255)).max(1)];
             let length = self.server.transmit(self.now, room);
@@ -119,7 +120,7 @@ impl<'a, R: Iterator<Item = &'a u8>, const N: usize> Driven<R, N> {
                     assert!(due > self.now, "what was due has been said");
                     self.now = due;
                 }
-                _ => return,
+                _ => return self.server.delivered(self.now),
             }
         }
     }

@@ -51,7 +51,7 @@ pub enum Expected<'a> {
 /// What a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Awaited {
+pub enum WaitingFor {
     /// The greeting.
     Greeting,
     /// The reply to a name.
@@ -67,9 +67,9 @@ pub enum Outcome {
     /// In good order: everything was answered, `exit` said, and the server ended its side (rule K2).
     Complete,
     /// The server ended its side before it should have. What was awaited, if anything.
-    EndedEarly(Option<Awaited>),
+    EndedEarly(Option<WaitingFor>),
     /// This did not come in time.
-    TimedOut(Awaited),
+    TimedOut(WaitingFor),
     /// Something came that no server owes (rule K1).
     Mismatch,
 }

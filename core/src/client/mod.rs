@@ -2,23 +2,23 @@
 
 mod event;
 mod expectation;
+mod name_error;
 mod names;
-mod refused;
 
 use core::time::Duration;
 
 use memchr::memchr;
 
 pub use self::{
-    event::{Awaited, Event, Expected, Mismatch, Outcome},
-    refused::Refused,
+    event::{Event, Expected, Mismatch, Outcome, WaitingFor},
+    name_error::NameError,
 };
 use self::{
     expectation::{Compared, Expectation, Expecting},
     names::Names,
 };
 use crate::{
-    Connection, Framing, Instant, Received, State,
+    Framing, Instant, Machine, Received, State,
     text::{ERROR, EXIT, Text},
     time::Patience,
 };
@@ -39,7 +39,7 @@ pub struct Settings {
 /// where it lies. Under `line` any number of names may be under way; under `chunk` one at a time, as a read is a name.
 ///
 /// ```
-/// use greet_core::{Client, ClientEvent, ClientSettings, Connection, Framing, Instant, Outcome};
+/// use greet_core::{Client, ClientEvent, ClientSettings, Framing, Instant, Machine, Outcome};
 ///
 /// let now = Instant::ZERO;
 /// let settings = ClientSettings { framing: Framing::Line, timeout: None };
@@ -66,7 +66,7 @@ pub struct Settings {
 /// assert_eq!(&output[..5], b"exit\n");
 /// client.receive_end(now);
 /// assert_eq!(client.outcome(), Some(Outcome::Complete));
-/// # Ok::<(), greet_core::Refused>(())
+/// # Ok::<(), greet_core::NameError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client<const N: usize> {
@@ -122,11 +122,11 @@ impl<const N: usize> Client<N> {
     ///
     /// # Errors
     /// The reason, where the framing or this client's capacity cannot carry the name; nothing is sent of it then.
-    pub fn say(&mut self, name: &[u8]) -> Result<(), Refused> {
+    pub fn say(&mut self, name: &[u8]) -> Result<(), NameError> {
         if self.leaving != Leaving::No || self.outcome.is_some() {
-            return Err(Refused::Closed);
+            return Err(NameError::Closed);
         }
-        Refused::check(name, self.framing, !self.spoken)?;
+        NameError::check(name, self.framing, !self.spoken)?;
         self.names.push(name)?;
         self.spoken = true;
         Ok(())
@@ -134,15 +134,15 @@ impl<const N: usize> Client<N> {
 
     /// What is awaited now; `None` where the next word is this side's.
     #[must_use]
-    pub fn awaited(&self) -> Option<Awaited> {
+    pub fn waiting_for(&self) -> Option<WaitingFor> {
         match self.expectation.next {
             _ if self.outcome.is_some() => None,
-            Expecting::Greeting => Some(Awaited::Greeting),
-            _ if self.names.await_answer() => Some(Awaited::Reply),
+            Expecting::Greeting => Some(WaitingFor::Greeting),
+            _ if self.names.await_answer() => Some(WaitingFor::Reply),
             // Begun and not finished: the peer takes nothing, and that has its limit too.
-            _ if self.names.is_one_partly_sent() => Some(Awaited::Reply),
-            _ if matches!(self.leaving, Leaving::Wanted { sent: 1.. } | Leaving::ExitSent) => Some(Awaited::End),
-            Expecting::Error | Expecting::ErrorText | Expecting::GreetingLineFeed => Some(Awaited::Reply),
+            _ if self.names.is_one_partly_sent() => Some(WaitingFor::Reply),
+            _ if matches!(self.leaving, Leaving::Wanted { sent: 1.. } | Leaving::ExitSent) => Some(WaitingFor::End),
+            Expecting::Error | Expecting::ErrorText | Expecting::GreetingLineFeed => Some(WaitingFor::Reply),
             Expecting::GreetingEnd | Expecting::Reply => None,
         }
     }
@@ -150,7 +150,7 @@ impl<const N: usize> Client<N> {
     /// Whether every name that was said has been sent and answered, and nothing else is awaited.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.awaited().is_none() && self.names.are_sent()
+        self.waiting_for().is_none() && self.names.are_sent()
     }
 
     /// How the conversation ended, once it has.
@@ -183,14 +183,14 @@ impl<const N: usize> Client<N> {
 
     /// When the patience is over; never while nothing is awaited.
     fn due(&self) -> Instant {
-        match self.awaited() {
+        match self.waiting_for() {
             Some(_) => self.patience.due(),
             None => Instant::NEVER,
         }
     }
 }
 
-impl<const N: usize> Connection for Client<N> {
+impl<const N: usize> Machine for Client<N> {
     type Event<'a> = Event<'a>;
 
     fn receive<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
@@ -255,19 +255,14 @@ impl<const N: usize> Connection for Client<N> {
 
     fn receive_end(&mut self, _now: Instant) {
         if self.outcome.is_none() {
-            self.outcome = Some(match self.awaited() {
-                Some(Awaited::End) if self.leaving == Leaving::ExitSent => Outcome::Complete, // K2
+            self.outcome = Some(match self.waiting_for() {
+                Some(WaitingFor::End) if self.leaving == Leaving::ExitSent => Outcome::Complete, // K2
                 awaited => Outcome::EndedEarly(awaited),
             });
         }
     }
 
     fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize {
-        if now >= self.due()
-            && let Some(awaited) = self.awaited()
-        {
-            self.outcome = Some(Outcome::TimedOut(awaited));
-        }
         let line_end = self.framing.reply_end();
         let Some(Owed { word, sent, is_exit }) = self.owed() else { return 0 };
         let text = Text([word, line_end, b"", b""]);
@@ -289,6 +284,16 @@ impl<const N: usize> Connection for Client<N> {
 
     fn progress(&mut self, now: Instant) {
         self.patience.moved(now);
+    }
+
+    fn delivered(&mut self, _now: Instant) {} // a client is never in `Ending`
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if now >= self.due()
+            && let Some(awaited) = self.waiting_for()
+        {
+            self.outcome = Some(Outcome::TimedOut(awaited));
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -340,15 +345,15 @@ mod tests {
             assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
             let awaited = if exit {
                 client.close(now);
-                Awaited::End
+                WaitingFor::End
             } else {
                 client.say(b"byebye").unwrap();
-                Awaited::Reply
+                WaitingFor::Reply
             };
             assert_eq!(client.transmit(now, &mut [0; 4]), 4);
             let mut ended = client.clone();
             assert_eq!(client.deadline(), Some(now + Duration::from_secs(1)));
-            client.transmit(now + Duration::from_secs(1), &mut []);
+            client.handle_timeout(now + Duration::from_secs(1));
             assert_eq!(client.outcome(), Some(Outcome::TimedOut(awaited)));
             // Nor is its FIN the end that was asked for.
             ended.receive_end(now);

@@ -1,6 +1,6 @@
 //! The queue of the names that a client has under way.
 
-use super::Refused;
+use super::NameError;
 use crate::framing::Buffer;
 
 /// The names that are not answered yet, in order: those that are sent, and behind them those that are not. Each has two
@@ -30,19 +30,19 @@ impl<const N: usize> Names<N> {
         Self { bytes: Buffer::EMPTY, unanswered: 0, unsent: 0, sent: 0 }
     }
 
-    /// Adds a name at the end, or nothing where there is not the room for it now ([`Refused::Full`]) or ever
-    /// ([`Refused::TooLong`]).
-    pub(super) fn push(&mut self, name: &[u8]) -> Result<(), Refused> {
+    /// Adds a name at the end, or nothing where there is not the room for it now ([`NameError::Full`]) or ever
+    /// ([`NameError::TooLong`]).
+    pub(super) fn push(&mut self, name: &[u8]) -> Result<(), NameError> {
         let length = match u16::try_from(name.len()) {
             Ok(length) if name.len() <= Self::LONGEST => length.to_le_bytes(),
-            _ => return Err(Refused::TooLong { limit: Self::LONGEST }),
+            _ => return Err(NameError::TooLong { limit: Self::LONGEST }),
         };
         let needed = name.len().saturating_add(LENGTH_BYTES);
         if self.bytes.room() < needed {
             self.forget_answered();
         }
         if self.bytes.room() < needed {
-            return Err(Refused::Full);
+            return Err(NameError::Full);
         }
         // Neither can fail: there is room.
         let _ = self.bytes.extend(&length);
@@ -175,18 +175,18 @@ mod tests {
     #[test]
     fn there_is_room_again_when_names_are_answered() {
         let mut names: Names<10> = Names::new();
-        assert_eq!(names.push(&[b'a'; 9]), Err(Refused::TooLong { limit: 8 }));
+        assert_eq!(names.push(&[b'a'; 9]), Err(NameError::TooLong { limit: 8 }));
         for name in [b"aaa", b"bbb"] {
             names.push(name).unwrap();
             names.sent_whole();
         }
-        assert_eq!(names.push(b"ccc"), Err(Refused::Full));
+        assert_eq!(names.push(b"ccc"), Err(NameError::Full));
         assert_eq!(names.answered(), b"aaa");
         names.push(b"ccc").unwrap();
         assert_eq!(names.next_to_send(), Some((&b"ccc"[..], 0)));
         assert_eq!(names.answered(), b"bbb");
         names.sent_whole();
-        assert_eq!(names.push(&[b'd'; 8]), Err(Refused::Full));
+        assert_eq!(names.push(&[b'd'; 8]), Err(NameError::Full));
         assert_eq!(names.answered(), b"ccc");
         names.push(&[b'd'; 8]).unwrap();
         assert_eq!(names.next_to_send(), Some((&[b'd'; 8][..], 0)));

@@ -7,7 +7,7 @@ macro_rules! driver {
         use embedded_io::{Error, ErrorKind};
 
         use super::{Output, Pump, Step, Turn, Wrote};
-        use crate::{Connection, Instant};
+        use crate::{Instant, Machine};
 
         /// What a driver needs of a transport: buffered reading, writing, and an end to waiting.
         ///
@@ -56,7 +56,7 @@ macro_rules! driver {
             pump: Pump,
         }
 
-        impl<'a, M: Connection, T: Transport, C: Fn() -> Instant, O: Output + ?Sized> Driver<'a, M, T, C, O> {
+        impl<'a, M: Machine, T: Transport, C: Fn() -> Instant, O: Output + ?Sized> Driver<'a, M, T, C, O> {
             /// A driver that tells the time by `clock` and gathers what is to be written in `output`.
             ///
             /// One byte of output is enough, but for a client under `chunk`: a name must go out in one write.
@@ -114,7 +114,7 @@ macro_rules! driver {
                             }
                             // The machine hears the time, and decides what that means.
                             Err(error) if error.kind() == ErrorKind::TimedOut => {
-                                self.machine.transmit((self.clock)(), &mut []);
+                                self.machine.handle_timeout((self.clock)());
                             }
                             Err(error) => return Err(error),
                         }
@@ -138,7 +138,7 @@ macro_rules! driver {
                     }
                     Step::Shutdown => {
                         self.transport.shutdown()$(.$await)??;
-                        self.pump.shut_down = true;
+                        self.pump.shut_down(self.machine, (self.clock)());
                     }
                     Step::Over => return Ok(Turn::Over),
                 }

@@ -17,7 +17,7 @@ pub mod asynchronous {
     driver!(embedded_io_async, async, await);
 }
 
-use crate::{Connection, Instant, Received, State};
+use crate::{Instant, Machine, Received, State};
 
 /// Where a driver gathers what is to be written: any slice of bytes, or memory that is lent.
 ///
@@ -102,20 +102,19 @@ struct Pump {
 
 impl Pump {
     /// Lets the machine give all it has to give, and says what is to be done then.
-    fn plan<M: Connection>(&mut self, machine: &mut M, now: Instant, output: &mut [u8]) -> Step {
+    fn plan<M: Machine>(&mut self, machine: &mut M, now: Instant, output: &mut [u8]) -> Step {
         if self.filled > 0 {
             match machine.state() {
                 State::Over => return Step::Over, // the peer took none of it for too long
                 State::Ending => return Step::Write,
                 State::Open if self.written > 0 => return Step::Write,
-                // Only tells the time: it may be what ends the machine's side.
-                State::Open => _ = machine.transmit(now, &mut []),
+                State::Open => {}
             }
         }
+        machine.handle_timeout(now);
         loop {
             let room = output.get_mut(self.filled..).unwrap_or_default();
-            // A machine in `Ending` takes a transmit that gives nothing for the word that all has gone out.
-            if room.is_empty() || (self.filled > 0 && machine.state() != State::Open) {
+            if room.is_empty() {
                 return Step::Write;
             }
             let given = machine.transmit(now, room);
@@ -127,6 +126,7 @@ impl Pump {
             self.fruitful = self.fruitful.and(Some(true));
         }
         match machine.state() {
+            State::Ending | State::Over if self.filled > 0 => Step::Write,
             _ if self.left && !self.stalled => Step::Offer,
             State::Open if self.filled > 0 && !self.left && self.fruitful == Some(true) => Step::Gather,
             _ if self.filled > 0 => Step::Write,
@@ -154,8 +154,14 @@ impl Pump {
         if before == 0 { Wrote::AllAtOnce } else { Wrote::TheRest }
     }
 
+    /// This side is ended.
+    fn shut_down<M: Machine>(&mut self, machine: &mut M, now: Instant) {
+        self.shut_down = true;
+        machine.delivered(now);
+    }
+
     /// Offers the machine what the transport holds; nothing is how a transport says that the peer has ended its side.
-    fn offer<'a, M: Connection>(&mut self, machine: &'a mut M, now: Instant, input: &'a [u8]) -> Turn<M::Event<'a>> {
+    fn offer<'a, M: Machine>(&mut self, machine: &'a mut M, now: Instant, input: &'a [u8]) -> Turn<M::Event<'a>> {
         if input.is_empty() {
             self.peer_ended = true;
             self.fruitful = None;

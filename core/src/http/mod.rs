@@ -16,7 +16,7 @@ pub use self::{
     head::{Head, HeadProblem, Version},
     request::{Method, Request, RequestError},
 };
-use crate::{Connection, Instant, Received, State, time::Patience};
+use crate::{Instant, Machine, Received, State, time::Patience};
 
 /// What a machine that fetches a page tells its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ const BEFORE: u64 = 64 * 1024;
 /// each; the body streams through, however long it is.
 ///
 /// ```
-/// use greet_core::{Connection, Get, GetEvent, GetRequest, GetSettings, HttpMethod, Instant, State};
+/// use greet_core::{Machine, Get, GetEvent, GetRequest, GetSettings, HttpMethod, Instant, State};
 ///
 /// let now = Instant::ZERO;
 /// let request = GetRequest { method: HttpMethod::Get, host: "example.org", target: "/", fields: &[] };
@@ -303,7 +303,7 @@ impl<const N: usize> Get<N> {
     }
 }
 
-impl<const N: usize> Connection for Get<N> {
+impl<const N: usize> Machine for Get<N> {
     type Event<'a> = Event<'a>;
 
     fn receive<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
@@ -333,9 +333,6 @@ impl<const N: usize> Connection for Get<N> {
     }
 
     fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize {
-        if now >= self.due() {
-            self.outcome = Some(Err(Failure::TimedOut(self.missing())));
-        }
         let (Phase::Sending(sent), None) = (self.phase, self.outcome) else { return 0 };
         let rest = self.buffer.get(sent..).unwrap_or_default();
         let count = rest.len().min(output.len());
@@ -356,6 +353,14 @@ impl<const N: usize> Connection for Get<N> {
 
     fn progress(&mut self, now: Instant) {
         self.patience.moved(now);
+    }
+
+    fn delivered(&mut self, _now: Instant) {} // it is never in `Ending`
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if now >= self.due() {
+            self.outcome = Some(Err(Failure::TimedOut(self.missing())));
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -2,12 +2,12 @@
 
 use std::{ffi::OsString, io, os::unix::ffi::OsStrExt};
 
-use greet_core::{Client, ClientEvent, ClientSettings, Connection as _, NAME_CAPACITY};
+use greet_core::{Client, ClientEvent, ClientSettings, Machine as _, NAME_CAPACITY};
 use greet_host::{
     client::{Broken, CAPACITY, ChatError, HostPort, Replies, check},
     clock, log,
 };
-use greet_smoltcp::drive::{Driver, Standing};
+use greet_smoltcp::drive::{Driver, Status};
 use smoltcp::socket::tcp::Socket;
 
 use crate::{
@@ -106,13 +106,13 @@ impl Conversation<'_> {
             if let Some(failure) = failure {
                 return Some(Err(failure));
             }
-            match progress.standing {
-                Standing::Over => return Some(self.outcome()),
-                Standing::Lost => {
-                    let during = Broken(self.client.awaited());
+            match progress.status {
+                Status::Over => return Some(self.outcome()),
+                Status::Lost => {
+                    let during = Broken(self.client.waiting_for());
                     return Some(Err(ChatError::Broken { peer, during, error: io::ErrorKind::ConnectionReset.into() }));
                 }
-                Standing::Waiting => {}
+                Status::Waiting => {}
             }
             if !self.client.is_idle() || self.client.outcome().is_some() {
                 return None;

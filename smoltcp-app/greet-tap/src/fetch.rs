@@ -2,13 +2,13 @@
 
 use std::io::ErrorKind;
 
-use greet_core::{Connection as _, Get, GetEvent, Received, State};
+use greet_core::{Get, GetEvent, Machine as _, Received, State};
 use greet_host::{
     clock,
     download::{CAPACITY, Download, DownloadError, DownloadFailure, HttpUrl, Next},
     log,
 };
-use greet_smoltcp::drive::{Driver, Standing};
+use greet_smoltcp::drive::{Driver, Status};
 use smoltcp::socket::tcp::Socket;
 
 use crate::{
@@ -104,15 +104,15 @@ impl Conversation<'_, '_> {
             }
         };
         let progress = driver.drive(get, socket, clock::now(), read, &mut tell);
-        if progress.standing == Standing::Lost {
+        if progress.status == Status::Lost {
             take_rest(get, socket, tell);
         }
         if progress.received > 0 {
             self.is_at_rest = false;
             self.was_written();
         }
-        match (told, progress.standing) {
-            (Ok(Next::More), Standing::Waiting) => None,
+        match (told, progress.status) {
+            (Ok(Next::More), Status::Waiting) => None,
             (Ok(Next::More), _) if self.get.state() == State::Over => Some(self.download.end(self.get.outcome())),
             (Ok(Next::More), _) => Some(Err(DownloadError::Broken(ErrorKind::ConnectionReset.into()))),
             (told, _) => {

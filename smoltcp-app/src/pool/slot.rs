@@ -1,6 +1,6 @@
 //! One socket of a pool, and what it is busy with: from a client's SYN until it can listen again.
 
-use greet_core::{Connection, Instant, LINGER, Server, ServerEnd, ServerEvent};
+use greet_core::{Instant, LINGER, Machine, Server, ServerEnd, ServerEvent};
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
     socket::tcp::{Socket, State},
@@ -10,7 +10,7 @@ use smoltcp::{
 
 use super::{Closing, Counters, Event, Outcome, Settings};
 use crate::{
-    drive::{Driver, Standing, discard},
+    drive::{Driver, Status, discard},
     time::earliest,
 };
 
@@ -137,16 +137,16 @@ impl<const N: usize> Slot<N> {
             if !due && self.driver.is_idle(socket) {
                 return Step::Busy(self.deadline);
             }
-            let (standing, moved) = self.converse(socket, desk, tell);
+            let (status, moved) = self.converse(socket, desk, tell);
             let ask = self.ask(socket, desk, moved);
             self.deadline = earliest(self.server.deadline(), ask);
-            match standing {
-                Standing::Waiting => return Step::Busy(self.deadline),
-                Standing::Over => {
+            match status {
+                Status::Waiting => return Step::Busy(self.deadline),
+                Status::Over => {
                     let end = self.server.end().unwrap_or(ServerEnd::Closed);
                     self.leave(Some(Outcome::Completed(end)), desk);
                 }
-                Standing::Lost => self.leave(Some(lost_by(desk)), desk),
+                Status::Lost => self.leave(Some(lost_by(desk)), desk),
             }
         }
         self.part(socket, desk, tell)
@@ -172,7 +172,7 @@ impl<const N: usize> Slot<N> {
         socket: &mut Socket<'_>,
         desk: &mut Desk<'_>,
         tell: &mut impl FnMut(Event<'_>),
-    ) -> (Standing, bool) {
+    ) -> (Status, bool) {
         let Desk { now, closing, read, counters, .. } = desk;
         let mut moved = false;
         loop {
@@ -192,8 +192,8 @@ impl<const N: usize> Slot<N> {
                 Closing::AtPause => !socket.can_recv(),
                 Closing::Now => true,
             };
-            if progress.standing != Standing::Waiting || !ends || self.server.end().is_some() {
-                return (progress.standing, moved);
+            if progress.status != Status::Waiting || !ends || self.server.end().is_some() {
+                return (progress.status, moved);
             }
             self.server.close(*now);
         }

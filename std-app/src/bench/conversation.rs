@@ -3,7 +3,7 @@
 use core::{net::SocketAddr, time::Duration};
 use std::collections::VecDeque;
 
-use greet_core::{Awaited, Client, ClientEvent, ClientSettings, Connection, Escaped, Instant, Outcome, Received};
+use greet_core::{Client, ClientEvent, ClientSettings, Escaped, Instant, Machine, Outcome, Received, WaitingFor};
 use greet_host::client::Departure;
 
 use super::{
@@ -210,12 +210,12 @@ impl<const N: usize> Conversation<N> {
     /// Looks at the time.
     pub(super) fn check_time(&mut self, now: Duration) -> Result<(), Failure> {
         if self.client.deadline().is_some_and(|deadline| deadline <= instant(now)) {
-            self.client.transmit(instant(now), &mut []);
+            self.client.handle_timeout(instant(now));
         }
         match self.client.outcome() {
-            Some(Outcome::TimedOut(Awaited::Greeting)) => Err(Kind::NoGreeting.into()),
-            Some(Outcome::TimedOut(Awaited::Reply)) => Err(Kind::NoReply.into()),
-            Some(Outcome::TimedOut(Awaited::End)) => Err(Kind::NoEnd.into()),
+            Some(Outcome::TimedOut(WaitingFor::Greeting)) => Err(Kind::NoGreeting.into()),
+            Some(Outcome::TimedOut(WaitingFor::Reply)) => Err(Kind::NoReply.into()),
+            Some(Outcome::TimedOut(WaitingFor::End)) => Err(Kind::NoEnd.into()),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use greet::report::{json::JsonError, number::Bytes};
-use greet_core::Refused;
+use greet_core::NameError;
 use greet_host::client::ChatError;
 use thiserror::Error;
 
@@ -54,7 +54,7 @@ pub(crate) enum UsageError {
     )]
     ChunkPipeline,
     #[error("names of {size} bytes cannot be sent: {reason}")]
-    Size { size: usize, reason: Refused },
+    Size { size: usize, reason: NameError },
     #[error(
         "names of {size} bytes are longer than {limit} bytes, the limit of framing chunk: use --framing line, if the server \
          speaks it"

@@ -7,7 +7,7 @@ use std::{
 };
 
 use greet_core::{
-    Client, ClientEvent, ClientSettings, Connection, Framing, Instant,
+    Client, ClientEvent, ClientSettings, Framing, Instant, Machine,
     drive::{Turn, blocking::Driver},
 };
 use greet_host::{
@@ -123,6 +123,6 @@ impl<'a> Conversation<'a> {
     }
 
     fn broken(&mut self, error: io::Error) -> ChatError {
-        ChatError::Broken { peer: self.peer, during: Broken(self.driver.machine().awaited()), error }
+        ChatError::Broken { peer: self.peer, during: Broken(self.driver.machine().waiting_for()), error }
     }
 }

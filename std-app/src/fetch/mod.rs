@@ -11,7 +11,7 @@ use std::{
 };
 
 use greet_core::{
-    Connection, Get, GetFailure, GetMissing, Instant,
+    Get, GetFailure, GetMissing, Instant, Machine,
     drive::{Turn, blocking::Driver},
 };
 use greet_host::{
@@ -81,7 +81,7 @@ fn lost(download: &Download<'_>, get: &mut Get<CAPACITY>, error: io::Error) -> D
     match error.kind() {
         // Of what the library for encryption held back; the machine has given it all, and does not wait for it.
         ErrorKind::TimedOut => {
-            get.transmit(clock::now(), &mut []);
+            get.handle_timeout(clock::now());
             let failure = get.outcome().and_then(Result::err).unwrap_or(GetFailure::TimedOut(GetMissing::Head));
             download.response(failure, None)
         }

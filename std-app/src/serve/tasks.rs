@@ -4,7 +4,7 @@ use core::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, task
 use std::{io, sync::Arc, thread};
 
 use greet_core::{
-    Connection,
+    Machine,
     drive::{Turn, asynchronous::Driver},
 };
 use greet_host::{clock, log, stop::Stop};

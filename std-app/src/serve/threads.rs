@@ -11,7 +11,7 @@ use std::{
 };
 
 use greet_core::{
-    Connection,
+    Machine,
     drive::{Output, Turn, blocking::Driver},
 };
 use greet_host::{

@@ -12,7 +12,7 @@ use std::{
     time::Instant as Clock,
 };
 
-use greet_core::{Connection, Framing, Instant, Server, ServerSettings, State};
+use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State};
 
 use crate::{Defect, tamper::Tamper};
 
@@ -197,6 +197,7 @@ impl<'a> Conversation<'a> {
                     }
                     _ => self.stream.shutdown(Shutdown::Write)?,
                 }
+                self.server.delivered(self.now());
             }
             if self.server.state() == State::Over {
                 return Ok(());
@@ -277,6 +278,7 @@ impl<'a> Conversation<'a> {
         loop {
             let mut output = [0; 4096];
             let now = self.now();
+            self.server.handle_timeout(now);
             let count = self.server.transmit(now, &mut output);
             if count == 0 {
                 return if self.spoken { Ok(()) } else { self.flush() };

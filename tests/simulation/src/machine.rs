@@ -2,19 +2,19 @@
 
 use std::io;
 
-use greet_core::{Connection, Framing, Instant, Server, ServerSettings, State};
+use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State};
 
 use crate::frontend::{Frontend, Wire};
 
 /// The machine with capacity `N`, driven with an output buffer of a certain size.
 #[derive(Clone, Copy, Debug)]
-pub struct Machine<const N: usize> {
+pub struct BareServer<const N: usize> {
     /// The size of the buffer that each `transmit` is offered: at least one byte.
     pub output_size: usize,
 }
 
-impl<const N: usize> Frontend for Machine<N> {
-    type Wire = MachineWire<N>;
+impl<const N: usize> Frontend for BareServer<N> {
+    type Wire = BareConversation<N>;
 
     fn capacity(&self) -> usize {
         N
@@ -24,14 +24,14 @@ impl<const N: usize> Frontend for Machine<N> {
         true
     }
 
-    fn connect(&mut self, framing: Framing) -> io::Result<MachineWire<N>> {
-        MachineWire::new(ServerSettings { framing, ..ServerSettings::DEFAULT }, self.output_size)
+    fn connect(&mut self, framing: Framing) -> io::Result<BareConversation<N>> {
+        BareConversation::new(ServerSettings { framing, ..ServerSettings::DEFAULT }, self.output_size)
     }
 }
 
 /// One conversation with a machine, at an instant when time stands still.
 #[derive(Clone, Debug)]
-pub struct MachineWire<const N: usize> {
+pub struct BareConversation<const N: usize> {
     server: Server<N>,
     /// What the machine has given and nobody has received yet.
     output: Vec<u8>,
@@ -40,7 +40,7 @@ pub struct MachineWire<const N: usize> {
     fin: bool,
 }
 
-impl<const N: usize> MachineWire<N> {
+impl<const N: usize> BareConversation<N> {
     /// A conversation that begins with what the machine says first.
     ///
     /// # Errors
@@ -67,11 +67,12 @@ impl<const N: usize> MachineWire<N> {
             self.output.extend_from_slice(given);
         }
         self.fin = self.server.state() != State::Open;
+        self.server.delivered(Instant::ZERO);
         Ok(self.output.len() > before)
     }
 }
 
-impl<const N: usize> Wire for MachineWire<N> {
+impl<const N: usize> Wire for BareConversation<N> {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() && self.server.state() != State::Over {

@@ -3,7 +3,7 @@
 use core::{fmt, net::SocketAddr, time::Duration};
 use std::io;
 
-use greet_core::{Awaited, Escaped, Expected, Framing, Mismatch, Outcome, Refused};
+use greet_core::{Escaped, Expected, Framing, Mismatch, NameError, Outcome, WaitingFor};
 use thiserror::Error;
 
 use super::HostPort;
@@ -20,7 +20,7 @@ pub enum ChatError {
         /// The name, or how it begins.
         name: String,
         /// Why not.
-        reason: Refused,
+        reason: NameError,
     },
     /// This line of a pipe cannot be said.
     #[error("line {number} of standard input is not sent: {reason}")]
@@ -28,7 +28,7 @@ pub enum ChatError {
         /// Counted from 1.
         number: u64,
         /// Why not.
-        reason: Refused,
+        reason: NameError,
     },
     /// The host has no address at all.
     #[error("`{host}` is not found ({error}): check the name, or give the address itself")]
@@ -92,7 +92,7 @@ pub enum ChatError {
         /// Who.
         peer: SocketAddr,
         /// What was still to come.
-        awaited: Option<Awaited>,
+        awaited: Option<WaitingFor>,
     },
     /// The server was silent for too long.
     #[error("{peer} {} within {}: {}", missed(.awaited), humantime::format_duration(*.limit), patience(.awaited))]
@@ -100,7 +100,7 @@ pub enum ChatError {
         /// Who.
         peer: SocketAddr,
         /// What was still to come.
-        awaited: Awaited,
+        awaited: WaitingFor,
         /// For how long.
         limit: Duration,
     },
@@ -121,7 +121,7 @@ pub enum ChatError {
 impl ChatError {
     /// This name is not sent.
     #[must_use]
-    pub fn name(name: &[u8], reason: Refused) -> Self {
+    pub fn name(name: &[u8], reason: NameError) -> Self {
         Self::Name { name: excerpt(name), reason }
     }
 
@@ -206,39 +206,39 @@ fn excerpt(bytes: &[u8]) -> String {
 
 /// What a broken connection interrupted.
 #[derive(Clone, Copy, Debug)]
-pub struct Broken(pub Option<Awaited>);
+pub struct Broken(pub Option<WaitingFor>);
 
 impl fmt::Display for Broken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self.0 {
-            Some(Awaited::Greeting) => "before the greeting",
-            Some(Awaited::Reply) => "before the reply",
-            Some(Awaited::End) => "after `exit`, before the server ended its side",
+            Some(WaitingFor::Greeting) => "before the greeting",
+            Some(WaitingFor::Reply) => "before the reply",
+            Some(WaitingFor::End) => "after `exit`, before the server ended its side",
             None => "while nothing was asked",
         })
     }
 }
 
-const fn early(awaited: &Option<Awaited>) -> &'static str {
+const fn early(awaited: &Option<WaitingFor>) -> &'static str {
     match awaited {
-        Some(Awaited::Greeting) => "before its greeting: is it a greeting server? Maybe it is full; try again",
-        Some(Awaited::Reply) => "before its reply: see what it says, and whether --framing is what it speaks",
-        Some(Awaited::End) | None => "before it was asked to: it may have waited too long, or stop; try again",
+        Some(WaitingFor::Greeting) => "before its greeting: is it a greeting server? Maybe it is full; try again",
+        Some(WaitingFor::Reply) => "before its reply: see what it says, and whether --framing is what it speaks",
+        Some(WaitingFor::End) | None => "before it was asked to: it may have waited too long, or stop; try again",
     }
 }
 
-const fn missed(awaited: &Awaited) -> &'static str {
+const fn missed(awaited: &WaitingFor) -> &'static str {
     match awaited {
-        Awaited::Greeting => "sent no greeting",
-        Awaited::Reply => "sent no whole reply",
-        Awaited::End => "did not end the conversation after `exit`",
+        WaitingFor::Greeting => "sent no greeting",
+        WaitingFor::Reply => "sent no whole reply",
+        WaitingFor::End => "did not end the conversation after `exit`",
     }
 }
 
-const fn patience(awaited: &Awaited) -> &'static str {
+const fn patience(awaited: &WaitingFor) -> &'static str {
     match awaited {
-        Awaited::Greeting => "is it a greeting server? It may be full; --timeout gives it longer",
-        Awaited::Reply | Awaited::End => "--timeout gives it longer; or --framing is not what it speaks",
+        WaitingFor::Greeting => "is it a greeting server? It may be full; --timeout gives it longer",
+        WaitingFor::Reply | WaitingFor::End => "--timeout gives it longer; or --framing is not what it speaks",
     }
 }
 

@@ -4,7 +4,7 @@ mod error;
 mod host;
 mod replies;
 
-use greet_core::{Client, ClientSettings, Framing, Instant, NAME_CAPACITY, Refused};
+use greet_core::{Client, ClientSettings, Framing, Instant, NAME_CAPACITY, NameError};
 
 pub use self::{
     error::{Broken, ChatError, Departure},
@@ -20,9 +20,9 @@ pub const CAPACITY: usize = u16::MAX as usize;
 ///
 /// # Errors
 /// Why it cannot.
-pub fn check(framing: Framing, name: &[u8], first: bool) -> Result<(), Refused> {
+pub fn check(framing: Framing, name: &[u8], first: bool) -> Result<(), NameError> {
     if framing != Framing::Line && name.len() > NAME_CAPACITY {
-        return Err(Refused::TooLong { limit: NAME_CAPACITY }); // L2: one read of a server takes no more
+        return Err(NameError::TooLong { limit: NAME_CAPACITY }); // L2: one read of a server takes no more
     }
     let settings = ClientSettings { framing, timeout: None };
     let mut client: Client<CAPACITY> = Client::new(settings, Instant::ZERO);
@@ -30,7 +30,7 @@ pub fn check(framing: Framing, name: &[u8], first: bool) -> Result<(), Refused> 
         client.say(b"another")?;
     }
     match client.say(name) {
-        Err(Refused::Full) => Ok(()), // only because of the other one
+        Err(NameError::Full) => Ok(()), // only because of the other one
         outcome => outcome,
     }
 }
@@ -43,16 +43,16 @@ mod tests {
     fn a_name_is_checked_for_its_framing() {
         assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY], true), Ok(()));
         let limit = NAME_CAPACITY;
-        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY + 1], true), Err(Refused::TooLong { limit }));
+        assert_eq!(check(Framing::Chunk, &[b'a'; NAME_CAPACITY + 1], true), Err(NameError::TooLong { limit }));
         assert_eq!(check(Framing::Line, &[b'a'; NAME_CAPACITY + 1], true), Ok(()));
         let limit = Client::<CAPACITY>::LONGEST_NAME;
         assert_eq!(check(Framing::Line, &vec![b'a'; limit], true), Ok(()));
-        assert_eq!(check(Framing::Line, &vec![b'a'; limit + 1], true), Err(Refused::TooLong { limit }));
-        assert_eq!(check(Framing::Chunk, b"", true), Err(Refused::Empty));
+        assert_eq!(check(Framing::Line, &vec![b'a'; limit + 1], true), Err(NameError::TooLong { limit }));
+        assert_eq!(check(Framing::Chunk, b"", true), Err(NameError::Empty));
         assert_eq!(check(Framing::Line, b"", true), Ok(()));
-        assert_eq!(check(Framing::Chunk, b"a\nb", true), Err(Refused::LineFeedFirst { offset: 1 }));
+        assert_eq!(check(Framing::Chunk, b"a\nb", true), Err(NameError::LineFeedFirst { offset: 1 }));
         assert_eq!(check(Framing::Chunk, b"a\nb", false), Ok(()));
         assert_eq!(check(Framing::Line, &vec![b'a'; limit], false), Ok(()));
-        assert_eq!(check(Framing::Line, b"a\nb", true), Err(Refused::LineFeed { offset: 1 }));
+        assert_eq!(check(Framing::Line, b"a\nb", true), Err(NameError::LineFeed { offset: 1 }));
     }
 }

@@ -11,7 +11,7 @@
 use greet_core::Framing;
 use greet_tests::{
     frontend::{Cut, Failure, run, run_table},
-    machine::Machine,
+    machine::BareServer,
     vectors::{Case, protocol},
 };
 
@@ -25,7 +25,7 @@ fn assert_none(failures: &[Failure]) {
 /// Every case in every framing, as the table says it, with every size of output.
 fn as_written<const N: usize>(table: &[Case]) {
     for output_size in (1..=40).chain([N, LARGE]) {
-        assert_none(&run_table(&mut Machine::<N> { output_size }, table, Cut::Steps));
+        assert_none(&run_table(&mut BareServer::<N> { output_size }, table, Cut::Steps));
     }
 }
 
@@ -37,7 +37,7 @@ fn in_every_cut<const N: usize>(table: &[Case], output_sizes: impl Iterator<Item
         let cuts = (1..length).map(Cut::At).chain((1..=8).map(Cut::Every)).chain([Cut::Whole]);
         for cut in cuts {
             for output_size in output_sizes.clone() {
-                if let Err(fault) = run(&mut Machine::<N> { output_size }, &script, Framing::Line, cut) {
+                if let Err(fault) = run(&mut BareServer::<N> { output_size }, &script, Framing::Line, cut) {
                     panic!("{} ({cut:?}, output of {output_size}): {fault}", case.name);
                 }
             }
@@ -72,7 +72,7 @@ fn a_wrong_answer_is_reported_with_its_place() {
     let text = "[[case]]\nrules = ['R1']\nname = 'so'\nframing = ['line']\nend = 'exit'\n\
                 talk = [{ in = 'haha\\n', out = 'Hello, hahe!\\n' }]";
     let table = greet_tests::vectors::parse("wrong.toml", text).unwrap();
-    let failures = run_table(&mut Machine::<16> { output_size: LARGE }, &table, Cut::Whole);
+    let failures = run_table(&mut BareServer::<16> { output_size: LARGE }, &table, Cut::Whole);
     let shown: Vec<_> = failures.iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,

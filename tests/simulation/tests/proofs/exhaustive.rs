@@ -10,7 +10,7 @@
     reason = "in a test a panic is how a failure is reported"
 )]
 
-use greet_core::{Connection, Framing, Instant, Server, ServerSettings, State};
+use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State};
 use greet_tests::oracle::{Said, serve};
 
 /// The letters of `exit`, the ends of a line, the parts of a two-byte and of a three-byte character, an illegal byte.
@@ -45,6 +45,7 @@ impl<const N: usize> Point<N> {
             }
             self.length += given;
         }
+        self.server.delivered(Instant::ZERO);
     }
 
     fn read(&mut self, read: &[u8]) {

@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use greet_core::{
-    Connection, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpMethod, Instant, RequestError, State,
+    Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpMethod, Instant, Machine, RequestError, State,
 };
 use greet_tests::vectors::{self, fill_in};
 use proptest::prelude::*;
@@ -278,7 +278,7 @@ fn a_server_that_is_silent_runs_into_the_timeout() {
     let later = NOW + Duration::from_secs(2);
     assert_eq!(get.receive(later, b"HTTP").taken, 4);
     assert_eq!(get.deadline(), Some(later + timeout));
-    assert_eq!(get.transmit(later + timeout, &mut []), 0);
+    get.handle_timeout(later + timeout);
     assert!(matches!(get.outcome(), Some(Err(GetFailure::TimedOut(_)))));
 }
 

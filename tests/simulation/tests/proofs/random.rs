@@ -9,12 +9,12 @@
 )]
 
 use greet_core::{
-    Awaited, Client, ClientEvent, ClientSettings, Connection, Expected, Framing, Instant, Outcome, Server,
-    ServerSettings, State,
+    Client, ClientEvent, ClientSettings, Expected, Framing, Instant, Machine, Outcome, Server, ServerSettings, State,
+    WaitingFor,
 };
 use greet_tests::{
     frontend::Wire,
-    machine::MachineWire,
+    machine::BareConversation,
     oracle::{Said, serve},
 };
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ fn cut(input: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
 /// What the machine says to these reads.
 fn converse<const N: usize>(framing: Framing, reads: &[&[u8]], output_size: usize) -> Said {
     let settings = ServerSettings { framing, ..ServerSettings::DEFAULT };
-    let mut wire = MachineWire::<N>::new(settings, output_size).unwrap();
+    let mut wire = BareConversation::<N>::new(settings, output_size).unwrap();
     for read in reads {
         wire.send(read).unwrap();
     }
@@ -152,7 +152,7 @@ fn talk(framing: Framing, names: &[String], sizes: &[usize], output_size: usize)
         match next {
             Some(name) => match client.say(name.as_bytes()) {
                 Ok(()) => next = names.next(),
-                Err(refused) => assert_eq!(refused, greet_core::Refused::Full),
+                Err(refused) => assert_eq!(refused, greet_core::NameError::Full),
             },
             None => client.close(NOW),
         }
@@ -224,7 +224,7 @@ fn every_prefix_of_a_good_answer_is_not_yet_an_answer() {
             let mut client = asking(framing);
             let received = client.receive(NOW, &answer[..length]);
             assert_eq!((received.taken, received.event), (length, None));
-            assert_eq!((client.awaited(), client.outcome()), (Some(Awaited::Reply), None));
+            assert_eq!((client.waiting_for(), client.outcome()), (Some(WaitingFor::Reply), None));
             assert_eq!(client.receive(NOW, &answer[length..]).event, Some(ClientEvent::Reply(b"haha")));
             assert!(client.is_idle());
         }
@@ -236,7 +236,7 @@ fn every_prefix_of_the_greeting_is_not_yet_a_greeting() {
     for length in 0..8 {
         let mut client: Client<64> = Client::new(ClientSettings::default(), NOW);
         assert_eq!(client.receive(NOW, &b"Welcome!"[..length]).event, None);
-        assert_eq!(client.awaited(), Some(Awaited::Greeting));
+        assert_eq!(client.waiting_for(), Some(WaitingFor::Greeting));
         assert_eq!(client.receive(NOW, &b"Welcome!"[length..]).event, Some(ClientEvent::Greeted));
     }
 }

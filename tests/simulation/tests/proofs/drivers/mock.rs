@@ -12,7 +12,7 @@ use std::{collections::VecDeque, rc::Rc};
 
 use embedded_io::ErrorKind;
 use greet_core::{
-    Connection, Instant,
+    Instant, Machine,
     drive::{Output, Turn, asynchronous, blocking},
 };
 
@@ -338,7 +338,7 @@ pub(crate) struct Report {
 const TOO_MANY_TURNS: usize = 100_000;
 
 /// Drives a machine over the mock until it is over, or the transport fails; an interrupted turn is followed by another.
-pub(crate) fn drive<M: Connection>(style: Style, machine: &mut M, mock: &mut Mock, output_size: usize) -> Report
+pub(crate) fn drive<M: Machine>(style: Style, machine: &mut M, mock: &mut Mock, output_size: usize) -> Report
 where
     for<'a> M::Event<'a>: core::fmt::Debug,
 {

@@ -16,7 +16,7 @@ use core::time::Duration;
 use self::mock::{Incoming, Mock, Report, Style, drive};
 use embedded_io::ErrorKind;
 use greet_core::{
-    Client, ClientSettings, Connection, Framing, Instant, Outcome, Server, ServerEnd, ServerSettings, State,
+    Client, ClientSettings, Framing, Instant, Machine, Outcome, Server, ServerEnd, ServerSettings, State,
 };
 use greet_tests::oracle::serve;
 use proptest::prelude::*;
@@ -313,7 +313,7 @@ fn a_client_gives_up_a_silent_server() {
         let mut mock = Mock::new([Incoming::Read(b"Welcome!\n".to_vec())]);
         client.say(b"haha").unwrap();
         drive(style, &mut client, &mut mock, 64);
-        assert_eq!(client.outcome(), Some(Outcome::TimedOut(greet_core::Awaited::Reply)));
+        assert_eq!(client.outcome(), Some(Outcome::TimedOut(greet_core::WaitingFor::Reply)));
         assert_eq!((mock.written(), mock.clock.now()), (b"haha\n".to_vec(), at(5)));
     }
 }

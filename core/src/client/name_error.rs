@@ -10,7 +10,7 @@ use crate::{Framing, framing::incomplete_character, text::EXIT};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-pub enum Refused {
+pub enum NameError {
     /// Under `chunk` there is no empty name (rule R2).
     Empty,
     /// `exit` is how a conversation ends (rule R3): close the client instead.
@@ -40,7 +40,7 @@ pub enum Refused {
     Closed,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for NameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => formatter.write_str("framing chunk has no empty name: give it a byte, or use framing line"),
@@ -67,9 +67,9 @@ impl fmt::Display for Refused {
     }
 }
 
-impl core::error::Error for Refused {}
+impl core::error::Error for NameError {}
 
-impl Refused {
+impl NameError {
     /// Whether a name comes back as it was given, in this framing; `is_first` says that none was said before it.
     pub(super) fn check(name: &[u8], framing: Framing, is_first: bool) -> Result<(), Self> {
         if name == EXIT {
