@@ -1,50 +1,50 @@
 //! Two servers by turns: the ratios of their figures, which a busy machine does not change, and how far those spread.
 
+use core::time::Duration;
+
 use serde::Serialize;
 
-use greet::report::latency::Latency;
-
 use super::figures::{Figures, Settings};
+use crate::latency::Latency;
 
 /// What one turn gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct TurnFigures {
-    pub(super) names_per_s: f64,
+pub(crate) struct TurnFigures {
+    pub(crate) names_per_s: f64,
     /// `None` where no name was answered.
-    pub(super) latency_ns: Option<Latency>,
+    pub(crate) latency: Option<Latency>,
 }
 
 /// Of fewer pairs of turns the spread says little.
-pub(super) const FEW_PAIRS: usize = 10;
+pub(crate) const FEW_PAIRS: usize = 10;
 
 /// The ratios of one figure, turn by turn: the first server's to the second's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Ratio {
-    pub(super) figure: &'static str,
-    pub(super) median: f64,
+pub(crate) struct Ratio {
+    pub(crate) figure: &'static str,
+    pub(crate) median: f64,
     /// A quarter of the ratios are below, a quarter above.
-    pub(super) lower_quartile: f64,
-    pub(super) upper_quartile: f64,
+    pub(crate) lower_quartile: f64,
+    pub(crate) upper_quartile: f64,
     /// One for each pair of turns that has such a ratio: in both something was answered.
-    pub(super) ratios: Vec<f64>,
+    pub(crate) ratios: Vec<f64>,
 }
 
 /// All there is to tell of a run with two servers.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Comparison {
-    pub(super) format: &'static str,
-    pub(super) date: String,
-    pub(super) settings: Settings,
-    pub(super) turn_s: f64,
+#[derive(Clone, Debug)]
+pub(crate) struct Comparison {
+    pub(crate) date: String,
+    pub(crate) settings: Settings,
+    pub(crate) turn: Duration,
     /// How many turns each server had.
-    pub(super) turns: usize,
+    pub(crate) turns: usize,
     /// A signal ended it.
-    pub(super) ended_early: bool,
+    pub(crate) ended_early: bool,
     /// The server that was named first, and the other.
-    pub(super) first: Figures,
-    pub(super) second: Figures,
+    pub(crate) first: Figures,
+    pub(crate) second: Figures,
     /// The first's figures to the second's.
-    pub(super) ratios: Vec<Ratio>,
+    pub(crate) ratios: Vec<Ratio>,
 }
 
 /// How a figure is had from a turn.
@@ -52,14 +52,14 @@ type Figure = fn(&TurnFigures) -> Option<f64>;
 
 const FIGURES: [(&str, Figure); 5] = [
     ("names a second", |turn| Some(turn.names_per_s)),
-    ("mean latency", |turn| turn.latency_ns.map(|latency| latency.mean)),
-    ("p50", |turn| turn.latency_ns.map(|latency| latency.p50 as f64)),
-    ("p90", |turn| turn.latency_ns.map(|latency| latency.p90 as f64)),
-    ("p99", |turn| turn.latency_ns.map(|latency| latency.p99 as f64)),
+    ("mean latency", |turn| Some(turn.latency?.mean.as_secs_f64())),
+    ("p50", |turn| Some(turn.latency?.median.as_secs_f64())),
+    ("p90", |turn| Some(turn.latency?.percentile("p90")?.as_secs_f64())),
+    ("p99", |turn| Some(turn.latency?.percentile("p99")?.as_secs_f64())),
 ];
 
 /// The ratio of each figure, over pairs of turns.
-pub(super) fn ratios(turns: &[(TurnFigures, TurnFigures)]) -> Vec<Ratio> {
+pub(crate) fn ratios(turns: &[(TurnFigures, TurnFigures)]) -> Vec<Ratio> {
     FIGURES.iter().filter_map(|&(name, figure)| ratio(name, figure, turns)).collect()
 }
 
@@ -91,21 +91,12 @@ fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::Latencies;
 
     fn turn(rate: f64, latency: u64) -> TurnFigures {
-        let latency_ns = Latency {
-            count: 1,
-            min: latency,
-            mean: latency as f64,
-            p50: latency,
-            p90: latency,
-            p95: latency,
-            p99: latency,
-            p99_9: latency,
-            p99_99: latency,
-            max: latency,
-        };
-        TurnFigures { names_per_s: rate, latency_ns: Some(latency_ns) }
+        let mut latencies = Latencies::new().unwrap();
+        latencies.add_many(Duration::from_nanos(latency), 1000);
+        TurnFigures { names_per_s: rate, latency: latencies.summary() }
     }
 
     #[test]
@@ -135,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_turn_in_which_nothing_was_answered_is_no_infinitely_fast_one() {
-        let nothing = TurnFigures { names_per_s: 0.0, latency_ns: None };
+        let nothing = TurnFigures { names_per_s: 0.0, latency: None };
         let turns =
             [(nothing, turn(2.0, 1)), (turn(3.0, 3), turn(1.0, 1)), (turn(3.0, 3), nothing), (nothing, nothing)];
         let ratios = ratios(&turns);

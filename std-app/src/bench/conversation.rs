@@ -307,10 +307,10 @@ mod tests {
             let latencies = &work.tally.waits.latencies;
             assert_eq!(latencies.count(), 1000);
             // They are spread evenly, so of all 1,000 nine tenths have none, and then each percent has 10 ms more.
-            assert!(latencies.at(89.0) < Duration::from_millis(1), "{:?}", latencies.summary());
+            assert!(latencies.percentile(89.0) < Duration::from_millis(1), "{:?}", latencies.summary());
             for percent in 91_u32..=99 {
                 let expected = Duration::from_millis(u64::from(percent - 90) * 10);
-                let found = latencies.at(percent.into());
+                let found = latencies.percentile(percent.into());
                 assert!(found.abs_diff(expected) <= ms(1), "{percent} %: {found:?}");
             }
         }
@@ -324,7 +324,7 @@ mod tests {
             assert_eq!((latencies.count(), work.tally.waits.at_least), (1000, 0));
             // Half are due before it; the others wait for 1.5 s down to 1 s.
             for (percent, expected) in [(49.0, 0), (51.0, 1010), (75.0, 1250), (100.0, 1500)] {
-                let found = latencies.at(percent);
+                let found = latencies.percentile(percent);
                 assert!(found.abs_diff(ms(expected)) <= ms(2), "{percent} %: {found:?}");
             }
         }
@@ -341,7 +341,7 @@ mod tests {
         let count = conversation.transmit(ms(100), &mut output);
         conversation.receive(ms(101), &replies(&output[..count]), &mut work, PEER).unwrap();
         assert_eq!(work.tally.waits.latencies.count(), 2);
-        assert!(work.tally.waits.latencies.at(50.0) < ms(2));
+        assert!(work.tally.waits.latencies.percentile(50.0) < ms(2));
     }
 
     #[test]

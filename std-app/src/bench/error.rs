@@ -2,10 +2,11 @@
 
 use std::{io, path::PathBuf};
 
-use greet::report::{json::JsonError, number::Bytes};
 use greet_core::NameError;
 use greet_host::client::ChatError;
 use thiserror::Error;
+
+use crate::export::{json::JsonError, number::Bytes};
 
 /// Why there are no figures, or not where they were wanted.
 #[derive(Debug, Error)]

@@ -6,13 +6,10 @@ use std::{
     time::Instant,
 };
 
-use greet::report::number::{Rate, Time};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{
-    load::{Glance, Phase},
-    text::counted,
-};
+use super::load::{Glance, Phase};
+use crate::export::number::{Rate, Time, counted};
 
 /// How often it changes.
 const OFTEN: Duration = Duration::from_millis(200);
@@ -72,7 +69,7 @@ fn line(host: Option<&str>, glance: &Glance<'_>, connections: usize) -> String {
         Phase::WarmingUp => format!("warming up, {seconds:.1} s"),
         Phase::Measuring => {
             let rate = Rate(tally.in_time as f64 / seconds.max(0.001));
-            let p99 = Time::from(tally.waits.latencies.at(99.0));
+            let p99 = Time::from(tally.waits.latencies.percentile(99.0));
             format!("{seconds:.1} s: {rate}, p99 {p99}")
         }
         Phase::CatchingUp => format!("sending what was due, {seconds:.1} s"),

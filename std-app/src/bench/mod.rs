@@ -1,10 +1,10 @@
 //! `greet bench`: loads a server, checks every reply, and tells the figures.
 
 mod alarm;
-mod compare;
+pub(crate) mod compare;
 mod conversation;
 mod error;
-mod figures;
+pub(crate) mod figures;
 mod link;
 mod live;
 mod load;
@@ -13,9 +13,8 @@ mod opening;
 mod pace;
 mod plan;
 mod process;
+pub(crate) mod summary;
 mod tally;
-mod text;
-mod view;
 mod work;
 
 use core::{net::SocketAddr, time::Duration};
@@ -25,17 +24,12 @@ use std::{
     process::ExitCode,
 };
 
-use greet::report::{
-    Page,
-    json::{self, JsonError},
-};
 use greet_host::{client::HostPort, resolve::addresses, stop::Stop};
-use serde::Serialize;
 
 use self::{
     compare::{Comparison, TurnFigures, ratios},
     error::BenchError,
-    figures::{COMPARISON, FAILURE, Failed, Figures, REPORT, Run, Settings, date},
+    figures::{Figures, Run, Settings, date},
     link::Link,
     live::Live,
     load::{Glance, Load, Measured},
@@ -43,7 +37,17 @@ use self::{
     process::allow_open_files,
     tally::Waits,
 };
-use crate::options::BenchOptions;
+use crate::{
+    export::{
+        html::{self, report::HtmlReport},
+        json::{
+            self, JsonError,
+            bench::{ComparisonDocument, FailureDocument, RunDocument},
+        },
+        text,
+    },
+    options::BenchOptions,
+};
 
 /// What a process has open beside its connections, and some more.
 const OTHER_FILES: usize = 32;
@@ -62,7 +66,7 @@ pub(crate) fn run(options: &BenchOptions) -> ExitCode {
             let _ = writeln!(io::stderr(), "greet: {error}");
             if options.json && error.is_of_the_run() {
                 // Whatever reads the figures can tell that there are none, and why.
-                let _ = json::write(&Failed { format: FAILURE, date: date(), error: error.to_string() }, io::stdout());
+                let _ = json::write(&FailureDocument::new(&date(), &error.to_string()), io::stdout());
             }
             if matches!(error, BenchError::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
@@ -103,14 +107,24 @@ fn measure<const N: usize>(options: &BenchOptions, plan: Plan) -> Result<bool, B
         None => {
             let run = one(first, plan)?;
             live.clear();
-            tell(options, &run, text::print_run, view::of_run)?;
+            output(
+                options,
+                || text::bench::print_run(&run),
+                || json::write(&RunDocument::from(&run), io::stdout().lock()),
+                || html::bench::of_run(&run),
+            )?;
             Ok(run.figures.are_good())
         }
         Some((host, found)) => {
             let second = open::<N>(host, found, plan, &stop, &watch_second)?;
             let comparison = by_turns(first, second, plan)?;
             live.clear();
-            tell(options, &comparison, text::print_comparison, view::of_comparison)?;
+            output(
+                options,
+                || text::bench::print_comparison(&comparison),
+                || json::write(&ComparisonDocument::from(&comparison), io::stdout().lock()),
+                || html::bench::of_comparison(&comparison),
+            )?;
             Ok(comparison.first.are_good() && comparison.second.are_good())
         }
     }
@@ -151,7 +165,7 @@ fn one<const N: usize>(mut opened: Opened<'_, N>, plan: Plan) -> Result<Run, Ben
     let measured = opened.load.work(plan.warmup, plan.duration)?;
     let figures = opened.figures(&plan, &measured)?;
     let ended_early = opened.load.is_stopped(); // also while the conversations were ended
-    Ok(Run { format: REPORT, date: date(), settings: Settings::new(&plan), ended_early, figures })
+    Ok(Run { date: date(), settings: Settings::new(&plan), ended_early, figures })
 }
 
 /// One server in a comparison: its turns one by one, and all together.
@@ -179,8 +193,8 @@ impl<'a, const N: usize> Contestant<'a, N> {
         self.waits.add_all(&tally.waits);
         let elapsed = measured.elapsed.as_secs_f64();
         let names_per_s = if elapsed > 0.0 { tally.in_time as f64 / elapsed } else { 0.0 };
-        let latency_ns = (tally.waits.answered() > 0).then(|| tally.waits.latencies.summary());
-        Ok(TurnFigures { names_per_s, latency_ns })
+        let latency = Some(&tally.waits).filter(|waits| waits.answered() > 0);
+        Ok(TurnFigures { names_per_s, latency: latency.and_then(|waits| waits.latencies.summary()) })
     }
 
     /// All turns together.
@@ -217,10 +231,9 @@ fn by_turns<const N: usize>(first: Opened<'_, N>, second: Opened<'_, N>, plan: P
         second.opened.load.stop();
     }
     Ok(Comparison {
-        format: COMPARISON,
         date: date(),
         settings: Settings::new(&plan),
-        turn_s: plan.turn.as_secs_f64(),
+        turn: plan.turn,
         turns: turns.len(),
         ended_early,
         first: first.figures(&plan)?,
@@ -229,28 +242,28 @@ fn by_turns<const N: usize>(first: Opened<'_, N>, second: Opened<'_, N>, plan: P
     })
 }
 
-/// Prints the figures, and writes the page where one is wanted.
-fn tell<T: Serialize>(
+/// Prints the figures as text or JSON, and writes the HTML report if one was asked for.
+fn output(
     options: &BenchOptions,
-    figures: &T,
-    print: fn(&T) -> io::Result<()>,
-    view: fn(&T) -> Page,
+    text: impl Fn() -> io::Result<()>,
+    json: impl Fn() -> Result<(), JsonError>,
+    html: impl Fn() -> HtmlReport,
 ) -> Result<(), BenchError> {
     let printed = if options.json {
-        json::write(figures, io::stdout().lock()).map_err(|error| match error {
+        json().map_err(|error| match error {
             JsonError::Write(error) => BenchError::Output(error),
             error => error.into(),
         })
     } else {
-        print(figures).map_err(BenchError::Output)
+        text().map_err(BenchError::Output)
     };
-    // Neither is lost where the other has no place.
+    // The report is saved even if the output cannot be printed.
     let saved = match &options.html {
-        Some(path) => view(figures).save(path).map_err(|error| BenchError::Page { path: path.clone(), error }),
+        Some(path) => html().save(path).map_err(|error| BenchError::Page { path: path.clone(), error }),
         None => Ok(()),
     };
     match printed {
-        // Whoever read the figures has seen enough: there is nobody left to tell.
+        // The reader closed the pipe: it has read enough.
         Err(BenchError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => saved,
         printed => printed.and(saved),
     }

@@ -20,10 +20,10 @@ pub(super) struct Schedule {
 
 /// What was due and was not sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Backlog {
-    pub(super) names: u64,
+pub(crate) struct Backlog {
+    pub(crate) names: u64,
     /// How long the oldest of them had been due.
-    pub(super) behind: Duration,
+    pub(crate) behind: Duration,
 }
 
 impl Backlog {

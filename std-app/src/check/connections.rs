@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::{io::Read, sync::RwLock, thread, time::Instant};
 
-use greet::report::number::Time;
+use crate::export::number::Time;
 
 use super::{
     probe::{Failure, Group, Kind, Level, Notes, Probe, Stop, Unit, so_many},

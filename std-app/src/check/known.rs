@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use greet::report::number::{Count, Time};
+use crate::export::number::{Count, Time};
 use greet_conformance::vectors::LEAST_CAPACITY;
 use greet_core::{Framing, NAME_CAPACITY};
 

@@ -29,10 +29,6 @@ use std::{
     time::Instant,
 };
 
-use greet::report::{
-    json::{self, JsonError},
-    number::Time,
-};
 use greet_conformance::vectors::TableError;
 use greet_host::{client::HostPort, resolve::addresses, stop, values::Limit};
 use thiserror::Error;
@@ -46,6 +42,10 @@ use self::{
     shown::List,
     talk::Talk,
     target::Target,
+};
+use crate::export::{
+    json::{self, JsonError},
+    number::Time,
 };
 
 /// Why nothing was checked, or what came of it cannot be told.

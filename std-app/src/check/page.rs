@@ -1,11 +1,15 @@
 //! The result as a page: the verdict, what every probe came to, and pictures of what was measured.
 
-use greet::report::{
-    Html, Page, Verdict,
-    chart::{Bar, Series, bars, distribution},
+use crate::{
+    export::{
+        html::{
+            Html,
+            chart::{Bar, Series, bars, distribution},
+            report::{Cell, HtmlReport, Rating, Table},
+        },
+        number::{Bytes, Count, Time},
+    },
     latency::{Latencies, Point},
-    number::{Bytes, Count, Time},
-    page::{Cell, Table},
 };
 
 use super::{
@@ -15,11 +19,11 @@ use super::{
 
 /// The page's text.
 pub(super) fn page(record: &Record) -> String {
-    let mut page = Page::new(format_args!("greet check {}", record.subject.host), subject(&record.subject));
+    let mut page = HtmlReport::new(format_args!("greet check {}", record.subject.host), subject(&record.subject));
     let verdict = match (record.passed, record.probes.iter().any(is_failed)) {
-        (true, false) => Verdict::Good,
-        (true, true) => Verdict::Doubtful,
-        (false, _) => Verdict::Bad,
+        (true, false) => Rating::Good,
+        (true, true) => Rating::Doubtful,
+        (false, _) => Rating::Bad,
     };
     page.verdict(verdict, &record.verdict);
     let failed: Vec<(&Entry, &Failure)> = record
@@ -99,12 +103,12 @@ fn table(entries: &[&Entry]) -> Table {
     let mut table = Table::new(&["probe", "", "what it shows", "what came of it"]);
     for entry in entries {
         let (verdict, text) = match &entry.outcome {
-            Outcome::Held(text) => (Verdict::Good, text),
-            Outcome::Failed(failure) if entry.level == Level::Should => (Verdict::Doubtful, &failure.what),
-            Outcome::Failed(failure) => (Verdict::Bad, &failure.what),
-            Outcome::Skipped(reason) => (Verdict::None, reason),
+            Outcome::Held(text) => (Rating::Good, text),
+            Outcome::Failed(failure) if entry.level == Level::Should => (Rating::Doubtful, &failure.what),
+            Outcome::Failed(failure) => (Rating::Bad, &failure.what),
+            Outcome::Skipped(reason) => (Rating::None, reason),
         };
-        table.judged_row(
+        table.rated_row(
             verdict,
             [
                 Cell::code(&entry.id),
@@ -118,7 +122,7 @@ fn table(entries: &[&Entry]) -> Table {
 }
 
 /// Latencies, throughput, and how long connections took.
-fn pictures(page: &mut Page, record: &Record) {
+fn pictures(page: &mut HtmlReport, record: &Record) {
     let curves: Vec<(&str, Vec<Point>)> = record
         .probes
         .iter()
@@ -149,11 +153,7 @@ fn pictures(page: &mut Page, record: &Record) {
             .iter()
             .flat_map(|entry| entry.measures.iter().map(move |measure| (entry, measure)))
             .filter(|(entry, measure)| measure.unit == unit && (unit != Unit::Time || entry.group != Group::Time))
-            .map(|(entry, measure)| Bar {
-                label: format!("{}: {}", entry.id, measure.name),
-                value: if unit == Unit::Time { measure.value * 1e9 } else { measure.value },
-                verdict: Verdict::None,
-            })
+            .map(|(entry, measure)| Bar { label: format!("{}: {}", entry.id, measure.name), value: measure.value })
             .collect();
         if !found.is_empty() {
             page.section(heading, |html| {

@@ -3,7 +3,7 @@
 use core::{fmt, time::Duration};
 use std::io;
 
-pub(super) use greet::report::chart::Unit;
+pub(super) use crate::export::html::chart::Unit;
 use greet_core::Escaped;
 
 use super::target::Target;

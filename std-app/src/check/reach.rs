@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::{thread, time::Instant};
 
-use greet::report::number::Time;
+use crate::export::number::Time;
 
 use super::{
     known,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::{io::Write, thread, time::Instant};
 
-use greet::report::number::{ByteRate, Bytes, Time};
+use crate::export::number::{ByteRate, Bytes, Time};
 use greet_core::Framing;
 
 use super::{

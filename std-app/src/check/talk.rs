@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use greet::report::number::Time;
+use crate::export::number::Time;
 
 use super::{
     difference,

@@ -3,7 +3,7 @@
 use core::{mem, time::Duration};
 use std::{io::Write, net::Shutdown, sync::Mutex, thread, time::Instant};
 
-use greet::report::number::{ByteRate, Time};
+use crate::export::number::{ByteRate, Time};
 
 use super::{
     probe::{Failure, Group, Level, Notes, Probe, Stop, Unit},

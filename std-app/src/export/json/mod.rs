@@ -1,4 +1,6 @@
-//! Reports as JSON: how they are written, and how an earlier one is read.
+//! JSON documents: how they are written, and how an earlier one is read.
+
+pub(crate) mod bench;
 
 use std::{
     fs::File,
@@ -11,7 +13,7 @@ use thiserror::Error;
 
 /// Why there is no JSON.
 #[derive(Debug, Error)]
-pub enum JsonError {
+pub(crate) enum JsonError {
     /// It cannot be written.
     #[error("the report cannot be written ({0}): see where it goes, and whether there is room")]
     Write(io::Error),
@@ -37,7 +39,7 @@ pub enum JsonError {
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn write(value: &impl Serialize, mut output: impl Write) -> Result<(), JsonError> {
+pub(crate) fn write(value: &impl Serialize, mut output: impl Write) -> Result<(), JsonError> {
     serde_json::to_writer_pretty(&mut output, value).map_err(|error| JsonError::Write(error.into()))?;
     output.write_all(b"\n").and_then(|()| output.flush()).map_err(JsonError::Write)
 }
@@ -46,7 +48,7 @@ pub fn write(value: &impl Serialize, mut output: impl Write) -> Result<(), JsonE
 ///
 /// # Errors
 /// Where the file cannot be read, or holds something else.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, JsonError> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, JsonError> {
     let file = File::open(path).map_err(|error| JsonError::Read { path: path.to_owned(), error })?;
     serde_json::from_reader(BufReader::new(file)).map_err(|error| JsonError::Content { path: path.to_owned(), error })
 }

@@ -7,34 +7,32 @@ use core::{
 
 /// A time: `870 ns`, `12.3 µs`, `4.56 ms`, `7.89 s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Time {
-    nanoseconds: f64,
+pub(crate) struct Time {
+    seconds: f64,
 }
 
 impl Time {
-    /// Of so many nanoseconds.
-    #[must_use]
-    pub const fn from_nanos(nanoseconds: f64) -> Self {
-        Self { nanoseconds }
+    pub(crate) const fn from_secs(seconds: f64) -> Self {
+        Self { seconds }
     }
 }
 
 impl From<Duration> for Time {
     fn from(span: Duration) -> Self {
-        Self { nanoseconds: span.as_secs_f64() * 1e9 }
+        Self { seconds: span.as_secs_f64() }
     }
 }
 
 impl Display for Time {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let units = [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
-        scaled(self.nanoseconds, &units, formatter)
+        let units = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
+        scaled(self.seconds, &units, formatter)
     }
 }
 
 /// Bytes: `512 B`, `12.3 kB`, `4.56 MB`; in thousands, as the wire counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bytes(pub f64);
+pub(crate) struct Bytes(pub(crate) f64);
 
 impl Display for Bytes {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -44,7 +42,7 @@ impl Display for Bytes {
 
 /// Bytes a second: `4.56 MB/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ByteRate(pub f64);
+pub(crate) struct ByteRate(pub(crate) f64);
 
 impl Display for ByteRate {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -54,7 +52,7 @@ impl Display for ByteRate {
 
 /// How often a second something happens: `123,456/s`, `12.3/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate(pub f64);
+pub(crate) struct Rate(pub(crate) f64);
 
 impl Display for Rate {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -64,7 +62,7 @@ impl Display for Rate {
 
 /// A whole number in groups of three digits: `1,234,567`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count(pub u64);
+pub(crate) struct Count(pub(crate) u64);
 
 impl Display for Count {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -72,9 +70,14 @@ impl Display for Count {
     }
 }
 
+/// A count and its noun: `1 name`, `2,000 names`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    format!("{} {one}{}", Count(count), if count == 1 { "" } else { "s" })
+}
+
 /// Any number: three digits that count, and all of those before the point.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Figure(pub f64);
+pub(crate) struct Figure(pub(crate) f64);
 
 impl Display for Figure {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -138,7 +141,7 @@ mod tests {
             (7_891e9, "7,891 s"),
             (f64::NAN, "- ns"),
         ] {
-            assert_eq!(Time::from_nanos(nanoseconds).to_string(), text);
+            assert_eq!(Time::from_secs(nanoseconds / 1e9).to_string(), text);
         }
         assert_eq!(Time::from(Duration::from_micros(1500)).to_string(), "1.50 ms");
     }

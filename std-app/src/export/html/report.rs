@@ -6,11 +6,11 @@ use std::{fs, io, path::Path};
 use super::Html;
 
 /// All of the page's looks.
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = include_str!("report.css");
 
 /// What the whole of a report, or one line of it, comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Rating {
     /// All is well.
     Good,
     /// It works, and something is to be looked at.
@@ -21,10 +21,9 @@ pub enum Verdict {
     None,
 }
 
-impl Verdict {
+impl Rating {
     /// The sign that says it without colour.
-    #[must_use]
-    pub const fn sign(self) -> &'static str {
+    pub(crate) const fn sign(self) -> &'static str {
         match self {
             Self::Good => "\u{2714}",
             Self::Doubtful => "!",
@@ -34,8 +33,7 @@ impl Verdict {
     }
 
     /// Its class in the page's style.
-    #[must_use]
-    pub const fn class(self) -> &'static str {
+    pub(crate) const fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Doubtful => "doubtful",
@@ -47,15 +45,14 @@ impl Verdict {
 
 /// A page: a title, a verdict, and sections.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub(crate) struct HtmlReport {
     title: String,
     body: Html,
 }
 
-impl Page {
+impl HtmlReport {
     /// A page with nothing but a title, and a line on what the report is of.
-    #[must_use]
-    pub fn new(title: impl Display, subject: impl Display) -> Self {
+    pub(crate) fn new(title: impl Display, subject: impl Display) -> Self {
         let title = title.to_string();
         let mut body = Html::new();
         body.element("header", &[], |header| {
@@ -65,16 +62,16 @@ impl Page {
     }
 
     /// Adds the banner that says what it all comes to.
-    pub fn verdict(&mut self, verdict: Verdict, text: impl Display) -> &mut Self {
-        let class = format!("verdict {}", verdict.class());
+    pub(crate) fn verdict(&mut self, rating: Rating, text: impl Display) -> &mut Self {
+        let class = format!("verdict {}", rating.class());
         self.body.element("p", &[("class", &class)], |banner| {
-            banner.text_element("span", &[("class", &"sign"), ("aria-hidden", &"true")], verdict.sign()).text(text);
+            banner.text_element("span", &[("class", &"sign"), ("aria-hidden", &"true")], rating.sign()).text(text);
         });
         self
     }
 
     /// Adds a section.
-    pub fn section(&mut self, title: impl Display, content: impl FnOnce(&mut Html)) -> &mut Self {
+    pub(crate) fn section(&mut self, title: impl Display, content: impl FnOnce(&mut Html)) -> &mut Self {
         self.body.element("section", &[], |section| {
             section.text_element("h2", &[], title);
             content(section);
@@ -83,8 +80,7 @@ impl Page {
     }
 
     /// The file's text.
-    #[must_use]
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut html = Html::new();
         html.own("<!doctype html>\n").element("html", &[("lang", &"en")], |html| {
             html.element("head", &[], |head| {
@@ -112,7 +108,7 @@ impl Page {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         fs::write(path, self.render())
     }
 }
@@ -120,19 +116,19 @@ impl Page {
 /// The parts that sections are made of.
 impl Html {
     /// Adds a paragraph.
-    pub fn paragraph(&mut self, text: impl Display) -> &mut Self {
+    pub(crate) fn paragraph(&mut self, text: impl Display) -> &mut Self {
         self.text_element("p", &[], text)
     }
 
     /// Adds a chart with what it shows below it.
-    pub fn figure(&mut self, chart: &Self, caption: impl Display) -> &mut Self {
+    pub(crate) fn figure(&mut self, chart: &Self, caption: impl Display) -> &mut Self {
         self.element("figure", &[], |figure| {
             figure.html(chart).text_element("figcaption", &[], caption);
         })
     }
 
     /// Adds a table.
-    pub fn table(&mut self, table: &Table) -> &mut Self {
+    pub(crate) fn table(&mut self, table: &Table) -> &mut Self {
         let class = if table.columns.len() > WIDEST_ON_A_PHONE { "wide" } else { "narrow" };
         self.element("table", &[("class", &class)], |html| {
             html.element("thead", &[], |head| {
@@ -146,7 +142,7 @@ impl Html {
             });
             html.element("tbody", &[], |body| {
                 for row in &table.rows {
-                    body.element("tr", &[("class", &row.verdict.class())], |html| {
+                    body.element("tr", &[("class", &row.rating.class())], |html| {
                         for (column, cell) in table.columns.iter().zip(&row.cells) {
                             html.element("td", &[("class", &cell.class), ("data-column", column)], |html| {
                                 html.element("div", &[], |html| {
@@ -166,56 +162,52 @@ const WIDEST_ON_A_PHONE: usize = 3;
 
 /// A table: titles of columns, and rows of cells.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub(crate) struct Table {
     columns: Vec<String>,
     rows: Vec<Row>,
 }
 
 #[derive(Clone, Debug)]
 struct Row {
-    verdict: Verdict,
+    rating: Rating,
     cells: Vec<Cell>,
 }
 
 /// One cell.
 #[derive(Clone, Debug)]
-pub struct Cell {
+pub(crate) struct Cell {
     class: &'static str,
     content: Html,
 }
 
 impl Cell {
     /// Words.
-    #[must_use]
-    pub fn text(text: impl Display) -> Self {
+    pub(crate) fn text(text: impl Display) -> Self {
         Self::new("text", |html| {
             html.text(text);
         })
     }
 
     /// A number, which stands below other numbers.
-    #[must_use]
-    pub fn number(number: impl Display) -> Self {
+    pub(crate) fn number(number: impl Display) -> Self {
         Self::new("number", |html| {
             html.text(number);
         })
     }
 
     /// Bytes, a command or the like.
-    #[must_use]
-    pub fn code(text: impl Display) -> Self {
+    pub(crate) fn code(text: impl Display) -> Self {
         Self::new("text", |html| {
             html.text_element("code", &[], text);
         })
     }
 
     /// How something came out: a sign, and the word for it.
-    #[must_use]
-    pub fn verdict(verdict: Verdict, word: impl Display) -> Self {
+    pub(crate) fn verdict(rating: Rating, word: impl Display) -> Self {
         Self::new("text", |html| {
-            let class = format!("mark {}", verdict.class());
+            let class = format!("mark {}", rating.class());
             html.element("span", &[("class", &class)], |mark| {
-                mark.text_element("span", &[("aria-hidden", &"true")], verdict.sign()).text(" ").text(word);
+                mark.text_element("span", &[("aria-hidden", &"true")], rating.sign()).text(" ").text(word);
             });
         })
     }
@@ -229,19 +221,18 @@ impl Cell {
 
 impl Table {
     /// A table with no rows yet.
-    #[must_use]
-    pub fn new(columns: &[&str]) -> Self {
+    pub(crate) fn new(columns: &[&str]) -> Self {
         Self { columns: columns.iter().map(|&column| column.to_owned()).collect(), rows: Vec::new() }
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
-        self.judged_row(Verdict::None, cells)
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
+        self.rated_row(Rating::None, cells)
     }
 
     /// Adds a row that is seen to be good or bad.
-    pub fn judged_row(&mut self, verdict: Verdict, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
-        self.rows.push(Row { verdict, cells: cells.into_iter().collect() });
+    pub(crate) fn rated_row(&mut self, rating: Rating, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
+        self.rows.push(Row { rating, cells: cells.into_iter().collect() });
         self
     }
 }
@@ -253,11 +244,11 @@ mod tests {
     #[test]
     fn whatever_a_peer_said_stays_text_everywhere_on_the_page() {
         let hostile = "</style></title><script src=//evil>";
-        let mut page = Page::new(hostile, hostile);
-        page.verdict(Verdict::Bad, hostile).section(hostile, |section| {
+        let mut page = HtmlReport::new(hostile, hostile);
+        page.verdict(Rating::Bad, hostile).section(hostile, |section| {
             let mut table = Table::new(&[hostile]);
             table.row([Cell::text(hostile)]).row([Cell::number(hostile)]).row([Cell::code(hostile)]);
-            table.judged_row(Verdict::Good, [Cell::verdict(Verdict::Good, hostile)]);
+            table.rated_row(Rating::Good, [Cell::verdict(Rating::Good, hostile)]);
             section.paragraph(hostile).table(&table).figure(&Html::new(), hostile);
         });
         let text = page.render();
@@ -269,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_page_needs_no_network() {
-        let text = Page::new("a", "b").render();
+        let text = HtmlReport::new("a", "b").render();
         for fetched in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link"] {
             assert!(!text.contains(fetched), "{fetched}");
         }

@@ -1,15 +1,15 @@
 //! An axis: where a value lies on it, and which values are marked.
 
-use crate::report::number::{ByteRate, Figure, Rate, Time};
+use crate::export::number::{ByteRate, Figure, Rate, Time};
 
 /// What the numbers of an axis are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Nanoseconds.
+pub(crate) enum Unit {
+    /// Seconds.
     Time,
-    /// How often a second.
+    /// Events per second.
     Rate,
-    /// Bytes a second.
+    /// Bytes per second.
     ByteRate,
     /// Plain numbers.
     Number,
@@ -17,10 +17,9 @@ pub enum Unit {
 
 impl Unit {
     /// A value as it is written.
-    #[must_use]
-    pub fn write(self, value: f64) -> String {
+    pub(crate) fn write(self, value: f64) -> String {
         match self {
-            Self::Time => Time::from_nanos(value).to_string(),
+            Self::Time => Time::from_secs(value).to_string(),
             Self::Rate => Rate(value).to_string(),
             Self::ByteRate => ByteRate(value).to_string(),
             Self::Number => Figure(value).to_string(),
@@ -141,8 +140,8 @@ mod tests {
 
     #[test]
     fn marks_are_written_short() {
-        assert_eq!(Unit::Time.write_short(20_000.0), "20 µs");
-        assert_eq!(Unit::Time.write_short(1e6), "1 ms");
+        assert_eq!(Unit::Time.write_short(20e-6), "20 µs");
+        assert_eq!(Unit::Time.write_short(1e-3), "1 ms");
         assert_eq!(Unit::Rate.write_short(0.5), "0.5");
         assert_eq!(Unit::Rate.write_short(150_000.0), "150 k");
         assert_eq!(Unit::Number.write_short(10.0), "10");

@@ -1,4 +1,8 @@
-//! Markup that is being written: what is text in it is escaped, and nothing else gets in.
+//! HTML markup: all text in it is escaped.
+
+pub(crate) mod bench;
+pub(crate) mod chart;
+pub(crate) mod report;
 
 use core::fmt::{self, Display, Write};
 
@@ -8,48 +12,38 @@ use greet_core::escape_of;
 ///
 /// Names of elements and attributes are the program's own (`&'static str`); contents and values are escaped. So whatever a
 /// peer has sent stays text, and characters that would act on the page instead of being seen are written out (rule K3).
-///
-/// ```
-/// let mut html = greet::report::Html::new();
-/// html.element("p", &[("title", &"\"quoted\"")], |p| {
-///     p.text("<script>\u{7}");
-/// });
-/// assert_eq!(html.as_str(), "<p title=\"&quot;quoted&quot;\">&lt;script&gt;\\u{7}</p>");
-/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Html(String);
+pub(crate) struct Html(String);
 
 /// An element's attributes: names and values.
-pub type Attributes<'a> = [(&'static str, &'a dyn Display)];
+pub(crate) type Attributes<'a> = [(&'static str, &'a dyn Display)];
 
 impl Html {
     /// Nothing yet.
-    #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(String::new())
     }
 
     /// The markup.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Adds text.
-    pub fn text(&mut self, text: impl Display) -> &mut Self {
+    pub(crate) fn text(&mut self, text: impl Display) -> &mut Self {
         // Writing to a string does not fail; a `Display` that does has written what it could.
         let _ = write!(Escaping(&mut self.0), "{text}");
         self
     }
 
     /// Adds another piece.
-    pub fn html(&mut self, piece: &Self) -> &mut Self {
+    pub(crate) fn html(&mut self, piece: &Self) -> &mut Self {
         self.0.push_str(&piece.0);
         self
     }
 
     /// Adds an element with what `content` writes in it.
-    pub fn element(
+    pub(crate) fn element(
         &mut self,
         name: &'static str,
         attributes: &Attributes<'_>,
@@ -62,7 +56,12 @@ impl Html {
     }
 
     /// Adds an element with text in it.
-    pub fn text_element(&mut self, name: &'static str, attributes: &Attributes<'_>, text: impl Display) -> &mut Self {
+    pub(crate) fn text_element(
+        &mut self,
+        name: &'static str,
+        attributes: &Attributes<'_>,
+        text: impl Display,
+    ) -> &mut Self {
         self.element(name, attributes, |element| {
             element.text(text);
         })

@@ -1,22 +1,26 @@
 //! The figures as a page.
 
-use greet::report::{
-    Html, Page, Verdict,
-    chart::{Series, Unit, distribution, over_time},
-    number::{ByteRate, Count, Figure, Rate, Time},
-    page::{Cell, Table},
-};
+use core::time::Duration;
 
 use super::{
-    compare::Comparison,
-    figures::{Figures, Run},
-    text::{conditions, counted, of_pairs},
+    Html,
+    chart::{Series, Unit, distribution, over_time},
+    report::{Cell, HtmlReport, Rating, Table},
+};
+use crate::{
+    bench::{
+        compare::Comparison,
+        figures::{Figures, Run},
+        summary::{conditions, error_text, of_pairs},
+    },
+    export::number::{ByteRate, Count, Figure, Rate, Time, counted},
+    latency::Latency,
 };
 
 /// The page of a run with one server.
-pub(super) fn of_run(run: &Run) -> Page {
+pub(crate) fn of_run(run: &Run) -> HtmlReport {
     let figures = &run.figures;
-    let mut page = Page::new(
+    let mut page = HtmlReport::new(
         format!("greet bench {}", figures.host),
         format!("{}; {}{}", run.date, conditions(&run.settings), early(run.ended_early)),
     );
@@ -29,9 +33,9 @@ pub(super) fn of_run(run: &Run) -> Page {
 }
 
 /// The page of a run with two servers.
-pub(super) fn of_comparison(comparison: &Comparison) -> Page {
-    let Comparison { first, second, ratios, turns, turn_s, .. } = comparison;
-    let mut page = Page::new(
+pub(crate) fn of_comparison(comparison: &Comparison) -> HtmlReport {
+    let Comparison { first, second, ratios, turns, turn, .. } = comparison;
+    let mut page = HtmlReport::new(
         format!("greet bench {} against {}", first.host, second.host),
         format!("{}; {}{}", comparison.date, conditions(&comparison.settings), early(comparison.ended_early)),
     );
@@ -41,7 +45,7 @@ pub(super) fn of_comparison(comparison: &Comparison) -> Page {
         page.verdict(verdict, format!("{}: {} names a second; {text}", figures.host, Figure(figures.names_per_s)));
     }
     page.section("Ratios", |section| {
-        let turn = Time::from_nanos(turn_s * 1e9);
+        let turn = Time::from(*turn);
         section.paragraph(format!("{} to {}, in {turns} pairs of turns of {turn}.", first.host, second.host));
         let mut table = Table::new(&["figure", "median", "middle half of the ratios"]);
         for ratio in ratios {
@@ -66,13 +70,13 @@ const fn early(ended_early: bool) -> &'static str {
     if ended_early { "; ended early, by a signal" } else { "" }
 }
 
-fn judge(figures: &Figures) -> (Verdict, String) {
+fn judge(figures: &Figures) -> (Rating, String) {
     let backlog = figures.backlog.map_or(0, |backlog| backlog.names);
     if figures.are_good() {
         return match backlog {
-            0 => (Verdict::Good, "every reply was right.".to_owned()),
+            0 => (Rating::Good, "every reply was right.".to_owned()),
             names => (
-                Verdict::Doubtful,
+                Rating::Doubtful,
                 format!("every reply was right, but there is a backlog of {}.", counted(names, "name")),
             ),
         };
@@ -85,10 +89,10 @@ fn judge(figures: &Figures) -> (Verdict, String) {
     if !figures.has_no_errors() {
         said.push(format!("{}, {} unanswered", counted(errors, "error"), counted(unanswered, "name")));
     }
-    if let Some(seconds) = figures.given_up_after_s {
-        said.push(format!("given up after {} without an answer", Time::from_nanos(seconds * 1e9)));
+    if let Some(time) = figures.given_up_after {
+        said.push(format!("given up after {} without an answer", Time::from(time)));
     }
-    (Verdict::Bad, format!("{}.", said.join("; ")))
+    (Rating::Bad, format!("{}.", said.join("; ")))
 }
 
 fn figures_table(section: &mut Html, all: &[&Figures], connections: usize) {
@@ -103,15 +107,15 @@ fn figures_table(section: &mut Html, all: &[&Figures], connections: usize) {
     row("sent", &|figures| ByteRate(figures.sent_bytes_per_s).to_string());
     row("received", &|figures| ByteRate(figures.received_bytes_per_s).to_string());
     row("answered", &|figures| Count(figures.answered).to_string());
-    row("measured", &|figures| Time::from_nanos(figures.elapsed_s * 1e9).to_string());
+    row("measured", &|figures| Time::from(figures.elapsed).to_string());
     if all.iter().any(|figures| figures.backlog.is_some()) {
         let backlog = |figures: &Figures| figures.backlog.map_or(0, |backlog| backlog.names);
         row("due and not sent", &|figures| Count(backlog(figures)).to_string());
-        let behind = |figures: &Figures| figures.backlog.map_or(0.0, |backlog| backlog.behind_s);
-        row("the oldest of them for", &|figures| Time::from_nanos(behind(figures) * 1e9).to_string());
+        let behind = |figures: &Figures| figures.backlog.map_or(Duration::ZERO, |backlog| backlog.behind);
+        row("the oldest of them for", &|figures| Time::from(behind(figures)).to_string());
     }
-    if all.iter().any(|figures| figures.latency_ns.count > 0) {
-        latency_rows(&mut row, all);
+    if all.iter().any(|figures| figures.is_answered()) {
+        latency_rows(&mut row);
     }
     section.table(&table);
     for figures in all {
@@ -124,25 +128,21 @@ fn figures_table(section: &mut Html, all: &[&Figures], connections: usize) {
 /// Adds a row to a table: its title, and what is in it for each server.
 type Row<'a> = &'a mut dyn FnMut(&str, &dyn Fn(&Figures) -> String);
 
-fn latency_rows(row: Row<'_>, all: &[&Figures]) {
-    let written = |figures: &Figures, value: f64| {
-        if figures.is_answered() { figures.latency(value) } else { "\u{2013}".to_owned() }
-    };
-    row("mean latency", &|figures| written(figures, figures.latency_ns.mean));
-    let names = all.first().map(|figures| figures.latency_ns.named()).unwrap_or_default();
-    for (index, (name, _)) in names.iter().enumerate() {
+fn latency_rows(row: Row<'_>) {
+    row("mean latency", &|figures| figures.latency_text(figures.latency.map(|latency| latency.mean)));
+    for (name, _) in Latency::named(None) {
         row(name, &|figures| {
-            let value = figures.latency_ns.named().get(index).map_or(0, |(_, value)| *value);
-            written(figures, value as f64)
+            let value = Latency::named(figures.latency.as_ref()).find(|(other, _)| *other == name);
+            figures.latency_text(value.and_then(|(_, value)| value))
         });
     }
 }
 
-fn sections(page: &mut Page, all: &[&Figures]) {
+fn sections(page: &mut HtmlReport, all: &[&Figures]) {
     if all.iter().any(|figures| !figures.errors.is_empty()) {
         page.section("Errors", |section| errors_table(section, all));
     }
-    if all.iter().all(|figures| figures.latency_ns.count == 0) {
+    if all.iter().all(|figures| !figures.is_answered()) {
         return; // nothing to draw
     }
     page.section("Latency", |section| {
@@ -167,12 +167,12 @@ fn errors_table(section: &mut Html, all: &[&Figures]) {
     let mut table = Table::new(&["errors", "server", "what", "the first of them"]);
     for figures in all {
         for error in &figures.errors {
-            table.judged_row(
-                Verdict::Bad,
+            table.rated_row(
+                Rating::Bad,
                 [
                     Cell::number(Count(error.count)),
                     Cell::text(&figures.host),
-                    Cell::text(error.what()),
+                    Cell::text(error_text(error)),
                     Cell::text(error.example.as_deref().unwrap_or_default()),
                 ],
             );

@@ -1,16 +1,21 @@
 //! Curves: a latency distribution, and what went on over time.
 
+use core::time::Duration;
+
 use super::{Anchor, KINDS, Unit, Units, WIDTH, axis::Axis, label, line, rule, svg};
-use crate::report::{Html, latency::Point};
+use crate::{export::html::Html, latency::Point};
 
 /// One curve and its name.
 #[derive(Clone, Debug)]
-pub struct Series<'a, P> {
+pub(crate) struct Series<'a, P> {
     /// What it is of.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// Its points, from left to right.
-    pub points: &'a [P],
+    pub(crate) points: &'a [P],
 }
+
+/// A logarithmic axis has no 0: shorter latencies are drawn here.
+const SHORTEST: Duration = Duration::from_nanos(1);
 
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = WIDTH - 14.0;
@@ -25,15 +30,14 @@ const PERCENTILES: [(&str, f64); 6] =
     [("0", 1.0), ("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p99.9", 0.001), ("p99.99", 0.0001)];
 
 /// How latencies are distributed: to the right ever smaller parts of all, so that the rare and long ones are seen.
-#[must_use]
-pub fn distribution(title: &str, series: &[Series<'_, Point>]) -> Html {
+pub(crate) fn distribution(title: &str, series: &[Series<'_, Point>]) -> Html {
     let all = || series.iter().flat_map(|series| series.points);
-    let least = all().map(|point| point.latency).min().unwrap_or(0) as f64;
-    let greatest = all().map(|point| point.latency).max().unwrap_or(0) as f64;
+    let least = all().map(|point| point.latency).min().unwrap_or_default().max(SHORTEST).as_secs_f64();
+    let greatest = all().map(|point| point.latency).max().unwrap_or_default().as_secs_f64();
     let rarest = PERCENTILES.last().map_or(1.0, |(_, above)| *above);
     // Logarithmic in the part that is above: from all to the rarest that is marked.
     let x = |above: f64| LEFT + above.max(rarest).log10() / rarest.log10() * (RIGHT - LEFT);
-    let y = Axis::logarithmic(least.max(1.0), greatest, (BOTTOM, TOP));
+    let y = Axis::logarithmic(least, greatest, (BOTTOM, TOP));
     let described: Vec<_> = series.iter().map(|series| describe_distribution(series)).collect();
     svg(height(series.len()), title, &described.join("; "), |svg| {
         horizontal_rules(svg, &y, Unit::Time, "latency");
@@ -45,7 +49,8 @@ pub fn distribution(title: &str, series: &[Series<'_, Point>]) -> Html {
         }
         label(svg, ((LEFT + RIGHT) / 2.0, BOTTOM + 34.0), Anchor::Middle, "faint", "percentile");
         for (index, series) in series.iter().enumerate() {
-            let points = series.points.iter().map(|point| (x(1.0 - point.quantile), y.place(point.latency as f64)));
+            let points =
+                series.points.iter().map(|point| (x(1.0 - point.quantile), y.place(point.latency.as_secs_f64())));
             curve(svg, index, points);
         }
         names(svg, series);
@@ -55,14 +60,13 @@ pub fn distribution(title: &str, series: &[Series<'_, Point>]) -> Html {
 fn describe_distribution(series: &Series<'_, Point>) -> String {
     let at = |quantile: f64| {
         let point = series.points.iter().find(|point| point.quantile >= quantile).or(series.points.last());
-        Unit::Time.write(point.map_or(f64::NAN, |point| point.latency as f64))
+        Unit::Time.write(point.map_or(f64::NAN, |point| point.latency.as_secs_f64()))
     };
     format!("{}: half within {}, 99 % within {}, all within {}", series.name, at(0.5), at(0.99), at(1.0))
 }
 
 /// What went on over time: points of a second and a value.
-#[must_use]
-pub fn over_time(title: &str, what: &str, unit: Unit, series: &[Series<'_, (f64, f64)>]) -> Html {
+pub(crate) fn over_time(title: &str, what: &str, unit: Unit, series: &[Series<'_, (f64, f64)>]) -> Html {
     let all = || series.iter().flat_map(|series| series.points);
     let seconds = all().map(|(second, _)| *second).fold(0.0, f64::max);
     let greatest = all().map(|(_, value)| *value).fold(0.0, f64::max);
@@ -130,7 +134,10 @@ mod tests {
     fn every_chart_can_be_drawn_of_nothing_and_says_in_words_what_it_shows() {
         assert!(distribution("a", &[]).as_str().starts_with("<svg "));
         assert!(over_time("a", "b", Unit::Rate, &[]).as_str().starts_with("<svg "));
-        let points = [Point { quantile: 0.5, latency: 10_000 }, Point { quantile: 1.0, latency: 2_000_000 }];
+        let points = [
+            Point { quantile: 0.5, latency: Duration::from_micros(10) },
+            Point { quantile: 1.0, latency: Duration::from_millis(2) },
+        ];
         let chart = distribution("Latency", &[Series { name: "<board>", points: &points }]);
         let words =
             "aria-label=\"Latency: &lt;board&gt;: half within 10.0 µs, 99 % within 2.00 ms, all within 2.00 ms\"";

@@ -4,7 +4,7 @@ mod axis;
 mod bars;
 mod curves;
 
-pub use self::{
+pub(crate) use self::{
     axis::Unit,
     bars::{Bar, bars},
     curves::{Series, distribution, over_time},
@@ -12,7 +12,7 @@ pub use self::{
 
 use core::fmt::{self, Display, Formatter};
 
-use super::Html;
+use crate::export::html::Html;
 
 /// How wide a chart is, in its own units. A phone shows one of them as one of its own, so 12 of them are readable text.
 const WIDTH: f64 = 380.0;

@@ -1,25 +1,22 @@
 //! Bars: one number each, beside each other.
 
 use super::{Anchor, Unit, Units, WIDTH, axis::Axis, label, svg};
-use crate::report::{Html, Verdict};
+use crate::export::html::Html;
 
 /// One bar.
 #[derive(Clone, Debug)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// What it stands for.
-    pub label: String,
+    pub(crate) label: String,
     /// How long it is.
-    pub value: f64,
-    /// Its colour; `None` for the usual one.
-    pub verdict: Verdict,
+    pub(crate) value: f64,
 }
 
 const ROW: f64 = 38.0;
 const BAR: f64 = 14.0;
 
 /// Lying bars, all from 0 on, each with its name above and its number behind it.
-#[must_use]
-pub fn bars(title: &str, unit: Unit, bars: &[Bar]) -> Html {
+pub(crate) fn bars(title: &str, unit: Unit, bars: &[Bar]) -> Html {
     let described: Vec<_> = bars.iter().map(|bar| format!("{} {}", bar.label, unit.write(bar.value))).collect();
     let greatest = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
     // The number behind the longest bar needs room too.
@@ -29,10 +26,6 @@ pub fn bars(title: &str, unit: Unit, bars: &[Bar]) -> Html {
     svg(rows + 4.0, title, &described.join(", "), |svg| {
         let mut top = 0.0;
         for bar in bars {
-            let class = match bar.verdict {
-                Verdict::None => "fill-0".to_owned(),
-                verdict => format!("fill-{}", verdict.class()),
-            };
             let width = axis.place(bar.value).max(1.0);
             label(svg, (0.0, top + 13.0), Anchor::Start, "", &bar.label);
             svg.text_element(
@@ -43,7 +36,7 @@ pub fn bars(title: &str, unit: Unit, bars: &[Bar]) -> Html {
                     ("width", &Units(width)),
                     ("height", &Units(BAR)),
                     ("rx", &2),
-                    ("class", &class),
+                    ("class", &"fill-0"),
                 ],
                 "",
             );

@@ -1,0 +1,3 @@
+//! Results as text on standard output.
+
+pub(crate) mod bench;
