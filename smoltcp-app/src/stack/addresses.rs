@@ -1,4 +1,4 @@
-//! The addresses of an interface: static, by DHCP with a static fallback, and what IPv6 makes by itself.
+//! The addresses of an interface: static, by DHCP with a static fallback, link-local, and by SLAAC.
 
 use core::{fmt, time::Duration};
 
@@ -7,16 +7,24 @@ use smoltcp::{
     config::IFACE_MAX_ADDR_COUNT,
     iface::{Interface, SocketSet},
     phy::Device,
-    wire::{EthernetAddress, IpAddress, IpCidr},
+    wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr},
 };
 
 use super::Settings;
 #[cfg(feature = "ipv4")]
-use super::announce::announce;
+use super::announce;
 #[cfg(feature = "dhcpv4")]
 use super::dhcp::Lease;
+#[cfg(feature = "ipv6")]
+use super::{
+    discovery::Message,
+    slaac::{Slaac, link_local},
+};
+#[cfg(feature = "ipv6")]
+use crate::time::earliest;
+use crate::time::to_smoltcp;
 
-/// For how long DHCP may find nobody before the static address is taken. It goes on asking all the same.
+/// How long DHCP may stay without an answer before the static address is used. DHCP keeps asking.
 pub const FALLBACK_AFTER: Duration = Duration::from_secs(10);
 
 /// What is wrong with the settings of a stack.
@@ -66,14 +74,17 @@ impl fmt::Display for SettingsError {
 
 impl core::error::Error for SettingsError {}
 
-/// What becomes of the addresses while the stack runs.
+/// The addresses while the stack runs.
 #[derive(Debug)]
 pub(super) struct Addresses {
-    /// The neighbours do not know yet who is here.
-    #[cfg(feature = "ipv4")]
+    /// Whether another host has an address of ours was not asked yet.
+    unprobed: bool,
+    /// The neighbors do not know yet who is here.
     unannounced: bool,
     #[cfg(feature = "dhcpv4")]
     lease: Option<Lease>,
+    #[cfg(feature = "ipv6")]
+    pub(super) slaac: Option<Slaac>,
 }
 
 impl Addresses {
@@ -105,16 +116,21 @@ impl Addresses {
         if !one_a_family {
             return Err(SettingsError::TooManyGateways);
         }
-        let addresses = Self {
-            #[cfg(feature = "ipv4")]
+        #[allow(unused_mut, reason = "SLAAC comes later, where it is a feature")]
+        let mut addresses = Self {
+            unprobed: true,
             unannounced: true,
             #[cfg(feature = "dhcpv4")]
             lease: settings.dhcp.then(|| Lease::new(settings, sockets, now)),
+            #[cfg(feature = "ipv6")]
+            slaac: None,
         };
         #[cfg(not(feature = "dhcpv4"))]
         let _ = (sockets, now);
 
         let mut full = false;
+        #[cfg(feature = "ipv6")]
+        let mut free = 0;
         interface.update_ip_addrs(|list| {
             for &address in settings.addresses {
                 if !addresses.waits_for(address) {
@@ -123,17 +139,19 @@ impl Addresses {
             }
             #[cfg(feature = "ipv6")]
             {
-                full |= list.push(link_local(settings.hardware_address).into()).is_err();
+                let address = smoltcp::wire::Ipv6Cidr::new(link_local(settings.hardware_address), 64);
+                full |= list.push(address.into()).is_err();
             }
-            // Where would the address go that is still to be found?
+            // Those that are still to be learned need room too.
             #[cfg(feature = "dhcpv4")]
             {
                 full |= settings.dhcp && list.len() >= list.capacity();
             }
             #[cfg(feature = "ipv6")]
             {
-                let others = usize::from(addresses.asks());
-                full |= settings.slaac && list.len().saturating_add(others) >= list.capacity();
+                let others = usize::from(addresses.uses_dhcp());
+                free = list.capacity().saturating_sub(list.len()).saturating_sub(others);
+                full |= settings.slaac && free == 0;
             }
         });
         if full {
@@ -142,18 +160,23 @@ impl Addresses {
         for &gateway in settings.gateways {
             set_route(interface, gateway);
         }
+        #[cfg(feature = "ipv6")]
+        {
+            let fixed_router = settings.gateways.iter().any(|gateway| matches!(gateway, IpAddress::Ipv6(_)));
+            addresses.slaac = settings.slaac.then(|| Slaac::new(free, fixed_router, now));
+        }
         Ok(addresses)
     }
 
-    /// Whom the network says to ask for names.
+    /// The DNS servers that DHCP named.
     #[cfg(all(feature = "dhcpv4", feature = "dns"))]
     pub(super) fn dns_servers(&self) -> impl Iterator<Item = IpAddress> {
         self.lease.iter().flat_map(Lease::dns_servers)
     }
 
-    /// Whether DHCP is asked.
+    /// Whether DHCP is in use.
     #[cfg(feature = "ipv6")]
-    const fn asks(&self) -> bool {
+    const fn uses_dhcp(&self) -> bool {
         #[cfg(feature = "dhcpv4")]
         {
             self.lease.is_some()
@@ -162,7 +185,7 @@ impl Addresses {
         false
     }
 
-    /// Whether this static address is only for when DHCP finds nobody.
+    /// Whether this static address is used only while DHCP has no answer.
     fn waits_for(&self, address: IpCidr) -> bool {
         #[cfg(feature = "dhcpv4")]
         {
@@ -177,18 +200,24 @@ impl Addresses {
 
     /// The link is up, or up again.
     pub(super) fn link_up(&mut self, sockets: &mut SocketSet<'_>, now: Instant) {
-        #[cfg(feature = "ipv4")]
-        {
-            self.unannounced = true;
-        }
+        (self.unprobed, self.unannounced) = (true, true);
         #[cfg(feature = "dhcpv4")]
         if let Some(lease) = &mut self.lease {
             lease.ask_again(sockets, now);
         }
+        #[cfg(feature = "ipv6")]
+        if let Some(slaac) = &mut self.slaac {
+            slaac.search(now);
+        }
         let _ = (sockets, now);
     }
 
-    /// Puts in force what was learnt. When to come back, even if nothing is learnt.
+    /// Another host uses one of the addresses: tells the neighbors again who is here.
+    pub(super) const fn defend(&mut self) {
+        self.unannounced = true;
+    }
+
+    /// Puts in force what was learned. When to come back, even if nothing is learned.
     pub(super) fn settle<D: Device + ?Sized>(
         &mut self,
         interface: &mut Interface,
@@ -196,24 +225,53 @@ impl Addresses {
         device: &mut D,
         now: Instant,
     ) -> Option<Instant> {
+        #[allow(unused_mut, reason = "without DHCP and SLAAC nothing is new")]
+        let (mut new, mut deadline) = (false, None);
         #[cfg(feature = "dhcpv4")]
         if let Some(lease) = &mut self.lease {
-            self.unannounced |= lease.settle(interface, sockets, now);
+            new |= lease.settle(interface, sockets, now);
+            deadline = lease.deadline();
         }
-        #[cfg(feature = "ipv4")]
-        if self.unannounced
-            && let Some(address) = interface.ipv4_addr()
-        {
-            self.unannounced = !announce(address, interface, device, now);
+        #[cfg(feature = "ipv6")]
+        if let Some(slaac) = &mut self.slaac {
+            new |= slaac.settle(interface, device, now);
+            deadline = earliest(deadline, slaac.deadline(now));
         }
-        let _ = (interface, sockets, device, now);
-        #[cfg(feature = "dhcpv4")]
-        {
-            self.lease.as_ref().and_then(Lease::deadline)
+        self.unprobed |= new;
+        self.unannounced |= new;
+        if self.unannounced && announce_all(interface, self.unprobed, device, now).is_some() {
+            (self.unprobed, self.unannounced) = (false, false);
         }
-        #[cfg(not(feature = "dhcpv4"))]
-        None
+        let _ = sockets;
+        deadline
     }
+}
+
+/// Tells the neighbors which addresses are here, and with `probe` asks first whether another host has them; of an IPv6
+/// address it then only asks. `None` if the device had no room for all of it.
+///
+/// The addresses are in use at once (RFC 4429): to wait for an answer would take 1 s (RFC 4862) and 7 s (RFC 5227). Where
+/// one comes, it is a [conflict](super::Conflict).
+fn announce_all<D: Device + ?Sized>(interface: &Interface, probe: bool, device: &mut D, now: Instant) -> Option<()> {
+    let HardwareAddress::Ethernet(hardware) = interface.hardware_addr();
+    let now = to_smoltcp(now);
+    for address in interface.ip_addrs() {
+        match address.address() {
+            #[cfg(feature = "ipv4")]
+            IpAddress::Ipv4(address) => {
+                if probe {
+                    announce::probe(device.transmit(now)?, hardware, address);
+                }
+                announce::announce(device.transmit(now)?, hardware, address);
+            }
+            #[cfg(feature = "ipv6")]
+            IpAddress::Ipv6(address) => {
+                let message = if probe { Message::probe } else { Message::announcement };
+                message(hardware, address).send(device.transmit(now)?);
+            }
+        }
+    }
+    Some(())
 }
 
 /// Whether one host on a network can have this address.
@@ -235,22 +293,11 @@ fn is_one_hosts(address: &IpCidr) -> bool {
 
 /// Makes this the default route of its family.
 pub(super) fn set_route(interface: &mut Interface, gateway: IpAddress) {
-    // There is room: one route a family is added here, and the least table has two.
+    // There is room: each family has one route, and the table has at least two.
     match gateway {
         #[cfg(feature = "ipv4")]
         IpAddress::Ipv4(gateway) => _ = interface.routes_mut().add_default_ipv4_route(gateway),
         #[cfg(feature = "ipv6")]
         IpAddress::Ipv6(gateway) => _ = interface.routes_mut().add_default_ipv6_route(gateway),
     }
-}
-
-/// The address that every IPv6 host has, made from its hardware address (RFC 4291, appendix A).
-#[cfg(feature = "ipv6")]
-fn link_local(hardware: EthernetAddress) -> smoltcp::wire::Ipv6Cidr {
-    let [a, b, c, d, e, f] = hardware.0;
-    let interface = [a ^ 2, b, c, 0xff, 0xfe, d, e, f];
-    let mut octets = [0; 16];
-    octets[..2].copy_from_slice(&[0xfe, 0x80]);
-    octets[8..].copy_from_slice(&interface);
-    smoltcp::wire::Ipv6Cidr::new(octets.into(), 64)
 }

@@ -1,39 +1,62 @@
-//! Telling the neighbours who is here: those who knew another card at this address learn the new one.
+//! ARP messages of this host: whether another host has an address, and that it is here.
 
-use greet_core::Instant;
 use smoltcp::{
-    iface::Interface,
-    phy::{Device, TxToken},
+    phy::TxToken,
     wire::{
-        ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
-        HardwareAddress, Ipv4Address,
+        ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, Ipv4Address,
     },
 };
 
-use crate::time::to_smoltcp;
+/// The length of a frame with an ARP message.
+pub(super) const ARP: usize = 14 + 28;
 
-/// Sends a gratuitous ARP request (RFC 5227, 3); whether the device had room for it.
-pub(super) fn announce<D: Device + ?Sized>(
-    address: Ipv4Address,
-    interface: &Interface,
-    device: &mut D,
-    now: Instant,
-) -> bool {
-    let HardwareAddress::Ethernet(hardware) = interface.hardware_addr();
-    let request = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Request,
-        source_hardware_addr: hardware,
-        source_protocol_addr: address,
-        target_hardware_addr: EthernetAddress([0; 6]),
-        target_protocol_addr: address,
-    };
-    let frame =
-        EthernetRepr { src_addr: hardware, dst_addr: EthernetAddress::BROADCAST, ethertype: EthernetProtocol::Arp };
-    let Some(token) = device.transmit(to_smoltcp(now)) else { return false };
-    token.consume(frame.buffer_len().saturating_add(request.buffer_len()), |buffer| {
-        let mut packet = EthernetFrame::new_unchecked(buffer);
-        frame.emit(&mut packet);
-        request.emit(&mut ArpPacket::new_unchecked(packet.payload_mut()));
+/// Asks whether another host has `address` (ARP probe, RFC 5227, 2.1.1).
+pub(super) fn probe(token: impl TxToken, hardware: EthernetAddress, address: Ipv4Address) {
+    token.consume(ARP, |frame| {
+        write(
+            frame,
+            ArpOperation::Request,
+            (hardware, Ipv4Address::UNSPECIFIED),
+            (EthernetAddress::BROADCAST, address),
+        );
     });
-    true
+}
+
+/// Tells the neighbors that `address` is here (gratuitous ARP request, RFC 5227, 3): those who knew another hardware
+/// address for it learn this one.
+pub(super) fn announce(token: impl TxToken, hardware: EthernetAddress, address: Ipv4Address) {
+    token.consume(ARP, |frame| {
+        write(frame, ArpOperation::Request, (hardware, address), (EthernetAddress::BROADCAST, address));
+    });
+}
+
+/// Answers a request of `to` for the address `from` has.
+pub(super) fn reply(token: impl TxToken, from: (EthernetAddress, Ipv4Address), to: (EthernetAddress, Ipv4Address)) {
+    token.consume(ARP, |frame| write_reply(frame, from, to));
+}
+
+/// Writes the answer of `from` to `to`; `frame` is [`ARP`] bytes long.
+pub(super) fn write_reply(frame: &mut [u8], from: (EthernetAddress, Ipv4Address), to: (EthernetAddress, Ipv4Address)) {
+    write(frame, ArpOperation::Reply, from, to);
+}
+
+fn write(
+    frame: &mut [u8],
+    operation: ArpOperation,
+    (source_hardware_addr, source_protocol_addr): (EthernetAddress, Ipv4Address),
+    (destination, target_protocol_addr): (EthernetAddress, Ipv4Address),
+) {
+    // What is asked for is not known: zero (RFC 5227, 2.1.1).
+    let target_hardware_addr = if operation == ArpOperation::Request { EthernetAddress([0; 6]) } else { destination };
+    let mut frame = EthernetFrame::new_unchecked(frame);
+    EthernetRepr { src_addr: source_hardware_addr, dst_addr: destination, ethertype: EthernetProtocol::Arp }
+        .emit(&mut frame);
+    let message = ArpRepr::EthernetIpv4 {
+        operation,
+        source_hardware_addr,
+        source_protocol_addr,
+        target_hardware_addr,
+        target_protocol_addr,
+    };
+    message.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
 }

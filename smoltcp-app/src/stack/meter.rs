@@ -1,20 +1,20 @@
-//! Looks at the frames that pass between the interface and its device, and counts them.
+//! The frames between the stack and its device, counted.
 
 use smoltcp::{
-    phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken},
+    phy::{Device, DeviceCapabilities, PacketMeta, TxToken},
     time::Instant,
     wire::{EthernetFrame, EthernetProtocol, IpProtocol, TcpPacket, TcpSeqNumber},
 };
 
-/// What a stack has seen on its wire, since it was made; the counters wrap.
+/// What a stack has received and sent since it was made; the counters wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Counters {
-    /// Frames that came.
+    /// Received frames, those that were dropped included.
     pub frames_received: u32,
-    /// Frames that went.
+    /// Sent frames.
     pub frames_sent: u32,
-    /// Connections to the service's port that were refused, because no socket listened.
+    /// Connections to the service's port that were refused because no socket listened.
     pub refused: u32,
 }
 
@@ -26,13 +26,11 @@ pub(super) struct Metered<'a, D: ?Sized> {
     pub(super) port: u16,
     /// The device had no room for a frame.
     pub(super) exhausted: bool,
-    /// A frame came that begins or ends a connection.
-    pub(super) turned: bool,
 }
 
 impl<D: Device + ?Sized> Device for Metered<'_, D> {
     type RxToken<'t>
-        = Received<'t, D::RxToken<'t>>
+        = D::RxToken<'t>
     where
         Self: 't;
     type TxToken<'t>
@@ -41,20 +39,15 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
         Self: 't;
 
     fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let (token, reply) = self.device.receive(now)?;
+        let (received, token) = self.device.receive(now)?;
         self.counters.frames_received = self.counters.frames_received.wrapping_add(1);
-        let received = Received { token, turned: &mut self.turned };
-        Some((received, Token { token: reply, counters: self.counters, port: self.port }))
+        Some((received, Token { token, counters: self.counters, port: self.port }))
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
-        match self.device.transmit(now) {
-            Some(token) => Some(Token { token, counters: self.counters, port: self.port }),
-            None => {
-                self.exhausted = true;
-                None
-            }
-        }
+        let token = self.device.transmit(now);
+        self.exhausted |= token.is_none();
+        token.map(|token| Token { token, counters: self.counters, port: self.port })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -62,24 +55,9 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
     }
 }
 
-/// A frame that came, which is looked at on its way.
-pub(super) struct Received<'a, T> {
-    token: T,
-    turned: &'a mut bool,
-}
-
-impl<T: RxToken> RxToken for Received<'_, T> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        let Self { token, turned } = self;
-        token.consume(|frame| {
-            *turned |= segment(frame).is_some_and(|segment| segment.syn() || segment.fin() || segment.rst());
-            read(frame)
-        })
-    }
-
-    fn meta(&self) -> PacketMeta {
-        self.token.meta()
-    }
+/// Whether this frame begins or ends a connection.
+pub(super) fn turns(frame: &[u8]) -> bool {
+    segment(frame).is_some_and(|segment| segment.syn() || segment.fin() || segment.rst())
 }
 
 /// The right to send one frame, which is counted then.

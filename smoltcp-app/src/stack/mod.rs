@@ -1,69 +1,75 @@
-//! The interface with its addresses, and the loop body that a board or a program repeats: a poll of bounded work.
+//! The interface with its addresses and sockets, and its poll, which does a bounded amount of work.
 
 mod addresses;
 #[cfg(feature = "ipv4")]
 mod announce;
 #[cfg(feature = "dhcpv4")]
 mod dhcp;
-mod meter;
 #[cfg(feature = "ipv6")]
-mod no_router;
+mod discovery;
+mod ingress;
+mod meter;
+mod neighbors;
+mod receive;
+#[cfg(feature = "ipv6")]
+mod slaac;
 
 use core::time::Duration;
 
 use greet_core::Instant;
 use smoltcp::{
-    iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet},
-    phy::Device,
+    iface::{Config, Interface, PollResult, SocketHandle, SocketSet},
+    phy::{Device, RxToken},
     socket::tcp,
     wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint},
 };
 #[cfg(feature = "dns")]
 use smoltcp::{socket::dns, wire::DnsQueryType};
 
-use self::{addresses::Addresses, meter::Metered};
+use self::{addresses::Addresses, meter::Metered, neighbors::Neighbors};
 pub use self::{
     addresses::{FALLBACK_AFTER, SettingsError},
     meter::Counters,
+    neighbors::Conflict,
 };
 use crate::time::{earliest, from_smoltcp, to_smoltcp};
 
-/// How often one poll asks a socket for a segment: more often than any buffer has segments.
+/// How often one poll asks each socket for a segment at most: more than the segments of any buffer.
 pub const PASSES: usize = 64;
 
-/// How soon a poll is due again when the device had no room for a frame. Where the device tells of room by an interrupt,
-/// that comes first.
+/// How soon a poll is due again when the device had no room for a frame. A device that reports room by an interrupt is
+/// polled earlier.
 const DEVICE_RETRY: Duration = Duration::from_millis(1);
 
-/// How soon a poll is due again when smoltcp says "at once" though nothing is left to send. It should not.
+/// How soon a poll is due again when smoltcp asks for one at once though nothing is left to send, which is a bug of it.
 const STALE_RETRY: Duration = Duration::from_millis(10);
 
-/// What the owner of a stack chooses.
+/// The settings of a stack.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<'s> {
-    /// The address on the wire; unicast.
+    /// The MAC address; unicast.
     pub hardware_address: EthernetAddress,
-    /// Decides initial sequence numbers and ports: from the best source of entropy there is, and another one at each start.
+    /// Determines initial sequence numbers and ports: from the best source of entropy available, different at each start.
     pub random_seed: u64,
     /// The service's port; refusals are counted for it.
     pub port: u16,
-    /// How many frames one poll takes in, so that under a flood the conversations are served in between: 64. A fast machine
-    /// with many conversations does better with more.
+    /// Maximum number of frames that one poll receives, so that connections are served in between during a flood: 64. A fast
+    /// host with many connections does better with more.
     pub frames_a_poll: usize,
     /// Static addresses; unicast. With IPv6 the link-local address is there without being named.
     pub addresses: &'s [IpCidr],
     /// The default routes: at most one of each family.
     pub gateways: &'s [IpAddress],
-    /// Whether to ask for an IPv4 address by DHCP; the static one is taken where nobody answers for [`FALLBACK_AFTER`].
+    /// Whether to get an IPv4 address by DHCP; the static one is used if no server answers for [`FALLBACK_AFTER`].
     #[cfg(feature = "dhcpv4")]
     pub dhcp: bool,
-    /// Whether to make IPv6 addresses from what routers advertise (SLAAC).
+    /// Whether to make IPv6 addresses from the prefixes that routers advertise (SLAAC).
     #[cfg(feature = "ipv6")]
     pub slaac: bool,
 }
 
 impl<'s> Settings<'s> {
-    /// No address but, with IPv6, the link-local one; and the protocol's port.
+    /// No address but the link-local one (with IPv6), and the protocol's port.
     #[must_use]
     pub const fn new(hardware_address: EthernetAddress, random_seed: u64) -> Self {
         Self {
@@ -83,7 +89,7 @@ impl<'s> Settings<'s> {
 
 /// An interface with its addresses and its sockets.
 ///
-/// The owner repeats this, and nothing else:
+/// The owner repeats this:
 ///
 /// ```text
 ///     loop {
@@ -95,22 +101,20 @@ pub struct Stack<'a> {
     interface: Interface,
     sockets: SocketSet<'a>,
     addresses: Addresses,
+    neighbors: Neighbors,
     port: u16,
     frames_a_poll: usize,
     counters: Counters,
-    /// Routers are looked for until then.
-    #[cfg(feature = "ipv6")]
-    searches_until: Option<Instant>,
 }
 
 impl<'a> Stack<'a> {
     /// A stack on `device`, whose sockets will live in `sockets`: one for each conversation, and one for DHCP.
     ///
     /// # Errors
-    /// What is wrong with the settings.
+    /// A setting that cannot work, see [`SettingsError`].
     ///
     /// # Panics
-    /// Where `device` is no Ethernet, and as [`SocketSet::add`] does where the set has no place left.
+    /// If `device` is not an Ethernet device, or `sockets` has no room for the DHCP socket.
     pub fn new<D: Device + ?Sized>(
         settings: Settings<'_>,
         device: &mut D,
@@ -122,21 +126,16 @@ impl<'a> Stack<'a> {
         }
         let mut config = Config::new(HardwareAddress::Ethernet(settings.hardware_address));
         config.random_seed = settings.random_seed;
-        #[cfg(feature = "ipv6")]
-        {
-            config.slaac = settings.slaac;
-        }
         let mut interface = Interface::new(config, device, to_smoltcp(now));
         let addresses = Addresses::new(&settings, &mut interface, &mut sockets, now)?;
         Ok(Self {
             interface,
             sockets,
             addresses,
+            neighbors: Neighbors::default(),
             port: settings.port,
             frames_a_poll: settings.frames_a_poll.max(1),
             counters: Counters::default(),
-            #[cfg(feature = "ipv6")]
-            searches_until: settings.slaac.then(|| now + no_router::SEARCH),
         })
     }
 
@@ -145,13 +144,13 @@ impl<'a> Stack<'a> {
         &mut self.sockets
     }
 
-    /// The addresses in force, with their networks.
+    /// The addresses in use, with their prefix lengths.
     #[must_use]
     pub fn addresses(&self) -> &[IpCidr] {
         self.interface.ip_addrs()
     }
 
-    /// The router to other networks, for addresses of this one's family.
+    /// The default router of `family`'s IP version.
     #[must_use]
     pub fn router(&mut self, family: IpAddress) -> Option<IpAddress> {
         let mut router = None;
@@ -162,21 +161,27 @@ impl<'a> Stack<'a> {
         router
     }
 
-    /// Whom the lease of DHCP says to ask for names.
+    /// The DNS servers that DHCP named.
     #[cfg(all(feature = "dhcpv4", feature = "dns"))]
     pub fn dns_servers(&self) -> impl Iterator<Item = IpAddress> {
         self.addresses.dns_servers()
     }
 
-    /// What was seen on the wire so far.
+    /// The counters since the stack was made.
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// The link is up, or up again: tells the neighbours who is here, and asks for an address where DHCP is wanted.
+    /// Another host that uses an address of this one, if one was noticed since this was asked last. It is told again every
+    /// 10 s at most. The address stays in use and is defended (RFC 5227, 2.4 (c)).
+    pub const fn take_conflict(&mut self) -> Option<Conflict> {
+        self.neighbors.take_conflict()
+    }
+
+    /// The link is up, or up again: announces the addresses, and starts DHCP and the search for routers again.
     ///
-    /// The address in force stays until another is known: it is most likely the same network.
+    /// The addresses stay in use until others are learned: most likely it is the same network.
     pub fn link_up(&mut self, now: Instant) {
         self.addresses.link_up(&mut self.sockets, now);
     }
@@ -184,7 +189,7 @@ impl<'a> Stack<'a> {
     /// Opens a connection from the socket `handle` to `remote`.
     ///
     /// # Errors
-    /// Where the socket is busy, or there is no address of ours to speak from.
+    /// If the socket is in use, or the stack has no address of that IP version.
     pub fn connect(
         &mut self,
         handle: SocketHandle,
@@ -194,10 +199,10 @@ impl<'a> Stack<'a> {
         self.sockets.get_mut::<tcp::Socket<'_>>(handle).connect(self.interface.context(), remote, local_port)
     }
 
-    /// Asks the servers of the socket `handle` for what `kind` says of `name`.
+    /// Sends a DNS query for the records of type `kind` of `name` from the socket `handle`.
     ///
     /// # Errors
-    /// Where that is no name, or the socket has no room for another question.
+    /// If `name` is not a DNS name, or the socket has no room for another query.
     #[cfg(feature = "dns")]
     pub fn look_up(
         &mut self,
@@ -208,14 +213,13 @@ impl<'a> Stack<'a> {
         self.sockets.get_mut::<dns::Socket<'_>>(handle).start_query(self.interface.context(), name, kind)
     }
 
-    /// Takes in what came, has it served, and sends what is owed: until nothing moves, or so many frames came that it is
-    /// better to come back.
+    /// Receives frames, serves the sockets and sends, until there is nothing left to do or `frames_a_poll` frames were
+    /// received.
     ///
-    /// `serve` gets the sockets, and whether each of them had the chance to send since it was called last; it answers with
-    /// its own deadline. It is called again after everything that may have changed a socket, so that nobody waits for a
-    /// frame that happens to come.
+    /// `serve` gets the sockets, and whether each of them had the chance to send since the last call; it returns its own
+    /// deadline. It is called after everything that may have changed a socket.
     ///
-    /// The answer is when to poll again, at the latest; `None` where only a frame can change anything.
+    /// Returns when to poll again at the latest; `None` if only a frame can change anything.
     pub fn poll<D: Device + ?Sized>(
         &mut self,
         now: Instant,
@@ -230,12 +234,12 @@ impl<'a> Stack<'a> {
                 return Some(now);
             }
             if !round.turned || round.exhausted {
-                return earliest(round.deadline, self.due(now, device, round.exhausted));
+                return earliest(round.deadline, self.due(now, round.exhausted));
             }
         }
     }
 
-    /// Takes in at most so many frames, and lets everything take its course that comes of them.
+    /// Receives at most `limit` frames, then serves and sends until nothing changes.
     fn round<D: Device + ?Sized>(
         &mut self,
         now: Instant,
@@ -244,28 +248,35 @@ impl<'a> Stack<'a> {
         serve: &mut impl FnMut(&mut SocketSet<'a>, bool) -> Option<Instant>,
     ) -> Round {
         let time = to_smoltcp(now);
-        let Self { interface, sockets, addresses, counters, .. } = self;
-        let mut device = Metered { device, counters, port: self.port, exhausted: false, turned: false };
+        let mut counters = self.counters;
+        let mut device = Metered { device, counters: &mut counters, port: self.port, exhausted: false };
         let mut frames = 0;
+        let mut turned = false;
         // A frame that begins or ends a connection ends the round: a socket listens again, if one can, before the next SYN is
         // looked at.
         while frames < limit
-            && !device.turned
-            && interface.poll_ingress_single(time, &mut device, sockets) != PollIngressSingleResult::None
+            && !turned
+            && let Some((received, reply)) = device.receive(time)
         {
             frames += 1;
+            received.consume(|frame| {
+                turned = meter::turns(frame);
+                self.receive(frame, reply, now);
+            });
         }
-        maintain(interface, time);
+        let Self { interface, sockets, addresses, .. } = self;
+        interface.poll_maintenance(time);
         let mut sent = false;
         let mut passes = 0;
         loop {
             let settled = addresses.settle(interface, sockets, &mut device, now);
             let served = serve(sockets, sent);
             let moved = interface.poll_egress(time, &mut device, sockets) != PollResult::None;
-            // A socket may have more than one segment to send; another that waited for its turn may be done now.
-            // One in FIN-WAIT-2 whose peer's window stayed closed says the same for ever: smoltcp's timer for that runs on.
+            // A socket may have more than one segment to send, and `serve` may have more for it to send then.
+            // A socket in FIN-WAIT-2 whose peer's window stayed closed asks to send for ever: smoltcp's timer for that runs on.
             if device.exhausted || (sent && !moved) || passes == PASSES {
-                let Metered { exhausted, turned, .. } = device;
+                let exhausted = device.exhausted;
+                self.counters = counters;
                 return Round { frames, turned, exhausted, deadline: earliest(settled, served) };
             }
             sent = true;
@@ -273,49 +284,25 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// When the interface wants to be polled again, now that it has sent all it could.
-    fn due<D: Device + ?Sized>(&mut self, now: Instant, device: &D, exhausted: bool) -> Option<Instant> {
-        let time = to_smoltcp(now);
-        let due = self.interface.poll_at(time, &self.sockets).map(from_smoltcp);
+    /// When the interface is to be polled again, now that it has sent all it could.
+    fn due(&mut self, now: Instant, exhausted: bool) -> Option<Instant> {
+        let due = self.interface.poll_at(to_smoltcp(now), &self.sockets).map(from_smoltcp);
         if exhausted {
             return earliest(due.filter(|&due| due > now), Some(now + DEVICE_RETRY));
         }
-        if due.is_none_or(|due| due > now) {
-            return due;
-        }
-        #[cfg(feature = "ipv6")]
-        if self.searches_until.is_some_and(|until| until <= now) {
-            self.searches_until = None;
-            no_router::tell(&mut self.interface, &mut self.sockets, device.capabilities(), time);
-            return self.due(now, device, exhausted);
-        }
-        let _ = device;
-        Some(now + STALE_RETRY)
+        due.map(|due| if due > now { due } else { now + STALE_RETRY })
     }
 }
 
-/// Puts in force what routers have advertised.
-fn maintain(interface: &mut Interface, time: smoltcp::time::Instant) {
-    // smoltcp adds no route to a router that it heard of as long as there is one for IPv4: so that one steps aside.
-    #[cfg(all(feature = "ipv4", feature = "ipv6"))]
-    let route = interface.routes_mut().remove_default_ipv4_route();
-    interface.poll_maintenance(time);
-    #[cfg(all(feature = "ipv4", feature = "ipv6"))]
-    if let Some(route) = route {
-        // There is room: its place was kept.
-        interface.routes_mut().update(|routes| _ = routes.push(route));
-    }
-}
-
-/// What one round came to.
+/// The result of one round.
 struct Round {
-    /// So many frames came in.
+    /// How many frames were received.
     frames: usize,
-    /// The last of them began or ended a connection: there may be more.
+    /// The last of them began or ended a connection: there may be more frames.
     turned: bool,
     /// The device had no room for all that was to be sent.
     exhausted: bool,
-    /// When the service wants to be called again.
+    /// When `serve`, DHCP or SLAAC has something to do.
     deadline: Option<Instant>,
 }
 

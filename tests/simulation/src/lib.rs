@@ -4,6 +4,7 @@
 //! - [`machine`], [`memory`], [`socket`]: such servers; the bare machine of `greet-core`, the pool of `greet-smoltcp` on an
 //!   Ethernet in memory ([`ether`]), and a server at a TCP address.
 //! - [`simulation`]: the pool, its clients and a bad wire between them, on a virtual clock and all from one seed.
+//! - [`scene`]: one stack on a virtual clock, and frames that a test writes.
 //! - [`oracle`]: the protocol once more, naively, over a whole conversation.
 
 pub use greet_conformance::{frontend, socket, vectors};
@@ -12,5 +13,6 @@ pub mod ether;
 pub mod machine;
 pub mod memory;
 pub mod oracle;
+pub mod scene;
 pub mod segment;
 pub mod simulation;

@@ -16,7 +16,7 @@ use super::{chance::Chance, tap::Side};
 use crate::ether::Port;
 
 /// For so many frames there is room under way: at a client, and at the server.
-pub(super) const CLIENT_FRAMES: usize = 256;
+pub(super) const CLIENT_FRAMES: usize = 512;
 pub(super) const SERVER_FRAMES: usize = 512;
 
 /// What the wire does to frames.

@@ -11,6 +11,7 @@ mod http;
 mod linger;
 mod pool;
 mod random;
+mod routers;
 mod simulation;
 mod time;
 mod vacant;

@@ -1,0 +1,221 @@
+//! What the stack does with one received frame: drop it, answer it, learn from it, pass it to smoltcp.
+
+use greet_core::Instant;
+#[cfg(feature = "ipv4")]
+use smoltcp::wire::{ArpOperation, ArpRepr};
+#[cfg(feature = "ipv6")]
+use smoltcp::wire::{Icmpv6Packet, IpProtocol, Ipv6Address, Ipv6Packet};
+use smoltcp::{
+    phy::TxToken,
+    wire::{EthernetAddress, HardwareAddress},
+};
+
+#[cfg(feature = "ipv6")]
+use super::discovery::{Message, Options};
+use super::{
+    Stack,
+    ingress::{self, OneFrame, Packet, Received},
+    neighbors,
+};
+use crate::time::to_smoltcp;
+
+impl Stack<'_> {
+    /// Takes in `frame`; `reply` is the right to send one frame at once.
+    pub(super) fn receive(&mut self, frame: &[u8], reply: impl TxToken, now: Instant) {
+        let HardwareAddress::Ethernet(own) = self.interface.hardware_addr();
+        let Some(Received { source, to_us, packet }) = ingress::parse(frame, own) else { return };
+        match packet {
+            #[cfg(feature = "ipv4")]
+            Packet::Arp(message) => self.receive_arp(frame, message, reply, now),
+            #[cfg(feature = "ipv4")]
+            Packet::Ipv4(packet) => {
+                if ingress::passes_ipv4(&packet, to_us, &self.interface) {
+                    if to_us {
+                        self.learn(packet.src_addr(), source, now);
+                    }
+                    self.pass(frame, reply, now);
+                }
+            }
+            #[cfg(feature = "ipv6")]
+            Packet::Ipv6(packet) => self.receive_ipv6(frame, &packet, source, to_us, reply, now),
+        }
+    }
+
+    /// Gives the frame to smoltcp, which may send a reply.
+    fn pass(&mut self, frame: &[u8], reply: impl TxToken, now: Instant) {
+        self.interface.poll_ingress_single(to_smoltcp(now), &mut OneFrame::new(frame, reply), &mut self.sockets);
+    }
+
+    fn learn(&mut self, address: impl Into<smoltcp::wire::IpAddress>, hardware: EthernetAddress, now: Instant) {
+        self.neighbors.learn(address.into(), hardware, &mut self.interface, &mut self.sockets, now);
+    }
+
+    /// Another host uses `address`: tells so, and defends it.
+    fn conflict(&mut self, address: impl Into<smoltcp::wire::IpAddress>, hardware: EthernetAddress, now: Instant) {
+        if self.neighbors.is_conflict(address.into(), hardware, &self.interface, now) {
+            self.addresses.defend();
+        }
+    }
+
+    #[cfg(feature = "ipv4")]
+    fn receive_arp(&mut self, frame: &[u8], message: ArpRepr, reply: impl TxToken, now: Instant) {
+        let ArpRepr::EthernetIpv4 {
+            operation,
+            source_hardware_addr: hardware,
+            source_protocol_addr: source,
+            target_protocol_addr: target,
+            ..
+        } = message
+        else {
+            return;
+        };
+        let HardwareAddress::Ethernet(own) = self.interface.hardware_addr();
+        if !hardware.is_unicast() || hardware == own {
+            return;
+        }
+        let asks_for_us = self.interface.has_ip_addr(target);
+        if self.interface.has_ip_addr(source) {
+            self.conflict(source, hardware, now);
+        } else if source.is_unspecified() {
+            // A probe (RFC 5227, 2.1.1): who sends it must hear that the address is in use. smoltcp drops it.
+            if asks_for_us && operation == ArpOperation::Request {
+                super::announce::reply(reply, (own, target), (hardware, source));
+            }
+        } else if asks_for_us {
+            self.neighbors.forget();
+            self.pass(frame, reply, now);
+        } else if neighbors::is_in_use(source.into(), &self.interface, &self.sockets) {
+            // RFC 826: what is known of the sender is merged before anybody looks at the target. smoltcp does not.
+            self.neighbors.forget();
+            neighbors::tell(source.into(), hardware, true, &mut self.interface, &mut self.sockets, now);
+        }
+    }
+
+    #[cfg(feature = "ipv6")]
+    fn receive_ipv6(
+        &mut self,
+        frame: &[u8],
+        packet: &Ipv6Packet<&[u8]>,
+        hardware: EthernetAddress,
+        to_us: bool,
+        reply: impl TxToken,
+        now: Instant,
+    ) {
+        let (source, destination) = (packet.src_addr(), packet.dst_addr());
+        if !ingress::has_possible_addresses(packet) {
+            return;
+        }
+        let (protocol, content) = ingress::upper_layer(packet);
+        match (protocol, content.first().copied()) {
+            (IpProtocol::Icmpv6, Some(ECHO_REQUEST)) => {}
+            (IpProtocol::Icmpv6, Some(ROUTER_SOLICITATION..=REDIRECT)) => {
+                return self.receive_discovery(frame, packet, hardware, to_us, reply, now);
+            }
+            // smoltcp does nothing with ICMPv6 errors and replies.
+            (IpProtocol::Icmpv6, _) => return,
+            // RFC 9293 MUST-57, RFC 4443 2.4 (e): neither a reset nor an error answers a packet that was sent to a group.
+            _ if !to_us || destination.is_multicast() => return,
+            _ => {}
+        }
+        if source.is_unspecified() || self.interface.has_ip_addr(source) {
+            return;
+        }
+        if to_us {
+            self.learn(source, hardware, now);
+        }
+        self.pass(frame, reply, now);
+    }
+
+    /// A message of neighbor discovery. smoltcp sees those alone that ask for an address of this host.
+    #[cfg(feature = "ipv6")]
+    fn receive_discovery(
+        &mut self,
+        frame: &[u8],
+        packet: &Ipv6Packet<&[u8]>,
+        sender: EthernetAddress,
+        to_us: bool,
+        reply: impl TxToken,
+        now: Instant,
+    ) {
+        let (source, destination, message) = (packet.src_addr(), packet.dst_addr(), packet.payload());
+        // RFC 4861, 6.1.2, 7.1.1 and 7.1.2. It is no discovery either where it follows another header than IPv6's.
+        let is_valid = packet.next_header() == IpProtocol::Icmpv6
+            && packet.hop_limit() == 255
+            && Icmpv6Packet::new_checked(message)
+                .is_ok_and(|icmp| icmp.msg_code() == 0 && icmp.verify_checksum(&source, &destination));
+        if !is_valid {
+            return;
+        }
+        if message.first() == Some(&ROUTER_ADVERTISEMENT) {
+            if let Some(slaac) = &mut self.addresses.slaac {
+                slaac.learn(source, message, now);
+            }
+            return;
+        }
+        let Some((&[kind, _, _, _, flags, _, _, _, ref target @ ..], options)) = message.split_first_chunk::<24>()
+        else {
+            return;
+        };
+        let Ok(target) = <[u8; 16]>::try_from(&target[..]).map(Ipv6Address::from) else { return };
+        if target.is_multicast() || target.is_unspecified() || !Options(options).all(|option| option.is_some()) {
+            return;
+        }
+        let HardwareAddress::Ethernet(own) = self.interface.hardware_addr();
+        let is_ours = self.interface.has_ip_addr(target);
+        match kind {
+            NEIGHBOR_SOLICITATION if self.interface.has_ip_addr(source) => self.conflict(source, sender, now),
+            NEIGHBOR_SOLICITATION if !is_ours => {}
+            // Duplicate address detection: who sends it must hear that the address is in use (RFC 4862, 5.4.3). smoltcp
+            // drops it, as it has no source.
+            NEIGHBOR_SOLICITATION if source.is_unspecified() => Message::announcement(own, target).send(reply),
+            NEIGHBOR_SOLICITATION => {
+                if to_us {
+                    self.learn(source, sender, now); // it need not name its hardware address (RFC 4861, 7.2.4)
+                }
+                self.neighbors.forget();
+                self.pass(frame, reply, now);
+            }
+            NEIGHBOR_ADVERTISEMENT if is_ours => self.conflict(target, sender, now),
+            NEIGHBOR_ADVERTISEMENT => {
+                // It tells of its target. smoltcp takes it for its source, so that it would mislead about that one.
+                let known =
+                    flags & SOLICITED != 0 || neighbors::is_in_use(target.into(), &self.interface, &self.sockets);
+                if known && let Some(hardware) = Options(options).flatten().find_map(target_hardware) {
+                    self.neighbors.forget();
+                    let replaces = flags & OVERRIDE != 0;
+                    neighbors::tell(target.into(), hardware, replaces, &mut self.interface, &mut self.sockets, now);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Types of ICMPv6 messages (RFC 4443, RFC 4861).
+#[cfg(feature = "ipv6")]
+const ECHO_REQUEST: u8 = 128;
+#[cfg(feature = "ipv6")]
+const ROUTER_SOLICITATION: u8 = 133;
+#[cfg(feature = "ipv6")]
+const ROUTER_ADVERTISEMENT: u8 = 134;
+#[cfg(feature = "ipv6")]
+const NEIGHBOR_SOLICITATION: u8 = 135;
+#[cfg(feature = "ipv6")]
+const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+#[cfg(feature = "ipv6")]
+const REDIRECT: u8 = 137;
+
+/// Flags of a neighbor advertisement.
+#[cfg(feature = "ipv6")]
+const SOLICITED: u8 = 0x40;
+#[cfg(feature = "ipv6")]
+const OVERRIDE: u8 = 0x20;
+
+/// The hardware address in a target link-layer address option.
+#[cfg(feature = "ipv6")]
+fn target_hardware(option: &[u8]) -> Option<EthernetAddress> {
+    match *option {
+        [2, 1, a, b, c, d, e, f] => Some(EthernetAddress([a, b, c, d, e, f])),
+        _ => None,
+    }
+}

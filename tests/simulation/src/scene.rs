@@ -1,0 +1,241 @@
+//! A stack on an Ethernet in memory and on a virtual clock, beside a host whose frames a test writes.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
+
+use core::time::Duration;
+
+use greet_core::Instant;
+use greet_smoltcp::stack::{Settings, Stack};
+use smoltcp::{
+    iface::SocketSet,
+    phy::{ChecksumCapabilities, Device, RxToken, TxToken},
+    wire::{
+        ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame,
+        EthernetProtocol, EthernetRepr, Icmpv6Packet, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, Ipv6Address,
+        Ipv6Packet, Ipv6Repr, UdpPacket, UdpRepr,
+    },
+};
+
+use crate::ether::{Ether, Port};
+
+/// The stack's hardware address.
+pub const OWN: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
+/// The other host's hardware address.
+pub const OTHER: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
+/// The DHCP server's address.
+pub const SERVER: Ipv4Address = Ipv4Address::new(10, 1, 2, 3);
+/// All nodes on the link.
+pub const ALL_NODES: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// A stack, the time, and the port of the other host.
+#[derive(Debug)]
+pub struct Scene {
+    /// The time.
+    pub now: Instant,
+    /// The stack.
+    pub stack: Stack<'static>,
+    /// Its device.
+    pub port: Port,
+    other: Port,
+    /// How often the stack was polled.
+    pub polls: usize,
+    /// The last byte of the address that a DHCP server leases, if there is one.
+    pub lease: Option<u8>,
+    /// The DHCP server refuses every request.
+    pub refuses: bool,
+}
+
+impl Scene {
+    /// A stack with the settings that `change` makes.
+    ///
+    /// # Panics
+    /// If the settings are wrong.
+    #[must_use]
+    pub fn new(change: impl FnOnce(&mut Settings<'_>)) -> Self {
+        let ether = Ether::default();
+        let (mut port, other) = (ether.port(OWN), ether.port(OTHER));
+        let mut settings = Settings::new(OWN, 7);
+        change(&mut settings);
+        let stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), Instant::ZERO).unwrap();
+        Self { now: Instant::ZERO, stack, port, other, polls: 0, lease: None, refuses: false }
+    }
+
+    /// Lets `span` pass. Returns the frames that the stack sent meanwhile.
+    ///
+    /// # Panics
+    /// If one of them is a malformed DHCP message.
+    pub fn pass(&mut self, span: Duration) -> Vec<Vec<u8>> {
+        let until = self.now + span;
+        let mut frames = Vec::new();
+        loop {
+            let next = self.stack.poll(self.now, &mut self.port, |_, _| None);
+            self.polls += 1;
+            while let Some((token, _)) = self.other.receive(smoltcp::time::Instant::ZERO) {
+                frames.push(token.consume(<[u8]>::to_vec));
+                self.answer(frames.last().unwrap());
+            }
+            if !self.port.is_quiet() {
+                continue;
+            }
+            if self.now >= until {
+                return frames;
+            }
+            self.now = next.map_or(until, |next| next.min(until));
+        }
+    }
+
+    /// Lets the DHCP server answer.
+    fn answer(&mut self, frame: &[u8]) {
+        let (Some(byte), Some(frame)) = (self.lease, dhcp_message(frame)) else { return };
+        let packet = DhcpPacket::new_checked(&frame[..]).unwrap();
+        let question = DhcpRepr::parse(&packet).unwrap();
+        let message_type = match question.message_type {
+            DhcpMessageType::Discover => DhcpMessageType::Offer,
+            DhcpMessageType::Request if self.refuses => DhcpMessageType::Nak,
+            DhcpMessageType::Request => DhcpMessageType::Ack,
+            _ => return,
+        };
+        let answer = DhcpRepr {
+            message_type,
+            your_ip: Ipv4Address::new(10, 1, 2, byte),
+            server_ip: SERVER,
+            router: Some(SERVER),
+            subnet_mask: Some(Ipv4Address::new(255, 255, 255, 0)),
+            server_identifier: Some(SERVER),
+            lease_duration: Some(600),
+            requested_ip: None,
+            client_identifier: None,
+            parameter_request_list: None,
+            max_size: None,
+            ..question
+        };
+        let udp = UdpRepr { src_port: 67, dst_port: 68 };
+        let length = udp.header_len() + answer.buffer_len();
+        let (source, destination) = (SERVER, Ipv4Address::BROADCAST);
+        let header = Ipv4Repr {
+            src_addr: source,
+            dst_addr: destination,
+            next_header: IpProtocol::Udp,
+            payload_len: length,
+            hop_limit: 64,
+        };
+        let checksums = ChecksumCapabilities::default();
+        self.send(EthernetProtocol::Ipv4, header.buffer_len() + length, |payload| {
+            let mut packet = Ipv4Packet::new_unchecked(payload);
+            header.emit(&mut packet, &checksums);
+            let mut datagram = UdpPacket::new_unchecked(packet.payload_mut());
+            udp.emit(
+                &mut datagram,
+                &source.into(),
+                &destination.into(),
+                answer.buffer_len(),
+                |payload| answer.emit(&mut DhcpPacket::new_unchecked(payload)).unwrap(),
+                &checksums,
+            );
+        });
+    }
+
+    /// Sends an ICMPv6 message from `source` to `destination`; its checksum is filled in.
+    pub fn send_icmpv6(&mut self, source: Ipv6Address, destination: Ipv6Address, message: &[u8]) {
+        let header = Ipv6Repr {
+            src_addr: source,
+            dst_addr: destination,
+            next_header: IpProtocol::Icmpv6,
+            payload_len: message.len(),
+            hop_limit: 255,
+        };
+        self.send(EthernetProtocol::Ipv6, header.buffer_len() + message.len(), |payload| {
+            let mut packet = Ipv6Packet::new_unchecked(payload);
+            header.emit(&mut packet);
+            packet.payload_mut().copy_from_slice(message);
+            Icmpv6Packet::new_unchecked(packet.payload_mut()).fill_checksum(&source, &destination);
+        });
+    }
+
+    /// Sends a router advertisement to all nodes.
+    pub fn advertise(&mut self, router: Ipv6Address, lifetime: u16, prefixes: &[Prefix]) {
+        self.send_icmpv6(router, ALL_NODES, &router_advertisement(lifetime, prefixes));
+    }
+
+    /// Sends a frame as it is.
+    pub fn send_raw(&mut self, frame: &[u8]) {
+        let Some(token) = self.other.transmit(smoltcp::time::Instant::ZERO) else { return };
+        token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
+    }
+
+    /// Sends a frame of the other host to all hosts.
+    ///
+    /// # Panics
+    /// If `write` does.
+    pub fn send(&mut self, ethertype: EthernetProtocol, length: usize, write: impl FnOnce(&mut [u8])) {
+        let header = EthernetRepr { src_addr: OTHER, dst_addr: EthernetAddress::BROADCAST, ethertype };
+        let token = self.other.transmit(smoltcp::time::Instant::ZERO).unwrap();
+        token.consume(header.buffer_len() + length, |buffer| {
+            let mut frame = EthernetFrame::new_unchecked(buffer);
+            header.emit(&mut frame);
+            write(frame.payload_mut());
+        });
+    }
+}
+
+/// The DHCP message to a server in this frame, if it is one.
+#[must_use]
+pub fn dhcp_message(frame: &[u8]) -> Option<Vec<u8>> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
+    let datagram = UdpPacket::new_checked(packet.payload()).ok()?;
+    (frame.ethertype() == EthernetProtocol::Ipv4 && datagram.dst_port() == 67).then(|| datagram.payload().to_vec())
+}
+
+/// The address that this frame announces to all hosts.
+#[must_use]
+pub fn announced(frame: &[u8]) -> Option<Ipv4Address> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    if frame.ethertype() != EthernetProtocol::Arp || !frame.dst_addr().is_broadcast() {
+        return None;
+    }
+    let ArpRepr::EthernetIpv4 { operation, source_protocol_addr, target_protocol_addr, source_hardware_addr, .. } =
+        ArpRepr::parse(&ArpPacket::new_checked(frame.payload()).ok()?).ok()?
+    else {
+        return None;
+    };
+    let gratuitous = operation == ArpOperation::Request && source_protocol_addr == target_protocol_addr;
+    (gratuitous && source_hardware_addr == OWN).then_some(source_protocol_addr)
+}
+
+/// A prefix information option (RFC 4861, 4.6.2) with both flags set.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefix {
+    /// The prefix.
+    pub address: Ipv6Address,
+    /// How many bits of it count.
+    pub length: u8,
+    /// Valid lifetime, in seconds.
+    pub valid: u32,
+    /// Preferred lifetime, in seconds.
+    pub preferred: u32,
+}
+
+impl Prefix {
+    /// A prefix of 64 bits, valid for an hour and preferred for half of it.
+    #[must_use]
+    pub const fn new(address: Ipv6Address) -> Self {
+        Self { address, length: 64, valid: 3600, preferred: 1800 }
+    }
+}
+
+/// A router advertisement, without its checksum.
+#[must_use]
+pub fn router_advertisement(lifetime: u16, prefixes: &[Prefix]) -> Vec<u8> {
+    let mut message = vec![134, 0, 0, 0, 64, 0];
+    message.extend(lifetime.to_be_bytes());
+    message.extend([0; 8]);
+    for prefix in prefixes {
+        message.extend([3, 4, prefix.length, 0xc0]);
+        message.extend(prefix.valid.to_be_bytes());
+        message.extend(prefix.preferred.to_be_bytes());
+        message.extend([0; 4]);
+        message.extend(prefix.address.octets());
+    }
+    message
+}

@@ -1,0 +1,223 @@
+//! IPv6 addresses and routers by SLAAC (RFC 4861, RFC 4862), beside an IPv4 router; on a virtual clock.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
+
+use core::time::Duration;
+
+use greet_tests::scene::{ALL_NODES, Prefix, Scene, router_advertisement};
+use smoltcp::wire::{EthernetFrame, IpAddress, IpCidr, Ipv6Address, Ipv6Packet};
+
+const SECOND: Duration = Duration::from_secs(1);
+const STATIC: [IpCidr; 1] = [IpCidr::new(IpAddress::v4(192, 168, 69, 1), 24)];
+const GATEWAY: [IpAddress; 1] = [IpAddress::v4(192, 168, 69, 100)];
+const LINK_LOCAL: IpCidr = IpCidr::new(IpAddress::v6(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 1), 64);
+const ROUTER: Ipv6Address = router(9);
+
+const fn router(number: u16) -> Ipv6Address {
+    Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, number)
+}
+
+const fn prefix(number: u16) -> Prefix {
+    Prefix::new(Ipv6Address::new(0x2001, 0xdb8, 0, number, 0, 0, 0, 0))
+}
+
+/// The address that the stack makes of the prefix with that number.
+const fn made(number: u16) -> IpCidr {
+    IpCidr::new(IpAddress::v6(0x2001, 0xdb8, 0, number, 0, 0xff, 0xfe00, 1), 64)
+}
+
+fn with_slaac() -> Scene {
+    let mut scene = Scene::new(|settings| settings.slaac = true);
+    scene.pass(SECOND);
+    scene
+}
+
+/// How many of the frames are router solicitations.
+fn solicitations(frames: &[Vec<u8>]) -> usize {
+    frames.iter().filter(|frame| icmpv6_type(frame) == Some(133)).count()
+}
+
+fn icmpv6_type(frame: &[u8]) -> Option<u8> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
+    packet.payload().first().copied()
+}
+
+#[test]
+fn an_address_is_made_from_an_advertised_prefix_and_given_up_when_its_lifetime_ends() {
+    let mut scene = with_slaac();
+    scene.advertise(ROUTER, 1800, &[prefix(1)]);
+    scene.pass(SECOND);
+    assert_eq!(scene.stack.addresses(), [LINK_LOCAL, made(1)]);
+    scene.pass(3600 * SECOND);
+    assert_eq!(scene.stack.addresses(), [LINK_LOCAL]);
+}
+
+#[test]
+fn prefixes_that_no_host_may_use_make_no_address_and_stop_nothing() {
+    let cases = [
+        ("multicast", Prefix::new(Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 0))),
+        ("unspecified", Prefix::new(Ipv6Address::UNSPECIFIED)),
+        ("IPv4-mapped", Prefix::new(Ipv6Address::new(0, 0, 0, 0, 0, 0xffff, 0, 0))),
+        ("link-local", Prefix::new(Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, 0))),
+        ("length 129", Prefix { length: 129, ..prefix(1) }),
+        ("length 255", Prefix { length: 255, ..prefix(1) }),
+        ("length 128", Prefix { length: 128, ..prefix(1) }),
+        ("length 0", Prefix { length: 0, ..prefix(1) }),
+        ("preferred longer than valid", Prefix { preferred: 3601, ..prefix(1) }),
+        ("valid for no time", Prefix { valid: 0, preferred: 0, ..prefix(1) }),
+    ];
+    for (name, case) in cases {
+        let mut scene = with_slaac();
+        scene.advertise(ROUTER, 1800, &[case]);
+        scene.pass(SECOND);
+        assert_eq!(scene.stack.addresses(), [LINK_LOCAL], "{name}");
+        scene.advertise(ROUTER, 1800, &[prefix(2)]);
+        scene.pass(SECOND);
+        assert_eq!(scene.stack.addresses(), [LINK_LOCAL, made(2)], "{name}: a right one is taken afterwards");
+    }
+}
+
+#[test]
+fn advertisements_that_are_no_advertisements_are_ignored() {
+    let whole = router_advertisement(1800, &[prefix(1)]);
+    let mut no_length = whole.clone();
+    no_length[17] = 0;
+    let mut other_code = whole.clone();
+    other_code[1] = 1;
+    let global = Ipv6Address::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9);
+    let cases: [(&str, Ipv6Address, &[u8]); 5] = [
+        ("an option without length", ROUTER, &no_length),
+        ("a code", ROUTER, &other_code),
+        ("an option cut off", ROUTER, &whole[..whole.len() - 1]),
+        ("a header cut off", ROUTER, &whole[..15]),
+        ("a source that is not link-local", global, &whole),
+    ];
+    for (name, source, message) in cases {
+        let mut scene = with_slaac();
+        scene.send_icmpv6(source, ALL_NODES, message);
+        scene.pass(SECOND);
+        assert_eq!(scene.stack.addresses(), [LINK_LOCAL], "{name}");
+        assert_eq!(scene.stack.router(ROUTER.into()), None, "{name}");
+    }
+}
+
+#[test]
+fn two_prefixes_of_one_advertisement_or_of_two_routers_make_two_addresses() {
+    let mut scene = with_slaac();
+    scene.advertise(ROUTER, 1800, &[prefix(1), prefix(2)]);
+    scene.pass(SECOND);
+    assert_eq!(scene.stack.addresses(), [LINK_LOCAL, made(1), made(2)]);
+
+    let mut scene = with_slaac();
+    scene.advertise(router(1), 1800, &[prefix(1)]);
+    scene.advertise(router(2), 1800, &[prefix(2)]);
+    scene.pass(SECOND);
+    assert_eq!(scene.stack.addresses(), [LINK_LOCAL, made(1), made(2)]);
+}
+
+#[test]
+fn a_new_prefix_is_taken_while_the_first_one_is_deprecated_and_valid() {
+    let mut scene = with_slaac();
+    scene.advertise(ROUTER, 1800, &[prefix(1)]);
+    scene.pass(SECOND);
+    scene.advertise(ROUTER, 1800, &[Prefix { preferred: 0, ..prefix(1) }, prefix(2)]);
+    scene.pass(SECOND);
+    assert_eq!(scene.stack.addresses(), [LINK_LOCAL, made(1), made(2)]);
+}
+
+#[test]
+fn more_prefixes_than_there_is_room_for_keep_the_first_ones_and_replace_a_deprecated_one() {
+    let mut scene = with_slaac();
+    let all: Vec<_> = (1..=9).map(prefix).collect();
+    scene.advertise(ROUTER, 1800, &all);
+    scene.pass(SECOND);
+    let before = scene.stack.addresses().to_vec();
+    assert_eq!(before[..3], [LINK_LOCAL, made(1), made(2)]);
+    scene.advertise(ROUTER, 1800, &[Prefix { preferred: 0, ..prefix(1) }, prefix(7)]);
+    scene.pass(SECOND);
+    let after = scene.stack.addresses();
+    assert_eq!(after.len(), before.len());
+    assert!(after.contains(&made(7)) && !after.contains(&made(1)), "{after:?}");
+}
+
+#[test]
+fn an_advertisement_cannot_take_an_address_away_earlier_than_in_two_hours() {
+    // RFC 4862, 5.5.3 (e)
+    let mut scene = with_slaac();
+    scene.advertise(ROUTER, 1800, &[Prefix { valid: 90_000, ..prefix(1) }]);
+    scene.pass(SECOND);
+    scene.advertise(ROUTER, 1800, &[Prefix { valid: 0, preferred: 0, ..prefix(1) }]);
+    scene.pass(7199 * SECOND);
+    assert_eq!(scene.stack.addresses(), [LINK_LOCAL, made(1)]);
+    scene.pass(2 * SECOND);
+    assert_eq!(scene.stack.addresses(), [LINK_LOCAL]);
+}
+
+#[test]
+fn a_prefix_without_end_stays() {
+    let mut scene = with_slaac();
+    scene.advertise(ROUTER, 1800, &[Prefix { valid: u32::MAX, preferred: u32::MAX, ..prefix(1) }]);
+    scene.pass(1_000_000 * SECOND);
+    assert_eq!(scene.stack.addresses(), [LINK_LOCAL, made(1)]);
+}
+
+#[test]
+fn the_ipv4_router_stays_whatever_ipv6_routers_come_and_go() {
+    for count in 1..=6 {
+        let mut scene = Scene::new(|settings| {
+            settings.slaac = true;
+            settings.addresses = &STATIC;
+            settings.gateways = &GATEWAY;
+        });
+        scene.pass(SECOND);
+        for number in 1..=count {
+            scene.advertise(router(number), 1800, &[prefix(number)]);
+            let next = scene.stack.poll(scene.now, &mut scene.port, |_, _| None);
+            assert_eq!(scene.stack.router(GATEWAY[0]), Some(GATEWAY[0]), "{count} routers, {next:?}");
+            assert_eq!(scene.stack.router(ROUTER.into()), Some(router(1).into()), "the first one stays the default");
+        }
+        for number in 1..=count {
+            scene.advertise(router(number), 0, &[]);
+            scene.pass(SECOND);
+            assert_eq!(scene.stack.router(GATEWAY[0]), Some(GATEWAY[0]), "{count} routers, {number} withdrew");
+            let next = (number < count.min(4)).then(|| router(number + 1).into());
+            assert_eq!(scene.stack.router(ROUTER.into()), next, "{count} routers, {number} withdrew");
+        }
+    }
+}
+
+#[test]
+fn a_router_is_forgotten_when_its_lifetime_ends() {
+    let mut scene = with_slaac();
+    scene.advertise(ROUTER, 30, &[]);
+    scene.pass(29 * SECOND);
+    assert_eq!(scene.stack.router(ROUTER.into()), Some(ROUTER.into()));
+    scene.pass(2 * SECOND);
+    assert_eq!(scene.stack.router(ROUTER.into()), None);
+}
+
+#[test]
+fn routers_are_solicited_three_times_four_seconds_apart_and_one_that_comes_later_is_heard() {
+    let mut scene = Scene::new(|settings| settings.slaac = true);
+    assert_eq!(solicitations(&scene.pass(2 * SECOND)), 1);
+    for expected in [1, 1, 0, 0] {
+        assert_eq!(solicitations(&scene.pass(4 * SECOND)), expected);
+    }
+    assert!(scene.polls < 40, "{} polls", scene.polls);
+    let before = scene.polls;
+    scene.pass(3600 * SECOND);
+    assert_eq!(scene.polls - before, 2, "no poll is asked for");
+    scene.advertise(ROUTER, 1800, &[prefix(1)]);
+    scene.pass(SECOND);
+    assert_eq!(scene.stack.addresses(), [LINK_LOCAL, made(1)]);
+}
+
+#[test]
+fn a_router_that_answers_ends_the_search_and_a_new_link_starts_it_again() {
+    let mut scene = with_slaac();
+    scene.advertise(ROUTER, 1800, &[prefix(1)]);
+    assert_eq!(solicitations(&scene.pass(60 * SECOND)), 0);
+    scene.stack.link_up(scene.now);
+    assert_eq!(solicitations(&scene.pass(60 * SECOND)), 3);
+}
