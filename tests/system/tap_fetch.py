@@ -102,7 +102,7 @@ class Fetch(unittest.TestCase):
             for said in f"{NOBODY}:80 did not answer", "[fdaa::50]:80 did not answer":
                 self.fails(said, *DNS, "--timeout", "1s", "http://three.test/page")
         with dns(knowing(f"one.test {OWN} {OWN6}")):
-            self.fails(f"{OWN6}]:80 refused it, {OWN}:80 refused it", *DNS, "http://one.test/page")
+            self.fails(f"{OWN6}]:80 refused the connection, {OWN}:80 refused the connection", *DNS, "http://one.test/page")
 
     def test_why_a_name_has_no_address_is_told_apart(self):
         names = knowing(f"four.test {OWN}", f"six.test {OWN6}", "none.test")
@@ -260,7 +260,7 @@ class Fetch(unittest.TestCase):
             interrupted(" bytes had come", f"http://{OWN}/page", when=has_head)
 
     def test_over_a_wire_that_fails_on_purpose_every_byte_is_right(self):
-        wire = "--loss 5% --duplicate 5% --reorder 5% --damage 1% --latency 1ms --jitter 1ms --seed 7"
+        wire = "--loss 5% --duplicate 5% --reorder 5% --corrupt 1% --latency 1ms --jitter 1ms --seed 7"
         with web(saying(page(MEBIBYTE))), dns(knowing(f"name.test {OWN}")):
             fetched = self.saves(MEBIBYTE, *DNS, "--loss", "5%", "--seed", "7", "--stats", "http://name.test/page")
             self.assertRegex(fetched.errors, "received: .* lost [1-9]")
