@@ -24,8 +24,11 @@ const PEER6: IpAddress = IpAddress::v6(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 const ROUTER: Ipv6Address = Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
 const PREFIX: Prefix = Prefix::new(Ipv6Address::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0));
 
-/// What is known of routers when the connection is opened.
-const STATES: [(&str, fn(&mut Scene)); 6] = [
+/// What happens before the connection is opened.
+type Prepare = fn(&mut Scene);
+
+/// The states of the routers.
+const STATES: [(&str, Prepare); 6] = [
     ("the search goes on", |scene| _ = scene.pass(SECOND)),
     ("the search found none", |scene| _ = scene.pass(60 * SECOND)),
     ("one advertisement, of a router for no time", |scene| {
@@ -49,7 +52,7 @@ const STATES: [(&str, fn(&mut Scene)); 6] = [
     }),
 ];
 
-fn scene(prepare: fn(&mut Scene)) -> (Scene, SocketHandle) {
+fn scene(prepare: Prepare) -> (Scene, SocketHandle) {
     let mut scene = Scene::new(|settings| {
         settings.slaac = true;
         settings.addresses = &STATIC;
