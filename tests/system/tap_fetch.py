@@ -222,7 +222,7 @@ class Fetch(unittest.TestCase):
         with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", *256 * [MEBIBYTE])):
             self.fails("longer than 1000000 bytes", "--max-size", "1000000", f"http://{OWN}/page")
         with web(saying(*256 * [b"a" * 65536])):
-            self.fails("is it a web server?", f"http://{OWN}/page")
+            self.fails("at byte 0", f"http://{OWN}/page")
 
     def test_what_came_before_a_reset_counts(self):
         with web(saying_and_resetting(HAHA)):
