@@ -4,11 +4,14 @@ use core::{net::SocketAddr, time::Duration};
 use std::io::ErrorKind;
 
 use greet_core::Instant;
-use greet_host::{client::HostPort, clock, connect::ConnectError};
+use greet_host::{
+    client::{ChatError, HostPort},
+    clock,
+};
 use greet_smoltcp::time::earliest;
 use smoltcp::{
     iface::SocketHandle,
-    socket::tcp::{self, Socket, SocketBuffer, State},
+    socket::tcp::{ConnectError, Socket, SocketBuffer, State},
     wire::IpAddress,
 };
 
@@ -54,7 +57,7 @@ impl Connection {
             }
             connection.part(network, false)?;
         }
-        Err(ConnectError::Failed { host: host.clone(), failures }.into())
+        Err(ChatError::Connect { host: host.clone(), failures }.into())
     }
 
     /// Connects, once there is an address to speak from.
@@ -155,8 +158,8 @@ impl From<Failure> for Unconnected {
     }
 }
 
-impl From<tcp::ConnectError> for Unconnected {
-    fn from(_: tcp::ConnectError) -> Self {
+impl From<ConnectError> for Unconnected {
+    fn from(_: ConnectError) -> Self {
         Self::Address(ErrorKind::NetworkUnreachable)
     }
 }

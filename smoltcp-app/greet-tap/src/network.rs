@@ -8,13 +8,7 @@ use std::{
 };
 
 use greet_core::Instant;
-use greet_host::{
-    client::ChatError,
-    clock,
-    connect::ConnectError,
-    download::DownloadFailure,
-    exit::{self, Fatal},
-};
+use greet_host::{client::ChatError, clock, download::DownloadFailure};
 use greet_smoltcp::{
     impair::{self, Directions, Frame, Impaired, Impairments},
     stack::{self, SettingsError, Stack},
@@ -31,7 +25,7 @@ use crate::{
     device::{Tap, TapError},
     link::Changes,
     names::NameError,
-    options::{ImpairmentOptions, NetworkOptions},
+    options::{NetworkOptions, WireOptions},
     pcap::Capture,
     wait::{Signalled, Signals},
 };
@@ -59,8 +53,6 @@ pub(crate) enum Failure {
     #[error("the capture {} cannot be made: {error}", path.display())]
     Capture { path: PathBuf, error: io::Error },
     #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error(transparent)]
     Chat(#[from] ChatError),
     #[error(transparent)]
     Name(#[from] NameError),
@@ -68,25 +60,6 @@ pub(crate) enum Failure {
     Download(#[from] DownloadFailure),
     #[error("ended by a signal")]
     Interrupted,
-}
-
-impl Fatal for Failure {
-    fn status(&self) -> u8 {
-        match self {
-            Self::Settings(_) => exit::USAGE, // one option contradicts another
-            Self::Interrupted => exit::INTERRUPTED,
-            Self::Download(failure) => failure.status(),
-            _ => exit::FAILURE,
-        }
-    }
-
-    fn is_broken_pipe(&self) -> bool {
-        match self {
-            Self::Chat(error) => error.is_broken_pipe(),
-            Self::Download(failure) => failure.is_broken_pipe(),
-            _ => false,
-        }
-    }
 }
 
 /// How long the last frames may take, where the wire delays them.
@@ -134,7 +107,7 @@ impl Network {
             slaac: options.slaac,
             ..stack::Settings::new(hardware_address, getrandom::u64()?)
         };
-        let wire = impaired(tap, &options.impairments)?;
+        let wire = impaired(tap, &options.wire)?;
         let mut device = PcapWriter::new(wire, capture.clone(), PcapMode::Both);
         let stack = Stack::new(settings, &mut device, SocketSet::new(Vec::new()), clock::now())?;
         let learns = (options.dhcp, options.slaac);
@@ -237,7 +210,7 @@ impl Network {
 }
 
 /// The wire to `tap` that `options` ask for. Without any, frames pass as they are.
-fn impaired(tap: Tap, options: &ImpairmentOptions) -> Result<Impaired<'static, Tap>, Failure> {
+fn impaired(tap: Tap, options: &WireOptions) -> Result<Impaired<'static, Tap>, Failure> {
     let impairments = options.impairments();
     let (seed, room) = if impairments == Impairments::NONE {
         (0, 0)

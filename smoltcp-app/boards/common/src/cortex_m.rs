@@ -1,71 +1,58 @@
-//! For Cortex-M: SysTick as a clock, sleeping without missing an interrupt, and faults.
+//! For Cortex-M: a clock and a sleep without ticks, the vector table, and faults.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
-use cortex_m::{
-    asm, interrupt,
-    peripheral::{SCB, SYST, syst::SystClkSource},
-};
+use cortex_m::{asm, interrupt};
 use cortex_m_rt::{ExceptionFrame, exception};
 use greet_core::Instant;
 
-use crate::{clock::Monotonic, failure};
+use crate::{clock::CounterClock, failure};
 
-const MICROS_A_TICK: u32 = 1000;
-const TICKS_A_SECOND: u32 = 1_000_000 / MICROS_A_TICK;
+/// A board's timer hardware: a counter that never stops, and an alarm.
+pub trait Timer {
+    /// The width of the counter in bits.
+    const BITS: u32;
 
-/// How many ticks are over; it wraps.
-static TICKS: AtomicU32 = AtomicU32::new(0);
+    /// The counter, counting up.
+    fn count(&self) -> u32;
 
-#[exception]
-fn SysTick() {
-    // Nobody else writes it, so this need not be one step, which not every Cortex-M has.
-    TICKS.store(TICKS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    /// Sets the alarm: one interrupt after so many ticks, in place of an earlier alarm. Its handler clears the interrupt.
+    fn set_alarm(&mut self, ticks: u32);
 }
 
-/// A clock in microseconds, by SysTick.
+/// A clock in microseconds, and a sleep that ends in time.
 #[derive(Debug)]
-pub struct SysTickClock {
-    cycles_a_tick: u32,
-    monotonic: Monotonic,
+pub struct TimerClock<T> {
+    timer: T,
+    clock: CounterClock,
 }
 
-impl SysTickClock {
-    /// Starts SysTick, whose counter goes on at `frequency` (in Hz) with the processor's own clock: a tick of 1 ms.
+impl<T: Timer> TimerClock<T> {
+    /// A clock that starts at 0 now; `frequency` is the timer's, in Hz.
     #[must_use]
-    pub fn new(mut systick: SYST, frequency: u32) -> Self {
-        let cycles_a_tick = (frequency / TICKS_A_SECOND).max(2);
-        systick.set_clock_source(SystClkSource::Core);
-        systick.set_reload(cycles_a_tick.saturating_sub(1));
-        systick.clear_current();
-        systick.enable_interrupt();
-        systick.enable_counter();
-        Self { cycles_a_tick, monotonic: Monotonic::new(MICROS_A_TICK) }
+    pub fn new(timer: T, frequency: u32) -> Self {
+        let clock = CounterClock::new(T::BITS, frequency, timer.count());
+        Self { timer, clock }
     }
 
     /// The time since the start.
     pub fn now(&mut self) -> Instant {
-        // The counter begins anew before its interrupt is handled. So a tick that is over and not counted is looked for, and
-        // then the counter is read again: the first reading may be from before its end.
-        let (ticks, left) = interrupt::free(|_| {
-            let ticks = TICKS.load(Ordering::Relaxed);
-            let left = SYST::get_current();
-            if SCB::is_pendst_pending() { (ticks.wrapping_add(1), SYST::get_current()) } else { (ticks, left) }
-        });
-        // It counts down; at 0 the tick is over already.
-        let cycles = if left == 0 { 0 } else { self.cycles_a_tick.saturating_sub(left) };
-        let micros = cycles.saturating_mul(MICROS_A_TICK) / self.cycles_a_tick;
-        self.monotonic.read(ticks, micros)
+        self.clock.read(self.timer.count())
     }
 
-    /// Sleeps until `until`, or until `is_due` says that there is something to do; it is asked again after each interrupt,
-    /// with interrupts held back.
+    /// Sleeps until `until`, or until `is_due` returns true; `is_due` is called again after each interrupt, with interrupts
+    /// held back.
     pub fn wait(&mut self, until: Instant, mut is_due: impl FnMut() -> bool) {
-        while self.now() < until {
-            // An interrupt that comes between the question and the sleep is held back, and ends the sleep at once.
+        loop {
+            let now = self.now();
+            if now >= until {
+                return;
+            }
+            let ticks = self.clock.ticks(until.as_micros().saturating_sub(now.as_micros()));
+            // An interrupt, and the alarm too, that comes between the question and the sleep is held back, and ends the sleep
+            // at once.
             let due = interrupt::free(|_| {
                 let due = is_due();
                 if !due {
+                    self.timer.set_alarm(ticks);
                     asm::dsb();
                     asm::wfi();
                 }

@@ -5,6 +5,8 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use greet_core::Instant;
+
 /// The exit status of QEMU after a failure: that of a program that panicked on a PC.
 #[cfg(feature = "qemu")]
 const STATUS: i32 = 101;
@@ -21,6 +23,8 @@ pub fn is_first() -> bool {
 
 /// Ends the program: with QEMU, or with a reset of the board.
 pub fn end() -> ! {
+    #[cfg(all(feature = "defmt", feature = "qemu"))]
+    crate::semihosting_log::last_flush();
     #[cfg(feature = "qemu")]
     semihosting::process::exit(STATUS);
     #[cfg(all(not(feature = "qemu"), target_arch = "arm"))]
@@ -64,6 +68,11 @@ pub(crate) fn on_purpose() {
         },
         _ => {}
     }
+}
+
+/// Whether the network card is to go deaf, as `GREET_FAIL=deaf` says: in the tenth second, when clients are there.
+pub(crate) fn is_deaf_now(now: Instant) -> bool {
+    matches!(option_env!("GREET_FAIL"), Some("deaf")) && matches!(now.as_micros(), 10_000_000..11_000_000)
 }
 
 /// Needs more stack than there is.

@@ -9,8 +9,10 @@
 //! | `memory` | sockets, slots and buffers, without cost in flash |
 //! | `service` | the loop: poll, serve, log, wait |
 //! | `report` | the log's lines |
-//! | [`clock`] | microseconds out of ticks and a counter, never going back |
-//! | [`cortex_m`] | for Cortex-M: SysTick as a clock, sleeping without missing an interrupt, faults |
+//! | `semihosting_log` | where the log goes in QEMU: dropped and counted where nobody reads it |
+//! | `silence` | when a receiver that receives nothing is restarted |
+//! | [`clock`] | microseconds from a hardware counter that wraps |
+//! | [`cortex_m`] | for Cortex-M: a clock and a sleep without ticks, the vector table, faults |
 //! | [`qemu`] | what QEMU lends a board |
 //! | [`failure`] | the end of a program that failed: logged, and never a silent hang |
 //!
@@ -36,13 +38,14 @@ mod memory;
 #[cfg(all(feature = "qemu", target_os = "none"))]
 pub mod qemu;
 mod report;
+#[cfg(all(feature = "defmt", feature = "qemu", target_os = "none"))]
+mod semihosting_log;
 mod service;
+mod silence;
 
 #[cfg(feature = "defmt")]
 #[doc(hidden)]
 pub use defmt; // for the macros
-#[cfg(all(feature = "defmt", feature = "qemu", target_os = "none"))]
-use defmt_semihosting as _; // the logger
 pub use greet_core::Instant;
 pub use static_cell::ConstStaticCell;
 

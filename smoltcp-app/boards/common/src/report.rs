@@ -85,6 +85,15 @@ impl Report {
         }
     }
 
+    /// Writes the lines of the log that wait, and says how many were dropped.
+    pub(crate) fn dropped_lines(&self) {
+        #[cfg(all(feature = "defmt", feature = "qemu", target_os = "none"))]
+        match crate::semihosting_log::flush() {
+            0 => {}
+            lines => error!("{=u32} lines of the log were dropped, because nobody read them", lines),
+        }
+    }
+
     /// Logs the counters, if the service has moved and it is time. When to come back for that, otherwise.
     pub(crate) fn counters(&mut self, now: Instant, counted: Counted) -> Option<Instant> {
         if NOBODY_READS {

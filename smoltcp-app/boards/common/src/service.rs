@@ -16,6 +16,7 @@ use smoltcp::{
 use crate::{
     Board, Identity, Memory,
     report::{Counted, Report, tell},
+    silence::{Silence, Verdict},
 };
 
 /// The IPv4 address where nobody answers by DHCP: that of `greet-tap`, on whose network a board can so be tried.
@@ -79,6 +80,7 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
     crate::failure::on_purpose();
 
     let mut look = now;
+    let mut silence = Silence::new(now);
     loop {
         let now = board.now();
         if look <= now {
@@ -87,6 +89,19 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
             if report.link(board.link()) {
                 stack.link_up(now);
             }
+            let verdict = silence.judge(now, stack.counters().frames_received);
+            if verdict == Verdict::Restart && pool.busy() > 0 {
+                info!("nothing was received for 10 s: the receiver is restarted");
+            }
+            if verdict != Verdict::Fine {
+                board.set_receiver(false);
+                board.set_receiver(true);
+            }
+            #[cfg(target_os = "none")]
+            if crate::failure::is_deaf_now(now) {
+                board.set_receiver(false);
+            }
+            report.dropped_lines();
         }
         let next = stack.poll(now, board.device(), |sockets, sent| pool.serve(now, sockets, sent, tell));
         report.addresses(stack.addresses(), settings.port);

@@ -7,7 +7,7 @@ use cortex_m::{
 };
 use greet_board::{
     Board, Identity, Instant, Link, Losses,
-    cortex_m::{Handler, SysTickClock, interrupts},
+    cortex_m::{Handler, TimerClock, interrupts},
     failure, qemu,
 };
 use smoltcp::wire::EthernetAddress;
@@ -15,9 +15,10 @@ use smoltcp::wire::EthernetAddress;
 use crate::{
     mac::Mac,
     registers::{
-        ETHERNET_CLOCKS, MmioWatchdog, WATCHDOG_CLOCK, WATCHDOG_ENABLE, ethernet, ethernet_in_interrupt,
+        ETHERNET_CLOCKS, MmioWatchdog, TIMER_CLOCK, WATCHDOG_CLOCK, WATCHDOG_ENABLE, ethernet, ethernet_in_interrupt,
         system_control, watchdog,
     },
+    timer::{Timers, on_alarm},
 };
 
 /// The processor's clock, as QEMU has it; the silicon's is 12 MHz after a reset.
@@ -33,6 +34,7 @@ const NO_ADDRESS: [u8; 6] = [0x02, 0, 0, 0x69, 0x65, 0];
 #[derive(Clone, Copy)]
 enum Interrupt {
     Watchdog = 18,
+    Timer0 = 19,
     Ethernet = 42,
 }
 
@@ -47,8 +49,11 @@ unsafe impl InterruptNumber for Interrupt {
 // SAFETY: the section is the one in which the processor looks for it, and the name the one by which it is kept.
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
-static __INTERRUPTS: [Handler; 43] =
-    interrupts([(Interrupt::Watchdog as usize, on_watchdog), (Interrupt::Ethernet as usize, on_ethernet)]);
+static __INTERRUPTS: [Handler; 43] = interrupts([
+    (Interrupt::Watchdog as usize, on_watchdog),
+    (Interrupt::Timer0 as usize, on_alarm),
+    (Interrupt::Ethernet as usize, on_ethernet),
+]);
 
 /// Something came, or was sent: that ends the sleep, and is looked at then.
 extern "C" fn on_ethernet() {
@@ -65,7 +70,7 @@ extern "C" fn on_watchdog() {
 
 /// The board, as the service needs it.
 pub(crate) struct Lm3s6965evb {
-    clock: SysTickClock,
+    clock: TimerClock<Timers>,
     mac: Mac,
     watchdog: MmioWatchdog<'static>,
 }
@@ -74,6 +79,7 @@ impl Lm3s6965evb {
     pub(crate) fn new(systick: SYST, address: EthernetAddress) -> Self {
         let mut control = system_control();
         control.modify_clocks0(|clocks| clocks | WATCHDOG_CLOCK);
+        control.modify_clocks1(|clocks| clocks | TIMER_CLOCK);
         control.modify_clocks2(|clocks| clocks | ETHERNET_CLOCKS);
         cortex_m::asm::delay(3); // so long a peripheral's registers are not there yet (data sheet, 5.2.6)
         let mut watchdog = watchdog();
@@ -83,9 +89,10 @@ impl Lm3s6965evb {
         // SAFETY: the handlers are in the vector table, and no critical section depends on these being masked.
         unsafe {
             NVIC::unmask(Interrupt::Watchdog);
+            NVIC::unmask(Interrupt::Timer0);
             NVIC::unmask(Interrupt::Ethernet);
         }
-        Self { clock: SysTickClock::new(systick, FREQUENCY), mac, watchdog }
+        Self { clock: TimerClock::new(Timers::new(systick), FREQUENCY), mac, watchdog }
     }
 }
 
@@ -114,6 +121,10 @@ impl Board for Lm3s6965evb {
 
     fn losses(&self) -> Losses {
         self.mac.losses()
+    }
+
+    fn set_receiver(&mut self, enabled: bool) {
+        self.mac.set_receiver(enabled);
     }
 
     fn alive(&mut self) {

@@ -27,7 +27,8 @@ type Buffer = [u8; (LENGTH + FRAME).next_multiple_of(WORD)];
 /// How many frames the receive FIFO of 2 KB is sure to hold.
 const BURST: usize = 1;
 
-const RECEIVE: u32 = receive::ENABLE | receive::MULTICAST | receive::REJECT_BAD;
+const STOPPED: u32 = receive::MULTICAST | receive::REJECT_BAD;
+const RECEIVE: u32 = STOPPED | receive::ENABLE;
 const TRANSMIT: u32 = transmit::ENABLE | transmit::PAD | transmit::CHECKSUM;
 
 /// The MAC.
@@ -41,8 +42,10 @@ struct Wire {
     ethernet: MmioEthernet<'static>,
     losses: Losses,
     frame: Buffer,
-    /// Somebody waits for the end of the frame that goes out.
+    /// A frame is being sent, and its end is waited for.
     awaited: bool,
+    /// The receiver stands still after an overrun, until the frames in its FIFO are read.
+    overrun: bool,
 }
 
 impl Mac {
@@ -57,10 +60,21 @@ impl Mac {
         ethernet.write_threshold(0x3F); // a frame goes out when it is said, and not before it is whole
         ethernet.write_phy_clock(2); // 12.5 MHz / 2 / (2 + 1): no more than 2.5 MHz
         ethernet.write_transmit_control(TRANSMIT | transmit::FULL_DUPLEX);
-        ethernet.write_receive_control(RECEIVE | receive::RESET);
+        ethernet.write_receive_control(STOPPED | receive::RESET);
         ethernet.write_receive_control(RECEIVE);
-        let wire = Wire { ethernet, losses: Losses::default(), frame: [0; _], awaited: false };
+        let wire = Wire { ethernet, losses: Losses::default(), frame: [0; _], awaited: false, overrun: false };
         Self { wire, received: [0; _] }
+    }
+
+    /// Stops the receiver, or starts it with an empty FIFO.
+    pub(crate) fn set_receiver(&mut self, enabled: bool) {
+        self.wire.ethernet.write_receive_control(STOPPED);
+        if enabled {
+            while self.wire.ethernet.read_frames() != 0 {
+                self.wire.receive(&mut self.received);
+            }
+            self.wire.restart_receiver();
+        }
     }
 
     pub(crate) const fn losses(&self) -> Losses {
@@ -86,7 +100,8 @@ impl Mac {
             interrupts |= interrupt::TRANSMITTED;
         }
         let ethernet = &mut self.wire.ethernet;
-        if ethernet.read_status() & interrupts != 0 || (ethernet.read_frames() != 0 && !self.wire.awaited) {
+        let unread = ethernet.read_frames() != 0 || self.wire.overrun;
+        if ethernet.read_status() & interrupts != 0 || (unread && !self.wire.awaited) {
             return true;
         }
         ethernet.write_interrupts(interrupts);
@@ -115,6 +130,9 @@ impl Device for Mac {
                 return Some((Received(frame), Permit(&mut self.wire)));
             }
         }
+        if self.wire.overrun && self.wire.ethernet.read_frames() == 0 {
+            self.wire.restart_receiver();
+        }
         None
     }
 
@@ -141,10 +159,19 @@ impl Wire {
         }
         if noticed & interrupt::OVERRUN != 0 {
             self.losses.overruns = self.losses.overruns.wrapping_add(1);
-            // What the FIFO holds now may end in the middle of a frame. TCP sends again what is thrown away here.
-            self.ethernet.write_receive_control(receive::MULTICAST | receive::REJECT_BAD | receive::RESET);
-            self.ethernet.write_receive_control(RECEIVE);
+            // The FIFO may end in the middle of a frame, so it is to be reset. But first the whole frames are read:
+            // they are good, and a reset of a full FIFO would leave QEMU's model (stellaris_enet.c) deaf for ever, as only
+            // the read of the last frame makes it ask the network for more.
+            self.ethernet.write_receive_control(STOPPED);
+            self.overrun = true;
         }
+    }
+
+    /// Starts the receiver, which was stopped and whose FIFO has no whole frame, with an empty FIFO.
+    fn restart_receiver(&mut self) {
+        self.ethernet.write_receive_control(STOPPED | receive::RESET);
+        self.ethernet.write_receive_control(RECEIVE);
+        self.overrun = false;
     }
 
     /// Whether a frame can be sent now. If not, the end of the one before is awaited.

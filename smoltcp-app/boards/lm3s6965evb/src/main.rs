@@ -7,6 +7,7 @@ mod board;
 mod mac;
 mod phy;
 mod registers;
+mod timer;
 
 use cortex_m_rt::entry;
 use greet_board::{ConstStaticCell, Memory, failure, run};

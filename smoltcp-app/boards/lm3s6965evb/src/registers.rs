@@ -1,5 +1,5 @@
-//! The registers of the LM3S6965 that are used here (data sheet: 5.4 System Control, 11.4 Watchdog,
-//! 16.5 Ethernet MAC).
+//! The registers of the LM3S6965 that are used here (data sheet: 5.4 System Control, 10.4 Timers,
+//! 11.4 Watchdog, 16.5 Ethernet MAC).
 
 use derive_mmio::Mmio;
 
@@ -95,7 +95,9 @@ pub(crate) struct SystemControl {
     /// RCGC0.
     #[mmio(PureRead, Write, Modify)]
     clocks0: u32,
-    _clocks1: u32,
+    /// RCGC1.
+    #[mmio(PureRead, Write, Modify)]
+    clocks1: u32,
     /// RCGC2.
     #[mmio(PureRead, Write, Modify)]
     clocks2: u32,
@@ -121,6 +123,43 @@ pub(crate) struct Watchdog {
 /// INTEN and RESEN in WDTCTL: the first time it interrupts, the second time it resets.
 pub(crate) const WATCHDOG_ENABLE: u32 = 1 << 1 | 1 << 0;
 
+/// A general-purpose timer.
+#[derive(Mmio)]
+#[repr(C)]
+pub(crate) struct Timer {
+    /// GPTMCFG: 0 is one timer of 32 bits.
+    #[mmio(Write)]
+    configuration: u32,
+    /// GPTMTAMR.
+    #[mmio(Write)]
+    mode: u32,
+    _mode_b: u32,
+    /// GPTMCTL.
+    #[mmio(Write)]
+    control: u32,
+    _reserved: [u32; 2],
+    /// GPTMIMR.
+    #[mmio(Write)]
+    interrupts: u32,
+    _status: [u32; 2],
+    /// GPTMICR: writing a one clears an interrupt.
+    #[mmio(Write)]
+    clear: u32,
+    /// GPTMTAILR, from where it counts down.
+    #[mmio(Write)]
+    load: u32,
+}
+
+/// TAMR in GPTMTAMR: one-shot.
+pub(crate) const TIMER_ONE_SHOT: u32 = 1;
+/// TAEN in GPTMCTL: it counts.
+pub(crate) const TIMER_ENABLE: u32 = 1 << 0;
+/// TATO in GPTMIMR and GPTMICR: it has arrived at zero.
+pub(crate) const TIMER_TIMEOUT: u32 = 1 << 0;
+
+/// TIMER0 in RCGC1.
+pub(crate) const TIMER_CLOCK: u32 = 1 << 16;
+
 /// WDT in RCGC0.
 pub(crate) const WATCHDOG_CLOCK: u32 = 1 << 3;
 
@@ -143,6 +182,18 @@ pub(crate) fn ethernet_in_interrupt() -> MmioEthernet<'static> {
 pub(crate) fn system_control() -> MmioSystemControl<'static> {
     // SAFETY: its registers are there (data sheet, 5.4), and nobody else has them at the same time.
     unsafe { SystemControl::new_mmio_at(0x400F_E000) }
+}
+
+/// Timer 0; taken once, by the board's clock.
+pub(crate) fn timer() -> MmioTimer<'static> {
+    // SAFETY: its registers are there (data sheet, 10.4), and nothing else of this program has them.
+    unsafe { Timer::new_mmio_at(0x4003_0000) }
+}
+
+/// Timer 0 once more, for the interrupt's handler.
+pub(crate) fn timer_in_interrupt() -> MmioTimer<'static> {
+    // SAFETY: as above; the handler only writes GPTMICR, in one access, and the clock never reads that.
+    unsafe { Timer::new_mmio_at(0x4003_0000) }
 }
 
 /// The watchdog; taken once, by the board.

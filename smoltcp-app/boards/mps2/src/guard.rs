@@ -1,8 +1,6 @@
 //! What the stack runs into when it overflows. flip-link puts it at the beginning of the memory; what lies below swallows
 //! writes on these machines and says nothing. So the memory protection unit makes that a fault.
 
-use cortex_m::peripheral::MPU;
-
 /// Where the memory begins, as memory/others/memory.x has it.
 const MEMORY: u32 = 0x2000_0000;
 /// So many bytes below it are guarded, a power of two.
@@ -14,7 +12,9 @@ const ATTRIBUTES: u32 = 1 << 28 | (GUARD.trailing_zeros() - 1) << 1 | 1;
 const ON_WITH_BACKGROUND: u32 = 1 << 2 | 1;
 
 /// From now on a stack that overflows is a fault.
-pub(crate) fn arm(unit: MPU) {
+pub(crate) fn arm() {
+    let Some(core) = cortex_m::Peripherals::take() else { return }; // cannot be: this runs once
+    let unit = core.MPU;
     // SAFETY: nothing of this program is in the region, and everywhere else nothing changes.
     unsafe {
         unit.rnr.write(0);

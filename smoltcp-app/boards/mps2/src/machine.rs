@@ -6,9 +6,12 @@ pub(crate) struct Machine {
     /// Where the registers of the network card are, and which interrupt is its.
     pub(crate) network: usize,
     pub(crate) interrupt: u16,
+    /// Where those of the dual timer are, and which interrupt is its.
+    pub(crate) timer: usize,
+    pub(crate) timer_interrupt: u16,
     /// Where those of the watchdog are.
     pub(crate) watchdog: usize,
-    /// What SysTick and the watchdog count, in Hz.
+    /// What the timers and the watchdog count, in Hz.
     pub(crate) frequency: u32,
 }
 
@@ -23,9 +26,23 @@ pub(crate) const MACHINE: Machine = Machine { name: "mps2-an500", network: 0xa00
 
 /// At the addresses of its secure world, in which it starts and stays.
 #[cfg(feature = "an505")]
-pub(crate) const MACHINE: Machine =
-    Machine { name: "mps2-an505", network: 0x5200_0000, interrupt: 48, watchdog: 0x5008_1000, frequency: 20_000_000 };
+pub(crate) const MACHINE: Machine = Machine {
+    name: "mps2-an505",
+    network: 0x5200_0000,
+    interrupt: 48,
+    timer: 0x5000_2000,
+    timer_interrupt: 5,
+    watchdog: 0x5008_1000,
+    frequency: 20_000_000,
+};
 
 #[cfg(not(feature = "an505"))]
-const LIKE_AN385: Machine =
-    Machine { name: "", network: 0x4020_0000, interrupt: 13, watchdog: 0x4000_8000, frequency: 25_000_000 };
+const LIKE_AN385: Machine = Machine {
+    name: "",
+    network: 0x4020_0000,
+    interrupt: 13,
+    timer: 0x4000_2000,
+    timer_interrupt: 10,
+    watchdog: 0x4000_8000,
+    frequency: 25_000_000,
+};

@@ -8,6 +8,7 @@ mod board;
 mod guard;
 mod lan9118;
 mod machine;
+mod timer;
 mod watchdog;
 
 use cortex_m_rt::entry;
@@ -21,10 +22,9 @@ static MEMORY: ConstStaticCell<Memory<512, 1024, 8, 9>> = ConstStaticCell::new(M
 
 #[entry]
 fn main() -> ! {
-    let Some(core) = cortex_m::Peripherals::take() else { failure::end() }; // cannot be: this runs once
     #[cfg(not(feature = "an505"))]
-    guard::arm(core.MPU);
-    match Mps2::new(core.SYST) {
+    guard::arm();
+    match Mps2::new() {
         Ok(mut board) => {
             let identity = board.identity();
             run(&mut board, &identity, MEMORY.take())

@@ -130,7 +130,8 @@ impl Lan9118 {
             self.losses.overruns = self.losses.overruns.wrapping_add(dropped);
         }
         if status & interrupt::RX_ERROR != 0 {
-            self.restart_receiver()?;
+            self.losses.overruns = self.losses.overruns.wrapping_add(1);
+            self.set_receiver(true)?;
         }
         if status & interrupt::TX_ERROR != 0 {
             self.restart_transmitter()?;
@@ -164,16 +165,23 @@ impl Lan9118 {
         Ok(())
     }
 
-    /// Empties the FIFOs of what came. What was in them is lost, as its beginning is not known any more.
-    fn restart_receiver(&mut self) -> Result<(), Error> {
-        let Self { registers, control, losses, .. } = self;
-        losses.overruns = losses.overruns.wrapping_add(1);
-        registers.write_interrupt_status(interrupt::RX_STOPPED);
-        mac::write(registers, MacRegister::Control, *control & !registers::MAC_RX_ON)?;
-        mac::wait(Error::NotStopped, || registers.read_interrupt_status() & interrupt::RX_STOPPED != 0)?;
-        registers.write_rx_configuration(registers::RX_OFFSET_BITS | registers::RX_DUMP);
-        mac::wait(Error::NotStopped, || registers.read_rx_configuration() & registers::RX_DUMP == 0)?;
-        mac::write(registers, MacRegister::Control, *control)
+    /// Stops the receiver, or starts it with empty FIFOs: what was in them is lost.
+    ///
+    /// # Errors
+    /// Why the controller does not work any more.
+    pub(crate) fn set_receiver(&mut self, enabled: bool) -> Result<(), Error> {
+        let Self { registers, control, .. } = self;
+        if mac::read(registers, MacRegister::Control)? & registers::MAC_RX_ON != 0 {
+            registers.write_interrupt_status(interrupt::RX_STOPPED);
+            mac::write(registers, MacRegister::Control, *control & !registers::MAC_RX_ON)?;
+            mac::wait(Error::NotStopped, || registers.read_interrupt_status() & interrupt::RX_STOPPED != 0)?;
+        }
+        if enabled {
+            registers.write_rx_configuration(registers::RX_OFFSET_BITS | registers::RX_DUMP);
+            mac::wait(Error::NotStopped, || registers.read_rx_configuration() & registers::RX_DUMP == 0)?;
+            mac::write(registers, MacRegister::Control, *control)?;
+        }
+        Ok(())
     }
 
     /// Empties the FIFOs of what is sent.
