@@ -1,4 +1,4 @@
-//! Answers names and does nothing else, for a tool that counts instructions: see `tests/instructions`.
+//! Answers names and does nothing else, for a tool that counts instructions: see `tests/performance/instructions`.
 //!
 //! `instructions core|plain LINE_LENGTH ROUNDS`: so many reads of 64 lines of so many bytes each.
 

@@ -11,30 +11,69 @@ mod options;
 mod serve;
 mod transport;
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
-use greet_host::usage;
+use greet_host::{
+    client::ChatError,
+    download::DownloadFailure,
+    exit::{self, Fatal},
+    usage,
+};
+use thiserror::Error;
 
-use crate::options::{Command, Options};
+use crate::{
+    bench::BenchError,
+    check::CheckError,
+    options::{Command, Options},
+    serve::ServeError,
+};
 
 fn main() -> ExitCode {
-    let options: Options = match usage::parse(std::env::args_os()) {
-        Ok(options) => options,
-        Err(status) => return status,
-    };
-    let outcome = match options.command {
-        Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()),
-        Command::Chat(options) => chat::run(&options).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()),
-        Command::Bench(options) => return bench::run(&options),
-        Command::Check(options) => check::run(&options).map_err(|error| error.to_string()),
-        Command::Fetch(options) => return fetch::run(&options),
-    };
-    match outcome {
-        Ok(status) => status,
-        Err(message) => {
-            // Standard error may be gone as well; then the exit status has to say it alone.
-            let _ = writeln!(std::io::stderr(), "greet: {message}");
-            ExitCode::FAILURE
+    match usage::parse(std::env::args_os()) {
+        Ok(options) => exit::code("greet", run(options)),
+        Err(status) => status,
+    }
+}
+
+fn run(options: Options) -> Result<ExitCode, SubcommandError> {
+    Ok(match options.command {
+        Command::Serve(options) => serve::run(&options)?,
+        Command::Chat(options) => chat::run(&options)?,
+        Command::Bench(options) => bench::run(&options)?,
+        Command::Check(options) => check::run(&options)?,
+        Command::Fetch(options) => fetch::run(&options)?,
+    })
+}
+
+/// The error of a subcommand.
+#[derive(Debug, Error)]
+#[error(transparent)]
+enum SubcommandError {
+    Serve(#[from] ServeError),
+    Chat(#[from] ChatError),
+    Bench(#[from] BenchError),
+    Check(#[from] CheckError),
+    Fetch(#[from] DownloadFailure),
+}
+
+impl SubcommandError {
+    fn fatal(&self) -> &dyn Fatal {
+        match self {
+            Self::Serve(error) => error,
+            Self::Chat(error) => error,
+            Self::Bench(error) => error,
+            Self::Check(error) => error,
+            Self::Fetch(error) => error,
         }
+    }
+}
+
+impl Fatal for SubcommandError {
+    fn status(&self) -> u8 {
+        self.fatal().status()
+    }
+
+    fn is_broken_pipe(&self) -> bool {
+        self.fatal().is_broken_pipe()
     }
 }

@@ -1,14 +1,15 @@
 //! The command line: what can be asked for, and how it is read.
 
 use core::{net::SocketAddr, num::NonZeroUsize, time::Duration};
-use std::{ffi::OsString, path::PathBuf};
+use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use greet_core::Framing;
 use greet_host::{
+    args::{IpVersion, Report, ServerAddress, Service, Timeout, Verbosity},
     client::HostPort,
     download::DownloadArgs,
-    values::{Limit, client_framing, count, duration, framing, limit, listen_address, rate, span},
+    values::{client_framing, count, duration, listen_address, rate, span},
 };
 
 use crate::check::CheckOptions;
@@ -55,17 +56,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_enum, default_value_t = Runtime::Threads)]
     pub(crate) runtime: Runtime,
 
-    /// Where a name ends: as one read delivered it, at a line feed, or as the first read suggests
-    #[arg(long, value_name = "chunk|line|auto", default_value = "auto", value_parser = framing)]
-    pub(crate) framing: Framing,
-
-    /// Hold every reply back for so long: 1s, 250ms, or a number of seconds
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
-    pub(crate) delay: Duration,
-
-    /// End a conversation in which nothing moves for so long; `none` for never
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = limit)]
-    pub(crate) idle_timeout: Limit,
+    #[command(flatten)]
+    pub(crate) service: Service,
 
     /// Serve at most so many at once; the backlog holds the rest
     #[arg(long, value_name = "N", value_parser = count)]
@@ -75,17 +67,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) backlog: u16,
 
-    /// After SIGINT or SIGTERM, how long open conversations have to end
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
-    pub(crate) grace: Duration,
-
-    /// Say more on standard error: -v events, -vv every name
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
-
-    /// Print no line for each connection, and only errors on standard error
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 }
 
 /// What carries the connections.
@@ -105,9 +88,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = CHAT_EXAMPLES)]
 pub(crate) struct ChatOptions {
-    /// The server, by name or address; port 9999 where none is given. IPv6 with a port: `[::1]:9999`
-    #[arg(value_name = "HOST[:PORT]")]
-    pub(crate) host: HostPort,
+    #[command(flatten)]
+    pub(crate) server: ServerAddress,
 
     /// The names to send; without any they come from the terminal or a pipe, one a line
     #[arg(value_name = "NAME")]
@@ -117,17 +99,11 @@ pub(crate) struct ChatOptions {
     #[arg(long, value_name = "chunk|line", default_value = "chunk", value_parser = client_framing)]
     pub(crate) framing: Framing,
 
-    /// Use IPv4 only
-    #[arg(short = '4', conflicts_with = "ipv6")]
-    pub(crate) ipv4: bool,
+    #[command(flatten)]
+    pub(crate) ip: IpVersion,
 
-    /// Use IPv6 only
-    #[arg(short = '6')]
-    pub(crate) ipv6: bool,
-
-    /// How long to wait for the connection, and for each next byte of what is awaited; `none` for ever
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = limit)]
-    pub(crate) timeout: Limit,
+    #[command(flatten)]
+    pub(crate) timeout: Timeout,
 }
 
 const BENCH_EXAMPLES: &str = "\
@@ -147,9 +123,8 @@ that are under way then do not count.";
 #[derive(Debug, Args)]
 #[command(after_help = BENCH_EXAMPLES)]
 pub(crate) struct BenchOptions {
-    /// The server, by name or address; port 9999 where none is given. IPv6 with a port: `[::1]:9999`
-    #[arg(value_name = "HOST[:PORT]")]
-    pub(crate) host: HostPort,
+    #[command(flatten)]
+    pub(crate) server: ServerAddress,
 
     /// How many connections are open at once
     #[arg(allow_negative_numbers = true, short, long, value_name = "N", default_value = "1", value_parser = count)]
@@ -185,9 +160,8 @@ pub(crate) struct BenchOptions {
     #[arg(allow_negative_numbers = true, long, value_name = "TIME", value_parser = duration)]
     pub(crate) warmup: Option<Duration>,
 
-    /// How long to wait for a connection, and for each next byte of what is awaited; `none` for ever
-    #[arg(allow_negative_numbers = true, long, value_name = "TIME", default_value = "10s", value_parser = limit)]
-    pub(crate) timeout: Limit,
+    #[command(flatten)]
+    pub(crate) timeout: Timeout,
 
     /// Load this server too, by turns, and tell the ratio of each figure. What a server ends while the other has its turn
     /// is begun again, and is no error
@@ -198,21 +172,11 @@ pub(crate) struct BenchOptions {
     #[arg(allow_negative_numbers = true, long, value_name = "TIME", requires = "against", value_parser = span)]
     pub(crate) turn: Option<Duration>,
 
-    /// Print the figures as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) report: Report,
 
-    /// Write a page with the figures and their pictures as well
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
-
-    /// Use IPv4 only
-    #[arg(short = '4', conflicts_with = "ipv6")]
-    pub(crate) ipv4: bool,
-
-    /// Use IPv6 only
-    #[arg(short = '6')]
-    pub(crate) ipv6: bool,
+    #[command(flatten)]
+    pub(crate) ip: IpVersion,
 }
 
 const FETCH_EXAMPLES: &str = "\

@@ -21,7 +21,9 @@ from support.tap_servers import (
 
 DNS = "--dns", OWN
 NOBODY = "192.168.69.50"
-PATIENCE = 120
+TIMEOUT = 120
+# Seconds; less than the timeout of greet-tap, 30 s, and more than anything takes that does not wait for it.
+SOON = 15
 
 HAHA = page(b"haha")
 MEBIBYTE = random.Random(7).randbytes(1 << 20)
@@ -36,7 +38,7 @@ class Fetched:
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder) as process:
                 try:
                     during(process)
-                    self.output, errors = process.communicate(timeout=PATIENCE)
+                    self.output, errors = process.communicate(timeout=TIMEOUT)
                 finally:
                     process.kill()
             self.status, self.errors = process.returncode, errors.decode()
@@ -98,11 +100,11 @@ class Fetch(unittest.TestCase):
             self.saves(b"haha", *DNS, "--timeout", "2s", "http://one.test/page")
             begin = time.monotonic()
             self.saves(b"haha", *DNS, "http://two.test/page")
-            self.assertLess(time.monotonic() - begin, 2)
+            self.assertLess(time.monotonic() - begin, SOON)
             for said in f"{NOBODY}:80 did not answer", "[fdaa::50]:80 did not answer":
                 self.fails(said, *DNS, "--timeout", "1s", "http://three.test/page")
         with dns(knowing(f"one.test {OWN} {OWN6}")):
-            self.fails(f"{OWN6}]:80 refused it, {OWN}:80 refused it", *DNS, "http://one.test/page")
+            self.fails(f"{OWN6}]:80 refused the connection, {OWN}:80 refused the connection", *DNS, "http://one.test/page")
 
     def test_why_a_name_has_no_address_is_told_apart(self):
         names = knowing(f"four.test {OWN}", f"six.test {OWN6}", "none.test")
@@ -120,7 +122,7 @@ class Fetch(unittest.TestCase):
         with dns(silent):
             begin = time.monotonic()
             self.fails(f"no answer from {OWN} within 1.5s", *DNS, "--timeout", "1.5", "http://no.test/page")
-            self.assertLess(time.monotonic() - begin, 3)
+            self.assertLess(time.monotonic() - begin, SOON)
 
     def test_who_answers_badly_is_not_believed_and_the_right_answer_still_is(self):
         def lying(query, name, kind):
@@ -178,7 +180,7 @@ class Fetch(unittest.TestCase):
         with web(saying(HAHA)), dns(one_sided):
             begin = time.monotonic()
             self.saves(b"haha", *DNS, "http://one.test/page")
-            self.assertLess(time.monotonic() - begin, 4)
+            self.assertLess(time.monotonic() - begin, SOON)
 
     def test_without_dns_those_are_asked_that_dhcp_tells_of(self):
         with web(saying(HAHA)) as asked, dns(knowing(f"name.test {OWN}")):
@@ -220,7 +222,7 @@ class Fetch(unittest.TestCase):
         with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", *256 * [MEBIBYTE])):
             self.fails("longer than 1000000 bytes", "--max-size", "1000000", f"http://{OWN}/page")
         with web(saying(*256 * [b"a" * 65536])):
-            self.fails("is it a web server?", f"http://{OWN}/page")
+            self.fails("at byte 0", f"http://{OWN}/page")
 
     def test_what_came_before_a_reset_counts(self):
         with web(saying_and_resetting(HAHA)):
@@ -244,7 +246,7 @@ class Fetch(unittest.TestCase):
             def interrupt(process):
                 when(process)
                 process.send_signal(signal.SIGINT)
-                self.assertEqual(process.wait(2), 130)
+                self.assertEqual(process.wait(SOON), 130)
 
             self.fails(said, *arguments, status=130, during=interrupt)
 
@@ -260,7 +262,7 @@ class Fetch(unittest.TestCase):
             interrupted(" bytes had come", f"http://{OWN}/page", when=has_head)
 
     def test_over_a_wire_that_fails_on_purpose_every_byte_is_right(self):
-        wire = "--loss 5% --duplicate 5% --reorder 5% --damage 1% --latency 1ms --jitter 1ms --seed 7"
+        wire = "--loss 5% --duplicate 5% --reorder 5% --corrupt 1% --latency 1ms --jitter 1ms --seed 7"
         with web(saying(page(MEBIBYTE))), dns(knowing(f"name.test {OWN}")):
             fetched = self.saves(MEBIBYTE, *DNS, "--loss", "5%", "--seed", "7", "--stats", "http://name.test/page")
             self.assertRegex(fetched.errors, "received: .* lost [1-9]")

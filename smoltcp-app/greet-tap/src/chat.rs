@@ -1,9 +1,10 @@
 //! `greet-tap chat`: one conversation as the client, from inside the stack.
 
-use std::{ffi::OsString, io, os::unix::ffi::OsStrExt};
+use std::{ffi::OsString, io, os::unix::ffi::OsStrExt, process::ExitCode};
 
 use greet_core::{Client, ClientEvent, ClientSettings, Machine as _, NAME_CAPACITY};
 use greet_host::{
+    args::Verbosity,
     client::{Broken, CAPACITY, ChatError, HostPort, Replies, check},
     clock, log,
 };
@@ -19,28 +20,24 @@ use crate::{
 const _: () = assert!(BUFFER >= NAME_CAPACITY, "a name of framing chunk goes out in one");
 
 /// Holds the conversation that `options` ask for.
-pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
+pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, Failure> {
     // All of them before anything is sent: half a conversation helps nobody.
     for (position, name) in options.names.iter().enumerate() {
         check(options.framing, name.as_bytes(), position == 0)
             .map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
     }
-    let (_, _written_at_the_end) = log::start(0, false);
+    let (_, _written_at_the_end) = log::start(Verbosity::default());
     let mut network = Network::new(&options.network, options.server.port())?;
     let outcome = converse(&mut network, options);
     if options.network.stats {
         network.report(format_args!(""));
     }
-    match outcome {
-        // Whoever read the replies has seen enough: there is nobody left to tell.
-        Err(Failure::Chat(ChatError::Output(error))) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome,
-    }
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 fn converse(network: &mut Network, options: &ChatOptions) -> Result<(), Failure> {
     let host = HostPort { host: options.server.ip().to_string(), port: options.server.port() };
-    let connection = Connection::open(network, &host, &[options.server], options.timeout.0)?;
+    let connection = Connection::open(network, &host, &[options.server], options.timeout.timeout.0)?;
     let outcome = talk(network, &connection, options);
     connection.part(network, outcome.is_ok())?;
     outcome
@@ -48,7 +45,7 @@ fn converse(network: &mut Network, options: &ChatOptions) -> Result<(), Failure>
 
 /// Says one name after the other, each when the one before is answered, and then `exit`.
 fn talk(network: &mut Network, connection: &Connection, options: &ChatOptions) -> Result<(), Failure> {
-    let settings = ClientSettings { framing: options.framing, timeout: options.timeout.0 };
+    let settings = ClientSettings { framing: options.framing, timeout: options.timeout.timeout.0 };
     let mut conversation = Conversation {
         client: Client::new(settings, clock::now()),
         driver: Driver::new(),
@@ -134,6 +131,6 @@ impl Conversation<'_> {
 
     fn outcome(&self) -> Result<(), ChatError> {
         self.replies.end().map_err(ChatError::Output)?;
-        ChatError::of_outcome(self.options.server, self.client.outcome(), self.options.timeout.0)
+        ChatError::of_outcome(self.options.server, self.client.outcome(), self.options.timeout.timeout.0)
     }
 }

@@ -4,14 +4,11 @@ use core::{net::SocketAddr, time::Duration};
 use std::io::ErrorKind;
 
 use greet_core::Instant;
-use greet_host::{
-    client::{ChatError, HostPort},
-    clock,
-};
+use greet_host::{client::HostPort, clock, connect::ConnectError};
 use greet_smoltcp::time::earliest;
 use smoltcp::{
     iface::SocketHandle,
-    socket::tcp::{ConnectError, Socket, SocketBuffer, State},
+    socket::tcp::{self, Socket, SocketBuffer, State},
     wire::IpAddress,
 };
 
@@ -57,7 +54,7 @@ impl Connection {
             }
             connection.part(network, false)?;
         }
-        Err(ChatError::Connect { host: host.clone(), failures }.into())
+        Err(ConnectError::Failed { host: host.clone(), failures }.into())
     }
 
     /// Connects, once there is an address to speak from.
@@ -158,8 +155,8 @@ impl From<Failure> for Unconnected {
     }
 }
 
-impl From<ConnectError> for Unconnected {
-    fn from(_: ConnectError) -> Self {
+impl From<tcp::ConnectError> for Unconnected {
+    fn from(_: tcp::ConnectError) -> Self {
         Self::Address(ErrorKind::NetworkUnreachable)
     }
 }

@@ -1,9 +1,10 @@
 //! `greet-tap fetch`: a page from a web server, over as many connections as there are redirects.
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, process::ExitCode};
 
 use greet_core::{Get, GetEvent, Machine as _, Received, State};
 use greet_host::{
+    args::Verbosity,
     clock,
     download::{CAPACITY, Download, DownloadError, DownloadFailure, HttpUrl, Next},
     log,
@@ -19,8 +20,8 @@ use crate::{
 };
 
 /// Fetches the page that `options` ask for.
-pub(crate) fn run(options: &FetchOptions) -> Result<(), Failure> {
-    let (_, _written_at_the_end) = log::start(0, false);
+pub(crate) fn run(options: &FetchOptions) -> Result<ExitCode, Failure> {
+    let (_, _written_at_the_end) = log::start(Verbosity::default());
     let mut download = Download::new(&options.download).map_err(DownloadFailure::from)?;
     check_plain(download.url()).map_err(DownloadFailure::from)?;
     let mut network = Network::new(&options.network, download.url().server().port)?;
@@ -28,11 +29,8 @@ pub(crate) fn run(options: &FetchOptions) -> Result<(), Failure> {
     if options.network.stats {
         network.report(format_args!(""));
     }
-    match outcome {
-        // Whoever read the body has seen enough: there is nobody left to tell.
-        Err(failure) if failure.is_enough() => Ok(()),
-        outcome => Ok(outcome?),
-    }
+    outcome?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn fetch(network: &mut Network, download: &mut Download<'_>, options: &FetchOptions) -> Result<(), DownloadError> {
@@ -160,7 +158,7 @@ impl From<Failure> for DownloadError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Interrupted => Self::Interrupted,
-            Failure::Chat(error) => Self::Connect(error),
+            Failure::Connect(error) => Self::Connect(error),
             failure => Self::Carrier(failure.to_string()),
         }
     }

@@ -6,10 +6,7 @@ use core::{
 };
 
 use greet_core::Instant;
-use greet_host::{
-    client::{ChatError, HostPort},
-    clock,
-};
+use greet_host::{client::HostPort, clock, connect::ConnectError};
 use greet_smoltcp::time::earliest;
 use smoltcp::{
     iface::SocketHandle,
@@ -66,10 +63,9 @@ pub(crate) fn addresses(
         Ok(address) => vec![address],
         Err(_) => Search::new(network, options, &host.host)?.run(network)?,
     };
-    found.retain(|address| options.wants(*address));
+    found.retain(|address| options.download.ip.allows(*address));
     if found.is_empty() {
-        let (family, option) = if options.download.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
-        return Err(ChatError::NoAddress { host: host.host.clone(), family, option }.into());
+        return Err(ConnectError::NoAddress { host: host.host.clone(), version: options.download.ip }.into());
     }
     found.sort_by_key(|&address| !network.has_way(address.into()));
     Ok(found.into_iter().map(|address| SocketAddr::new(address, host.port)).collect())
@@ -108,7 +104,9 @@ impl<'a> Search<'a> {
                 let answers = self.ask(network, server, until)?;
                 let is_known = answers.iter().all(|answer| answer.found.is_some() || !answer.is_wanted);
                 let found: Vec<_> = answers.into_iter().filter_map(|answer| answer.found).flatten().collect();
-                if found.iter().any(|&address| self.options.wants(address)) || (is_known && !found.is_empty()) {
+                if found.iter().any(|&address| self.options.download.ip.allows(address))
+                    || (is_known && !found.is_empty())
+                {
                     return Ok(found);
                 }
                 // It may also have refused to answer: smoltcp does not tell. So the next one is asked.
@@ -150,7 +148,7 @@ impl<'a> Search<'a> {
             return Err(NameError::NoName(self.name.to_owned()).into());
         };
         let mut questions =
-            [Question::new(ipv6, !self.options.download.ipv4), Question::new(ipv4, !self.options.download.ipv6)];
+            [Question::new(ipv6, !self.options.download.ip.ipv4), Question::new(ipv4, !self.options.download.ip.ipv6)];
         loop {
             let next = network.poll(|sockets, _| {
                 // Later it may be silence that smoltcp takes for an answer.

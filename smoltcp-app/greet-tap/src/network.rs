@@ -8,7 +8,13 @@ use std::{
 };
 
 use greet_core::Instant;
-use greet_host::{client::ChatError, clock, download::DownloadFailure};
+use greet_host::{
+    client::ChatError,
+    clock,
+    connect::ConnectError,
+    download::DownloadFailure,
+    exit::{self, Fatal},
+};
 use greet_smoltcp::{
     impair::{self, Directions, Frame, Impaired, Impairments},
     stack::{self, SettingsError, Stack},
@@ -25,7 +31,7 @@ use crate::{
     device::{Tap, TapError},
     link::Changes,
     names::NameError,
-    options::{NetworkOptions, WireOptions},
+    options::{ImpairmentOptions, NetworkOptions},
     pcap::Capture,
     wait::{Signalled, Signals},
 };
@@ -53,6 +59,8 @@ pub(crate) enum Failure {
     #[error("the capture {} cannot be made: {error}", path.display())]
     Capture { path: PathBuf, error: io::Error },
     #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
     Chat(#[from] ChatError),
     #[error(transparent)]
     Name(#[from] NameError),
@@ -60,6 +68,25 @@ pub(crate) enum Failure {
     Download(#[from] DownloadFailure),
     #[error("ended by a signal")]
     Interrupted,
+}
+
+impl Fatal for Failure {
+    fn status(&self) -> u8 {
+        match self {
+            Self::Settings(_) => exit::USAGE, // one option contradicts another
+            Self::Interrupted => exit::INTERRUPTED,
+            Self::Download(failure) => failure.status(),
+            _ => exit::FAILURE,
+        }
+    }
+
+    fn is_broken_pipe(&self) -> bool {
+        match self {
+            Self::Chat(error) => error.is_broken_pipe(),
+            Self::Download(failure) => failure.is_broken_pipe(),
+            _ => false,
+        }
+    }
 }
 
 /// How long the last frames may take, where the wire delays them.
@@ -107,7 +134,7 @@ impl Network {
             slaac: options.slaac,
             ..stack::Settings::new(hardware_address, getrandom::u64()?)
         };
-        let wire = impaired(tap, &options.wire)?;
+        let wire = impaired(tap, &options.impairments)?;
         let mut device = PcapWriter::new(wire, capture.clone(), PcapMode::Both);
         let stack = Stack::new(settings, &mut device, SocketSet::new(Vec::new()), clock::now())?;
         let learns = (options.dhcp, options.slaac);
@@ -210,7 +237,7 @@ impl Network {
 }
 
 /// The wire to `tap` that `options` ask for. Without any, frames pass as they are.
-fn impaired(tap: Tap, options: &WireOptions) -> Result<Impaired<'static, Tap>, Failure> {
+fn impaired(tap: Tap, options: &ImpairmentOptions) -> Result<Impaired<'static, Tap>, Failure> {
     let impairments = options.impairments();
     let (seed, room) = if impairments == Impairments::NONE {
         (0, 0)

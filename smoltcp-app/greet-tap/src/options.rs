@@ -1,17 +1,14 @@
 //! The command line: what can be asked for, and how it is read.
 
-use core::{
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU64,
-    time::Duration,
-};
+use core::{net::SocketAddr, num::NonZeroU64, time::Duration};
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use greet_core::Framing;
 use greet_host::{
+    args::{Service, Timeout, Verbosity},
     download::DownloadArgs,
-    values::{Limit, client_framing, duration, framing, limit},
+    values::{client_framing, duration},
 };
 use greet_smoltcp::impair::{Impairments, Probability};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
@@ -47,9 +44,6 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct ServeOptions {
-    #[command(flatten)]
-    pub(crate) network: NetworkOptions,
-
     /// Port to listen on
     #[arg(long, value_name = "PORT", default_value_t = 9999, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,
@@ -58,29 +52,14 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) connections: u16,
 
-    /// Where a name ends: as one read delivered it, at a line feed, or as the first read suggests
-    #[arg(long, value_name = "chunk|line|auto", default_value = "auto", value_parser = framing)]
-    pub(crate) framing: Framing,
+    #[command(flatten)]
+    pub(crate) service: Service,
 
-    /// Hold every reply back for so long: 1s, 250ms, or a number of seconds
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
-    pub(crate) delay: Duration,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 
-    /// End a conversation in which nothing moves for so long; `none` for never
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = limit)]
-    pub(crate) idle_timeout: Limit,
-
-    /// After SIGINT or SIGTERM, how long open conversations have to end
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
-    pub(crate) grace: Duration,
-
-    /// Say more on standard error: -v events, -vv every name
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
-
-    /// Print no line for each connection, and only errors on standard error
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
 }
 
 const CHAT_EXAMPLES: &str = "\
@@ -105,9 +84,8 @@ pub(crate) struct ChatOptions {
     #[arg(long, value_name = "chunk|line", default_value = "chunk", value_parser = client_framing)]
     pub(crate) framing: Framing,
 
-    /// How long to wait for the connection, and for each next byte of what is awaited; `none` for ever
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = limit)]
-    pub(crate) timeout: Limit,
+    #[command(flatten)]
+    pub(crate) timeout: Timeout,
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
@@ -136,103 +114,96 @@ pub(crate) struct FetchOptions {
     pub(crate) network: NetworkOptions,
 }
 
-impl FetchOptions {
-    /// Whether an address of this family may be used.
-    pub(crate) const fn wants(&self, address: IpAddr) -> bool {
-        if address.is_ipv4() { !self.download.ipv6 } else { !self.download.ipv4 }
-    }
-}
-
 /// The device, and what this program is on its network.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Network")]
 pub(crate) struct NetworkOptions {
-    /// The TAP device; `sudo smoltcp-app/tap up` makes tap0
+    /// TAP device to use; `sudo smoltcp-app/tap up` creates tap0
     #[arg(long, value_name = "NAME", default_value = "tap0")]
     pub(crate) tap: String,
 
-    /// IPv4 address of this program, and the length of its network
+    /// IPv4 address of this program and its prefix length
     #[arg(long, value_name = "ADDR/LEN", default_value = "192.168.69.1/24", value_parser = ipv4_network)]
     pub(crate) ip: IpCidr,
 
-    /// Ask for an IPv4 address by DHCP; the one of --ip is taken when nobody answers within 10 s
+    /// Request an IPv4 address by DHCP; --ip is used if no server answers within 10 s
     #[arg(long)]
     pub(crate) dhcp: bool,
 
-    /// IPv6 address of this program, and the length of its network; may be given more than once. There is a link-local one
-    /// besides
+    /// IPv6 address of this program and its prefix length, in addition to the link-local one. Can be repeated
     #[arg(long, value_name = "ADDR/LEN", default_value = "fdaa::1/64", value_parser = ipv6_network)]
     pub(crate) ip6: Vec<IpCidr>,
 
-    /// Make IPv6 addresses from what routers advertise
+    /// Form IPv6 addresses from router advertisements (SLAAC)
     #[arg(long)]
     pub(crate) slaac: bool,
 
-    /// Router to other networks; one for IPv4, one for IPv6
+    /// Router to other networks: one for IPv4, one for IPv6
     #[arg(long, value_name = "ADDR", value_parser = gateway)]
     pub(crate) gateway: Vec<IpAddress>,
 
-    /// Hardware address of this program; without it, one that is made from the TAP device's own
+    /// MAC address of this program. By default it is derived from that of the TAP device
     #[arg(long, value_name = "MAC", value_parser = hardware_address)]
     pub(crate) mac: Option<EthernetAddress>,
 
-    /// Write the frames of this program's end of the wire to a file, for Wireshark
+    /// Capture all frames to a pcap file, for Wireshark or tcpdump
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
 
-    /// Print what was counted on standard error at the end; on SIGUSR1 it is always printed
+    /// Print counters to standard error at the end. SIGUSR1 prints them at any time
     #[arg(long)]
     pub(crate) stats: bool,
 
     #[command(flatten)]
-    pub(crate) wire: WireOptions,
+    pub(crate) impairments: ImpairmentOptions,
 }
 
-/// What happens to frames on their way, in both directions.
+/// What happens to frames between this program and the device, in both directions.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "A wire that fails on purpose, in both directions")]
-pub(crate) struct WireOptions {
-    /// So many frames are lost: 10%, 0.5% or 0.1
-    #[arg(long, value_name = "SHARE", default_value = "0%")]
+#[command(next_help_heading = "Impairments of the link, in both directions")]
+pub(crate) struct ImpairmentOptions {
+    /// Fraction of frames to drop: 10%, 0.5% or 0.1
+    #[arg(long, value_name = "FRACTION", default_value = "0%")]
     loss: Probability,
 
-    /// So many come twice
-    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    /// Fraction of frames to send twice
+    #[arg(long, value_name = "FRACTION", default_value = "0%")]
     duplicate: Probability,
 
-    /// So many are held back for 10 ms, so that later ones overtake them
-    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    /// Fraction of frames to delay by 10 ms, so that later frames overtake them
+    #[arg(long, value_name = "FRACTION", default_value = "0%")]
     reorder: Probability,
 
-    /// In so many some bits are changed
-    #[arg(long, value_name = "SHARE", default_value = "0%")]
-    damage: Probability,
+    /// Fraction of frames in which to flip some bits
+    #[arg(long, value_name = "FRACTION", default_value = "0%")]
+    corrupt: Probability,
 
-    /// Each takes so long
+    /// Delay of every frame: 1s, 20ms or a number of seconds
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     latency: Duration,
 
-    /// Each takes up to so much longer or shorter
+    /// Random variation of the delay, up to this time in either direction
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     jitter: Duration,
 
-    /// So many bits pass in a second: 10M, 64k, 9600
+    /// Bandwidth in bits per second: 10M, 64k or 9600
     #[arg(long, value_name = "BITS", value_parser = rate)]
     rate: Option<NonZeroU64>,
 
-    /// What fails depends on this number alone; without it, on one that is new each time and is printed
+    /// Seed of the random numbers: the same seed repeats the same impairments. By default a new one is chosen and printed
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 }
 
-impl WireOptions {
-    /// What they ask for.
+impl ImpairmentOptions {
+    /// The impairments of one direction.
     pub(crate) fn impairments(&self) -> Impairments {
-        let &Self { loss, duplicate, reorder, damage, latency, jitter, rate, .. } = self;
+        let &Self { loss, duplicate, reorder, corrupt, latency, jitter, rate, .. } = self;
         Impairments {
             loss,
             duplication: duplicate,
             reordering: reorder,
-            damage,
+            damage: corrupt,
             delay: latency,
             jitter,
             rate,

@@ -1,7 +1,9 @@
 //! `greet-tap serve`: a pool of sockets on the stack, until a signal ends it.
 
 use core::net::SocketAddr;
-use greet_core::{Instant, NAME_CAPACITY, ServerSettings};
+use std::process::ExitCode;
+
+use greet_core::{Instant, NAME_CAPACITY};
 use greet_host::{
     clock,
     log::{self, Log},
@@ -24,14 +26,10 @@ const BUFFER: usize = 16 * 1024;
 type ServicePool<'a> = Pool<'a, NAME_CAPACITY>;
 
 /// Serves until a signal ends it.
-pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
-    let (log, _written_at_the_end) = log::start(options.verbose, options.quiet);
+pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Failure> {
+    let (log, _written_at_the_end) = log::start(options.verbosity);
     let mut network = Network::new(&options.network, options.port)?;
-    let settings = Settings {
-        port: options.port,
-        server: ServerSettings { framing: options.framing, delay: options.delay, idle_timeout: options.idle_timeout.0 },
-        ..Settings::DEFAULT
-    };
+    let settings = Settings { port: options.port, server: options.service.settings(), ..Settings::DEFAULT };
     let mut slots: Vec<Slot<NAME_CAPACITY>> = (0..options.connections).map(|_| Slot::new()).collect();
     let mut read = vec![0; BUFFER];
     let mut pool = Pool::new(settings, &mut slots, &mut read);
@@ -43,7 +41,7 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
     if options.network.stats {
         service.report();
     }
-    outcome
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 /// All that a service needs.
@@ -71,7 +69,7 @@ impl Service<'_> {
     /// the other half for their FIN.
     fn end(&mut self, options: &ServeOptions) -> Result<(), Failure> {
         let start = clock::now();
-        let (patience, until) = (start + options.grace / 2, start + options.grace);
+        let (patience, until) = (start + options.service.grace / 2, start + options.service.grace);
         self.pool.close(self.network.stack.sockets());
         while self.pool.busy() > 0 {
             let now = clock::now();

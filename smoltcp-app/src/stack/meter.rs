@@ -26,6 +26,9 @@ pub(super) struct Metered<'a, D: ?Sized> {
     pub(super) port: u16,
     /// The device had no room for a frame.
     pub(super) exhausted: bool,
+    /// The identification of the last IPv4 packet.
+    #[cfg(feature = "ipv4")]
+    pub(super) identification: &'a mut u16,
 }
 
 impl<D: Device + ?Sized> Device for Metered<'_, D> {
@@ -41,13 +44,28 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
     fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
         let (received, token) = self.device.receive(now)?;
         self.counters.frames_received = self.counters.frames_received.wrapping_add(1);
-        Some((received, Token { token, counters: self.counters, port: self.port }))
+        Some((
+            received,
+            Token {
+                token,
+                counters: self.counters,
+                port: self.port,
+                #[cfg(feature = "ipv4")]
+                identification: self.identification,
+            },
+        ))
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
         let token = self.device.transmit(now);
         self.exhausted |= token.is_none();
-        token.map(|token| Token { token, counters: self.counters, port: self.port })
+        token.map(|token| Token {
+            token,
+            counters: self.counters,
+            port: self.port,
+            #[cfg(feature = "ipv4")]
+            identification: self.identification,
+        })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -65,13 +83,17 @@ pub(super) struct Token<'a, T> {
     token: T,
     counters: &'a mut Counters,
     port: u16,
+    #[cfg(feature = "ipv4")]
+    identification: &'a mut u16,
 }
 
 impl<T: TxToken> TxToken for Token<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let Self { token, counters, port } = self;
+        let Self { token, counters, port, .. } = self;
         token.consume(length, |frame| {
             let result = write(frame);
+            #[cfg(feature = "ipv4")]
+            super::path_mtu::allow_fragments(frame, self.identification);
             counters.frames_sent = counters.frames_sent.wrapping_add(1);
             if is_refusal(frame, port) {
                 counters.refused = counters.refused.wrapping_add(1);

@@ -10,6 +10,7 @@ mod discovery;
 mod ingress;
 mod meter;
 mod neighbors;
+mod path_mtu;
 mod receive;
 #[cfg(feature = "ipv6")]
 mod slaac;
@@ -105,6 +106,9 @@ pub struct Stack<'a> {
     port: u16,
     frames_a_poll: usize,
     counters: Counters,
+    /// The identification of the last IPv4 packet that was sent.
+    #[cfg(feature = "ipv4")]
+    identification: u16,
 }
 
 impl<'a> Stack<'a> {
@@ -136,6 +140,8 @@ impl<'a> Stack<'a> {
             port: settings.port,
             frames_a_poll: settings.frames_a_poll.max(1),
             counters: Counters::default(),
+            #[cfg(feature = "ipv4")]
+            identification: 0,
         })
     }
 
@@ -249,7 +255,16 @@ impl<'a> Stack<'a> {
     ) -> Round {
         let time = to_smoltcp(now);
         let mut counters = self.counters;
-        let mut device = Metered { device, counters: &mut counters, port: self.port, exhausted: false };
+        #[cfg(feature = "ipv4")]
+        let mut identification = self.identification;
+        let mut device = Metered {
+            device,
+            counters: &mut counters,
+            port: self.port,
+            exhausted: false,
+            #[cfg(feature = "ipv4")]
+            identification: &mut identification,
+        };
         let mut frames = 0;
         let mut turned = false;
         // A frame that begins or ends a connection ends the round: a socket listens again, if one can, before the next SYN is
@@ -277,6 +292,10 @@ impl<'a> Stack<'a> {
             if device.exhausted || (sent && !moved) || passes == PASSES {
                 let exhausted = device.exhausted;
                 self.counters = counters;
+                #[cfg(feature = "ipv4")]
+                {
+                    self.identification = identification;
+                }
                 return Round { frames, turned, exhausted, deadline: earliest(settled, served) };
             }
             sent = true;

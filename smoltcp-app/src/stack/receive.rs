@@ -10,12 +10,15 @@ use smoltcp::{
     wire::{EthernetAddress, HardwareAddress},
 };
 
-#[cfg(feature = "ipv6")]
-use super::discovery::{Message, Options};
 use super::{
     Stack,
     ingress::{self, OneFrame, Packet, Received},
     neighbors,
+};
+#[cfg(feature = "ipv6")]
+use super::{
+    discovery::{Message, Options},
+    path_mtu,
 };
 use crate::time::to_smoltcp;
 
@@ -123,7 +126,9 @@ impl Stack<'_> {
         if to_us {
             self.learn(source, hardware, now);
         }
-        self.pass(frame, reply, now);
+        let mut syn = [0; path_mtu::SYN];
+        let syn = if protocol == IpProtocol::Tcp { path_mtu::limit_segments(frame, content, &mut syn) } else { None };
+        self.pass(syn.unwrap_or(frame), reply, now);
     }
 
     /// A message of neighbor discovery. smoltcp sees those alone that ask for an address of this host.

@@ -1,13 +1,12 @@
 //! From a host and a port to a connection: its addresses are tried side by side (RFC 8305).
 
+mod error;
+
 use core::{net::SocketAddr, time::Duration};
 use std::{io, net::TcpStream, sync::mpsc, thread};
 
-use crate::{
-    client::{ChatError, HostPort},
-    resolve::addresses,
-    values::Limit,
-};
+pub use self::error::ConnectError;
+use crate::{args::IpVersion, client::HostPort, resolve::addresses, values::Limit};
 
 /// Delay before the next address is tried beside those under way: the Connection Attempt Delay of RFC 8305, 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -16,15 +15,10 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// The lookup failed, or every address did; the error names each of them with its reason.
-pub fn connect(
-    host: &HostPort,
-    ipv4_only: bool,
-    ipv6_only: bool,
-    limit: Limit,
-) -> Result<(TcpStream, SocketAddr), ChatError> {
-    let addresses = addresses(host, ipv4_only, ipv6_only, limit)?;
+pub fn connect(host: &HostPort, version: IpVersion, limit: Limit) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    let addresses = addresses(host, version, limit)?;
     race(addresses, ATTEMPT_DELAY, move |address| connect_to(address, limit))
-        .map_err(|failures| ChatError::Connect { host: host.clone(), failures })
+        .map_err(|failures| ConnectError::Failed { host: host.clone(), failures })
 }
 
 /// Connects to this address alone.

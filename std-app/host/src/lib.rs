@@ -1,17 +1,20 @@
 //! What the programs for a PC share: `greet`, over the system's sockets, and `greet-tap`, over a network stack of its own.
 //!
-//! - [`values`], [`usage`]: how the values of options are written, and what is wrong with a command line.
+//! - [`args`], [`values`], [`usage`]: groups of options, how their values are written, and what is wrong with a command line.
 //! - [`client`]: a server's address as it is typed, names as they may be sent, and what can go wrong with a chat.
 //! - [`resolve`], [`connect`]: from a host and a port to addresses, and to a connection over the system's sockets.
 //! - [`download`]: a page that is fetched, whatever fetches it.
-//! - [`clock`], [`stop`], [`log`]: the time for state machines, the signals that end a program, its output.
+//! - [`clock`], [`log`]: the time for state machines, and what a server prints.
+//! - [`stop`], [`exit`]: the signals that end a program, and how it ends.
 
 #![forbid(unsafe_code)]
 
+pub mod args;
 pub mod client;
 pub mod clock;
 pub mod connect;
 pub mod download;
+pub mod exit;
 pub mod log;
 pub mod resolve;
 pub mod stop;

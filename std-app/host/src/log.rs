@@ -6,6 +6,7 @@
 use core::{fmt, net::SocketAddr};
 use std::io::{self, IsTerminal, Write};
 
+use crate::args::Verbosity;
 use greet_core::{Escaped, ServerEvent};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{self, NonBlocking, WorkerGuard};
@@ -27,8 +28,8 @@ pub struct Guard {
     log: Log,
 }
 
-/// Starts both writers: `verbose` is how often `-v` was given, `quiet` is `-q`.
-pub fn start(verbose: u8, quiet: bool) -> (Log, Guard) {
+/// Starts both writers.
+pub fn start(Verbosity { verbose, quiet }: Verbosity) -> (Log, Guard) {
     let (diagnostics, diagnostics_guard) = non_blocking::NonBlockingBuilder::default().finish(io::stderr());
     let level = match (quiet, verbose) {
         (true, _) => LevelFilter::ERROR,

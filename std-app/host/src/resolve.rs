@@ -5,10 +5,7 @@ use std::{io, sync::mpsc, thread};
 
 use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
 
-use crate::{
-    client::{ChatError, HostPort},
-    values::Limit,
-};
+use crate::{args::IpVersion, client::HostPort, connect::ConnectError, values::Limit};
 
 /// The server's addresses: the family that the system prefers first, then the families in turn (RFC 8305, 4).
 ///
@@ -17,26 +14,19 @@ use crate::{
 ///
 /// # Errors
 /// The name is unknown, no name server answered, `limit` is over, or no address is of the wanted family.
-pub fn addresses(
-    host: &HostPort,
-    ipv4_only: bool,
-    ipv6_only: bool,
-    limit: Limit,
-) -> Result<Vec<SocketAddr>, ChatError> {
+pub fn addresses(host: &HostPort, version: IpVersion, limit: Limit) -> Result<Vec<SocketAddr>, ConnectError> {
     let found = match host.host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, host.port)],
         Err(_) => look_up(host, limit)?,
     };
-    let is_wanted = |address: &SocketAddr| if address.is_ipv4() { !ipv6_only } else { !ipv4_only };
-    let wanted: Vec<_> = found.into_iter().filter(is_wanted).collect();
-    if wanted.is_empty() {
-        let (family, option) = if ipv4_only { ("IPv4", "-4") } else { ("IPv6", "-6") };
-        return Err(ChatError::NoAddress { host: host.host.clone(), family, option });
+    let allowed: Vec<_> = found.into_iter().filter(|address| version.allows(address.ip())).collect();
+    if allowed.is_empty() {
+        return Err(ConnectError::NoAddress { host: host.host.clone(), version });
     }
-    Ok(interleaved(wanted))
+    Ok(interleaved(allowed))
 }
 
-fn look_up(host: &HostPort, limit: Limit) -> Result<Vec<SocketAddr>, ChatError> {
+fn look_up(host: &HostPort, limit: Limit) -> Result<Vec<SocketAddr>, ConnectError> {
     let (sender, outcome) = mpsc::channel();
     let (name, service) = (host.host.clone(), host.port.to_string());
     let start = thread::Builder::new().name("lookup".to_owned()).spawn(move || {
@@ -44,16 +34,16 @@ fn look_up(host: &HostPort, limit: Limit) -> Result<Vec<SocketAddr>, ChatError> 
         let found = getaddrinfo(Some(&name), Some(&service), Some(hints));
         let _ = sender.send(found.map(|all| all.filter_map(Result::ok).map(|info| info.sockaddr).collect()));
     });
-    let not_found = |error| ChatError::NotFound { host: host.host.clone(), error };
+    let not_found = |error| ConnectError::NotFound { host: host.host.clone(), error };
     start.map_err(not_found)?;
     let found = match limit.0 {
         Some(limit) => {
-            outcome.recv_timeout(limit).map_err(|_| ChatError::LookupTimedOut { host: host.host.clone(), limit })?
+            outcome.recv_timeout(limit).map_err(|_| ConnectError::LookupTimedOut { host: host.host.clone(), limit })?
         }
         None => outcome.recv().map_err(|_| not_found(io::Error::other("the lookup ended without a result")))?,
     };
     found.map_err(|error| match error.kind() {
-        LookupErrorKind::Again => ChatError::NoNameServer { host: host.host.clone() },
+        LookupErrorKind::Again => ConnectError::NoNameServer { host: host.host.clone() },
         _ => not_found(error.into()),
     })
 }
@@ -89,8 +79,11 @@ mod tests {
     #[test]
     fn an_address_needs_no_lookup() {
         let host: HostPort = "[::1]:80".parse().unwrap();
-        let found = addresses(&host, false, false, Limit(None)).unwrap();
+        let found = addresses(&host, IpVersion::default(), Limit(None)).unwrap();
         assert_eq!(found, ["[::1]:80".parse().unwrap()]);
-        assert!(matches!(addresses(&host, true, false, Limit(None)), Err(ChatError::NoAddress { .. })));
+        assert!(matches!(
+            addresses(&host, IpVersion { ipv4: true, ipv6: false }, Limit(None)),
+            Err(ConnectError::NoAddress { .. })
+        ));
     }
 }

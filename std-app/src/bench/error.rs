@@ -3,7 +3,10 @@
 use std::{io, path::PathBuf};
 
 use greet_core::NameError;
-use greet_host::client::ChatError;
+use greet_host::{
+    connect::ConnectError,
+    exit::{self, Fatal},
+};
 use thiserror::Error;
 
 use crate::export::{json::JsonError, number::Bytes};
@@ -14,7 +17,7 @@ pub(crate) enum BenchError {
     #[error(transparent)]
     Usage(#[from] UsageError),
     #[error(transparent)]
-    Host(#[from] ChatError),
+    Host(#[from] ConnectError),
     #[error("no conversation with {host}: {reason}")]
     NoConversation { host: String, reason: String },
     #[error(
@@ -43,6 +46,12 @@ impl BenchError {
     /// Whether it kept a run from its figures, and not the figures from their reader.
     pub(crate) const fn is_of_the_run(&self) -> bool {
         matches!(self, Self::Host(_) | Self::NoConversation { .. } | Self::System(_))
+    }
+}
+
+impl Fatal for BenchError {
+    fn status(&self) -> u8 {
+        if matches!(self, Self::Usage(_)) { exit::USAGE } else { exit::FAILURE }
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) struct Figures {
     pub(crate) given_up_after: Option<Duration>,
     pub(crate) errors: Vec<ErrorFigures>,
     /// Which part of a processor this program took itself.
-    pub(crate) own_processor: f64,
+    pub(crate) own_cpu: f64,
     /// The distribution of the latencies.
     pub(crate) distribution: Vec<Point>,
     /// Seconds, and names a second around then.
@@ -139,7 +139,7 @@ impl Figures {
             interrupted: tally.interrupted,
             given_up_after: measured.given_up,
             errors: tally.errors.iter().map(ErrorFigures::new).collect(),
-            own_processor: a_second(measured.processor.as_secs_f64()),
+            own_cpu: a_second(measured.processor.as_secs_f64()),
             distribution: waits.map_or_else(Vec::new, |waits| waits.latencies.curve()),
             over_time: tally.over_time.points(measured.elapsed),
         }

@@ -18,17 +18,13 @@ mod tally;
 mod work;
 
 use core::{net::SocketAddr, time::Duration};
-use std::{
-    fs::OpenOptions,
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{fs::OpenOptions, io, process::ExitCode};
 
 use greet_host::{client::HostPort, resolve::addresses, stop::Stop};
 
+pub(crate) use self::error::BenchError;
 use self::{
     compare::{Comparison, TurnFigures, ratios},
-    error::BenchError,
     figures::{Figures, Run, Settings, date},
     link::Link,
     live::Live,
@@ -53,24 +49,20 @@ use crate::{
 const OTHER_FILES: usize = 32;
 
 /// Loads the server, or the two, that `options` ask for.
-pub(crate) fn run(options: &BenchOptions) -> ExitCode {
+pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, BenchError> {
     let outcome = Plan::new(options).map_err(BenchError::from).and_then(|plan| match plan.capacity()? {
         Capacity::Small => measure::<{ Capacity::SMALL }>(options, plan),
         Capacity::Middle => measure::<{ Capacity::MIDDLE }>(options, plan),
         Capacity::Large => measure::<{ Capacity::LARGE }>(options, plan),
     });
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "greet: {error}");
-            if options.json && error.is_of_the_run() {
-                // Whatever reads the figures can tell that there are none, and why.
-                let _ = json::write(&FailureDocument::new(&date(), &error.to_string()), io::stdout());
-            }
-            if matches!(error, BenchError::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
-        }
+    if let Err(error) = &outcome
+        && options.report.json
+        && error.is_of_the_run()
+    {
+        // Whatever reads the figures can tell that there are none, and why.
+        let _ = json::write(&FailureDocument::new(&date(), &error.to_string()), io::stdout());
     }
+    Ok(if outcome? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Sees to it that there will be room: it is better told before than after, or not at all.
@@ -82,7 +74,7 @@ fn prepare<const N: usize>(options: &BenchOptions, plan: &Plan, connections: usi
     let each = size_of::<Link<N>>().saturating_add(plan.pipeline.saturating_mul(size_of::<Duration>()));
     let bytes = each.saturating_mul(connections);
     Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| BenchError::Memory { bytes })?;
-    if let Some(path) = &options.html {
+    if let Some(path) = &options.report.html {
         let file = OpenOptions::new().append(true).create(true).open(path);
         file.map_err(|error| BenchError::Page { path: path.clone(), error })?;
     }
@@ -93,16 +85,17 @@ fn prepare<const N: usize>(options: &BenchOptions, plan: &Plan, connections: usi
 fn measure<const N: usize>(options: &BenchOptions, plan: Plan) -> Result<bool, BenchError> {
     let loads = if options.against.is_some() { 2 } else { 1 };
     prepare::<N>(options, &plan, plan.connections.saturating_mul(loads))?;
-    let find = |host: &HostPort| addresses(host, options.ipv4, options.ipv6, options.timeout);
-    let found = find(&options.host)?;
+    let find = |host: &HostPort| addresses(host, options.ip, options.timeout.timeout);
+    let found = find(&options.server.host)?;
     let against = options.against.as_ref().map(|host| find(host).map(|found| (host, found))).transpose()?;
     let stop = Stop::on_signals()?;
     let live = Live::new(plan.connections);
-    let (first_name, second_name) = (options.host.to_string(), options.against.as_ref().map(HostPort::to_string));
+    let (first_name, second_name) =
+        (options.server.host.to_string(), options.against.as_ref().map(HostPort::to_string));
     let first_name = second_name.as_ref().map(|_| first_name.as_str());
     let watch = |glance: Glance<'_>| live.show(first_name, glance);
     let watch_second = |glance: Glance<'_>| live.show(second_name.as_deref(), glance);
-    let first = open::<N>(&options.host, found, plan, &stop, &watch)?;
+    let first = open::<N>(&options.server.host, found, plan, &stop, &watch)?;
     match against {
         None => {
             let run = one(first, plan)?;
@@ -249,7 +242,7 @@ fn output(
     json: impl Fn() -> Result<(), JsonError>,
     html: impl Fn() -> HtmlReport,
 ) -> Result<(), BenchError> {
-    let printed = if options.json {
+    let printed = if options.report.json {
         json().map_err(|error| match error {
             JsonError::Write(error) => BenchError::Output(error),
             error => error.into(),
@@ -258,7 +251,7 @@ fn output(
         text().map_err(BenchError::Output)
     };
     // The report is saved even if the output cannot be printed.
-    let saved = match &options.html {
+    let saved = match &options.report.html {
         Some(path) => html().save(path).map_err(|error| BenchError::Page { path: path.clone(), error }),
         None => Ok(()),
     };

@@ -85,7 +85,7 @@ impl Plan {
                 (None, None) => options.duration,
             },
             warmup: options.warmup.unwrap_or(if options.names.is_some() { Duration::ZERO } else { WARMUP }),
-            timeout: options.timeout.0,
+            timeout: options.timeout.timeout.0,
             turns,
             turn,
         };

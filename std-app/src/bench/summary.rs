@@ -76,8 +76,8 @@ impl Figures {
         if self.interrupted > 0 {
             notes.push(format!("{} under way when a signal ended it", counted(self.interrupted, "name")));
         }
-        if self.own_processor > OWN_LIMIT {
-            let percent = Figure(self.own_processor * 100.0);
+        if self.own_cpu > OWN_LIMIT {
+            let percent = Figure(self.own_cpu * 100.0);
             notes.push(format!("greet bench itself was at work for {percent} % of the time: it may be what limits"));
         }
         notes

@@ -6,6 +6,7 @@ mod names;
 use std::{
     io::{self, IsTerminal},
     os::unix::ffi::OsStrExt,
+    process::ExitCode,
 };
 
 use greet_core::{Client, ClientSettings, Instant, drive::blocking::Driver};
@@ -22,22 +23,14 @@ use greet_host::connect::connect;
 const OUTPUT_CAPACITY: usize = 4096;
 
 /// Holds the conversation that `options` ask for.
-pub(crate) fn run(options: &ChatOptions) -> Result<(), ChatError> {
-    match converse(options) {
-        // Whoever read the replies has seen enough: there is nobody left to tell.
-        Err(ChatError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome,
-    }
-}
-
-fn converse(options: &ChatOptions) -> Result<(), ChatError> {
+pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, ChatError> {
     // All of them before anything is sent: half a conversation helps nobody.
     for (position, name) in options.names.iter().enumerate() {
         check(options.framing, name.as_bytes(), position == 0)
             .map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
     }
-    let (stream, peer) = connect(&options.host, options.ipv4, options.ipv6, options.timeout)?;
-    let settings = ClientSettings { framing: options.framing, timeout: options.timeout.0 };
+    let (stream, peer) = connect(&options.server.host, options.ip, options.timeout.timeout)?;
+    let settings = ClientSettings { framing: options.framing, timeout: options.timeout.timeout.0 };
     let mut client: Client<CAPACITY> = Client::new(settings, clock::now());
     let time = LastWait::new();
     let mut transport = TcpTransport::new(&stream, &time);
@@ -54,10 +47,11 @@ fn converse(options: &ChatOptions) -> Result<(), ChatError> {
         for name in &options.names {
             conversation.say(name.as_bytes())?;
         }
-        conversation.end()
+        conversation.end()?;
     } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
-        names::from_terminal(&mut conversation)
+        names::from_terminal(&mut conversation)?;
     } else {
-        names::from_pipe(&mut conversation, io::stdin().lock())
+        names::from_pipe(&mut conversation, io::stdin().lock())?;
     }
+    Ok(ExitCode::SUCCESS)
 }

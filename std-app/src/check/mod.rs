@@ -30,7 +30,7 @@ use std::{
 };
 
 use greet_conformance::vectors::TableError;
-use greet_host::{client::HostPort, resolve::addresses, stop, values::Limit};
+use greet_host::{client::HostPort, exit::Fatal, resolve::addresses, stop, values::Limit};
 use thiserror::Error;
 
 pub(crate) use self::options::CheckOptions;
@@ -63,6 +63,8 @@ pub(crate) enum CheckError {
     Output(io::Error),
 }
 
+impl Fatal for CheckError {}
+
 /// Checks the server; the exit status says whether every MUST holds.
 pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
     let probes = all_probes()?;
@@ -90,12 +92,12 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
         return Ok(ExitCode::from(2));
     }
     let baseline = options.baseline.as_deref().map(json::read::<Baseline>).transpose().map_err(CheckError::Baseline)?;
-    if let Some(path) = &options.html {
+    if let Some(path) = &options.report.html {
         // Before a minute has gone by for nothing.
         let file = fs::OpenOptions::new().append(true).create(true).open(path);
         file.map_err(|error| CheckError::Page { path: path.clone(), error })?;
     }
-    let list = List::new(options.json);
+    let list = List::new(options.report.json);
     let mut record = check(host, &chosen, options, &list);
     list.end(&record);
     if let Some(baseline) = baseline {
@@ -111,13 +113,13 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
         record.worse_than_baseline = worse;
     }
     unless_nobody_reads(list.written())?;
-    if options.json {
+    if options.report.json {
         match json::write(&record, io::stdout().lock()) {
             Err(JsonError::Write(error)) => unless_nobody_reads(Err(error))?,
             written => written?,
         }
     }
-    if let Some(path) = &options.html {
+    if let Some(path) = &options.report.html {
         fs::write(path, page::page(&record)).map_err(|error| CheckError::Page { path: path.clone(), error })?;
     }
     Ok(if record.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -187,7 +189,7 @@ fn list(probes: &[Probe]) -> io::Result<()> {
 /// Checks a server by these probes.
 fn check(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List) -> Record {
     let begin = Instant::now();
-    let found = addresses(host, options.ipv4, options.ipv6, Limit(Some(options.timeout)));
+    let found = addresses(host, options.ip, Limit(Some(options.timeout)));
     let looked_up = begin.elapsed();
     let target = found.map(|addresses| {
         // Where signals cannot be had, Ctrl-C ends all at once.

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use greet_conformance::vectors::LEAST_CAPACITY;
-use greet_host::{client::HostPort, values::duration};
+use greet_host::{
+    args::{IpVersion, Report},
+    client::HostPort,
+    values::duration,
+};
 
 use super::{probe::Probe, reach};
 
@@ -27,13 +31,8 @@ pub(crate) struct CheckOptions {
     #[arg(value_name = "HOST[:PORT]", required_unless_present = "list")]
     pub(crate) host: Option<HostPort>,
 
-    /// Use IPv4 only
-    #[arg(short = '4', conflicts_with = "ipv6")]
-    pub(crate) ipv4: bool,
-
-    /// Use IPv6 only
-    #[arg(short = '6')]
-    pub(crate) ipv6: bool,
+    #[command(flatten)]
+    pub(crate) ip: IpVersion,
 
     /// Run these probes or groups only, with commas between them; may be given more than once. Where they have to know
     /// how the server talks, reach.reply is run first
@@ -64,13 +63,8 @@ pub(crate) struct CheckOptions {
     #[arg(long)]
     pub(crate) long: bool,
 
-    /// Print the result as JSON, and no list
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Write the result as a page, too
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) report: Report,
 
     /// Compare with an earlier result that --json printed
     #[arg(long, value_name = "FILE")]

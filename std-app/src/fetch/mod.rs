@@ -6,7 +6,7 @@ mod wire;
 
 use core::cell::Cell;
 use std::{
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     process::ExitCode,
 };
 
@@ -24,22 +24,11 @@ use crate::options::FetchOptions;
 use greet_host::connect::connect;
 
 /// Fetches the page that `options` ask for.
-pub(crate) fn run(options: &FetchOptions) -> ExitCode {
-    match fetch(options) {
-        Err(failure) if !failure.is_enough() => {
-            // Standard error may be gone as well; then the exit status has to say it alone.
-            let _ = writeln!(io::stderr(), "greet: {failure}");
-            ExitCode::FAILURE
-        }
-        _ => ExitCode::SUCCESS,
-    }
-}
-
-fn fetch(options: &FetchOptions) -> Result<(), DownloadFailure> {
+pub(crate) fn run(options: &FetchOptions) -> Result<ExitCode, DownloadFailure> {
     let mut download = Download::new(&options.download)?;
     let outcome = download.end_on_signals("greet").and_then(|()| {
         while converse(options, &mut download)? == Next::Again {}
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     });
     outcome.map_err(|error| download.failed(error))
 }
@@ -47,8 +36,7 @@ fn fetch(options: &FetchOptions) -> Result<(), DownloadFailure> {
 /// Asks for the page where it is as far as is known, and takes what comes.
 fn converse(options: &FetchOptions, download: &mut Download<'_>) -> Result<Next, DownloadError> {
     download.request(clock::now())?; // what cannot be asked for needs no connection
-    let (stream, _) =
-        connect(&download.url().server(), options.download.ipv4, options.download.ipv6, options.download.timeout)?;
+    let (stream, _) = connect(&download.url().server(), options.download.ip, options.download.timeout)?;
     let moved = Cell::new(false);
     let wire = Wire::new(stream, &moved).map_err(DownloadError::Broken)?;
     let mut transport = WebTransport::new(wire, download.url())?;

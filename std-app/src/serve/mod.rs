@@ -8,11 +8,12 @@ mod tasks;
 mod threads;
 
 use core::{net::SocketAddr, time::Duration};
-use std::io;
+use std::{io, process::ExitCode};
 
 use greet_core::{NAME_CAPACITY, Server, ServerSettings};
 use greet_host::{
     clock,
+    exit::Fatal,
     log::{self, Log},
     stop::Stop,
 };
@@ -31,6 +32,8 @@ pub(crate) enum ServeError {
     #[error("cannot start the {0} runtime: {1}")]
     Runtime(&'static str, #[source] io::Error),
 }
+
+impl Fatal for ServeError {}
 
 /// What every connection is served with.
 #[derive(Debug)]
@@ -59,26 +62,25 @@ impl Service {
 }
 
 /// Serves until a signal ends it.
-pub(crate) fn run(options: &ServeOptions) -> Result<(), ServeError> {
-    let (log, _written_at_the_end) = log::start(options.verbose, options.quiet);
+pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
+    let (log, _written_at_the_end) = log::start(options.verbosity);
     // Before anyone can know of the service, so that no signal finds it unprepared.
     let stop = Stop::on_signals().map_err(ServeError::Signals)?;
     let listeners = listen::all(&options.listen, options.backlog)?;
     let service = Service {
-        settings: ServerSettings {
-            framing: options.framing,
-            delay: options.delay,
-            idle_timeout: options.idle_timeout.0,
-        },
+        settings: options.service.settings(),
         connections: options.max_connections.map_or(usize::MAX, Into::into),
-        grace: options.grace,
+        grace: options.service.grace,
         closing: Closing::new(),
         log,
     };
     match options.runtime {
         Runtime::Threads => {
-            threads::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("threads", error))
+            threads::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("threads", error))?;
         }
-        Runtime::Tokio => tasks::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("tokio", error)),
+        Runtime::Tokio => {
+            tasks::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("tokio", error))?;
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -275,7 +275,7 @@ fn a_connection_that_does_not_come_about_times_out() {
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         waiting.push(stream);
     }
-    let said = [&format!("no connection to {address}"), "did not answer in time", "--timeout"];
+    let said = [&format!("cannot connect to {address}"), "did not answer in time", "--timeout"];
     assert_fails_after(&chat(&["--timeout", "300ms", &address.to_string(), "haha"]), "", &said);
 }
 
@@ -287,7 +287,9 @@ fn a_port_where_nobody_listens_is_told() {
     assert_fails_after(
         &chat(&[&host, "haha"]),
         "",
-        &[&format!("no connection to {host}: {host} refused it; is the server running, and on this port?")],
+        &[&format!(
+            "cannot connect to {host}: {host} refused the connection; is the server running, and is this its port?"
+        )],
     );
 }
 

@@ -55,8 +55,8 @@ fn broken(defect: Defect) -> SocketAddr {
     address
 }
 
-#[test]
-fn every_defect_is_found_by_the_probe_that_is_meant_for_it_with_its_cause() {
+/// Checks every broken server, six at a time, with options that may depend on the probe that is meant for its defect.
+fn assert_every_defect_is_found(options: impl Fn(&'static str) -> Vec<&'static str> + Sync) {
     const AT_ONCE: usize = 6;
     let next = AtomicUsize::new(0);
     let missed = Mutex::new(Vec::new());
@@ -64,7 +64,7 @@ fn every_defect_is_found_by_the_probe_that_is_meant_for_it_with_its_cause() {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some((name, defect, probe, cause)) = DEFECTS.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (_, result) = check_json(broken(*defect), &["--timeout", "2s"]);
+                    let (_, result) = check_json(broken(*defect), &options(probe));
                     let found = failures(&result);
                     match found.iter().find(|(id, _)| id == probe) {
                         Some((_, text)) if text.contains(cause) => {}
@@ -79,15 +79,36 @@ fn every_defect_is_found_by_the_probe_that_is_meant_for_it_with_its_cause() {
 }
 
 #[test]
-fn nothing_is_found_on_a_server_that_is_right() {
+fn every_defect_is_found_by_its_probe_alone() {
+    assert_every_defect_is_found(|probe| vec!["--timeout", "2s", "--only", probe]);
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run full"]
+fn every_defect_is_found_by_a_whole_check() {
+    assert_every_defect_is_found(|_| vec!["--timeout", "2s"]);
+}
+
+/// Checks a correct server: nothing may be found.
+fn assert_nothing_is_found(runtime: &str, framing: &str, options: &[&str]) {
+    let server = Server::start(&[&["--quiet", "--runtime", runtime, "--framing", framing], options].concat());
+    let (status, result) = check_json(server.address, &[]);
+    assert_eq!((status, failures(&result)), (Some(0), Vec::new()), "{runtime}, {framing}, {options:?}");
+    assert_eq!(result["framing"], framing);
+}
+
+#[test]
+fn nothing_is_found_on_a_correct_server() {
+    assert_nothing_is_found("tokio", "auto", &[]);
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run full"]
+fn nothing_is_found_on_a_correct_server_however_it_is_set() {
     for runtime in ["threads", "tokio"] {
         for framing in ["auto", "line", "chunk"] {
             for options in [&[][..], &["--max-connections", "4"]] {
-                let common = ["--quiet", "--runtime", runtime, "--framing", framing];
-                let server = Server::start(&[&common, options].concat());
-                let (status, result) = check_json(server.address, &[]);
-                assert_eq!((status, failures(&result)), (Some(0), Vec::new()), "{runtime}, {framing}, {options:?}");
-                assert_eq!(result["framing"], framing);
+                assert_nothing_is_found(runtime, framing, options);
             }
         }
     }

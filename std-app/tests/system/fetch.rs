@@ -95,7 +95,7 @@ fn ipv6_is_spoken_and_each_family_can_be_asked_for_alone() {
 fn a_server_that_is_not_there_is_told() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}/page");
-    assert_fails(&Folder::new().fetch(&[&url]), 1, &["no connection to", "refused"]);
+    assert_fails(&Folder::new().fetch(&[&url]), 1, &["cannot connect to", "refused"]);
     assert_fails(&Folder::new().fetch(&["http://no.such.host.invalid/"]), 1, &["`no.such.host.invalid` is not found"]);
 }
 

@@ -7,6 +7,8 @@
 //! - [`scene`]: one stack on a virtual clock, and frames that a test writes.
 //! - [`oracle`]: the protocol once more, naively, over a whole conversation.
 
+use std::env;
+
 pub use greet_conformance::{frontend, socket, vectors};
 
 pub mod ether;
@@ -16,3 +18,8 @@ pub mod oracle;
 pub mod scene;
 pub mod segment;
 pub mod simulation;
+
+/// Whether tests do all they can, however long it takes: `tests/run full` sets the environment variable `GREET_TESTS`.
+pub fn is_full() -> bool {
+    env::var_os("GREET_TESTS").is_some_and(|value| value == "full")
+}

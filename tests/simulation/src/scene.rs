@@ -11,8 +11,8 @@ use smoltcp::{
     phy::{ChecksumCapabilities, Device, RxToken, TxToken},
     wire::{
         ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame,
-        EthernetProtocol, EthernetRepr, Icmpv6Packet, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, Ipv6Address,
-        Ipv6Packet, Ipv6Repr, UdpPacket, UdpRepr,
+        EthernetProtocol, EthernetRepr, Icmpv6Packet, IpAddress, IpProtocol, IpRepr, Ipv4Address, Ipv4Packet, Ipv4Repr,
+        Ipv6Address, Ipv6Packet, Ipv6Repr, TcpPacket, TcpRepr, UdpPacket, UdpRepr,
     },
 };
 
@@ -37,6 +37,7 @@ pub struct Scene {
     /// Its device.
     pub port: Port,
     other: Port,
+    ether: Ether,
     /// How often the stack was polled.
     pub polls: usize,
     /// The last byte of the address that a DHCP server leases, if there is one.
@@ -57,7 +58,13 @@ impl Scene {
         let mut settings = Settings::new(OWN, 7);
         change(&mut settings);
         let stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), Instant::ZERO).unwrap();
-        Self { now: Instant::ZERO, stack, port, other, polls: 0, lease: None, refuses: false }
+        Self { now: Instant::ZERO, stack, port, other, ether, polls: 0, lease: None, refuses: false }
+    }
+
+    /// The port of another host, with this hardware address.
+    #[must_use]
+    pub fn host(&self, hardware: EthernetAddress) -> Port {
+        self.ether.port(hardware)
     }
 
     /// Lets `span` pass. Returns the frames that the stack sent meanwhile.
@@ -65,14 +72,24 @@ impl Scene {
     /// # Panics
     /// If one of them is a malformed DHCP message.
     pub fn pass(&mut self, span: Duration) -> Vec<Vec<u8>> {
+        self.pass_timed(span).into_iter().map(|(_, frame)| frame).collect()
+    }
+
+    /// Lets `span` pass, as [`pass`](Self::pass) does, and polls only when a frame or the stack asks for it. Returns the
+    /// frames with the times at which they were sent.
+    ///
+    /// # Panics
+    /// If one of them is a malformed DHCP message.
+    pub fn pass_timed(&mut self, span: Duration) -> Vec<(Instant, Vec<u8>)> {
         let until = self.now + span;
         let mut frames = Vec::new();
         loop {
             let next = self.stack.poll(self.now, &mut self.port, |_, _| None);
             self.polls += 1;
             while let Some((token, _)) = self.other.receive(smoltcp::time::Instant::ZERO) {
-                frames.push(token.consume(<[u8]>::to_vec));
-                self.answer(frames.last().unwrap());
+                let frame = token.consume(<[u8]>::to_vec);
+                self.answer(&frame);
+                frames.push((self.now, frame));
             }
             if !self.port.is_quiet() {
                 continue;
@@ -157,6 +174,14 @@ impl Scene {
         self.send_icmpv6(router, ALL_NODES, &router_advertisement(lifetime, prefixes));
     }
 
+    /// Sends a TCP segment to the stack.
+    ///
+    /// # Panics
+    /// If the addresses are not of one IP version.
+    pub fn send_tcp(&mut self, source: IpAddress, destination: IpAddress, segment: &TcpRepr<'_>) {
+        self.send_raw(&tcp_frame(OTHER, source, destination, segment));
+    }
+
     /// Sends a frame as it is.
     pub fn send_raw(&mut self, frame: &[u8]) {
         let Some(token) = self.other.transmit(smoltcp::time::Instant::ZERO) else { return };
@@ -201,6 +226,32 @@ pub fn announced(frame: &[u8]) -> Option<Ipv4Address> {
     };
     let gratuitous = operation == ArpOperation::Request && source_protocol_addr == target_protocol_addr;
     (gratuitous && source_hardware_addr == OWN).then_some(source_protocol_addr)
+}
+
+/// A frame with a TCP segment to the stack, from the host with this hardware address.
+///
+/// # Panics
+/// If the addresses are not of one IP version.
+#[must_use]
+pub fn tcp_frame(
+    hardware: EthernetAddress,
+    source: IpAddress,
+    destination: IpAddress,
+    segment: &TcpRepr<'_>,
+) -> Vec<u8> {
+    let checksums = ChecksumCapabilities::default();
+    let header = IpRepr::new(source, destination, IpProtocol::Tcp, segment.buffer_len(), 64);
+    let mut frame = vec![0; 14 + header.buffer_len()];
+    let ethertype = match source {
+        IpAddress::Ipv4(_) => EthernetProtocol::Ipv4,
+        IpAddress::Ipv6(_) => EthernetProtocol::Ipv6,
+    };
+    EthernetRepr { src_addr: hardware, dst_addr: OWN, ethertype }.emit(&mut EthernetFrame::new_unchecked(&mut frame));
+    let packet = &mut frame[14..];
+    header.emit(&mut *packet, &checksums);
+    let mut tcp = TcpPacket::new_unchecked(&mut packet[header.header_len()..]);
+    segment.emit(&mut tcp, &source, &destination, &checksums);
+    frame
 }
 
 /// A prefix information option (RFC 4861, 4.6.2) with both flags set.

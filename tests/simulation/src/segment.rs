@@ -5,7 +5,7 @@ use smoltcp::{
     time::Instant,
     wire::{
         ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress,
-        IpProtocol, IpRepr, Ipv4Address, Ipv4Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+        IpProtocol, IpRepr, Ipv4Address, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
     },
 };
 
@@ -96,14 +96,24 @@ pub struct Segment {
 }
 
 impl Segment {
-    fn read(frame: &[u8]) -> Option<Self> {
+    /// The segment in this frame, if it is one and its checksum is right.
+    #[must_use]
+    pub fn read(frame: &[u8]) -> Option<Self> {
         let frame = EthernetFrame::new_checked(frame).ok()?;
-        let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
-        if frame.ethertype() != EthernetProtocol::Ipv4 || packet.next_header() != IpProtocol::Tcp {
-            return None;
-        }
-        let segment = TcpPacket::new_checked(packet.payload()).ok()?;
-        let (source, destination) = (packet.src_addr().into(), packet.dst_addr().into());
+        let (source, destination, payload): (IpAddress, IpAddress, _) = match frame.ethertype() {
+            EthernetProtocol::Ipv4 => {
+                let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
+                let payload = (packet.next_header() == IpProtocol::Tcp).then(|| packet.payload().to_vec());
+                (packet.src_addr().into(), packet.dst_addr().into(), payload?)
+            }
+            EthernetProtocol::Ipv6 => {
+                let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
+                let payload = (packet.next_header() == IpProtocol::Tcp).then(|| packet.payload().to_vec());
+                (packet.src_addr().into(), packet.dst_addr().into(), payload?)
+            }
+            _ => return None,
+        };
+        let segment = TcpPacket::new_checked(&payload[..]).ok()?;
         let repr = TcpRepr::parse(&segment, &source, &destination, &ChecksumCapabilities::default()).ok()?;
         Some(Self {
             destination_port: repr.dst_port,

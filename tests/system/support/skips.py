@@ -1,6 +1,6 @@
-"""What a test does that cannot be run on this machine: it says so, and why. The Rust tests of std-app do the same.
+"""How a test reports that it cannot run on this computer, and why. The Rust tests of std-app do the same.
 
-`tests/run` names a file in the environment, and tells in its summary what it finds there.
+`tests/run` names a file in the environment variable GREET_TESTS_SKIPS, and lists its lines in the summary.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 
 
 def skip(reason):
-    """Part of what was to be tested is not. With CI=true in the environment that is a failure, and the end."""
+    """Reports that a test cannot run. With CI=true in the environment that is a failure, and ends the program."""
     print(f"skipped: {reason}", file=sys.stderr, flush=True)
     if path := os.environ.get("GREET_TESTS_SKIPS"):
         with open(path, "a") as file:

@@ -1,4 +1,4 @@
-"""The web servers of others that `greet fetch` is tried with, and what they serve."""
+"""Web servers of other projects for `greet fetch`, and the pages that they serve."""
 
 import os
 import random
@@ -10,19 +10,22 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import is_full
 from .skips import has_ipv6
 
-# Where Debian has nginx, which is not where every user's programs are looked for.
+# Debian installs nginx where the PATH of a user does not look.
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 CURL = shutil.which("curl")
 
 GIBIBYTE = 1 << 30
-SIZES = (0, 1, 1 << 16, GIBIBYTE)
-PATIENCE = 20
-# The addresses of this machine's loopback, and how they stand in a URL.
+# The longest page: long enough to fill every buffer many times.
+LARGE = GIBIBYTE if is_full() else GIBIBYTE // 4
+SIZES = (0, 1, 1 << 16, LARGE)
+TIMEOUT = 20
+# The addresses of the loopback, and how they are written in a URL.
 HOSTS = {"127.0.0.1": "127.0.0.1", "::1": "[::1]"} if has_ipv6() else {"127.0.0.1": "127.0.0.1"}
 
-# A body of /chunked/ has no length: nginx looks through it for commands to insert something, and finds none.
+# A body of /chunked/ has no length: nginx searches it for commands to insert something, and finds none.
 CONFIGURATION = """
 daemon off;
 pid {folder}/pid;
@@ -45,7 +48,7 @@ TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def make_pages(folder):
-    """A file of each size, called by its size. Every mebibyte begins with its number: no two are alike."""
+    """Makes a file of each size, named by its size. Each mebibyte begins with its number: no two are equal."""
     block = random.Random(1).randbytes(1 << 20)
     assert b"<!--" not in block * 2
     for size in SIZES:
@@ -67,11 +70,11 @@ def running(command, port, *hosts):
     """A server of this command, once it answers on this port of each of these addresses."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         for host in hosts:
             while True:
                 try:
-                    socket.create_connection((host, port), PATIENCE).close()
+                    socket.create_connection((host, port), TIMEOUT).close()
                     break
                 except ConnectionRefusedError:
                     if process.poll() is not None or time.monotonic() > deadline:
@@ -80,7 +83,7 @@ def running(command, port, *hosts):
         yield port
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ use std::io;
 use greet_core::{Escaped, Expected, Framing, Mismatch, NameError, Outcome, WaitingFor};
 use thiserror::Error;
 
-use super::HostPort;
+use crate::{connect::ConnectError, exit::Fatal};
 
 /// Of what a peer sent, and of long names, so many bytes are shown.
 const SHOWN: usize = 64;
@@ -30,52 +30,9 @@ pub enum ChatError {
         /// Why not.
         reason: NameError,
     },
-    /// The host has no address at all.
-    #[error("`{host}` is not found ({error}): check the name, or give the address itself")]
-    NotFound {
-        /// As it was typed.
-        host: String,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// No name server answered the system's resolver.
-    #[error(
-        "no name server answered the lookup of `{host}`: check this computer's network and /etc/resolv.conf, or give the \
-         address itself"
-    )]
-    NoNameServer {
-        /// The name.
-        host: String,
-    },
-    /// The name lookup took longer than the limit.
-    #[error(
-        "the lookup of `{host}` took longer than {}: raise --timeout, or give the address itself",
-        humantime::format_duration(*.limit)
-    )]
-    LookupTimedOut {
-        /// The name.
-        host: String,
-        /// The limit.
-        limit: Duration,
-    },
-    /// The host has no address of the wanted kind.
-    #[error("`{host}` has no {family} address: leave {option} out")]
-    NoAddress {
-        /// As it was typed.
-        host: String,
-        /// The wanted kind.
-        family: &'static str,
-        /// The option that wants it.
-        option: &'static str,
-    },
-    /// No address answered.
-    #[error("no connection to {host}: {}", Failures(.failures))]
-    Connect {
-        /// As it was typed.
-        host: HostPort,
-        /// What each said.
-        failures: Vec<(SocketAddr, io::Error)>,
-    },
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The connection was lost.
     #[error("the connection to {peer} broke {during} ({error}): see what the server says, and try again")]
     Broken {
@@ -142,6 +99,12 @@ impl ChatError {
             Some(Outcome::TimedOut(awaited)) => Err(Self::TimedOut { peer, awaited, limit: limit.unwrap_or_default() }),
             Some(Outcome::Complete | Outcome::Mismatch) | None => Ok(()),
         }
+    }
+}
+
+impl Fatal for ChatError {
+    fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 
@@ -239,31 +202,6 @@ const fn patience(awaited: &WaitingFor) -> &'static str {
     match awaited {
         WaitingFor::Greeting => "is it a greeting server? It may be full; --timeout gives it longer",
         WaitingFor::Reply | WaitingFor::End => "--timeout gives it longer; or --framing is not what it speaks",
-    }
-}
-
-/// Why each address did not answer, and what to do about the last.
-struct Failures<'a>(&'a [(SocketAddr, io::Error)]);
-
-impl fmt::Display for Failures<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, (address, error)) in self.0.iter().enumerate() {
-            let separator = if position == 0 { "" } else { ", " };
-            write!(formatter, "{separator}{address} ")?;
-            match error.kind() {
-                io::ErrorKind::ConnectionRefused => formatter.write_str("refused it")?,
-                io::ErrorKind::TimedOut => formatter.write_str("did not answer in time")?,
-                io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
-                    formatter.write_str("is unreachable")?;
-                }
-                _ => write!(formatter, "failed ({error})")?,
-            }
-        }
-        formatter.write_str(match self.0.last().map(|(_, error)| error.kind()) {
-            Some(io::ErrorKind::ConnectionRefused) => "; is the server running, and on this port?",
-            Some(io::ErrorKind::TimedOut) => "; check the address and the firewalls on the way, or raise --timeout",
-            _ => "; check the address and this machine's network",
-        })
     }
 }
 

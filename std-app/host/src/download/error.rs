@@ -7,7 +7,7 @@ use greet_core::{Escaped, GetFailure, GetMissing, HeadProblem, RequestError};
 use thiserror::Error;
 
 use super::{http_url::UrlError, save::shown};
-use crate::client::ChatError;
+use crate::connect::ConnectError;
 
 /// Why a page did not come, or did not get where it was to go.
 #[derive(Debug, Error)]
@@ -17,7 +17,7 @@ pub enum DownloadError {
     Request(#[from] RequestError),
     /// There is no way to the server.
     #[error(transparent)]
-    Connect(#[from] ChatError),
+    Connect(#[from] ConnectError),
     /// The server cannot be trusted, or does not speak TLS.
     #[error("the encrypted connection to {url} failed: {reason}")]
     Encryption {

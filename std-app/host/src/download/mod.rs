@@ -13,6 +13,7 @@ use std::{
     path::Path,
 };
 
+use crate::exit::{self, Fatal};
 use greet_core::{Escaped, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpHead, HttpMethod, Instant};
 
 pub use self::{
@@ -318,12 +319,6 @@ pub struct DownloadFailure {
 }
 
 impl DownloadFailure {
-    /// Whoever read the body has seen enough: there is nobody left to tell.
-    #[must_use]
-    pub fn is_enough(&self) -> bool {
-        is_enough(&self.error)
-    }
-
     /// A signal ended it.
     #[must_use]
     pub fn is_interruption(&self) -> bool {
@@ -354,6 +349,16 @@ impl fmt::Display for DownloadFailure {
 }
 
 impl core::error::Error for DownloadFailure {}
+
+impl Fatal for DownloadFailure {
+    fn status(&self) -> u8 {
+        if self.is_interruption() { exit::INTERRUPTED } else { exit::FAILURE }
+    }
+
+    fn is_broken_pipe(&self) -> bool {
+        is_enough(&self.error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

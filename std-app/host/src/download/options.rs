@@ -7,7 +7,10 @@ use clap::Args;
 use greet_core::{Get, GetRequest, GetSettings, HttpMethod, Instant, RequestError};
 
 use super::{CAPACITY, http_url::HttpUrl};
-use crate::values::{Limit, limit};
+use crate::{
+    args::IpVersion,
+    values::{Limit, limit},
+};
 
 /// What every program that fetches pages can be asked for.
 #[derive(Debug, Args)]
@@ -45,13 +48,9 @@ pub struct DownloadArgs {
     #[arg(long)]
     pub keep_errors: bool,
 
-    /// Use IPv4 only
-    #[arg(short = '4', conflicts_with = "ipv6")]
-    pub ipv4: bool,
-
-    /// Use IPv6 only
-    #[arg(short = '6')]
-    pub ipv6: bool,
+    /// Which IP versions may be used.
+    #[command(flatten)]
+    pub ip: IpVersion,
 }
 
 /// A field of a request.

@@ -131,7 +131,7 @@ struct FiguresDocument<'a> {
     interrupted: u64,
     given_up_after_s: Option<f64>,
     errors: Vec<ErrorDocument<'a>>,
-    own_processor: f64,
+    own_cpu: f64,
     distribution: Vec<PointDocument>,
     over_time: &'a [(f64, f64)],
 }
@@ -157,7 +157,7 @@ impl<'a> From<&'a Figures> for FiguresDocument<'a> {
             interrupted: figures.interrupted,
             given_up_after_s: seconds(figures.given_up_after),
             errors: figures.errors.iter().map(ErrorDocument::from).collect(),
-            own_processor: figures.own_processor,
+            own_cpu: figures.own_cpu,
             distribution: figures.distribution.iter().map(PointDocument::from).collect(),
             over_time: &figures.over_time,
         }

@@ -1,0 +1,106 @@
+//! Groups of options that several subcommands offer. Each is declared here once, and flattened wherever it is offered.
+
+use core::{net::IpAddr, time::Duration};
+use std::path::PathBuf;
+
+use clap::Args;
+use greet_core::{Framing, ServerSettings};
+
+use crate::{
+    client::HostPort,
+    values::{Limit, duration, framing, limit},
+};
+
+/// The server to connect to.
+#[derive(Clone, Debug, Args)]
+pub struct ServerAddress {
+    /// Name or address of the server; the default port is 9999. An IPv6 address with a port: `[::1]:9999`
+    #[arg(value_name = "HOST[:PORT]")]
+    pub host: HostPort,
+}
+
+/// Which IP versions may be used: both, or one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub struct IpVersion {
+    /// Use IPv4 only
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6')]
+    pub ipv6: bool,
+}
+
+impl IpVersion {
+    /// Whether an address of this version may be used.
+    #[must_use]
+    pub const fn allows(self, address: IpAddr) -> bool {
+        if address.is_ipv4() { !self.ipv6 } else { !self.ipv4 }
+    }
+
+    /// The only version that is allowed, and the option that says so. Meaningless where both are allowed.
+    #[must_use]
+    pub const fn only(self) -> (&'static str, &'static str) {
+        if self.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") }
+    }
+}
+
+/// How long a client waits.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Timeout {
+    /// Time limit for connecting, and for each wait for the server: 10s, 500ms or a number of seconds; `none` for no limit
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = limit, allow_negative_numbers = true)]
+    pub timeout: Limit,
+}
+
+/// How a server treats its connections.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Service {
+    /// Where a name ends: with each read (chunk), at each line feed (line), or as the first read suggests (auto)
+    #[arg(long, value_name = "chunk|line|auto", default_value = "auto", value_parser = framing)]
+    pub framing: Framing,
+
+    /// Delay each reply by this time: 1s, 250ms or a number of seconds
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    pub delay: Duration,
+
+    /// Close a connection after this time without a byte in either direction; `none` for no limit
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = limit)]
+    pub idle_timeout: Limit,
+
+    /// Time that open connections have to finish after SIGINT, SIGTERM or SIGHUP
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub grace: Duration,
+}
+
+impl Service {
+    /// The same for the state machine of a connection.
+    #[must_use]
+    pub const fn settings(&self) -> ServerSettings {
+        ServerSettings { framing: self.framing, delay: self.delay, idle_timeout: self.idle_timeout.0 }
+    }
+}
+
+/// How much a server logs.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Verbosity {
+    /// Log more to standard error: -v events, -vv also every name
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Print no lines for connections, and log only errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Where a report goes besides the terminal.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Report {
+    /// Print the report as JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Also write the report to an HTML file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}

@@ -1,0 +1,118 @@
+# What tests/run installs, and how it finds out what this computer lacks. Sourced by tests/run.
+# shellcheck shell=bash
+
+readonly TARGETS=(thumbv6m-none-eabi thumbv7m-none-eabi riscv32imac-unknown-none-elf)
+readonly BOARD_TARGETS=(thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf thumbv8m.main-none-eabi riscv32imac-unknown-none-elf)
+readonly BOARD_TOOLS=(qemu-system-arm qemu-system-riscv32 defmt-print flip-link addr2line)
+readonly NIGHTLY=nightly
+
+# Debian installs nginx where the PATH of a user does not look.
+PATH=$PATH:/usr/sbin
+
+have() {
+    command -v "$1" >/dev/null
+}
+
+set_up() {
+    if ! have cargo; then
+        echo "There is no cargo: install Rust as https://rustup.rs says." >&2
+        return 1
+    fi
+    if have rustup; then
+        add_rustup_parts
+    fi
+    install_packages
+    install_board_tools
+    echo "$(rustc --version), $(cargo --version)"
+    if have cargo-nextest; then
+        cargo nextest --version | head -n 1
+    else
+        echo "there is no cargo-nextest: the tests run by cargo test, which takes longer (cargo install --locked cargo-nextest)"
+    fi
+}
+
+add_rustup_parts() {
+    local installed part
+    installed=$(rustup component list --installed; rustup target list --installed)
+    for part in rustfmt clippy; do
+        grep -q "^$part" <<<"$installed" || rustup component add "$part"
+    done
+    for part in $(printf '%s\n' "${TARGETS[@]}" "${BOARD_TARGETS[@]}" | sort -u); do
+        grep -qx "$part" <<<"$installed" || rustup target add "$part"
+    done
+}
+
+# A program, the Debian package that has it, and what needs it.
+readonly PACKAGES=(
+    "cc gcc the boards' sizes, and the figures"
+    "python3 python3 the system tests"
+    "nc netcat-openbsd the README's commands"
+    "ip iproute2 the tests on a TAP device"
+    "nginx nginx-light greet fetch beside curl"
+    "curl curl greet fetch beside curl"
+    "qemu-system-arm qemu-system-arm the boards in QEMU"
+    "qemu-system-riscv32 qemu-system-misc the boards in QEMU"
+    "addr2line binutils the boards' sizes"
+)
+
+# Installs all missing packages at once where this runs as root. Elsewhere says which command installs them.
+install_packages() {
+    local entry program package reason missing=()
+    for entry in "${PACKAGES[@]}"; do
+        read -r program package reason <<<"$entry"
+        have "$program" || missing+=("$package")
+    done
+    ((${#missing[@]} > 0)) || return 0
+    if ((EUID == 0)) && have apt-get; then
+        echo "installing ${missing[*]}"
+        apt-get install -qq --yes --no-install-recommends "${missing[@]}" >/dev/null 2>&1 \
+            || { apt-get update -qq && apt-get install -qq --yes --no-install-recommends "${missing[@]}" >/dev/null; } || true
+    fi
+    hash -r
+    for entry in "${PACKAGES[@]}"; do
+        read -r program package reason <<<"$entry"
+        have "$program" || skip "$reason: there is no $program (sudo apt-get install $package)"
+    done
+}
+
+install_board_tools() {
+    local tool
+    for tool in defmt-print flip-link; do
+        have "$tool" && continue
+        echo "installing $tool, for the boards"
+        cargo install --quiet --locked "$tool" || true # the steps that need it report that it is missing
+    done
+}
+
+# Whether the standard library of a target is installed.
+have_target() {
+    [[ -d $(rustc --print sysroot)/lib/rustlib/$1/lib ]] && return
+    skip "$1 is not installed: rustup target add $1"
+    return 1
+}
+
+have_board_tools() {
+    local target tool
+    for target in "${BOARD_TARGETS[@]}"; do
+        have_target "$target" || return 1
+    done
+    for tool in "${BOARD_TOOLS[@]}"; do
+        have "$tool" && continue
+        skip "there is no $tool: smoltcp-app/boards/README.md says how it is installed"
+        return 1
+    done
+}
+
+set_up_deep() {
+    if ! have rustup; then
+        echo "tests/run deep needs a nightly compiler, and there is no rustup to install it." >&2
+        return 1
+    fi
+    if ! rustup run "$NIGHTLY" rustc --version; then
+        rustup toolchain install "$NIGHTLY" --profile minimal
+    fi
+    rustup component list --toolchain "$NIGHTLY" --installed | grep -q '^miri' \
+        || rustup component add --toolchain "$NIGHTLY" miri rust-src
+    have cargo-fuzz || cargo install --quiet cargo-fuzz
+    cargo fuzz --version
+}
