@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use greet_core::Framing;
 use greet_host::{
     args::{IpVersion, Report, ServerAddress, Service, Timeout, Verbosity},
+    chat::ChatArgs,
     client::HostPort,
     download::DownloadArgs,
     values::{client_framing, count, duration, listen_address, rate, span},
@@ -80,9 +81,9 @@ pub(crate) enum Runtime {
 
 const CHAT_EXAMPLES: &str = "\
 Examples:
-  greet chat 127.0.0.1 haha byebye                two names to port 9999, then exit
-  greet chat board.local:9999                     names from the keyboard
-  printf 'a\\nb\\n' | greet chat --framing line ::1  names from a pipe, one a line";
+  greet chat 127.0.0.1 haha byebye                two names, then `exit`
+  greet chat board.local:9999                     names typed at a prompt
+  printf 'a\\nb\\n' | greet chat ::1              names from a pipe, one a line";
 
 /// Whom to talk to, and how.
 #[derive(Debug, Args)]
@@ -95,15 +96,11 @@ pub(crate) struct ChatOptions {
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<OsString>,
 
-    /// How names are sent: one write each, or one line each
-    #[arg(long, value_name = "chunk|line", default_value = "chunk", value_parser = client_framing)]
-    pub(crate) framing: Framing,
+    #[command(flatten)]
+    pub(crate) chat: ChatArgs,
 
     #[command(flatten)]
     pub(crate) ip: IpVersion,
-
-    #[command(flatten)]
-    pub(crate) timeout: Timeout,
 }
 
 const BENCH_EXAMPLES: &str = "\

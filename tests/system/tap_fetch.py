@@ -111,8 +111,8 @@ class Fetch(unittest.TestCase):
         with dns(names):
             self.fails(f"`no.test` is not found: {OWN} knows no address of it", *DNS, "http://no.test/page")
             self.fails("`none.test` is not found", *DNS, "http://none.test/page")
-            self.fails("`four.test` has no IPv6 address: leave -6 out", *DNS, "-6", "http://four.test/page")
-            self.fails("`six.test` has no IPv4 address: leave -4 out", *DNS, "-4", "http://six.test/page")
+            self.fails("`four.test` has no IPv6 address: leave out -6", *DNS, "-6", "http://four.test/page")
+            self.fails("`six.test` has no IPv4 address: leave out -4", *DNS, "-4", "http://six.test/page")
             self.fails("from 1 to 63 between two dots", *DNS, "http://a..test/page")
             self.fails("from 1 to 63 between two dots", *DNS, f"http://{'a' * 64}.test/page")
             self.fails("at most 253 bytes", *DNS, f"http://{'.'.join(130 * ['a'])}/page")

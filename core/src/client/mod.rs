@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Settings {
-    /// How names are sent. `Auto` is for a server to offer: a client that asks for it speaks `chunk`.
+    /// How names are sent. `Auto`: in lines if a line feed follows the greeting (rule G1), else one write each.
     pub framing: Framing,
     /// For how long nothing may move while something is awaited; `None` for ever.
     pub timeout: Option<Duration>,
@@ -159,6 +159,27 @@ impl<const N: usize> Client<N> {
         self.outcome
     }
 
+    /// How names are sent: as set, or for `Auto` as the greeting told, once its first following byte has arrived.
+    #[must_use]
+    pub const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// The byte behind the greeting has told the server's framing (rules G1 and K1).
+    fn settle(&mut self, framing: Framing) {
+        if self.framing != Framing::Auto {
+            return;
+        }
+        self.framing = framing;
+        if framing == Framing::Line {
+            // A name or `exit` that was sent before that lacks its line feed.
+            self.names.reopen_line();
+            if self.leaving == Leaving::ExitSent {
+                self.leaving = Leaving::Wanted { sent: EXIT.len() };
+            }
+        }
+    }
+
     /// What is to be sent next.
     fn owed(&self) -> Option<Owed<'_>> {
         if self.expectation.next == Expecting::Greeting || self.outcome.is_some() {
@@ -206,9 +227,13 @@ impl<const N: usize> Machine for Client<N> {
             }
             (Expecting::GreetingEnd, b'\n') => {
                 self.expectation.next = Expecting::Reply;
+                self.settle(Framing::Line);
                 return Received { taken: 1, event: None };
             }
-            (Expecting::GreetingEnd, _) => self.expectation.next = Expecting::Reply,
+            (Expecting::GreetingEnd, _) => {
+                self.expectation.next = Expecting::Reply;
+                self.settle(Framing::Chunk);
+            }
             _ => {}
         }
         if self.expectation.next == Expecting::Reply && !self.expectation.is_begun() && ERROR.first() == Some(&first) {
@@ -234,6 +259,7 @@ impl<const N: usize> Machine for Client<N> {
             }
             (Expecting::GreetingLineFeed, true) => {
                 self.expectation.next = Expecting::Reply;
+                self.settle(Framing::Line);
                 None
             }
             (Expecting::Error, true) => {
@@ -334,6 +360,55 @@ mod tests {
         assert_eq!(&output[..8], b"ye\nhaha\n");
         assert_eq!(client.receive(now, b"Hello, haha!\n").event, Some(Event::Reply(b"haha")));
         assert!(client.is_idle());
+    }
+
+    #[test]
+    fn under_auto_the_line_feed_behind_the_greeting_makes_it_line() {
+        let now = Instant::ZERO;
+        let settings = Settings { framing: Framing::Auto, timeout: None };
+        let mut output = [0; 16];
+        for end in [&b"\n"[..], b"\r\n"] {
+            let mut client: Client<16> = Client::new(settings, now);
+            assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
+            // The rest of the line comes late: a name that was sent before gets its own line feed then.
+            client.say(b"haha").unwrap();
+            assert_eq!(client.transmit(now, &mut output), 4);
+            for byte in end {
+                assert_eq!(client.receive(now, &[*byte]).taken, 1);
+            }
+            assert_eq!(client.framing(), Framing::Line);
+            assert_eq!((client.transmit(now, &mut output), output[0]), (1, b'\n'));
+            assert_eq!(client.receive(now, b"Hello, haha!\n").event, Some(Event::Reply(b"haha")));
+            client.say(b"").unwrap();
+            assert_eq!((client.transmit(now, &mut output), output[0]), (1, b'\n'));
+
+            let mut client: Client<16> = Client::new(settings, now);
+            client.close(now);
+            assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
+            assert_eq!(client.transmit(now, &mut output), 4);
+            for byte in end {
+                assert_eq!(client.receive(now, &[*byte]).taken, 1);
+            }
+            assert_eq!((client.transmit(now, &mut output), output[0]), (1, b'\n'));
+            client.receive_end(now);
+            assert_eq!(client.outcome(), Some(Outcome::Complete));
+        }
+    }
+
+    #[test]
+    fn under_auto_a_greeting_without_a_line_feed_makes_it_chunk() {
+        let now = Instant::ZERO;
+        let mut client: Client<16> = Client::new(Settings { framing: Framing::Auto, timeout: None }, now);
+        assert_eq!(client.say(b"a\nb"), Err(NameError::LineFeed { offset: 1 }));
+        assert_eq!(client.say(b"ha\r"), Err(NameError::CarriageReturnAtEnd));
+        client.say(b"haha").unwrap();
+        assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
+        let mut output = [0; 16];
+        assert_eq!(client.transmit(now, &mut output), 4);
+        assert_eq!(client.receive(now, b"Hello, haha!").event, Some(Event::Reply(b"haha")));
+        assert_eq!(client.framing(), Framing::Chunk);
+        client.say(b"a\nb").unwrap();
+        assert_eq!(client.transmit(now, &mut output), 3);
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl NameError {
         if name == EXIT {
             return Err(Self::Exit);
         }
+        // Until the server has told its framing, a name has to fit both.
+        if framing == Framing::Auto {
+            Self::check(name, Framing::Line, is_first)?;
+            return Self::check(name, Framing::Chunk, is_first);
+        }
         match framing {
             Framing::Line => {
                 if let Some(offset) = memchr(b'\n', name) {

@@ -66,6 +66,14 @@ impl<const N: usize> Names<N> {
         self.unsent = self.behind(self.unsent);
     }
 
+    /// The name that was sent last is a line, of which the end is not sent: no answer has come to it.
+    pub(super) fn reopen_line(&mut self) {
+        if let Some(name) = self.oldest_unanswered() {
+            self.sent = name.len();
+            self.unsent = self.unanswered;
+        }
+    }
+
     /// Whether every name is wholly sent.
     pub(super) const fn are_sent(&self) -> bool {
         self.unsent >= self.bytes.len()

@@ -1,11 +1,12 @@
-//! `greet-tap chat`: one conversation as the client, from inside the stack.
+//! `greet-tap chat`: one conversation as the client, over the stack of this program.
 
-use std::{ffi::OsString, io, os::unix::ffi::OsStrExt, process::ExitCode};
+use std::{io, process::ExitCode};
 
-use greet_core::{Client, ClientEvent, ClientSettings, Machine as _, NAME_CAPACITY};
+use greet_core::{Client, Machine as _, NAME_CAPACITY};
 use greet_host::{
     args::Verbosity,
-    client::{Broken, CAPACITY, ChatError, HostPort, Replies, check},
+    chat::{Chat, CommandLine, Step},
+    client::{CAPACITY, ChatError, HostPort},
     clock, log,
 };
 use greet_smoltcp::drive::{Driver, Status};
@@ -17,49 +18,36 @@ use crate::{
     options::ChatOptions,
 };
 
-const _: () = assert!(BUFFER >= NAME_CAPACITY, "a name of framing chunk goes out in one");
+const _: () = assert!(BUFFER >= NAME_CAPACITY, "under chunk a name has to fit in one write");
 
 /// Holds the conversation that `options` ask for.
 pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, Failure> {
-    // All of them before anything is sent: half a conversation helps nobody.
-    for (position, name) in options.names.iter().enumerate() {
-        check(options.framing, name.as_bytes(), position == 0)
-            .map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
-    }
+    let names = CommandLine::new(&options.names, options.chat.framing)?;
     let (_, _written_at_the_end) = log::start(Verbosity::default());
     let mut network = Network::new(&options.network, options.server.port())?;
-    let outcome = converse(&mut network, options);
+    let outcome = converse(&mut network, options, Chat::new(&options.chat, options.server, names));
     if options.network.stats {
         network.report(format_args!(""));
     }
-    outcome.map(|()| ExitCode::SUCCESS)
-}
-
-fn converse(network: &mut Network, options: &ChatOptions) -> Result<(), Failure> {
-    let host = HostPort { host: options.server.ip().to_string(), port: options.server.port() };
-    let connection = Connection::open(network, &host, &[options.server], options.timeout.timeout.0)?;
-    let outcome = talk(network, &connection, options);
-    connection.part(network, outcome.is_ok())?;
     outcome
 }
 
-/// Says one name after the other, each when the one before is answered, and then `exit`.
-fn talk(network: &mut Network, connection: &Connection, options: &ChatOptions) -> Result<(), Failure> {
-    let settings = ClientSettings { framing: options.framing, timeout: options.timeout.timeout.0 };
-    let mut conversation = Conversation {
-        client: Client::new(settings, clock::now()),
-        driver: Driver::new(),
-        names: options.names.iter(),
-        ending: false,
-        replies: Replies::default(),
-        read: vec![0; BUFFER],
-        options,
-    };
+fn converse(network: &mut Network, options: &ChatOptions, chat: Chat<CommandLine<'_>>) -> Result<ExitCode, Failure> {
+    let host = HostPort { host: options.server.ip().to_string(), port: options.server.port() };
+    let connection = Connection::open(network, &host, &[options.server], options.chat.timeout.timeout.0)?;
+    let outcome = talk(network, &connection, chat);
+    connection.close(network, outcome.is_ok())?;
+    outcome
+}
+
+fn talk(network: &mut Network, connection: &Connection, chat: Chat<CommandLine<'_>>) -> Result<ExitCode, Failure> {
+    let client = chat.client(clock::now());
+    let mut conversation = Conversation { client, driver: Driver::new(), chat, read: vec![0; BUFFER] };
     loop {
         let mut over = None;
         let next = network.poll(|sockets, _| {
             if over.is_none() {
-                over = conversation.step(sockets.get_mut(connection.handle));
+                over = conversation.step(sockets.get_mut(connection.handle)).transpose();
             }
             conversation.client.deadline()
         })?;
@@ -70,67 +58,36 @@ fn talk(network: &mut Network, connection: &Connection, options: &ChatOptions) -
     }
 }
 
-/// The client's end, and what it still has to say.
+/// The state machine with its driver, and the rest of the conversation.
 struct Conversation<'a> {
     client: Client<CAPACITY>,
     driver: Driver,
-    names: core::slice::Iter<'a, OsString>,
-    /// All names are said, and the end too.
-    ending: bool,
-    replies: Replies,
+    chat: Chat<CommandLine<'a>>,
     read: Vec<u8>,
-    options: &'a ChatOptions,
 }
 
 impl Conversation<'_> {
-    /// Goes on as far as it goes; how it ended, if it did.
-    fn step(&mut self, socket: &mut Socket<'_>) -> Option<Result<(), ChatError>> {
-        let peer = self.options.server;
+    /// Moves on as far as possible without waiting. Returns the exit status when the conversation is over.
+    fn step(&mut self, socket: &mut Socket<'_>) -> Result<Option<ExitCode>, ChatError> {
+        let Self { client, driver, chat, read } = self;
         loop {
-            let now = clock::now();
-            let mut failure = None;
-            let Self { client, driver, replies, read, .. } = self;
-            let progress = driver.drive(client, socket, now, read, |event| match event {
-                ClientEvent::Mismatch(mismatch) => {
-                    failure = failure.take().or(Some(ChatError::mismatch(peer, &mismatch, self.options.framing)));
-                }
-                event => {
-                    if let Err(error) = replies.show(&event) {
-                        failure = failure.take().or(Some(ChatError::Output(error)));
-                    }
+            let mut told = Ok(());
+            let progress = driver.drive(client, socket, clock::now(), read, |event| {
+                if told.is_ok() {
+                    told = chat.event(&event);
                 }
             });
-            if let Some(failure) = failure {
-                return Some(Err(failure));
-            }
+            told?;
             match progress.status {
-                Status::Over => return Some(self.outcome()),
-                Status::Lost => {
-                    let during = Broken(self.client.waiting_for());
-                    return Some(Err(ChatError::Broken { peer, during, error: io::ErrorKind::ConnectionReset.into() }));
-                }
+                Status::Over => return chat.end(client.outcome()).map(Some),
+                Status::Lost => return Err(chat.lost(client.waiting_for(), io::ErrorKind::ConnectionReset.into())),
                 Status::Waiting => {}
             }
-            if !self.client.is_idle() || self.client.outcome().is_some() {
-                return None;
+            if !chat.is_users_turn(client) {
+                return Ok(None);
             }
-            match self.names.next() {
-                Some(name) => {
-                    if let Err(reason) = self.client.say(name.as_bytes()) {
-                        return Some(Err(ChatError::name(name.as_bytes(), reason)));
-                    }
-                }
-                None if self.ending => return None,
-                None => {
-                    self.ending = true;
-                    self.client.close(now);
-                }
-            }
+            // All that was received is with the client, so there is no news.
+            while chat.proceed(client, clock::now, || Ok(false))? == Step::Again {}
         }
-    }
-
-    fn outcome(&self) -> Result<(), ChatError> {
-        self.replies.end().map_err(ChatError::Output)?;
-        ChatError::of_outcome(self.options.server, self.client.outcome(), self.options.timeout.timeout.0)
     }
 }

@@ -23,7 +23,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How soon to look again whether there is a way.
 const WAY_RETRY: Duration = Duration::from_millis(50);
 
-/// A connection, which somebody has to part from.
+/// A connection, which has to be closed.
 #[must_use = "the server hears nothing of its end"]
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -48,11 +48,11 @@ impl Connection {
                 Ok(()) => return Ok(connection),
                 Err(Unconnected::Address(kind)) => failures.push((address, kind.into())),
                 Err(Unconnected::Failure(failure)) => {
-                    connection.part(network, false)?;
+                    connection.close(network, false)?;
                     return Err(failure);
                 }
             }
-            connection.part(network, false)?;
+            connection.close(network, false)?;
         }
         Err(ConnectError::Failed { host: host.clone(), failures }.into())
     }
@@ -96,7 +96,7 @@ impl Connection {
 
     /// Ends the connection: in good order if all that came was wanted, or by a reset. When this program is gone, nobody
     /// answers for it.
-    pub(crate) fn part(self, network: &mut Network, in_good_order: bool) -> Result<(), Failure> {
+    pub(crate) fn close(self, network: &mut Network, in_good_order: bool) -> Result<(), Failure> {
         let socket = network.stack.sockets().get_mut::<Socket<'_>>(self.handle);
         if in_good_order && socket.recv_queue() == 0 {
             socket.close();

@@ -45,7 +45,7 @@ fn converse(network: &mut Network, download: &mut Download<'_>, options: &FetchO
     let addresses = names::addresses(network, options, &server)?;
     let connection = Connection::open(network, &server, &addresses, options.download.timeout.0)?;
     let outcome = talk(network, &connection, download);
-    let parted = connection.part(network, outcome.is_ok());
+    let parted = connection.close(network, outcome.is_ok());
     match outcome? {
         // What was wanted is there: whether the server hears of the end is nobody's concern.
         Next::Done => Ok(Next::Done),

@@ -4,11 +4,11 @@ use core::{net::SocketAddr, num::NonZeroU64, time::Duration};
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use greet_core::Framing;
 use greet_host::{
-    args::{Service, Timeout, Verbosity},
+    args::{Service, Verbosity},
+    chat::ChatArgs,
     download::DownloadArgs,
-    values::{client_framing, duration},
+    values::duration,
 };
 use greet_smoltcp::impair::{Impairments, Probability};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
@@ -80,12 +80,8 @@ pub(crate) struct ChatOptions {
     #[arg(value_name = "NAME", required = true)]
     pub(crate) names: Vec<OsString>,
 
-    /// How names are sent: one write each, or one line each
-    #[arg(long, value_name = "chunk|line", default_value = "chunk", value_parser = client_framing)]
-    pub(crate) framing: Framing,
-
     #[command(flatten)]
-    pub(crate) timeout: Timeout,
+    pub(crate) chat: ChatArgs,
 
     #[command(flatten)]
     pub(crate) network: NetworkOptions,

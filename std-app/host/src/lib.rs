@@ -1,7 +1,7 @@
 //! What the programs for a PC share: `greet`, over the system's sockets, and `greet-tap`, over a network stack of its own.
 //!
 //! - [`args`], [`values`], [`usage`]: groups of options, how their values are written, and what is wrong with a command line.
-//! - [`client`]: a server's address as it is typed, names as they may be sent, and what can go wrong with a chat.
+//! - [`chat`], [`client`]: a conversation as the client, names that can be sent, and what can go wrong.
 //! - [`resolve`], [`connect`]: from a host and a port to addresses, and to a connection over the system's sockets.
 //! - [`download`]: a page that is fetched, whatever fetches it.
 //! - [`clock`], [`log`]: the time for state machines, and what a server prints.
@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod chat;
 pub mod client;
 pub mod clock;
 pub mod connect;

@@ -1,57 +1,82 @@
 //! `greet chat`: one conversation, with names from the command line, a pipe or a terminal.
 
-mod conversation;
-mod names;
+mod pipe;
+mod terminal;
 
 use std::{
-    io::{self, IsTerminal},
-    os::unix::ffi::OsStrExt,
+    io::{self, ErrorKind, IsTerminal},
+    net::TcpStream,
+    os::fd::AsFd,
     process::ExitCode,
 };
 
-use greet_core::{Client, ClientSettings, Instant, drive::blocking::Driver};
+use greet_core::{
+    Instant,
+    drive::{Turn, blocking::Driver},
+};
 use greet_host::{
-    client::{CAPACITY, ChatError, check},
+    chat::{Chat, CommandLine, NameSource, Step},
+    client::ChatError,
     clock::{self, LastWait},
+    connect::connect,
+};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-use self::conversation::Conversation;
+use self::{pipe::Pipe, terminal::Terminal};
 use crate::{options::ChatOptions, transport::TcpTransport};
-use greet_host::connect::connect;
 
-/// Room for what one write sends: under `chunk` a whole name, as it must go out in one.
+/// Size of the output buffer: under `chunk` a name has to leave in one write.
 const OUTPUT_CAPACITY: usize = 4096;
 
 /// Holds the conversation that `options` ask for.
 pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, ChatError> {
-    // All of them before anything is sent: half a conversation helps nobody.
-    for (position, name) in options.names.iter().enumerate() {
-        check(options.framing, name.as_bytes(), position == 0)
-            .map_err(|reason| ChatError::name(name.as_bytes(), reason))?;
+    let names = CommandLine::new(&options.names, options.chat.framing)?;
+    let (stream, peer) = connect(&options.server.host, options.ip, options.chat.timeout.timeout)?;
+    if !options.names.is_empty() {
+        converse(&stream, Chat::new(&options.chat, peer, names))
+    } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        converse(&stream, Chat::new(&options.chat, peer, Terminal::new(&stream)?))
+    } else {
+        converse(&stream, Chat::new(&options.chat, peer, Pipe::new(io::stdin().lock())))
     }
-    let (stream, peer) = connect(&options.server.host, options.ip, options.timeout.timeout)?;
-    let settings = ClientSettings { framing: options.framing, timeout: options.timeout.timeout.0 };
-    let mut client: Client<CAPACITY> = Client::new(settings, clock::now());
+}
+
+fn converse(stream: &TcpStream, mut chat: Chat<impl NameSource>) -> Result<ExitCode, ChatError> {
+    let mut client = chat.client(clock::now());
     let time = LastWait::new();
-    let mut transport = TcpTransport::new(&stream, &time);
+    let mut transport = TcpTransport::new(stream, &time);
     let mut output = [0; OUTPUT_CAPACITY];
-    // Between two waits somebody may take long to think of a name.
+    // Between two waits the user may take long to type a name.
     let clock = || {
         time.over();
         time.time()
     };
-    let driver = Driver::new(&mut client, &mut transport, &clock as &dyn Fn() -> Instant, output.as_mut_slice());
-    let mut conversation = Conversation::new(driver, &stream, peer, settings);
-    conversation.await_greeting()?;
-    if !options.names.is_empty() {
-        for name in &options.names {
-            conversation.say(name.as_bytes())?;
+    let mut driver = Driver::new(&mut client, &mut transport, &clock as &dyn Fn() -> Instant, output.as_mut_slice());
+    loop {
+        let holds_input = driver.holds_input();
+        match chat.proceed(driver.machine(), clock::now, || Ok(holds_input || has_news(stream)?))? {
+            Step::Drive => {}
+            Step::Again => continue,
+            Step::Abort => return Ok(ExitCode::SUCCESS),
         }
-        conversation.end()?;
-    } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
-        names::from_terminal(&mut conversation)?;
-    } else {
-        names::from_pipe(&mut conversation, io::stdin().lock())?;
+        match driver.turn() {
+            Ok(Turn::Event(event)) => chat.event(&event)?,
+            Ok(Turn::Quiet) => {}
+            Ok(Turn::Over) => return chat.end(driver.machine().outcome()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {} // a signal arrived; the turn is repeated
+            Err(error) => return Err(chat.lost(driver.machine().waiting_for(), error)),
+        }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the server has sent something, or ended its side, that is not received yet.
+fn has_news(stream: &TcpStream) -> io::Result<bool> {
+    match poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -56,6 +56,14 @@ fn assert_prints(output: &Output, printed: &str) {
     assert_eq!(output.status.code(), Some(0));
 }
 
+/// The same, and a name was answered by an error.
+#[track_caller]
+fn assert_prints_error_reply(output: &Output, printed: &str) {
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), printed);
+    assert_eq!(output.status.code(), Some(1));
+}
+
 /// It ended badly, with one line on standard error that has all of these in it, and had printed this.
 #[track_caller]
 fn assert_fails_after(output: &Output, printed: &str, said: &[&str]) {
@@ -80,6 +88,21 @@ fn under_line_names_and_exit_end_with_a_line_feed() {
 }
 
 #[test]
+fn by_default_the_greeting_tells_the_framing() {
+    for (end, eol) in [("", ""), ("\n", "\n"), ("\r\n", "\n")] {
+        let script = [
+            format!("S Welcome!{end}"),
+            format!("C haha{eol}"),
+            format!("S Hello, haha!{eol}"),
+            format!("C byebye{eol}"),
+            format!("S Hello, byebye!{eol}"),
+            format!("C exit{eol}"),
+        ];
+        assert_prints(&chat_by(&script, &["HOST", "haha", "byebye"]), "Welcome!\nHello, haha!\nHello, byebye!\n");
+    }
+}
+
+#[test]
 fn bytes_that_come_one_by_one_make_the_same_conversation() {
     let one_by_one = |text: &str| text.chars().map(|character| format!("S {character}")).collect::<Vec<_>>();
     let heard = |text: &str| vec![format!("C {text}")];
@@ -88,7 +111,7 @@ fn bytes_that_come_one_by_one_make_the_same_conversation() {
 }
 
 #[test]
-fn an_error_reply_is_a_reply() {
+fn an_error_reply_is_printed_and_gives_status_1() {
     let long = "a".repeat(1025);
     let script = [
         "S Welcome!\n",
@@ -100,7 +123,7 @@ fn an_error_reply_is_a_reply() {
         "S Hello, haha!\n",
         "C exit\n",
     ];
-    assert_prints(
+    assert_prints_error_reply(
         &chat_by(&script, &["--framing", "line", "HOST", &long, "haha"]),
         "Welcome!\nError: name longer than 1024 bytes\nHello, haha!\n",
     );
@@ -120,7 +143,7 @@ fn a_pipe_brings_one_name_a_line_up_to_exit() {
         b"S",
         b"C",
     ];
-    assert_prints(
+    assert_prints_error_reply(
         &chat_by_with(&script, &["HOST"], b"haha\nwindows\r\n\xFF\nexit\nnever\n"),
         "Welcome!\nHello, haha!\nHello, windows!\nError: name is not valid UTF-8\n",
     );
@@ -304,8 +327,8 @@ fn a_host_that_does_not_exist_is_told() {
 
 #[test]
 fn a_family_that_the_host_does_not_have_is_told() {
-    assert_fails_after(&chat(&["-6", "127.0.0.1", "haha"]), "", &["`127.0.0.1` has no IPv6 address: leave -6 out"]);
-    assert_fails_after(&chat(&["-4", "::1", "haha"]), "", &["`::1` has no IPv4 address: leave -4 out"]);
+    assert_fails_after(&chat(&["-6", "127.0.0.1", "haha"]), "", &["`127.0.0.1` has no IPv6 address: leave out -6"]);
+    assert_fails_after(&chat(&["-4", "::1", "haha"]), "", &["`::1` has no IPv4 address: leave out -4"]);
 }
 
 #[test]
@@ -339,7 +362,7 @@ fn a_command_line_that_makes_no_sense_ends_with_status_2() {
         (&["[::1]9999"], "[::1]:9999"),
         (&["a:b:c"], "at most one colon"),
         (&["http://localhost"], "no blanks, slashes"),
-        (&["--framing", "auto", "localhost"], "a client's framing is chunk or line"),
+        (&["--framing", "words", "localhost"], "it is chunk, line or auto"),
         (&["--timeout", "soon", "localhost"], "1.5, 250ms, 5m"),
         (&["--timeout", "0", "localhost"], "`none` is for no limit"),
         (&["--timeout", "1ns", "localhost"], "at least a microsecond"),
@@ -366,6 +389,7 @@ fn names_that_cannot_be_sent_are_refused_before_anything_is() {
         ("line", &longer, "aaa...` is not sent: it is longer than 65533 bytes"),
         ("line", "a\x1bb\nc", "the name `a\\u{1b}b\\nc` is not sent: the line feed at byte 3"),
         ("chunk", "a\nb", "the name `a\\nb` is not sent: the line feed at byte 1 of the first name"),
+        ("auto", "a\nb", "the name `a\\nb` is not sent: the line feed at byte 1 would end the name"),
         ("line", "a\r", "the name `a\\r` is not sent: the carriage return at the end"),
     ] {
         let first = if said.contains("first name") { &[][..] } else { &["fine"] };

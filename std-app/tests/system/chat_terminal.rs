@@ -65,3 +65,37 @@ fn on_a_terminal_exit_ends_in_order_and_control_c_at_once() {
         peer.end();
     }
 }
+
+#[test]
+fn lines_that_are_typed_ahead_or_pasted_are_a_name_each() {
+    for typed in
+        ["eins\rzwei\rdrei\r", "\x1b[200~eins\nzwei\ndrei\x1b[201~\r", "\x1b[200~eins\r\nzwei\r\ndrei\r\n\x1b[201~\r"]
+    {
+        let script = ["eins", "zwei", "drei"].map(|name| [format!("C {name}"), format!("S Hello, {name}!")]).concat();
+        let peer = Peer::new(&[vec!["S Welcome!".to_owned()], script, vec!["C exit".to_owned()]].concat());
+        let output = on_a_terminal(&peer.host(), &[&format!("> =>{typed}"), "Hello, drei!=>", "> =>\x04"]);
+        let seen = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{typed:?} {seen:?}");
+        peer.end();
+    }
+}
+
+#[test]
+fn control_c_clears_the_line_that_is_being_typed() {
+    let peer = Peer::new(&["S Welcome!", "C haha", "S Hello, haha!", "C exit"]);
+    let output = on_a_terminal(&peer.host(), &["> =>nobo\x03haha\r", "Hello, haha!=>", "> =>\x04"]);
+    assert_eq!(output.status.code(), Some(0), "{:?}", String::from_utf8_lossy(&output.stdout));
+    peer.end();
+}
+
+#[test]
+fn a_server_that_ends_while_the_prompt_waits_is_reported_at_once() {
+    for (step, said) in [("S", "ended the conversation"), ("S oops", "departed from the protocol")] {
+        let peer = Peer::new(&["S Welcome!", "pause", step, "pause"]);
+        let output = on_a_terminal(&peer.host(), &["> =>half a na"]);
+        let seen = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{seen:?}");
+        assert!(seen.contains(said), "{seen:?}");
+        peer.end();
+    }
+}

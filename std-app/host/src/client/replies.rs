@@ -12,6 +12,12 @@ pub struct Replies {
 }
 
 impl Replies {
+    /// Nothing is printed yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { inside_error: false }
+    }
+
     /// Prints what came, each reply on a line of its own and at once (rule K3).
     ///
     /// # Errors
