@@ -162,10 +162,13 @@ impl Network {
     /// Polls the stack, as [`Stack::poll`] does.
     pub(crate) fn poll(
         &mut self,
-        serve: impl FnMut(&mut SocketSet<'static>, bool) -> Option<Instant>,
+        serve: impl FnMut(&mut SocketSet<'static>, stack::Reason) -> Option<Instant>,
     ) -> Result<Option<Instant>, Failure> {
         let now = clock::now();
         let deadline = self.stack.poll(now, &mut self.device, serve);
+        if let Some(notice) = self.stack.take_dhcp_notice() {
+            tracing::warn!("{notice}");
+        }
         let wire = self.device.get_mut();
         let due = wire.next_due().map(from_smoltcp);
         let tap = wire.inner_mut();

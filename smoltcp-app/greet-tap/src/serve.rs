@@ -107,8 +107,8 @@ impl Service<'_> {
 
     fn poll(&mut self) -> Result<Option<Instant>, Failure> {
         let Self { network, pool, log, .. } = self;
-        network.poll(|sockets: &mut SocketSet<'static>, sent| {
-            pool.serve(clock::now(), sockets, sent, |event| tell(log, event))
+        network.poll(|sockets: &mut SocketSet<'static>, reason| {
+            pool.serve(clock::now(), sockets, reason, |event| tell(log, event))
         })
     }
 

@@ -1,4 +1,4 @@
-//! One socket of a pool, and what it is busy with: from a client's SYN until it can listen again.
+//! One socket of a pool and its connection: from a client's SYN until the socket can listen again.
 
 use greet_core::{Instant, LINGER, Machine, Server, ServerEnd, ServerEvent};
 use smoltcp::{
@@ -16,53 +16,54 @@ use crate::{
 
 /// How long an acknowledgement may wait for a reply to travel with.
 const ACK_DELAY: Duration = Duration::from_millis(10);
-/// For so long a client's FIN may come again, because its acknowledgement was lost: a few times as long as it takes clients to
-/// send it again.
+/// How long a client's FIN is acknowledged again, because the acknowledgement was lost: a few times as long as clients take
+/// to retransmit it.
 const TIME_WAIT: core::time::Duration = core::time::Duration::from_secs(2);
 
-/// The place of one conversation in a [`Pool`](super::Pool).
+/// The memory of one connection in a [`Pool`](super::Pool).
 #[derive(Debug)]
 pub struct Slot<const N: usize> {
     handle: Option<SocketHandle>,
-    stage: Stage,
-    /// Whom the connection is with, once it is established.
+    phase: Phase,
+    /// The client, once the connection is established.
     peer: Option<IpEndpoint>,
-    /// Since when it is in this stage; in a conversation, since when nothing has come or gone.
+    /// When this phase began; in a conversation, when something was last received or sent.
     since: Instant,
-    /// The machine's deadline, where a glance finds it.
+    /// The deadline of the state machine, or of the keep-alive.
     deadline: Option<Instant>,
     driver: Driver,
     server: Server<N>,
 }
 
-/// What a busy socket is busy with.
+/// The phases of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// A SYN came.
+enum Phase {
+    /// A SYN was received.
     Handshake,
     /// The connection is established.
     Conversation,
-    /// The conversation ended like this (a handshake came to nothing); the connection is still to be closed.
+    /// The conversation ended like this (`None`: the handshake was not finished); the connection is still to be closed.
     Closing(Option<Outcome>),
-    /// So it ended, and only then the client got the last bytes and the FIN; now it may end its side.
+    /// It ended like this, and later the client acknowledged the last bytes and the FIN; now it may end its side.
     Delivered(Outcome),
-    /// The connection is closed. What came last was acknowledged, and will be again (TIME-WAIT).
-    Waiting,
+    /// The connection is closed. The client's FIN is acknowledged again if it is repeated.
+    TimeWait,
 }
 
-/// What a pool hands to each slot in turn.
-pub(super) struct Desk<'a> {
+/// What a slot needs of its pool.
+pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     pub(super) now: Instant,
+    /// Every socket had the chance to send a segment since the last step.
     pub(super) sent: bool,
     pub(super) closing: Closing,
     pub(super) read: &'a mut [u8],
     pub(super) counters: &'a mut Counters,
 }
 
-/// What a step came to.
+/// The result of a step.
 pub(super) enum Step {
-    /// The socket is busy, until then at least.
+    /// The socket is busy, at least until this deadline.
     Busy(Option<Instant>),
     /// The socket can listen again.
     Done,
@@ -74,7 +75,7 @@ impl<const N: usize> Slot<N> {
     pub const fn new() -> Self {
         Self {
             handle: None,
-            stage: Stage::Handshake,
+            phase: Phase::Handshake,
             peer: None,
             since: Instant::ZERO,
             deadline: None,
@@ -87,93 +88,98 @@ impl<const N: usize> Slot<N> {
         self.handle
     }
 
-    /// This slot's socket is that one, from now on.
-    pub(super) const fn place(&mut self, handle: SocketHandle) {
+    /// Sets the slot's socket.
+    pub(super) const fn set_handle(&mut self, handle: SocketHandle) {
         self.handle = Some(handle);
     }
 
-    /// Since when nothing but a FIN that comes again is waited for, if that is so.
-    pub(super) fn waits_since(&self) -> Option<Instant> {
-        (self.stage == Stage::Waiting).then_some(self.since)
+    /// When TIME-WAIT began, if the connection is in that state.
+    pub(super) fn time_wait_since(&self) -> Option<Instant> {
+        (self.phase == Phase::TimeWait).then_some(self.since)
+    }
+
+    /// When the SYN was received, if the handshake is not finished yet.
+    pub(super) fn half_open_since(&self) -> Option<Instant> {
+        (self.phase == Phase::Handshake).then_some(self.since)
     }
 
     pub(super) fn socket<'s, 'b>(&self, sockets: &'s mut SocketSet<'b>) -> Option<&'s mut Socket<'b>> {
         self.handle.map(|handle| sockets.get_mut(handle))
     }
 
-    /// A SYN came.
+    /// A SYN was received.
     pub(super) const fn begin(&mut self, now: Instant) {
-        self.stage = Stage::Handshake;
+        self.phase = Phase::Handshake;
         self.peer = None;
         self.since = now;
     }
 
-    /// Goes on as far as it goes.
+    /// Drives the connection as far as possible.
     pub(super) fn step(
         &mut self,
         sockets: &mut SocketSet<'_>,
-        desk: &mut Desk<'_>,
+        context: &mut Context<'_>,
         tell: &mut impl FnMut(Event<'_>),
     ) -> Step {
         let Some(socket) = self.socket(sockets) else { return Step::Done };
-        if self.stage == Stage::Handshake {
+        if self.phase == Phase::Handshake {
             match socket.state() {
                 State::SynReceived => {
-                    let until = self.since + desk.settings.limits.handshake;
-                    if desk.now < until {
+                    let until = self.since + context.settings.limits.handshake;
+                    if context.now < until {
                         return Step::Busy(Some(until));
                     }
-                    self.leave(None, desk);
+                    self.begin_close(None, context);
                 }
-                // The client reset it, or our address is gone.
-                State::Listen | State::Closed => self.leave(None, desk),
-                // Its data may be there already, and its FIN too.
-                _ => self.accept(socket, desk, tell),
+                // The client reset it, or the local address was removed.
+                State::Listen | State::Closed => self.begin_close(None, context),
+                // Its data may have been received already, and its FIN too.
+                _ => self.accept(socket, context, tell),
             }
         }
-        if self.stage == Stage::Conversation {
-            // Of many conversations few have moved since the last look.
-            let due = self.deadline.is_some_and(|deadline| deadline <= desk.now) || desk.closing != Closing::No;
+        if self.phase == Phase::Conversation {
+            // Of many connections few have changed since the last step.
+            let due = self.deadline.is_some_and(|deadline| deadline <= context.now) || context.closing != Closing::No;
             if !due && self.driver.is_idle(socket) {
                 return Step::Busy(self.deadline);
             }
-            let (status, moved) = self.converse(socket, desk, tell);
-            let ask = self.ask(socket, desk, moved);
-            self.deadline = earliest(self.server.deadline(), ask);
+            let (status, moved) = self.converse(socket, context, tell);
+            let probe = self.keep_alive(socket, context, moved);
+            self.deadline = earliest(self.server.deadline(), probe);
             match status {
                 Status::Waiting => return Step::Busy(self.deadline),
                 Status::Over => {
                     let end = self.server.end().unwrap_or(ServerEnd::Closed);
-                    self.leave(Some(Outcome::Completed(end)), desk);
+                    self.begin_close(Some(Outcome::Completed(end)), context);
                 }
-                Status::Lost => self.leave(Some(lost_by(desk)), desk),
+                Status::Lost => self.begin_close(Some(lost_by(context)), context),
             }
         }
-        self.part(socket, desk, tell)
+        self.close(socket, context, tell)
     }
 
     /// The connection is established.
-    fn accept(&mut self, socket: &Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) {
-        self.stage = Stage::Conversation;
+    fn accept(&mut self, socket: &Socket<'_>, context: &mut Context<'_>, tell: &mut impl FnMut(Event<'_>)) {
+        self.phase = Phase::Conversation;
         self.peer = socket.remote_endpoint();
-        self.since = desk.now;
+        self.since = context.now;
         self.driver = Driver::new();
-        self.server = Server::new(desk.settings.server, desk.now);
-        self.deadline = Some(desk.now); // it owes its greeting
-        desk.counters.accepted = desk.counters.accepted.wrapping_add(1);
+        self.server = Server::new(context.settings.server, context.now);
+        self.deadline = Some(context.now); // the greeting is due
+        context.counters.accepted = context.counters.accepted.wrapping_add(1);
         if let Some(peer) = self.peer {
             tell(Event::Accepted(peer));
         }
     }
 
-    /// Goes on with the conversation. How it stands, and whether a byte came or went.
+    /// Drives the state machine. Returns how it stands, and whether a byte was received or sent.
     fn converse(
         &mut self,
         socket: &mut Socket<'_>,
-        desk: &mut Desk<'_>,
+        context: &mut Context<'_>,
         tell: &mut impl FnMut(Event<'_>),
     ) -> (Status, bool) {
-        let Desk { now, closing, read, counters, .. } = desk;
+        let Context { now, closing, read, counters, .. } = context;
         let mut moved = false;
         loop {
             let progress = self.driver.drive(&mut self.server, socket, *now, read, |event| {
@@ -199,25 +205,25 @@ impl<const N: usize> Slot<N> {
         }
     }
 
-    /// Has the client asked whether it is still there, after a silence. When to come back for that.
+    /// Switches keep-alive probes on after a silence, and off again; sets the timeout. Returns when the first probe is due.
     ///
-    /// smoltcp asks by a byte that is nobody's, right before what it has not sent yet. While something sent is not
-    /// acknowledged that byte is in its midst, and the client might take it for a part of a reply: so until then it does
-    /// not ask.
-    fn ask(&mut self, socket: &mut Socket<'_>, desk: &Desk<'_>, moved: bool) -> Option<Instant> {
-        let interval = desk.settings.limits.keep_alive;
+    /// A probe of smoltcp has one byte of garbage right before the first byte that it has not sent yet. While something sent
+    /// is not acknowledged that byte lies within it, and the client might take it for a part of a reply: so until then there
+    /// is no probe.
+    fn keep_alive(&mut self, socket: &mut Socket<'_>, context: &Context<'_>, moved: bool) -> Option<Instant> {
+        let interval = context.settings.limits.keep_alive;
         let delivered = socket.send_queue() == 0 && matches!(socket.state(), State::Established | State::CloseWait);
         if moved || !delivered {
-            self.since = desk.now;
+            self.since = context.now;
         }
-        let limits = &desk.settings.limits;
+        let limits = &context.settings.limits;
         let silence = if delivered { limits.vanished } else { limits.unacknowledged };
         socket.set_timeout(Some(silence.into()));
         if !delivered {
             socket.set_keep_alive(None);
         } else if socket.keep_alive().is_none() {
             let due = self.since + interval;
-            if desk.now < due {
+            if context.now < due {
                 return Some(due);
             }
             socket.set_keep_alive(Some(interval.into())); // and at once
@@ -225,74 +231,74 @@ impl<const N: usize> Slot<N> {
         None
     }
 
-    /// The conversation is over, or never came about.
-    fn leave(&mut self, outcome: Option<Outcome>, desk: &mut Desk<'_>) {
-        self.stage = Stage::Closing(outcome);
-        self.since = desk.now;
+    /// The conversation is over, or the handshake was not finished: closes the connection from now on.
+    fn begin_close(&mut self, outcome: Option<Outcome>, context: &mut Context<'_>) {
+        self.phase = Phase::Closing(outcome);
+        self.since = context.now;
     }
 
-    /// Closes the connection: what was given is delivered first, if the client takes it.
-    fn part(&mut self, socket: &mut Socket<'_>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
+    /// Closes the connection: what is in the send buffer is delivered first, if the client takes it.
+    fn close(&mut self, socket: &mut Socket<'_>, context: &mut Context<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
         if self.driver.has_moved(socket) {
-            self.since = desk.now; // slowly, but it takes what it is owed
-            if let (Stage::Closing(Some(outcome)), State::FinWait2) = (self.stage, socket.state()) {
-                self.stage = Stage::Delivered(outcome);
+            self.since = context.now; // slowly, but the client acknowledges
+            if let (Phase::Closing(Some(outcome)), State::FinWait2) = (self.phase, socket.state()) {
+                self.phase = Phase::Delivered(outcome);
             }
         }
-        let outcome = match self.stage {
-            Stage::Closing(outcome) => outcome,
-            Stage::Delivered(outcome) => Some(outcome),
-            Stage::Waiting if socket.state() == State::TimeWait && desk.now < self.since + TIME_WAIT => {
+        let outcome = match self.phase {
+            Phase::Closing(outcome) => outcome,
+            Phase::Delivered(outcome) => Some(outcome),
+            Phase::TimeWait if socket.state() == State::TimeWait && context.now < self.since + TIME_WAIT => {
                 return Step::Busy(Some(self.since + TIME_WAIT));
             }
-            Stage::Waiting => return Step::Done,
-            Stage::Handshake | Stage::Conversation => return Step::Busy(None),
+            Phase::TimeWait => return Step::Done,
+            Phase::Handshake | Phase::Conversation => return Step::Busy(None),
         };
-        let limit = desk.settings.limits.delivery;
+        let limit = context.settings.limits.delivery;
         let until = match outcome {
-            // T2: whoever was silent for so long already has little more, as long as nothing moves.
+            // T2: a client that was silent for that long already gets little more time, unless it acknowledges something.
             Some(Outcome::Completed(ServerEnd::Idle)) => self.since + limit.min(LINGER),
             _ => self.since + limit,
         };
         match socket.state() {
             // Reset by the client in its handshake.
             State::Listen => {}
-            // If there is a client still, a reset goes out to it first. It is a courtesy: it gets one chance.
-            State::Closed if socket.remote_endpoint().is_none() || desk.sent => {
-                // It may have been lost before all that was given was delivered.
+            // smoltcp sends a reset to the client first, if it still has its endpoint. That gets one chance to go out.
+            State::Closed if socket.remote_endpoint().is_none() || context.sent => {
+                // The connection may have been lost before everything was delivered.
                 let lost = socket.send_queue() > 0 && matches!(outcome, Some(Outcome::Completed(_)));
-                return self.end(if lost { Some(lost_by(desk)) } else { outcome }, desk, tell);
+                return self.end(if lost { Some(lost_by(context)) } else { outcome }, context, tell);
             }
-            // The acknowledgement of the client's FIN goes out first. If it is lost, the FIN comes again; would it find no
-            // connection, it were answered by a reset, in which the client might lose what it has not read (C1). So the
-            // socket waits for that, as long as it is not needed.
-            State::TimeWait if desk.sent => {
-                let done = self.end(outcome, desk, tell);
-                if desk.closing != Closing::No {
+            // The acknowledgement of the client's FIN goes out first. If that is lost, the client repeats its FIN; without a
+            // connection it would be answered by a reset, on which the client may lose what it has not read (C1). So the
+            // socket stays in TIME-WAIT until it is needed.
+            State::TimeWait if context.sent => {
+                let done = self.end(outcome, context, tell);
+                if context.closing != Closing::No {
                     return done;
                 }
-                self.stage = Stage::Waiting;
-                self.since = desk.now;
+                self.phase = Phase::TimeWait;
+                self.since = context.now;
                 return Step::Busy(Some(self.since + TIME_WAIT));
             }
             State::Closed | State::TimeWait => return Step::Busy(Some(until)),
-            State::FinWait1 | State::Closing | State::LastAck if desk.now < until => return Step::Busy(Some(until)),
-            // What was sent again, for it had been lost, has come only now: the client has its time from now on (C1).
-            State::FinWait2 if matches!(self.stage, Stage::Delivered(_)) && desk.now < self.since + LINGER => {
+            State::FinWait1 | State::Closing | State::LastAck if context.now < until => return Step::Busy(Some(until)),
+            // A retransmission was acknowledged only now: the client's linger time begins now (C1).
+            State::FinWait2 if matches!(self.phase, Phase::Delivered(_)) && context.now < self.since + LINGER => {
                 discard(socket, socket.recv_queue());
                 return Step::Busy(Some(self.since + LINGER));
             }
-            // All is delivered, but the client never ends its side (C1).
+            // Everything is delivered, but the client does not end its side (C1).
             State::FinWait2 => return self.abort(socket, outcome),
-            // The rest cannot be delivered.
+            // The rest cannot be delivered any more.
             _ => return self.abort(socket, outcome.map(|_| Outcome::Vanished)),
         }
-        self.end(outcome, desk, tell)
+        self.end(outcome, context, tell)
     }
 
     /// The connection is closed.
-    fn end(&self, outcome: Option<Outcome>, desk: &mut Desk<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
-        self.count(outcome, desk.counters);
+    fn end(&self, outcome: Option<Outcome>, context: &mut Context<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
+        self.count(outcome, context.counters);
         if let (Some(peer), Some(outcome)) = (self.peer, outcome) {
             tell(Event::Closed(peer, outcome));
         }
@@ -302,7 +308,7 @@ impl<const N: usize> Slot<N> {
     /// Resets the connection. The reset goes out with the next segments.
     fn abort(&mut self, socket: &mut Socket<'_>, outcome: Option<Outcome>) -> Step {
         socket.abort();
-        self.stage = Stage::Closing(outcome);
+        self.phase = Phase::Closing(outcome);
         Step::Busy(None)
     }
 
@@ -323,17 +329,17 @@ impl<const N: usize> Default for Slot<N> {
     }
 }
 
-/// How a connection ended that is gone: a reset comes in; that nothing comes in any more is found before something is to
-/// go out.
-const fn lost_by(desk: &Desk<'_>) -> Outcome {
-    if desk.sent { Outcome::Vanished } else { Outcome::Reset }
+/// How a lost connection ended: a reset changes the socket when frames are received, a timeout when they are sent.
+const fn lost_by(context: &Context<'_>) -> Outcome {
+    if context.sent { Outcome::Vanished } else { Outcome::Reset }
 }
 
-/// Lets a socket listen that is closed, or may be closed without a word.
-pub(super) fn listen(socket: &mut Socket<'_>, port: u16) {
+/// Lets a socket listen, whatever its state; a connection that it has is forgotten without a reset.
+pub(super) fn listen(socket: &mut Socket<'_>, settings: &Settings) {
     socket.abort();
     socket.set_ack_delay(Some(ACK_DELAY));
     socket.set_keep_alive(None);
-    // Fails for port 0 only: then nobody can be served, and nobody is.
-    let _ = socket.listen(port);
+    socket.set_timeout(Some(settings.limits.vanished.into()));
+    // Fails for port 0 only, with which nobody can be served.
+    let _ = socket.listen(settings.port);
 }

@@ -14,7 +14,7 @@ use super::Settings;
 #[cfg(feature = "ipv4")]
 use super::announce;
 #[cfg(feature = "dhcpv4")]
-use super::dhcp::Lease;
+use super::dhcp::Dhcp;
 #[cfg(feature = "ipv6")]
 use super::{
     discovery::Message,
@@ -82,19 +82,14 @@ pub(super) struct Addresses {
     /// The neighbors do not know yet who is here.
     unannounced: bool,
     #[cfg(feature = "dhcpv4")]
-    lease: Option<Lease>,
+    pub(super) dhcp: Option<Dhcp>,
     #[cfg(feature = "ipv6")]
     pub(super) slaac: Option<Slaac>,
 }
 
 impl Addresses {
     /// Gives the interface the addresses and routes that it starts with.
-    pub(super) fn new(
-        settings: &Settings<'_>,
-        interface: &mut Interface,
-        sockets: &mut SocketSet<'_>,
-        now: Instant,
-    ) -> Result<Self, SettingsError> {
+    pub(super) fn new(settings: &Settings<'_>, interface: &mut Interface, now: Instant) -> Result<Self, SettingsError> {
         if let Some(&address) = settings.addresses.iter().find(|address| !is_one_hosts(address)) {
             return Err(SettingsError::Address(address));
         }
@@ -121,12 +116,12 @@ impl Addresses {
             unprobed: true,
             unannounced: true,
             #[cfg(feature = "dhcpv4")]
-            lease: settings.dhcp.then(|| Lease::new(settings, sockets, now)),
+            dhcp: settings.dhcp.then(|| Dhcp::new(settings, now)),
             #[cfg(feature = "ipv6")]
             slaac: None,
         };
         #[cfg(not(feature = "dhcpv4"))]
-        let _ = (sockets, now);
+        let _ = now;
 
         let mut full = false;
         #[cfg(feature = "ipv6")]
@@ -171,7 +166,7 @@ impl Addresses {
     /// The DNS servers that DHCP named.
     #[cfg(all(feature = "dhcpv4", feature = "dns"))]
     pub(super) fn dns_servers(&self) -> impl Iterator<Item = IpAddress> {
-        self.lease.iter().flat_map(Lease::dns_servers)
+        self.dhcp.iter().flat_map(Dhcp::dns_servers)
     }
 
     /// Whether DHCP is in use.
@@ -179,7 +174,7 @@ impl Addresses {
     const fn uses_dhcp(&self) -> bool {
         #[cfg(feature = "dhcpv4")]
         {
-            self.lease.is_some()
+            self.dhcp.is_some()
         }
         #[cfg(not(feature = "dhcpv4"))]
         false
@@ -189,7 +184,7 @@ impl Addresses {
     fn waits_for(&self, address: IpCidr) -> bool {
         #[cfg(feature = "dhcpv4")]
         {
-            self.lease.is_some() && matches!(address, IpCidr::Ipv4(_))
+            self.dhcp.is_some() && matches!(address, IpCidr::Ipv4(_))
         }
         #[cfg(not(feature = "dhcpv4"))]
         {
@@ -199,17 +194,17 @@ impl Addresses {
     }
 
     /// The link is up, or up again.
-    pub(super) fn link_up(&mut self, sockets: &mut SocketSet<'_>, now: Instant) {
+    pub(super) fn link_up(&mut self, now: Instant) {
         (self.unprobed, self.unannounced) = (true, true);
         #[cfg(feature = "dhcpv4")]
-        if let Some(lease) = &mut self.lease {
-            lease.ask_again(sockets, now);
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.link_up(now);
         }
         #[cfg(feature = "ipv6")]
         if let Some(slaac) = &mut self.slaac {
             slaac.search(now);
         }
-        let _ = (sockets, now);
+        let _ = now;
     }
 
     /// Another host uses one of the addresses: tells the neighbors again who is here.
@@ -228,9 +223,9 @@ impl Addresses {
         #[allow(unused_mut, reason = "without DHCP and SLAAC nothing is new")]
         let (mut new, mut deadline) = (false, None);
         #[cfg(feature = "dhcpv4")]
-        if let Some(lease) = &mut self.lease {
-            new |= lease.settle(interface, sockets, now);
-            deadline = lease.deadline();
+        if let Some(dhcp) = &mut self.dhcp {
+            new |= dhcp.settle(interface, sockets, device, now);
+            deadline = dhcp.deadline();
         }
         #[cfg(feature = "ipv6")]
         if let Some(slaac) = &mut self.slaac {
@@ -275,7 +270,7 @@ fn announce_all<D: Device + ?Sized>(interface: &Interface, probe: bool, device: 
 }
 
 /// Whether one host on a network can have this address.
-fn is_one_hosts(address: &IpCidr) -> bool {
+pub(super) fn is_one_hosts(address: &IpCidr) -> bool {
     if !address.address().is_unicast() {
         return false;
     }

@@ -120,7 +120,7 @@ fn is_refusal(frame: &[u8], port: u16) -> bool {
 }
 
 /// The TCP segment in this frame.
-fn segment(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
+pub(super) fn segment(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let packet = frame.payload();
     let segment = match frame.ethertype() {

@@ -7,11 +7,14 @@ mod announce;
 mod dhcp;
 #[cfg(feature = "ipv6")]
 mod discovery;
+mod guard;
 mod ingress;
 mod meter;
 mod neighbors;
 mod path_mtu;
+mod reason;
 mod receive;
+mod segment;
 #[cfg(feature = "ipv6")]
 mod slaac;
 
@@ -27,11 +30,14 @@ use smoltcp::{
 #[cfg(feature = "dns")]
 use smoltcp::{socket::dns, wire::DnsQueryType};
 
-use self::{addresses::Addresses, meter::Metered, neighbors::Neighbors};
+#[cfg(feature = "dhcpv4")]
+pub use self::dhcp::Notice as DhcpNotice;
+use self::{addresses::Addresses, guard::Guard, meter::Metered, neighbors::Neighbors};
 pub use self::{
     addresses::{FALLBACK_AFTER, SettingsError},
     meter::Counters,
     neighbors::Conflict,
+    reason::Reason,
 };
 use crate::time::{earliest, from_smoltcp, to_smoltcp};
 
@@ -94,7 +100,7 @@ impl<'s> Settings<'s> {
 ///
 /// ```text
 ///     loop {
-///         let next = stack.poll(now(), &mut device, |sockets, sent| pool.serve(now, sockets, sent, tell));
+///         let next = stack.poll(now(), &mut device, |sockets, reason| pool.serve(now, sockets, reason, tell));
 ///         wait for a frame, or until `next`
 ///     }
 /// ```
@@ -103,6 +109,7 @@ pub struct Stack<'a> {
     sockets: SocketSet<'a>,
     addresses: Addresses,
     neighbors: Neighbors,
+    guard: Guard,
     port: u16,
     frames_a_poll: usize,
     counters: Counters,
@@ -112,17 +119,17 @@ pub struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    /// A stack on `device`, whose sockets will live in `sockets`: one for each conversation, and one for DHCP.
+    /// A stack on `device`, whose sockets will live in `sockets`: one for each connection.
     ///
     /// # Errors
     /// A setting that cannot work, see [`SettingsError`].
     ///
     /// # Panics
-    /// If `device` is not an Ethernet device, or `sockets` has no room for the DHCP socket.
+    /// If `device` is not an Ethernet device.
     pub fn new<D: Device + ?Sized>(
         settings: Settings<'_>,
         device: &mut D,
-        mut sockets: SocketSet<'a>,
+        sockets: SocketSet<'a>,
         now: Instant,
     ) -> Result<Self, SettingsError> {
         if !settings.hardware_address.is_unicast() {
@@ -131,12 +138,13 @@ impl<'a> Stack<'a> {
         let mut config = Config::new(HardwareAddress::Ethernet(settings.hardware_address));
         config.random_seed = settings.random_seed;
         let mut interface = Interface::new(config, device, to_smoltcp(now));
-        let addresses = Addresses::new(&settings, &mut interface, &mut sockets, now)?;
+        let addresses = Addresses::new(&settings, &mut interface, now)?;
         Ok(Self {
             interface,
             sockets,
             addresses,
             neighbors: Neighbors::default(),
+            guard: Guard::default(),
             port: settings.port,
             frames_a_poll: settings.frames_a_poll.max(1),
             counters: Counters::default(),
@@ -185,11 +193,17 @@ impl<'a> Stack<'a> {
         self.neighbors.take_conflict()
     }
 
+    /// What is odd about the DHCP server or its lease, if something was noticed since this was asked last.
+    #[cfg(feature = "dhcpv4")]
+    pub fn take_dhcp_notice(&mut self) -> Option<DhcpNotice> {
+        self.addresses.dhcp.as_mut().and_then(dhcp::Dhcp::take_notice)
+    }
+
     /// The link is up, or up again: announces the addresses, and starts DHCP and the search for routers again.
     ///
     /// The addresses stay in use until others are learned: most likely it is the same network.
     pub fn link_up(&mut self, now: Instant) {
-        self.addresses.link_up(&mut self.sockets, now);
+        self.addresses.link_up(now);
     }
 
     /// Opens a connection from the socket `handle` to `remote`.
@@ -222,15 +236,15 @@ impl<'a> Stack<'a> {
     /// Receives frames, serves the sockets and sends, until there is nothing left to do or `frames_a_poll` frames were
     /// received.
     ///
-    /// `serve` gets the sockets, and whether each of them had the chance to send since the last call; it returns its own
-    /// deadline. It is called after everything that may have changed a socket.
+    /// `serve` gets the sockets, and why it is called; it returns its own deadline. It is called after everything that may
+    /// have changed a socket.
     ///
     /// Returns when to poll again at the latest; `None` if only a frame can change anything.
     pub fn poll<D: Device + ?Sized>(
         &mut self,
         now: Instant,
         device: &mut D,
-        mut serve: impl FnMut(&mut SocketSet<'a>, bool) -> Option<Instant>,
+        mut serve: impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
     ) -> Option<Instant> {
         let mut frames = 0;
         loop {
@@ -251,7 +265,7 @@ impl<'a> Stack<'a> {
         now: Instant,
         device: &mut D,
         limit: usize,
-        serve: &mut impl FnMut(&mut SocketSet<'a>, bool) -> Option<Instant>,
+        serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
     ) -> Round {
         let time = to_smoltcp(now);
         let mut counters = self.counters;
@@ -276,20 +290,20 @@ impl<'a> Stack<'a> {
             frames += 1;
             received.consume(|frame| {
                 turned = meter::turns(frame);
-                self.receive(frame, reply, now);
+                self.receive(frame, reply, now, serve);
             });
         }
         let Self { interface, sockets, addresses, .. } = self;
         interface.poll_maintenance(time);
-        let mut sent = false;
+        let mut reason = Reason::Received;
         let mut passes = 0;
         loop {
             let settled = addresses.settle(interface, sockets, &mut device, now);
-            let served = serve(sockets, sent);
+            let served = serve(sockets, reason);
             let moved = interface.poll_egress(time, &mut device, sockets) != PollResult::None;
             // A socket may have more than one segment to send, and `serve` may have more for it to send then.
             // A socket in FIN-WAIT-2 whose peer's window stayed closed asks to send for ever: smoltcp's timer for that runs on.
-            if device.exhausted || (sent && !moved) || passes == PASSES {
+            if device.exhausted || (reason == Reason::Sent && !moved) || passes == PASSES {
                 let exhausted = device.exhausted;
                 self.counters = counters;
                 #[cfg(feature = "ipv4")]
@@ -298,7 +312,7 @@ impl<'a> Stack<'a> {
                 }
                 return Round { frames, turned, exhausted, deadline: earliest(settled, served) };
             }
-            sent = true;
+            reason = Reason::Sent;
             passes += 1;
         }
     }

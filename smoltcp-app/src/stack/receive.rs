@@ -4,16 +4,18 @@ use greet_core::Instant;
 #[cfg(feature = "ipv4")]
 use smoltcp::wire::{ArpOperation, ArpRepr};
 #[cfg(feature = "ipv6")]
-use smoltcp::wire::{Icmpv6Packet, IpProtocol, Ipv6Address, Ipv6Packet};
+use smoltcp::wire::{Icmpv6Packet, Ipv6Address, Ipv6Packet};
 use smoltcp::{
+    iface::SocketSet,
     phy::TxToken,
-    wire::{EthernetAddress, HardwareAddress},
+    wire::{EthernetAddress, HardwareAddress, IpAddress, IpProtocol},
 };
 
 use super::{
-    Stack,
+    Reason, Stack,
     ingress::{self, OneFrame, Packet, Received},
     neighbors,
+    segment::Segment,
 };
 #[cfg(feature = "ipv6")]
 use super::{
@@ -22,9 +24,15 @@ use super::{
 };
 use crate::time::to_smoltcp;
 
-impl Stack<'_> {
-    /// Takes in `frame`; `reply` is the right to send one frame at once.
-    pub(super) fn receive(&mut self, frame: &[u8], reply: impl TxToken, now: Instant) {
+impl<'a> Stack<'a> {
+    /// Takes in `frame`; `reply` is the right to send one frame at once. `serve` is called if a socket is to listen first.
+    pub(super) fn receive(
+        &mut self,
+        frame: &[u8],
+        reply: impl TxToken,
+        now: Instant,
+        serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
+    ) {
         let HardwareAddress::Ethernet(own) = self.interface.hardware_addr();
         let Some(Received { source, to_us, packet }) = ingress::parse(frame, own) else { return };
         match packet {
@@ -36,11 +44,41 @@ impl Stack<'_> {
                     if to_us {
                         self.learn(packet.src_addr(), source, now);
                     }
-                    self.pass(frame, reply, now);
+                    #[cfg(feature = "dhcpv4")]
+                    if let Some(dhcp) = &mut self.addresses.dhcp
+                        && dhcp.receive(source, &packet, now)
+                    {
+                        return;
+                    }
+                    let addresses = (packet.src_addr().into(), packet.dst_addr().into());
+                    let content = (packet.next_header(), addresses, packet.payload());
+                    self.guard(frame, source, content, reply, now, serve);
                 }
             }
             #[cfg(feature = "ipv6")]
-            Packet::Ipv6(packet) => self.receive_ipv6(frame, &packet, source, to_us, reply, now),
+            Packet::Ipv6(packet) => self.receive_ipv6(frame, &packet, (source, to_us), reply, now, serve),
+        }
+    }
+
+    /// Gives the frame to smoltcp, unless it has a TCP segment about which the [guard](super::guard) decides otherwise.
+    fn guard(
+        &mut self,
+        frame: &[u8],
+        hardware: EthernetAddress,
+        (protocol, addresses, payload): (IpProtocol, (IpAddress, IpAddress), &[u8]),
+        reply: impl TxToken,
+        now: Instant,
+        serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
+    ) {
+        let Self { guard, interface, sockets, port, .. } = self;
+        let segment =
+            Some(protocol).filter(|protocol| *protocol == IpProtocol::Tcp && interface.has_ip_addr(addresses.1));
+        let reply = match segment.and_then(|_| Segment::read(hardware, addresses, payload)) {
+            Some(segment) => guard.admit(&segment, (interface, sockets), reply, (now, *port), serve),
+            None => Some(reply),
+        };
+        if let Some(reply) = reply {
+            self.pass(frame, reply, now);
         }
     }
 
@@ -49,12 +87,12 @@ impl Stack<'_> {
         self.interface.poll_ingress_single(to_smoltcp(now), &mut OneFrame::new(frame, reply), &mut self.sockets);
     }
 
-    fn learn(&mut self, address: impl Into<smoltcp::wire::IpAddress>, hardware: EthernetAddress, now: Instant) {
+    fn learn(&mut self, address: impl Into<IpAddress>, hardware: EthernetAddress, now: Instant) {
         self.neighbors.learn(address.into(), hardware, &mut self.interface, &mut self.sockets, now);
     }
 
     /// Another host uses `address`: tells so, and defends it.
-    fn conflict(&mut self, address: impl Into<smoltcp::wire::IpAddress>, hardware: EthernetAddress, now: Instant) {
+    fn conflict(&mut self, address: impl Into<IpAddress>, hardware: EthernetAddress, now: Instant) {
         if self.neighbors.is_conflict(address.into(), hardware, &self.interface, now) {
             self.addresses.defend();
         }
@@ -75,6 +113,11 @@ impl Stack<'_> {
         let HardwareAddress::Ethernet(own) = self.interface.hardware_addr();
         if !hardware.is_unicast() || hardware == own {
             return;
+        }
+        #[cfg(feature = "dhcpv4")]
+        if let Some(dhcp) = &mut self.addresses.dhcp {
+            let is_probe = operation == ArpOperation::Request && source.is_unspecified();
+            dhcp.conflict(if is_probe { target } else { source }, now);
         }
         let asks_for_us = self.interface.has_ip_addr(target);
         if self.interface.has_ip_addr(source) {
@@ -99,10 +142,10 @@ impl Stack<'_> {
         &mut self,
         frame: &[u8],
         packet: &Ipv6Packet<&[u8]>,
-        hardware: EthernetAddress,
-        to_us: bool,
+        (hardware, to_us): (EthernetAddress, bool),
         reply: impl TxToken,
         now: Instant,
+        serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
     ) {
         let (source, destination) = (packet.src_addr(), packet.dst_addr());
         if !ingress::has_possible_addresses(packet) {
@@ -128,7 +171,9 @@ impl Stack<'_> {
         }
         let mut syn = [0; path_mtu::SYN];
         let syn = if protocol == IpProtocol::Tcp { path_mtu::limit_segments(frame, content, &mut syn) } else { None };
-        self.pass(syn.unwrap_or(frame), reply, now);
+        let frame = syn.unwrap_or(frame);
+        let content = (protocol, (source.into(), destination.into()), content);
+        self.guard(frame, hardware, content, reply, now, serve);
     }
 
     /// A message of neighbor discovery. smoltcp sees those alone that ask for an address of this host.

@@ -174,7 +174,7 @@ impl World {
         loop {
             let Self { now, server, pool, client, .. } = self;
             let now = *now;
-            let serve = |sockets: &mut SocketSet<'static>, sent| pool.serve(now, sockets, sent, |_| {});
+            let serve = |sockets: &mut SocketSet<'static>, reason| pool.serve(now, sockets, reason, |_| {});
             let server = server.stack.poll(now, &mut server.port, serve);
             let client = if client.cut {
                 client.port.clear();

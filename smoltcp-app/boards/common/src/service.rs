@@ -103,7 +103,7 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
             }
             report.dropped_lines();
         }
-        let next = stack.poll(now, board.device(), |sockets, sent| pool.serve(now, sockets, sent, tell));
+        let next = stack.poll(now, board.device(), |sockets, reason| pool.serve(now, sockets, reason, tell));
         report.addresses(stack.addresses(), settings.port);
         let counted =
             Counted { busy: pool.busy(), pool: pool.counters(), stack: stack.counters(), losses: board.losses() };

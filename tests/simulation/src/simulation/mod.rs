@@ -282,10 +282,10 @@ impl<'a, const N: usize> World<'a, N> {
         let now = *now;
         ledger.borrow_mut().happened = 0;
         let come = tap.inner.has_come(now);
-        self.next = stack.poll(now, tap, |sockets: &mut SocketSet<'static>, sent| {
-            ledger.borrow_mut().before(now, sockets);
-            let next = pool.serve(now, sockets, sent, |event| ledger.borrow_mut().event(now, event));
-            ledger.borrow_mut().after(now, sockets, pool.busy());
+        self.next = stack.poll(now, tap, |sockets: &mut SocketSet<'static>, reason| {
+            ledger.borrow_mut().before(now, sockets, reason);
+            let next = pool.serve(now, sockets, reason, |event| ledger.borrow_mut().event(now, event));
+            ledger.borrow_mut().after(now, sockets, pool.busy(), reason);
             next
         });
         let mut ledger = ledger.borrow_mut();

@@ -89,7 +89,7 @@ fn a_lease_is_renewed_and_one_that_runs_out_is_given_up() {
     scene.pass(3600 * SECOND);
     assert_eq!(scene.stack.addresses(), [leased(50), LINK_LOCAL]);
     scene.lease = None;
-    scene.pass(601 * SECOND);
+    scene.pass(601 * SECOND + FALLBACK_AFTER);
     assert_eq!(scene.stack.addresses(), [STATIC[0], LINK_LOCAL]);
 }
 

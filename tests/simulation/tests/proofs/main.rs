@@ -4,9 +4,11 @@
 mod addresses;
 mod conformance_core;
 mod conformance_memory;
+mod dhcp;
 mod drivers;
 mod exhaustive;
 mod found;
+mod guard;
 mod http;
 mod linger;
 mod neighbors;

@@ -87,7 +87,7 @@ fn a_client_is_greeted_and_answered() {
         if server.is_due(now) {
             polls += 1;
             server.due =
-                server.stack.poll(now, &mut server.device, |sockets, sent| pool.serve(now, sockets, sent, |_| {}));
+                server.stack.poll(now, &mut server.device, |sockets, reason| pool.serve(now, sockets, reason, |_| {}));
         }
         if client.is_due(now) {
             client.due = client.stack.poll(now, &mut client.device, |sockets, _| {

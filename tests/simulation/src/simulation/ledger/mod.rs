@@ -11,7 +11,10 @@ use core::{
 use std::{collections::HashMap, hash::DefaultHasher};
 
 use greet_core::{Instant, LINGER};
-use greet_smoltcp::pool::{Counters, Event, Outcome};
+use greet_smoltcp::{
+    pool::{Counters, Event, Outcome},
+    stack::Reason,
+};
 use smoltcp::{
     iface::SocketSet,
     socket::{
@@ -314,21 +317,24 @@ impl Ledger {
     // --- What the pool does ---------------------------------------------------------------------------------------
 
     /// Before the pool is served: what would be read now is noted.
-    pub(super) fn before(&mut self, now: Instant, sockets: &SocketSet<'_>) {
+    pub(super) fn before(&mut self, now: Instant, sockets: &SocketSet<'_>, reason: Reason) {
         self.queued.clear();
-        let (mut listening, mut waiting) = (0, 0);
+        let (mut listening, mut waiting, mut half_open) = (0, 0, 0);
         for (_, socket) in sockets.iter() {
             let Some(socket) = Socket::downcast(socket) else { continue };
             listening += usize::from(socket.state() == State::Listen);
             waiting += usize::from(self.only_waits(socket));
+            half_open += usize::from(socket.state() == State::SynReceived);
             if let Some(endpoint) = socket.remote_endpoint() {
                 self.queued.push((endpoint, socket.recv_queue()));
             }
         }
-        if self.listening.is_none() {
+        if self.listening.is_none() && reason != Reason::NoListener {
             self.listening = Some(listening);
-            if self.refused && listening + waiting > 0 && !self.reset_came {
-                let sockets = format_args!("{listening} sockets listen and {waiting} only wait");
+            if self.refused && listening + waiting + half_open > 0 && !self.reset_came {
+                let sockets = format_args!(
+                    "{listening} sockets listen, {waiting} are in TIME-WAIT and {half_open} are half-open"
+                );
                 self.fail(now, "the server", format_args!("refuses a client while {sockets}"));
             }
         }
@@ -341,7 +347,7 @@ impl Ledger {
     }
 
     /// After that: what was taken, whether a handshake takes too long, and how many sockets are `busy`.
-    pub(super) fn after(&mut self, now: Instant, sockets: &SocketSet<'_>, busy: usize) {
+    pub(super) fn after(&mut self, now: Instant, sockets: &SocketSet<'_>, busy: usize, reason: Reason) {
         let all = || sockets.iter().filter_map(|(_, socket)| Socket::downcast(socket));
         let listening = all().filter(|socket| socket.state() == State::Listen).count();
         // The last one that listens may have been taken from those that wait.
@@ -365,6 +371,11 @@ impl Ledger {
             self.handshakes.push((endpoint, since));
         }
         for (endpoint, before) in core::mem::take(&mut self.queued) {
+            let is_gone = all().all(|socket| socket.remote_endpoint() != Some(endpoint));
+            if reason == Reason::NoListener && is_gone && !self.live.contains(&endpoint) {
+                self.links.remove(&endpoint); // half-open, and given up for another client's SYN
+                continue;
+            }
             let Some(index) = self.links.get(&endpoint).and_then(|link| link.conversation) else { continue };
             let Some(conversation) = self.conversations.get_mut(index) else { continue };
             let Some(served) = &mut conversation.served else { continue };

@@ -1,0 +1,238 @@
+//! SYN and RST where a connection is, as RFC 9293 and RFC 5961 want them answered: after a restart of the client, from an
+//! attacker who guesses, and while others send SYNs alone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test a panic is how a failure is reported"
+)]
+
+use core::time::Duration;
+
+use greet_core::{Framing, ServerSettings};
+use greet_smoltcp::pool::Settings;
+use greet_tests::{
+    frontend::{Frontend, Wire},
+    memory::Memory,
+    segment::{Segment, Stranger, segment},
+};
+use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
+
+const SECOND: Duration = Duration::from_secs(1);
+const PORT: u16 = 1000;
+
+fn server(sockets: usize) -> Memory {
+    let server = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
+    Memory::with(Settings { server, ..Settings::DEFAULT }, sockets)
+}
+
+fn stranger(server: &Memory, number: u8) -> Stranger {
+    let hardware = EthernetAddress([2, 0, 0, 0, 1, number]);
+    let (server_hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
+    let mut host =
+        Stranger::new(server.port(hardware), hardware, Ipv4Address::new(10, 0, 0, number), server_hardware, address);
+    host.introduce();
+    host
+}
+
+fn syn(port: u16, sequence: i32) -> TcpRepr<'static> {
+    TcpRepr { control: TcpControl::Syn, ..segment(port, sequence) }
+}
+
+fn reset(sequence: i32) -> TcpRepr<'static> {
+    TcpRepr { control: TcpControl::Rst, ..segment(PORT, sequence) }
+}
+
+/// Sends a segment; what comes back at once.
+fn exchange(server: &Memory, host: &mut Stranger, segment: &TcpRepr<'_>) -> Vec<Segment> {
+    host.send(segment);
+    server.pass(Duration::ZERO);
+    host.received()
+}
+
+/// Opens a connection whose next sequence number is 8. What acknowledges its greeting, which has come.
+fn connected(server: &Memory, host: &mut Stranger) -> TcpSeqNumber {
+    let answer = exchange(server, host, &syn(PORT, 7)).pop().unwrap();
+    assert_eq!(answer.control, TcpControl::Syn);
+    let acknowledged = TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(PORT, 8) };
+    let greeting = exchange(server, host, &acknowledged).pop().unwrap();
+    assert_eq!(greeting.payload, b"Welcome!\n");
+    let all = greeting.sequence + greeting.payload.len();
+    host.send(&TcpRepr { ack_number: Some(all), ..acknowledged });
+    server.pass(Duration::ZERO);
+    all
+}
+
+#[track_caller]
+fn is_served(server: &Memory, host: &mut Stranger, sent: TcpSeqNumber) {
+    let name = TcpRepr { ack_number: Some(sent), payload: b"haha\n", ..segment(PORT, 8) };
+    let answer = exchange(server, host, &name).pop().expect("an answer");
+    assert_eq!(answer.payload, b"Hello, haha!\n");
+}
+
+#[test]
+fn a_client_that_restarts_and_uses_its_port_again_is_accepted_when_its_syn_is_repeated() {
+    let server = server(4);
+    let mut host = stranger(&server, 9);
+    connected(&server, &mut host);
+    let challenge = exchange(&server, &mut host, &syn(PORT, 5_000_000)).pop().expect("a challenge ACK");
+    assert_eq!((challenge.control, challenge.acknowledged), (TcpControl::None, Some(TcpSeqNumber(8))));
+    // A client in SYN-SENT answers an ACK for nothing by this (RFC 9293, 3.10.7.3).
+    assert!(exchange(&server, &mut host, &reset(8)).is_empty());
+    assert_eq!((server.busy(), server.counters().reset), (0, 1));
+    server.pass(SECOND);
+    let answer = exchange(&server, &mut host, &syn(PORT, 5_000_000)).pop().unwrap();
+    assert_eq!((answer.control, answer.acknowledged), (TcpControl::Syn, Some(TcpSeqNumber(5_000_001))));
+}
+
+#[test]
+fn a_syn_for_a_connection_does_not_end_it() {
+    let server = server(1);
+    let mut host = stranger(&server, 9);
+    let sent = connected(&server, &mut host);
+    let mut challenges = 0;
+    for number in 0..50 {
+        challenges += exchange(&server, &mut host, &syn(PORT, 8 + number)).len();
+        server.pass(SECOND / 10);
+    }
+    assert!((1..=6).contains(&challenges), "{challenges} in 5 s");
+    is_served(&server, &mut host, sent);
+}
+
+/// A connection in TIME-WAIT, as the server ended it first. The client's next sequence number.
+fn in_time_wait(server: &Memory, host: &mut Stranger) -> i32 {
+    let all = connected(server, host);
+    let exit = TcpRepr { ack_number: Some(all), payload: b"exit\n", ..segment(PORT, 8) };
+    let fin = exchange(server, host, &exit).pop().unwrap();
+    assert_eq!(fin.control, TcpControl::Fin);
+    let end = TcpRepr { control: TcpControl::Fin, ack_number: Some(fin.sequence + 1), ..segment(PORT, 13) };
+    exchange(server, host, &end);
+    assert_eq!((server.busy(), server.counters().completed), (0, 1));
+    14
+}
+
+#[test]
+fn in_time_wait_a_syn_with_a_new_sequence_number_is_accepted_at_once() {
+    let server = server(4);
+    let mut host = stranger(&server, 9);
+    let next = in_time_wait(&server, &mut host);
+    let answer = exchange(&server, &mut host, &syn(PORT, next + 1000)).pop().expect("an answer");
+    assert_eq!((answer.control, answer.acknowledged), (TcpControl::Syn, Some(TcpSeqNumber(next + 1001))));
+    let acknowledged = TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(PORT, next + 1001) };
+    let greeting = exchange(&server, &mut host, &acknowledged).pop().unwrap();
+    assert_eq!((greeting.payload.as_slice(), server.busy()), (&b"Welcome!\n"[..], 1));
+}
+
+#[test]
+fn in_time_wait_an_old_syn_is_answered_by_an_acknowledgement() {
+    let server = server(4);
+    let mut host = stranger(&server, 9);
+    let next = in_time_wait(&server, &mut host);
+    server.pass(SECOND); // since smoltcp acknowledged the FIN
+    let answer = exchange(&server, &mut host, &syn(PORT, 7)).pop().expect("an answer");
+    assert_eq!((answer.control, answer.acknowledged), (TcpControl::None, Some(TcpSeqNumber(next))));
+    assert_eq!(server.busy(), 0);
+}
+
+#[test]
+fn a_reset_ends_a_connection_at_exactly_the_next_sequence_number() {
+    let server = server(1);
+    let mut host = stranger(&server, 9);
+    connected(&server, &mut host);
+    assert!(exchange(&server, &mut host, &reset(8)).is_empty());
+    assert_eq!((server.busy(), server.counters().reset), (0, 1));
+}
+
+#[test]
+fn guessed_resets_end_no_connection_and_are_challenged_once_a_second() {
+    let server = server(1);
+    let mut host = stranger(&server, 9);
+    let sent = connected(&server, &mut host);
+    let mut challenges = Vec::new();
+    for number in 0..1000 {
+        challenges.extend(exchange(&server, &mut host, &reset(9 + number * 7)));
+        server.pass(SECOND / 100);
+    }
+    assert!((9..=11).contains(&challenges.len()), "{} in 10 s", challenges.len());
+    assert!(challenges.iter().all(|challenge| challenge.acknowledged == Some(TcpSeqNumber(8))));
+    is_served(&server, &mut host, sent);
+}
+
+#[test]
+fn a_reset_out_of_the_window_gets_no_answer() {
+    let server = server(1);
+    let mut host = stranger(&server, 9);
+    let sent = connected(&server, &mut host);
+    for far in [7, -1000, 1_000_000, i32::MAX, i32::MIN] {
+        assert!(exchange(&server, &mut host, &reset(far)).is_empty(), "{far}");
+        server.pass(SECOND);
+    }
+    is_served(&server, &mut host, sent);
+}
+
+#[test]
+fn a_reset_is_heeded_right_after_a_guessed_one() {
+    let server = server(1);
+    let mut host = stranger(&server, 9);
+    connected(&server, &mut host);
+    exchange(&server, &mut host, &reset(100));
+    exchange(&server, &mut host, &reset(8));
+    assert_eq!((server.busy(), server.counters().reset), (0, 1));
+}
+
+#[test]
+fn a_segment_without_flags_gets_an_answer_from_a_closed_port_only() {
+    let server = server(1);
+    let mut host = stranger(&server, 9);
+    for (control, length) in [(TcpControl::None, 0), (TcpControl::Fin, 1)] {
+        let to_listener = TcpRepr { control, ..segment(PORT, 70) };
+        assert!(exchange(&server, &mut host, &to_listener).is_empty(), "RFC 9293, 3.10.7.2");
+        let to_closed = TcpRepr { dst_port: 80, ..to_listener };
+        let answer = exchange(&server, &mut host, &to_closed).pop().expect("RFC 9293, 3.10.7.1");
+        let expected = (TcpControl::Rst, TcpSeqNumber(0), Some(TcpSeqNumber(70 + length)));
+        assert_eq!((answer.control, answer.sequence, answer.acknowledged), expected);
+    }
+}
+
+#[test]
+fn twenty_syns_a_second_without_a_handshake_keep_no_client_out() {
+    let mut server = server(8);
+    let mut flood = stranger(&server, 9);
+    for number in 0..200 {
+        flood.send(&syn(2000 + number, 7));
+        server.pass(SECOND / 20);
+        if number % 4 == 0 {
+            let mut client = server.connect(Framing::Line).expect("a socket listens");
+            client.send(b"haha\nexit\n").unwrap();
+            client.half_close().unwrap();
+            let mut received = Vec::new();
+            client.receive(22, &mut received).unwrap();
+            assert_eq!(received, b"Welcome!\nHello, haha!\n");
+        }
+    }
+    assert_eq!((server.counters().completed, server.frames().refused), (50, 0));
+}
+
+#[test]
+fn a_half_open_connection_is_given_up_for_a_syn_but_no_other_is() {
+    let mut server = server(2);
+    let mut talking = server.connect(Framing::Line).unwrap();
+    let mut host = stranger(&server, 9);
+    let first = exchange(&server, &mut host, &syn(2000, 7)).pop().unwrap();
+    let second = exchange(&server, &mut host, &syn(2001, 7)).pop().unwrap();
+    assert_eq!(second.control, TcpControl::Syn, "though the socket was taken");
+    assert_eq!(server.counters().unfinished, 1);
+    // The first one's client was slow: it is told.
+    let late = TcpRepr { ack_number: Some(first.sequence + 1), ..segment(2000, 8) };
+    assert_eq!(exchange(&server, &mut host, &late).pop().unwrap().control, TcpControl::Rst);
+    let finished = TcpRepr { ack_number: Some(second.sequence + 1), ..segment(2001, 8) };
+    assert_eq!(exchange(&server, &mut host, &finished).pop().unwrap().payload, b"Welcome!\n");
+    // Now both sockets are in use.
+    assert_eq!(exchange(&server, &mut host, &syn(2002, 7)).pop().unwrap().control, TcpControl::Rst);
+    assert_eq!(server.frames().refused, 1);
+    talking.send(b"haha\n").unwrap();
+    let mut received = Vec::new();
+    talking.receive(22, &mut received).unwrap();
+    assert_eq!(received, b"Welcome!\nHello, haha!\n");
+}
