@@ -1,24 +1,26 @@
-//! An earlier check of the same server, to compare with: what got worse, as ratios.
+//! The baseline: an earlier check of the same server. What got worse is reported as ratios.
 
-use core::net::SocketAddr;
+use core::{net::SocketAddr, time::Duration};
 
 use serde::Deserialize;
 
 use super::{
-    outcome::{Entry, Outcome, Subject},
-    probe::{Measure, Unit},
+    probe::{Measure, Value},
+    record::{Entry, Outcome, Subject},
 };
 
-/// Noise on a busy machine reaches this far; what got worse by more is said.
+/// A smaller ratio is the noise of a busy host.
 const WORSE: f64 = 1.5;
-/// A time that was taken once is worse by so many seconds at least, for it depends on what the machine does just then.
-const ONCE: f64 = 5e-3;
-/// And the median of many.
-const MEDIAN: f64 = 0.2e-3;
+/// A time that was measured once has to differ by at least this: it depends on what the host does at that moment.
+const ONCE: Duration = Duration::from_millis(5);
+/// The same, for the median of many.
+const MEDIAN: Duration = Duration::from_micros(200);
 
-/// Of what an earlier check came to, what is compared.
+/// The part of an earlier check's JSON that is compared.
 #[derive(Debug, Deserialize)]
 pub(super) struct Baseline {
+    #[serde(default)]
+    pub(super) format: Option<String>,
     #[serde(default)]
     address: Option<SocketAddr>,
     #[serde(default)]
@@ -34,6 +36,7 @@ struct Earlier {
     measures: Vec<Figure>,
 }
 
+/// A time in seconds, a rate per second, or a count.
 #[derive(Debug, Deserialize)]
 struct Figure {
     name: String,
@@ -41,48 +44,50 @@ struct Figure {
 }
 
 impl Baseline {
-    /// What else it is of, if it is of something else: another server, or another framing.
+    /// The address or framing of the baseline, if it is of another server or framing.
     pub(super) fn other(&self, subject: &Subject) -> Option<String> {
         let address = self.address.filter(|address| subject.address.is_some_and(|now| now != *address));
         let framing = self.framing.as_deref().filter(|framing| subject.framing.is_some_and(|now| now != *framing));
         address.map(|address| address.to_string()).or_else(|| framing.map(|framing| format!("framing {framing}")))
     }
 
-    /// What got worse, a line each; `None` where they have no probe in common.
+    /// What got worse, a line each; `None` if no probe is in both.
     pub(super) fn compare(&self, entries: &[Entry]) -> Option<Vec<String>> {
         let mut lines = Vec::new();
-        let mut compared = false;
+        let mut is_compared = false;
         for entry in entries {
             let Some(earlier) = self.probes.iter().find(|earlier| earlier.id == entry.id) else { continue };
-            compared = true;
-            let became = match entry.outcome {
-                Outcome::Held(_) => None,
-                Outcome::Failed(_) => Some("does not any more"),
-                Outcome::Skipped(_) => Some("was skipped now"),
+            is_compared = true;
+            let now = match entry.outcome {
+                Outcome::Passed(_) => None,
+                Outcome::Failed(_) => Some("fails now"),
+                Outcome::Skipped(_) => Some("is skipped now"),
             };
-            if let Some(became) = became.filter(|_| earlier.outcome == "held") {
-                lines.push(format!("{}: it held, and {became}", entry.id));
+            if let Some(now) = now.filter(|_| earlier.outcome == "passed") {
+                lines.push(format!("{}: passed in the baseline, and {now}", entry.id));
             }
             for measure in &entry.measures {
                 let figure = earlier.measures.iter().find(|figure| figure.name == measure.name);
-                if let Some(figure) = figure.filter(|figure| is_worse(measure, figure.value)) {
-                    let ratio = measure.value / figure.value;
-                    lines.push(format!("{}: {}: {ratio:.2} times what it was", entry.id, measure.name));
+                if let Some(ratio) = figure.and_then(|figure| worse(measure, figure.value)) {
+                    lines.push(format!("{}: {}: {ratio:.2} times the baseline", entry.id, measure.name));
                 }
             }
         }
-        compared.then_some(lines)
+        is_compared.then_some(lines)
     }
 }
 
-fn is_worse(measure: &Measure, earlier: f64) -> bool {
-    let now = measure.value;
-    if now <= 0.0 || earlier <= 0.0 {
-        return false;
-    }
-    let noise = if measure.of_many { MEDIAN } else { ONCE };
-    match measure.unit {
-        Unit::Time => now - earlier >= noise && now / earlier >= WORSE,
-        Unit::ByteRate | Unit::Rate | Unit::Number => earlier / now >= WORSE,
-    }
+/// The ratio of a measure to the earlier value, if it is worse.
+fn worse(measure: &Measure, earlier: f64) -> Option<f64> {
+    let (now, is_worse) = match measure.value {
+        Value::Time(now) => {
+            let earlier = Duration::try_from_secs_f64(earlier).ok()?;
+            let noise = if measure.is_median { MEDIAN } else { ONCE };
+            let is_worse = now.saturating_sub(earlier) >= noise && now >= earlier.mul_f64(WORSE);
+            (now.as_secs_f64(), is_worse)
+        }
+        Value::ByteRate(now) | Value::Rate(now) => (now, earlier >= now * WORSE),
+        Value::Count(now) => (now as f64, earlier >= now as f64 * WORSE),
+    };
+    (now > 0.0 && earlier > 0.0 && is_worse).then(|| now / earlier)
 }

@@ -1,19 +1,17 @@
-//! A probe: one thing that is to hold, what it came to, and what to look at where it does not hold.
+//! A probe: one requirement, what it needs to know, how it is tested, and what to look at when it fails.
 
 use core::{fmt, time::Duration};
-use std::io;
 
-pub(super) use crate::export::html::chart::Unit;
-use greet_core::Escaped;
+use super::{
+    context::Context,
+    facts::{Fact, Facts, Slots},
+    failure::Failure,
+    settings::Settings,
+};
 
-use super::target::Target;
-
-/// How much of what was expected and received is kept and shown.
-pub(super) const SHOWN: usize = 160;
-
-/// What belongs together. After each group the server is asked whether it is as it was.
+/// Probes that belong together. A recovery probe follows each group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Group {
+pub(crate) enum Group {
     Reach,
     Connections,
     Rules,
@@ -22,9 +20,9 @@ pub(super) enum Group {
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 5] = [Self::Reach, Self::Connections, Self::Rules, Self::Stream, Self::Time];
+    pub(crate) const ALL: [Self; 5] = [Self::Reach, Self::Connections, Self::Rules, Self::Stream, Self::Time];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Reach => "reach",
             Self::Connections => "connections",
@@ -35,10 +33,12 @@ impl Group {
     }
 }
 
-/// Whether a server may be used that a probe does not hold for.
+/// How bad it is when a probe fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
+pub(crate) enum Level {
+    /// The server must not be used (FAIL).
     Must,
+    /// The server works, and something should be looked at (WARN).
     Should,
 }
 
@@ -51,190 +51,177 @@ impl fmt::Display for Level {
     }
 }
 
-/// How a probe is run.
-pub(super) type Run = Box<dyn Fn(&Target, &mut Notes<'_>) -> Result<String, Stop>>;
+/// What must be known, or must hold, for a probe to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A plain conversation works: framing, capacity and RTT are known.
+    Conversation,
+    /// Several names can be in flight: framing `line` or `auto`.
+    Lines,
+    /// The capacity is known for certain.
+    Capacity,
+    /// The number of slots is known.
+    Slots,
+    /// There are two slots or more.
+    TwoSlots,
+    /// A limit of the slots was found.
+    LimitedSlots,
+    /// The user allows probes that take more than a minute.
+    Long,
+}
 
-/// One thing that is to hold.
-pub(super) struct Probe {
-    pub(super) id: String,
-    pub(super) group: Group,
-    pub(super) level: Level,
-    /// What it shows, as a sentence.
-    pub(super) shows: String,
-    /// What to look at where it does not hold.
-    pub(super) causes: &'static [&'static str],
-    pub(super) run: Run,
+impl Need {
+    /// The fact to find out first.
+    pub(crate) const fn fact(self) -> Option<Fact> {
+        match self {
+            Self::Conversation | Self::Lines | Self::Capacity => Some(Fact::Protocol),
+            Self::Slots | Self::TwoSlots | Self::LimitedSlots => Some(Fact::Slots),
+            Self::Long => None,
+        }
+    }
+
+    /// Why a probe with this need is skipped, if it is.
+    pub(crate) fn unmet(self, facts: &Facts, settings: &Settings) -> Option<&'static str> {
+        let certain = facts.protocol.is_some_and(|protocol| protocol.capacity_is_certain);
+        match self {
+            Self::Lines if !facts.takes_lines() => Some("framing chunk allows one name in flight"),
+            Self::Capacity if !certain => Some("the capacity is not known; state it with --capacity N"),
+            Self::TwoSlots if facts.slot_count() < 2 => Some("it needs two conversations at the same time"),
+            Self::LimitedSlots if !matches!(facts.slots, Some(Slots::Exactly(..))) => {
+                Some("no client was refused or queued")
+            }
+            Self::Long if !settings.long => Some("it takes 70 s; --long runs it"),
+            _ => None,
+        }
+    }
+}
+
+/// How a probe is run. The result is what it measured, in one line.
+pub(crate) type Run = Box<dyn Fn(Context<'_>, &mut Notes<'_>) -> Result<String, Verdict>>;
+
+/// One requirement.
+pub(crate) struct Probe {
+    /// `group.name`.
+    pub(crate) id: String,
+    pub(crate) group: Group,
+    pub(crate) level: Level,
+    /// The requirement, as a sentence.
+    pub(crate) requirement: String,
+    pub(crate) needs: &'static [Need],
+    /// The fact that is known once this probe has passed: reports show the probe before those that need the fact.
+    pub(crate) establishes: Option<Fact>,
+    /// A failure may leave slots taken: their number is found out again.
+    pub(crate) may_lose_slots: bool,
+    /// What to look at when it fails, after what the failure itself points at.
+    pub(crate) causes: &'static [&'static str],
+    pub(crate) run: Run,
 }
 
 impl Probe {
-    pub(super) fn new(
+    pub(crate) fn new(
         group: Group,
         name: &str,
         level: Level,
-        shows: &str,
+        requirement: &str,
+        needs: &'static [Need],
         causes: &'static [&'static str],
-        run: impl Fn(&Target, &mut Notes<'_>) -> Result<String, Stop> + 'static,
+        run: impl Fn(Context<'_>, &mut Notes<'_>) -> Result<String, Verdict> + 'static,
     ) -> Self {
-        let id = format!("{}.{name}", group.name());
-        Self { id, group, level, shows: shows.to_owned(), causes, run: Box::new(run) }
+        Self {
+            id: format!("{}.{name}", group.name()),
+            group,
+            level,
+            requirement: requirement.to_owned(),
+            needs,
+            establishes: None,
+            may_lose_slots: false,
+            causes,
+            run: Box::new(run),
+        }
+    }
+
+    /// This probe reports whether `fact` could be found out.
+    #[must_use]
+    pub(crate) fn establishing(self, fact: Fact) -> Self {
+        Self { establishes: Some(fact), ..self }
+    }
+
+    /// A failure of this probe may leave slots taken.
+    #[must_use]
+    pub(crate) fn losing_slots(self) -> Self {
+        Self { may_lose_slots: true, ..self }
     }
 }
 
-/// Why a probe did not come to its end.
+/// The verdict on a probe that has not passed.
 #[derive(Debug)]
-pub(super) enum Stop {
-    /// What it shows does not hold.
+pub(crate) enum Verdict {
+    /// The requirement is not met.
     Failed(Box<Failure>),
-    /// It cannot be run on this server, for this reason.
+    /// The probe cannot be run on this server, for this reason.
     Skipped(String),
-    /// Nor can anything else, for this reason.
-    Over(String),
+    /// Neither this probe nor any later one can be run, for this reason.
+    Aborted(String),
 }
 
-/// What kind of thing was found, where it matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Kind {
-    #[default]
-    Other,
-    /// A connection was refused.
-    Refused,
-    /// A connection was not answered.
-    Silent,
-    /// The connection was reset.
-    Reset,
-    /// The server ended it.
-    Ended,
-    /// It was there, but nothing came in time.
-    Late,
-}
-
-/// What was found.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Failure {
-    pub(super) kind: Kind,
-    /// In one line.
-    pub(super) what: String,
-    /// Where the bytes differ, counted from the first byte of the greeting.
-    pub(super) offset: Option<u64>,
-    /// What was to come from there on.
-    pub(super) expected: Option<Vec<u8>>,
-    /// What came.
-    pub(super) received: Option<Vec<u8>>,
-    /// What this very failure points at, before the usual causes.
-    pub(super) causes: Vec<String>,
-}
-
-impl Failure {
-    pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), ..Self::default() }
-    }
-
-    #[must_use]
-    pub(super) fn of_kind(self, kind: Kind) -> Self {
-        Self { kind, ..self }
-    }
-
-    /// The most likely cause.
-    #[must_use]
-    pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
-        self.causes.insert(0, cause.into());
-        self
-    }
-
-    /// The same, where that holds.
-    #[must_use]
-    pub(super) fn because_if(self, holds: bool, cause: impl Into<String>) -> Self {
-        if holds { self.because(cause) } else { self }
-    }
-
-    /// In what it happened.
-    #[must_use]
-    pub(super) fn during(mut self, what: impl fmt::Display) -> Self {
-        self.what = format!("{what}: {}", self.what);
-        self
-    }
-}
-
-impl From<Failure> for Stop {
+impl From<Failure> for Verdict {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
     }
 }
 
-/// Bytes as they are shown; no control character of a peer reaches a terminal (rule K3).
-pub(super) fn shown(bytes: &[u8]) -> String {
-    match bytes.get(..SHOWN) {
-        Some(beginning) if bytes.len() > SHOWN => format!("`{}`... ({} bytes)", Escaped(beginning), bytes.len()),
-        _ if bytes.is_empty() => "nothing".to_owned(),
-        _ => format!("`{}`", Escaped(bytes)),
-    }
+/// A measured value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Value {
+    /// Less is better.
+    Time(Duration),
+    /// Bytes per second. More is better.
+    ByteRate(f64),
+    /// Events per second. More is better.
+    Rate(f64),
+    /// More is better.
+    Count(usize),
 }
 
-/// So many, of as many as there would have been.
-pub(super) fn so_many(came: u64, of: u64, what: &str) -> String {
-    if came == of { format!("{came} {what}") } else { format!("{came} of {of} {what} within the time") }
-}
-
-/// What kind of end an error of a connection is.
-pub(super) fn kind_of(error: &io::Error) -> Kind {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, WouldBlock};
-    match error.kind() {
-        ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected => Kind::Reset,
-        TimedOut | WouldBlock => Kind::Late,
-        _ => Kind::Other,
-    }
-}
-
-/// What an error of a connection means.
-pub(super) fn of(error: &io::Error) -> String {
-    match kind_of(error) {
-        Kind::Reset => "the connection was reset".to_owned(),
-        Kind::Late => "nothing came in time".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-/// A figure, worth comparing with another run's.
+/// A measurement, to compare with that of another run.
 #[derive(Clone, Debug)]
-pub(super) struct Measure {
-    pub(super) name: &'static str,
-    /// Times in seconds.
-    pub(super) value: f64,
-    pub(super) unit: Unit,
-    /// It is that of many, and not what was taken once.
-    pub(super) of_many: bool,
+pub(crate) struct Measure {
+    pub(crate) name: &'static str,
+    pub(crate) value: Value,
+    /// The value is a median. Otherwise it was measured once.
+    pub(crate) is_median: bool,
 }
 
-/// What a probe notes beside whether it holds.
-pub(super) struct Notes<'a> {
-    pub(super) measures: Vec<Measure>,
-    /// Round trips.
-    pub(super) trips: Vec<Duration>,
+/// What a probe measures besides its verdict.
+pub(crate) struct Notes<'a> {
+    pub(crate) measures: Vec<Measure>,
+    /// Round-trip times.
+    pub(crate) rtts: Vec<Duration>,
     progress: &'a dyn Fn(u64, u64),
 }
 
 impl<'a> Notes<'a> {
-    pub(super) fn new(progress: &'a dyn Fn(u64, u64)) -> Self {
-        Self { measures: Vec::new(), trips: Vec::new(), progress }
+    /// `progress` is told how much of the probe is done, and of how much.
+    pub(crate) fn new(progress: &'a dyn Fn(u64, u64)) -> Self {
+        Self { measures: Vec::new(), rtts: Vec::new(), progress }
     }
 
-    /// A figure of which more is better.
-    pub(super) fn measure(&mut self, name: &'static str, value: f64, unit: Unit) {
-        self.measures.push(Measure { name, value, unit, of_many: false });
+    /// Notes a value that was measured once.
+    pub(crate) fn measure(&mut self, name: &'static str, value: Value) {
+        self.measures.push(Measure { name, value, is_median: false });
     }
 
-    /// A time that was taken once.
-    pub(super) fn time(&mut self, name: &'static str, value: Duration) {
-        self.measure(name, value.as_secs_f64(), Unit::Time);
+    /// Notes a time that was measured once.
+    pub(crate) fn time(&mut self, name: &'static str, time: Duration) {
+        self.measure(name, Value::Time(time));
     }
 
-    /// The median of many times.
-    pub(super) fn median(&mut self, name: &'static str, value: Duration) {
-        self.measures.push(Measure { name, value: value.as_secs_f64(), unit: Unit::Time, of_many: true });
+    /// Notes the median of many times.
+    pub(crate) fn median(&mut self, name: &'static str, median: Duration) {
+        self.measures.push(Measure { name, value: Value::Time(median), is_median: true });
     }
 
-    /// So much of so much is done.
-    pub(super) fn progress(&self, done: u64, all: u64) {
-        (self.progress)(done, all);
+    pub(crate) fn progress(&self, done: u64, total: u64) {
+        (self.progress)(done, total);
     }
 }

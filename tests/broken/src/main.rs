@@ -1,4 +1,4 @@
-//! Serves with a defect: `greet-broken DEFECT [ADDRESS]`, to see what `greet check` says of it.
+//! Runs a server with a defect: `greet-broken DEFECT [ADDRESS:PORT]`, to try `greet check` on it.
 
 use std::{env, net::TcpListener, process::ExitCode};
 
@@ -9,13 +9,13 @@ fn main() -> ExitCode {
     let name = arguments.first().map_or("", String::as_str);
     let address = arguments.get(1).map_or("127.0.0.1:9999", String::as_str);
     let Some((_, defect, ..)) = DEFECTS.iter().find(|(known, ..)| *known == name) else {
-        eprintln!("greet-broken DEFECT [ADDRESS:PORT], where DEFECT is one of:");
+        eprintln!("usage: greet-broken DEFECT [ADDRESS:PORT]\nDEFECT is one of:");
         DEFECTS.iter().for_each(|(name, ..)| eprintln!("  {name}"));
         return ExitCode::from(2);
     };
     match TcpListener::bind(address) {
         Ok(listener) => {
-            println!("{name} waits on {address}");
+            println!("{name}: listening on {address}");
             serve(&listener, *defect);
             ExitCode::SUCCESS
         }

@@ -1,4 +1,4 @@
-//! A server with places for a few clients, a thread each, and what may be wrong with connections.
+//! A server with a few slots, a thread for each client, and the defects of connections.
 
 use core::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -16,24 +16,25 @@ use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State};
 
 use crate::{Defect, tamper::Tamper};
 
-const PLACES: usize = 8;
+const SLOTS: usize = 8;
 const NAME_CAPACITY: usize = 1024;
 
-/// What the threads share.
+/// The state that all threads share.
 struct Shared {
     defect: Defect,
+    /// The number of slots in use.
     taken: AtomicUsize,
-    /// Who writes, where one task does for all.
+    /// Held while writing, if one task writes for all.
     writer: Mutex<()>,
-    /// Replies of all connections so far.
+    /// The number of replies on all connections.
     replies: AtomicUsize,
-    /// Resets, or round trips, so far.
+    /// The number of resets, or of round trips.
     counted: AtomicUsize,
-    /// The last reply, whoever is to get it.
+    /// The last reply to any client.
     buffer: Mutex<Vec<u8>>,
 }
 
-/// Serves for ever, or until the listener fails.
+/// Serves clients until the listener fails.
 pub fn serve(listener: &TcpListener, defect: Defect) {
     let shared = Arc::new(Shared {
         defect,
@@ -44,7 +45,7 @@ pub fn serve(listener: &TcpListener, defect: Defect) {
         buffer: Mutex::new(Vec::new()),
     });
     let mut forgotten = Vec::new();
-    let places = if defect == Defect::OneClient { 1 } else { PLACES };
+    let slots = if defect == Defect::OneClient { 1 } else { SLOTS };
     for number in 1_usize.. {
         if defect == Defect::DeadAfter200 && number > 200 {
             loop {
@@ -58,11 +59,11 @@ pub fn serve(listener: &TcpListener, defect: Defect) {
         if defect == Defect::ClosesAtOnce {
             continue;
         }
-        if shared.taken.load(Ordering::SeqCst) >= places && defect == Defect::NextForgotten {
+        if shared.taken.load(Ordering::SeqCst) >= slots && defect == Defect::NextForgotten {
             forgotten.push(stream);
             continue;
         }
-        if shared.taken.load(Ordering::SeqCst) >= places {
+        if shared.taken.load(Ordering::SeqCst) >= slots {
             // As a stack without a listening socket does.
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             continue;
@@ -71,8 +72,8 @@ pub fn serve(listener: &TcpListener, defect: Defect) {
         let shared = Arc::clone(&shared);
         thread::spawn(move || {
             let mut ending = converse(stream, &shared);
-            ending.settle();
-            if ending.keeps_place {
+            ending.close();
+            if ending.keeps_slot {
                 return;
             }
             thread::sleep(ending.holds);
@@ -81,10 +82,10 @@ pub fn serve(listener: &TcpListener, defect: Defect) {
     }
 }
 
-/// Resets whoever waits to be accepted.
+/// Resets the connections in the backlog.
 fn reset_others(listener: &TcpListener) {
-    thread::sleep(Duration::from_millis(5)); // the instant, as this server sees it
-    // Where this fails, they are served.
+    thread::sleep(Duration::from_millis(5)); // the same instant, for this server
+    // If this fails, they are served.
     let _ = listener.set_nonblocking(true);
     while let Ok((stream, _)) = listener.accept() {
         let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
@@ -92,35 +93,36 @@ fn reset_others(listener: &TcpListener) {
     let _ = listener.set_nonblocking(false);
 }
 
-/// How a conversation ended, and what that means for its place.
+/// How a conversation ended, and what happens to its slot.
 struct Ending {
     stream: Option<TcpStream>,
-    keeps_place: bool,
+    keeps_slot: bool,
+    /// How long the slot stays taken.
     holds: Duration,
 }
 
 impl Ending {
-    /// The connection is closed before its place is free.
-    fn settle(&mut self) {
+    /// Closes the connection before its slot is freed.
+    fn close(&mut self) {
         self.stream = None;
     }
 }
 
 fn converse(stream: TcpStream, shared: &Shared) -> Ending {
     let defect = shared.defect;
-    let mut outcome = Ending { stream: None, keeps_place: false, holds: Duration::ZERO };
+    let mut outcome = Ending { stream: None, keeps_slot: false, holds: Duration::ZERO };
     let mut conversation = Conversation::new(&stream, shared);
     let ended = conversation.run();
     let by_server = conversation.by_server;
     match (defect, ended) {
-        (Defect::LeakOnReset, Err(_)) => outcome.keeps_place = true,
+        (Defect::LeakOnReset, Err(_)) => outcome.keeps_slot = true,
         (Defect::LeakNowAndThen, Err(_)) => {
-            outcome.keeps_place = shared.counted.fetch_add(1, Ordering::Relaxed) % 5 == 4;
+            outcome.keeps_slot = shared.counted.fetch_add(1, Ordering::Relaxed) % 5 == 4;
         }
-        (Defect::LeakInAName, _) if conversation.in_a_name => outcome.keeps_place = true,
+        (Defect::LeakInAName, _) if conversation.in_a_name => outcome.keeps_slot = true,
         (Defect::LeakOnFin, Ok(())) if !by_server => {
             // The server's side stays open: CLOSE-WAIT.
-            outcome.keeps_place = true;
+            outcome.keeps_slot = true;
         }
         (Defect::TimeWaitHolds, Ok(())) if by_server => outcome.holds = Duration::from_secs(30),
         _ => {}
@@ -129,24 +131,25 @@ fn converse(stream: TcpStream, shared: &Shared) -> Ending {
     outcome
 }
 
-/// One conversation of the machine over a socket.
+/// A conversation of the state machine over a socket.
 struct Conversation<'a> {
     stream: &'a TcpStream,
     shared: &'a Shared,
     server: Server<NAME_CAPACITY>,
     tamper: Tamper,
     begin: Clock,
-    spoken: bool,
-    /// The server ended it, after `exit`.
+    /// The greeting was sent.
+    has_greeted: bool,
+    /// The server closed first, after `exit`.
     by_server: bool,
-    /// The last read did not end a line.
+    /// The last read did not end with a line feed.
     in_a_name: bool,
 }
 
 impl<'a> Conversation<'a> {
     fn new(stream: &'a TcpStream, shared: &'a Shared) -> Self {
         let settings = ServerSettings { framing: Framing::Auto, ..ServerSettings::DEFAULT };
-        // Where this fails, replies wait for acknowledgements, and the check says so.
+        // If this fails, replies wait for ACKs, and the check reports that.
         let _ = stream.set_nodelay(shared.defect != Defect::Nagle);
         Self {
             stream,
@@ -154,7 +157,7 @@ impl<'a> Conversation<'a> {
             server: Server::new(settings, Instant::ZERO),
             tamper: Tamper::new(shared.defect),
             begin: Clock::now(),
-            spoken: false,
+            has_greeted: false,
             by_server: false,
             in_a_name: false,
         }
@@ -168,7 +171,7 @@ impl<'a> Conversation<'a> {
         let mut input = [0; 2048];
         let mut client_ended = false;
         let mut ended = false;
-        let mut heard = 0;
+        let mut received_bytes = 0;
         match self.shared.defect {
             Defect::GreetingLate => thread::sleep(Duration::from_millis(300)),
             Defect::Impatient => self.stream.set_read_timeout(Some(Duration::from_secs(2)))?,
@@ -191,6 +194,10 @@ impl<'a> Conversation<'a> {
                         return Ok(());
                     }
                     Defect::NoFin if self.by_server => {}
+                    Defect::LateFin if self.by_server => {
+                        thread::sleep(Duration::from_millis(1500));
+                        self.stream.shutdown(Shutdown::Write)?;
+                    }
                     Defect::ExitAnswered if self.by_server => {
                         self.write(b"Hello, exit!\n")?;
                         self.stream.shutdown(Shutdown::Write)?;
@@ -207,7 +214,7 @@ impl<'a> Conversation<'a> {
                 Ok(0) => {
                     client_ended = true;
                     if self.shared.defect == Defect::LeakOnFin && !ended {
-                        // Nobody looks after this connection any more.
+                        // Nothing handles this connection any more.
                         loop {
                             thread::park();
                         }
@@ -223,9 +230,9 @@ impl<'a> Conversation<'a> {
                 Ok(count) => count,
                 Err(error) => return Err(error),
             };
-            heard += count;
+            received_bytes += count;
             self.in_a_name = input.get(..count).is_some_and(|read| !read.ends_with(b"\n"));
-            if self.shared.defect == Defect::ResetAfter64K && heard > 64 * 1024 {
+            if self.shared.defect == Defect::ResetAfter64K && received_bytes > 64 * 1024 {
                 socket2::SockRef::from(self.stream).set_linger(Some(Duration::ZERO))?;
                 return Ok(());
             }
@@ -238,7 +245,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Gives the machine what has come.
+    /// Gives the received bytes to the state machine.
     fn take(&mut self, received: &[u8]) -> io::Result<()> {
         let mut offered = 0;
         while offered < received.len() {
@@ -253,7 +260,7 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// One read; whether the client's end has come with it is looked at where the defect is about that.
+    /// One read. For the defect of half-closed connections it fails if the client's FIN has come with it.
     fn read(&mut self, input: &mut [u8]) -> io::Result<usize> {
         let count = loop {
             match self.stream.read(input) {
@@ -273,7 +280,7 @@ impl<'a> Conversation<'a> {
         Ok(count)
     }
 
-    /// Writes what the machine owes.
+    /// Takes the output of the state machine.
     fn give(&mut self) -> io::Result<()> {
         loop {
             let mut output = [0; 4096];
@@ -281,16 +288,16 @@ impl<'a> Conversation<'a> {
             self.server.handle_timeout(now);
             let count = self.server.transmit(now, &mut output);
             if count == 0 {
-                return if self.spoken { Ok(()) } else { self.flush() };
+                return if self.has_greeted { Ok(()) } else { self.flush() };
             }
             let number = self.shared.replies.fetch_add(1, Ordering::Relaxed);
             self.tamper.output(output.get(..count).unwrap_or_default(), number);
         }
     }
 
-    /// Sends what was collected.
+    /// Sends the output.
     fn flush(&mut self) -> io::Result<()> {
-        self.spoken = true;
+        self.has_greeted = true;
         for piece in self.tamper.take() {
             match self.shared.defect {
                 Defect::Tick => {
@@ -323,7 +330,7 @@ impl<'a> Conversation<'a> {
                     self.write(&reply)?;
                 }
                 Defect::RareStall => {
-                    // A read of one name, as in a round trip.
+                    // One reply: the client sends one name at a time.
                     if piece.iter().filter(|&&byte| byte == b'\n').count() == 1
                         && self.shared.counted.fetch_add(1, Ordering::Relaxed) % 250 == 249
                     {

@@ -1,30 +1,31 @@
-//! What is done to the bytes, on their way in and out.
+//! Defects of the bytes, in both directions.
 
 use crate::Defect;
 
-/// What spoils the bytes of one connection.
+/// Changes the bytes of one connection.
 pub(crate) struct Tamper {
     defect: Defect,
-    /// How long the line under way is.
+    /// Length of the unfinished line.
     line: usize,
-    /// What of it is kept back, for the defects that look at whole lines.
+    /// The unfinished line, for defects of whole lines.
     kept: Vec<u8>,
+    /// Output that is not sent yet.
     collected: Vec<Vec<u8>>,
-    /// How many bytes went out.
+    /// Number of bytes sent.
     sent: usize,
-    /// The write before, for the defects that send it again.
+    /// The previous write, for defects that send it again.
     previous: Vec<u8>,
     writes: usize,
-    /// What stands in a ring's last byte.
+    /// The last byte of the ring buffer.
     at_wrap: u8,
-    /// Whether names are lines: the first read decides.
+    /// Whether names are lines; the first read decides.
     lines: Option<bool>,
 }
 
-/// What the machine gets of a read.
+/// The bytes that the state machine gets from a read.
 pub(crate) struct Input {
     pub(crate) bytes: Vec<u8>,
-    /// The server does not survive it.
+    /// The server crashes.
     pub(crate) crash: bool,
 }
 
@@ -53,7 +54,7 @@ impl Tamper {
                 all
             }
             Defect::OneTooFew => {
-                // Such a name becomes an overlong one.
+                // Makes the name overlong.
                 let mut all = Vec::new();
                 for &byte in bytes {
                     if byte == b'\n' && self.line == 1024 {
@@ -74,7 +75,7 @@ impl Tamper {
         };
         match self.defect {
             Defect::Utf8Crash => crash = core::str::from_utf8(bytes).is_err(),
-            Defect::ReadIsLine if bytes.contains(&b'\n') => self.line = 1, // it is a conversation of lines
+            Defect::ReadIsLine if bytes.contains(&b'\n') => self.line = 1, // names are lines
             _ => {}
         }
         if self.defect == Defect::ReadIsLine && self.line == 1 && passed.last() != Some(&b'\n') {
@@ -87,7 +88,7 @@ impl Tamper {
         self.line = if byte == b'\n' { 0 } else { self.line + 1 };
     }
 
-    /// The bytes of lines that are wanted at their place in the line.
+    /// Removes bytes by their position in the line.
     fn shortened(&mut self, bytes: &[u8], wanted: impl Fn(usize) -> bool) -> Vec<u8> {
         let mut kept = Vec::new();
         for &byte in bytes {
@@ -99,7 +100,7 @@ impl Tamper {
         kept
     }
 
-    /// Whole lines, each spoiled; what is no line yet waits, where names are lines.
+    /// Changes whole lines. Under framing `line` an unfinished line waits.
     fn by_line(&mut self, bytes: &[u8]) -> Vec<u8> {
         if !*self.lines.get_or_insert(bytes.contains(&b'\n')) {
             return bytes.to_vec();
@@ -128,25 +129,25 @@ impl Tamper {
             passed.append(&mut line);
             passed.push(b'\n');
         }
-        // An overlong line is none that a defect could spoil.
+        // These defects do not change an overlong line.
         if self.kept.len() > 1024 && self.defect != Defect::LateError {
             passed.append(&mut self.kept);
         }
         passed
     }
 
-    /// What is kept back when the client ends its side: a line without an end.
+    /// The unfinished line, when the client closes its side.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.kept)
     }
 
-    /// This is to go out; `number` counts the replies of all connections.
+    /// Adds output. `number` counts the replies on all connections.
     pub(crate) fn output(&mut self, bytes: &[u8], number: usize) {
         let mut bytes = bytes.to_vec();
         match self.defect {
             Defect::OneInAThousand if number % 1000 == 999 => return,
             Defect::Merged if number % 700 == 699 && bytes.starts_with(b"Hello, ") => {
-                // The end of the reply before and the beginning of this one are lost.
+                // The end of the previous reply and the beginning of this one are lost.
                 if let Some(before) = self.collected.last_mut()
                     && before.ends_with(b"!\n")
                 {
@@ -166,7 +167,7 @@ impl Tamper {
         self.collected.push(bytes);
     }
 
-    /// What goes out now, write by write.
+    /// The writes to do now.
     pub(crate) fn take(&mut self) -> Vec<Vec<u8>> {
         let mut bytes = core::mem::take(&mut self.collected).concat();
         if bytes.is_empty() {
@@ -195,8 +196,8 @@ impl Tamper {
             }
             Defect::WrongPast1024 => {
                 for (index, byte) in bytes.iter_mut().enumerate() {
-                    let place = begin + index;
-                    if place > 1024 && place.is_multiple_of(3001) {
+                    let offset = begin + index;
+                    if offset > 1024 && offset.is_multiple_of(3001) {
                         *byte ^= 1;
                     }
                 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod chart;
+pub(crate) mod check;
 pub(crate) mod report;
 
 use core::fmt::{self, Display, Write};

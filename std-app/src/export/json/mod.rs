@@ -1,6 +1,7 @@
 //! JSON documents: how they are written, and how an earlier one is read.
 
 pub(crate) mod bench;
+pub(crate) mod check;
 
 use std::{
     fs::File,

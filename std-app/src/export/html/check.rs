@@ -1,31 +1,29 @@
-//! The result as a page: the verdict, what every probe came to, and pictures of what was measured.
+//! The results of a check as an HTML report: the verdict, the findings, charts, and all probes.
 
+use super::{
+    Html,
+    chart::{Bar, Series, Unit, bars, distribution},
+    report::{Cell, HtmlReport, Rating, Table},
+};
 use crate::{
-    export::{
-        html::{
-            Html,
-            chart::{Bar, Series, bars, distribution},
-            report::{Cell, HtmlReport, Rating, Table},
-        },
-        number::{Bytes, Count, Time},
+    check::{
+        failure::{Failure, shown},
+        probe::{Group, Level, Value},
+        record::{Entry, Outcome, Record, Subject},
     },
+    export::number::{Bytes, Count, Time},
     latency::{Latencies, Point},
 };
 
-use super::{
-    outcome::{Entry, Outcome, Record, Subject},
-    probe::{Failure, Group, Level, Unit, shown},
-};
-
-/// The page's text.
-pub(super) fn page(record: &Record) -> String {
-    let mut page = HtmlReport::new(format_args!("greet check {}", record.subject.host), subject(&record.subject));
-    let verdict = match (record.passed, record.probes.iter().any(is_failed)) {
+/// The HTML document.
+pub(crate) fn report(record: &Record) -> String {
+    let mut report = HtmlReport::new(format_args!("greet check {}", record.subject.host), subject(&record.subject));
+    let rating = match (record.passed, record.probes.iter().any(is_failed)) {
         (true, false) => Rating::Good,
         (true, true) => Rating::Doubtful,
         (false, _) => Rating::Bad,
     };
-    page.verdict(verdict, &record.verdict);
+    report.verdict(rating, &record.verdict);
     let failed: Vec<(&Entry, &Failure)> = record
         .probes
         .iter()
@@ -35,30 +33,30 @@ pub(super) fn page(record: &Record) -> String {
         })
         .collect();
     if !failed.is_empty() {
-        page.section("What was found", |html| failed.iter().for_each(|(entry, failure)| finding(html, entry, failure)));
+        report.section("Findings", |html| failed.iter().for_each(|(entry, failure)| finding(html, entry, failure)));
     }
-    pictures(&mut page, record);
+    charts(&mut report, record);
     for group in Group::ALL {
         let entries: Vec<&Entry> = record.probes.iter().filter(|entry| entry.group == group).collect();
         if !entries.is_empty() {
-            page.section(title(group), |html| {
+            report.section(title(group), |html| {
                 html.table(&table(&entries));
             });
         }
     }
-    page.render()
+    report.render()
 }
 
 fn subject(subject: &Subject) -> String {
     let mut facts = vec![subject.address.map_or_else(|| "no address".to_owned(), |address| address.to_string())];
     facts.extend(subject.framing.map(|framing| format!("framing {framing}")));
-    facts.extend(subject.capacity.map(|capacity| format!("names of at most {} bytes", Count(capacity as u64))));
-    facts.extend(subject.conversations_at_once.map(|count| match subject.next_client {
-        Some(next) => format!("{count} conversations at once, the next is {next}"),
-        None => format!("{count} conversations at once or more"),
+    facts.extend(subject.capacity.map(|capacity| format!("names of up to {} bytes", Count(capacity as u64))));
+    facts.extend(subject.slots.map(|count| match subject.when_full {
+        Some(when_full) => format!("{count} slots, the next client is {when_full}"),
+        None => format!("{count} slots or more"),
     }));
     format!(
-        "{}. The check took {} connections and moved {}.",
+        "{}. The check used {} connections and {}.",
         facts.join(", "),
         Count(subject.connections),
         Bytes(subject.bytes as f64)
@@ -70,7 +68,7 @@ const fn title(group: Group) -> &'static str {
         Group::Reach => "Reach",
         Group::Connections => "Connections",
         Group::Rules => "Rules of the protocol",
-        Group::Stream => "Stream of bytes",
+        Group::Stream => "Byte stream",
         Group::Time => "Time",
     }
 }
@@ -79,11 +77,11 @@ fn is_failed(entry: &Entry) -> bool {
     matches!(entry.outcome, Outcome::Failed(_))
 }
 
-/// One finding: what, the bytes, and where to look.
+/// One finding: what was wrong, the bytes, and what to look at.
 fn finding(html: &mut Html, entry: &Entry, failure: &Failure) {
     html.text_element("h3", &[], &entry.id).paragraph(&failure.what);
     if failure.expected.is_some() || failure.received.is_some() {
-        let mut table = Table::new(&["", "from there on"]);
+        let mut table = Table::new(&["", "bytes from there on"]);
         let bytes = [("expected", &failure.expected), ("received", &failure.received)];
         for (name, bytes) in bytes {
             if let Some(bytes) = bytes {
@@ -100,10 +98,10 @@ fn finding(html: &mut Html, entry: &Entry, failure: &Failure) {
 }
 
 fn table(entries: &[&Entry]) -> Table {
-    let mut table = Table::new(&["probe", "", "what it shows", "what came of it"]);
+    let mut table = Table::new(&["probe", "", "requirement", "result"]);
     for entry in entries {
         let (verdict, text) = match &entry.outcome {
-            Outcome::Held(text) => (Rating::Good, text),
+            Outcome::Passed(text) => (Rating::Good, text),
             Outcome::Failed(failure) if entry.level == Level::Should => (Rating::Doubtful, &failure.what),
             Outcome::Failed(failure) => (Rating::Bad, &failure.what),
             Outcome::Skipped(reason) => (Rating::None, reason),
@@ -113,52 +111,66 @@ fn table(entries: &[&Entry]) -> Table {
             [
                 Cell::code(&entry.id),
                 Cell::verdict(verdict, entry.outcome.word()),
-                Cell::text(format_args!("{} {}", entry.level, entry.shows)),
-                Cell::text(format_args!("{text} (took {})", Time::from(entry.took))),
+                Cell::text(format_args!("{} {}", entry.level, entry.requirement)),
+                Cell::text(format_args!("{text} ({})", Time::from(entry.took))),
             ],
         );
     }
     table
 }
 
-/// Latencies, throughput, and how long connections took.
-fn pictures(page: &mut HtmlReport, record: &Record) {
+/// RTTs, throughput, rates, and the times of connections.
+fn charts(report: &mut HtmlReport, record: &Record) {
     let curves: Vec<(&str, Vec<Point>)> = record
         .probes
         .iter()
-        .filter(|entry| !entry.trips.is_empty())
+        .filter(|entry| !entry.rtts.is_empty())
         .filter_map(|entry| {
             let mut latencies = Latencies::new().ok()?;
-            entry.trips.iter().for_each(|trip| latencies.add(*trip));
+            entry.rtts.iter().for_each(|rtt| latencies.add(*rtt));
             Some((entry.id.as_str(), latencies.curve()))
         })
         .collect();
     if !curves.is_empty() {
         let series: Vec<Series<'_, Point>> =
             curves.iter().map(|(name, points)| Series { name, points: points.as_slice() }).collect();
-        page.section("Round trips", |html| {
+        report.section("Round-trip times", |html| {
             html.figure(
-                &distribution("round trips", &series),
-                "How long round trips took; to the right the rare and long ones.",
+                &distribution("round-trip times", &series),
+                "Round-trip times by percentile: the rare, long ones are on the right.",
             );
         });
     }
     for (unit, heading, caption) in [
-        (Unit::ByteRate, "Throughput", "Every byte of it was compared."),
-        (Unit::Rate, "How many a second", "Conversations and names a second."),
-        (Unit::Time, "How long", "Connecting, and until places are free again."),
+        (Unit::ByteRate, "Throughput", "Every byte was compared."),
+        (Unit::Rate, "Rates", "Conversations and names per second."),
+        (Unit::Time, "Times", "Connecting, and until slots are free again."),
     ] {
         let found: Vec<Bar> = record
             .probes
             .iter()
+            .filter(|entry| unit != Unit::Time || entry.group != Group::Time)
             .flat_map(|entry| entry.measures.iter().map(move |measure| (entry, measure)))
-            .filter(|(entry, measure)| measure.unit == unit && (unit != Unit::Time || entry.group != Group::Time))
-            .map(|(entry, measure)| Bar { label: format!("{}: {}", entry.id, measure.name), value: measure.value })
+            .filter_map(|(entry, measure)| {
+                let (value, measure_unit) = charted(measure.value);
+                let label = format!("{}: {}", entry.id, measure.name);
+                (measure_unit == unit).then_some(Bar { label, value })
+            })
             .collect();
         if !found.is_empty() {
-            page.section(heading, |html| {
+            report.section(heading, |html| {
                 html.figure(&bars(heading, unit, &found), caption);
             });
         }
+    }
+}
+
+/// A value as charts take it.
+fn charted(value: Value) -> (f64, Unit) {
+    match value {
+        Value::Time(time) => (time.as_secs_f64(), Unit::Time),
+        Value::ByteRate(rate) => (rate, Unit::ByteRate),
+        Value::Rate(rate) => (rate, Unit::Rate),
+        Value::Count(count) => (count as f64, Unit::Number),
     }
 }

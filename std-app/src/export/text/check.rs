@@ -1,4 +1,4 @@
-//! The list on the terminal.
+//! The results of a check as a list on the terminal.
 
 use core::cell::RefCell;
 use std::{
@@ -9,22 +9,24 @@ use std::{
 
 use greet_core::Escaped;
 
-use super::{
-    outcome::{Entry, Outcome, Record},
-    probe::shown,
+use crate::check::{
+    failure::shown,
+    probe::{Level, Probe},
+    record::{Entry, Outcome, Record},
 };
 
-/// The list as it grows: results on standard output, what is under way on a terminal's standard error.
-pub(super) struct List {
+/// The list as it grows: results on standard output, progress on standard error if that is a terminal.
+pub(crate) struct List {
     bar: Option<indicatif::ProgressBar>,
-    colours: bool,
-    quiet: bool,
+    colors: bool,
+    is_quiet: bool,
     /// Why a line could not be printed.
     error: RefCell<Option<io::Error>>,
 }
 
 impl List {
-    pub(super) fn new(quiet: bool) -> Self {
+    /// A quiet list shows progress only.
+    pub(crate) fn new(is_quiet: bool) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let style = indicatif::ProgressStyle::with_template("     {msg} {wide_bar} {percent}%");
             let bar = indicatif::ProgressBar::new(0);
@@ -34,12 +36,12 @@ impl List {
             bar
         });
         let is_set = |name, wanted: fn(&OsStr) -> bool| env::var_os(name).is_some_and(|value| wanted(&value));
-        let unwanted = is_set("NO_COLOR", |value| !value.is_empty()) || is_set("TERM", |value| value == "dumb");
-        Self { bar, colours: !unwanted && io::stdout().is_terminal(), quiet, error: RefCell::new(None) }
+        let is_plain = is_set("NO_COLOR", |value| !value.is_empty()) || is_set("TERM", |value| value == "dumb");
+        Self { bar, colors: !is_plain && io::stdout().is_terminal(), is_quiet, error: RefCell::new(None) }
     }
 
-    pub(super) fn line(&self, text: &str) {
-        if self.quiet {
+    pub(crate) fn line(&self, text: &str) {
+        if self.is_quiet {
             return;
         }
         let print = || {
@@ -53,13 +55,13 @@ impl List {
         }
     }
 
-    /// Whether all lines could be printed.
-    pub(super) fn written(&self) -> io::Result<()> {
+    /// The first error of printing.
+    pub(crate) fn finish(&self) -> io::Result<()> {
         self.error.take().map_or(Ok(()), Err)
     }
 
-    /// This one is under way.
-    pub(super) fn begin(&self, id: &str) {
+    /// Shows that this probe is running.
+    pub(crate) fn begin(&self, id: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(id.to_owned());
             bar.set_length(1);
@@ -67,22 +69,23 @@ impl List {
         }
     }
 
-    pub(super) fn progress(&self, done: u64, all: u64) {
+    pub(crate) fn progress(&self, done: u64, total: u64) {
         if let Some(bar) = &self.bar {
-            bar.set_length(all.max(1));
+            bar.set_length(total.max(1));
             bar.set_position(done);
         }
     }
 
-    pub(super) fn entry(&self, entry: &Entry) {
-        let Entry { id, level, shows, outcome, .. } = entry;
-        let (word, colour, text) = match outcome {
-            Outcome::Held(text) => ("ok", "32", text.as_str()),
-            Outcome::Failed(_) => ("FAIL", "31", shows.as_str()),
-            Outcome::Skipped(reason) => ("skip", "33", reason.as_str()),
+    pub(crate) fn entry(&self, entry: &Entry) {
+        let Entry { id, level, requirement, outcome, .. } = entry;
+        let (word, color, text) = match (outcome, level) {
+            (Outcome::Passed(text), _) => ("ok", "32", text.as_str()),
+            (Outcome::Failed(_), Level::Must) => ("FAIL", "31", requirement.as_str()),
+            (Outcome::Failed(_), Level::Should) => ("WARN", "33", requirement.as_str()),
+            (Outcome::Skipped(reason), _) => ("skip", "2", reason.as_str()),
         };
         let word = format!("{word:<4}");
-        let word = if self.colours { format!("\x1B[{colour}m{word}\x1B[0m") } else { word };
+        let word = if self.colors { format!("\x1B[{color}m{word}\x1B[0m") } else { word };
         self.line(&format!("{word} {id:<26} {level:<6} {text}"));
         if let Outcome::Failed(failure) = outcome {
             self.line(&format!("     found:    {}", Escaped(failure.what.as_bytes())));
@@ -98,10 +101,27 @@ impl List {
         }
     }
 
-    pub(super) fn end(&self, record: &Record) {
+    /// One line for all probes that were not run after `probe` had failed.
+    pub(crate) fn skipped(&self, count: usize, probe: &str) {
+        self.line(&format!(
+            "skip {} after {probe}",
+            if count == 1 { "1 probe".to_owned() } else { format!("{count} probes") }
+        ));
+    }
+
+    pub(crate) fn end(&self, record: &Record) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         self.line(&record.verdict);
     }
+}
+
+/// Prints all probes, for `--list`.
+pub(crate) fn print_probes(probes: &[Probe]) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    for probe in probes {
+        writeln!(output, "{:<26} {:<6} {}", probe.id, probe.level, probe.requirement)?;
+    }
+    Ok(())
 }

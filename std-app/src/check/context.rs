@@ -1,0 +1,76 @@
+//! What a probe works with: the server, the facts about it, the settings, and the time that is left.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use crate::export::number::Count;
+
+use super::{facts::Facts, settings::Settings, target::Target};
+
+/// A probe that sends one name at a time ends after this.
+const SINGLE_NAMES: Duration = Duration::from_secs(12);
+/// A probe starts nothing new after this, if it can do with less.
+const BUDGET: Duration = Duration::from_secs(30);
+
+/// Handed to each probe, and to everything it calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) facts: &'a Facts,
+    pub(crate) settings: &'a Settings,
+    begin: Instant,
+}
+
+impl<'a> Context<'a> {
+    /// The time of a probe begins now.
+    pub(crate) fn new(target: &'a Target, facts: &'a Facts, settings: &'a Settings) -> Self {
+        Self { target, facts, settings, begin: Instant::now() }
+    }
+
+    /// The same, with the whole time left: for a probe whose preparations may take long.
+    pub(crate) fn restarted(self) -> Self {
+        Self { begin: Instant::now(), ..self }
+    }
+
+    /// How long one answer may take.
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// How long the probe has run.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
+    /// Whether the probe may start something new. A slow server or a lossy network has shown enough by then.
+    pub(crate) fn has_time(&self) -> bool {
+        (self.settings.stress || self.elapsed() < BUDGET) && !self.settings.is_interrupted()
+    }
+
+    /// The same, for a probe that sends one name at a time.
+    pub(crate) fn has_time_for_names(&self) -> bool {
+        let limit = SINGLE_NAMES + self.timeout().min(Duration::from_secs(1));
+        (self.settings.stress || self.elapsed() < limit) && !self.settings.is_interrupted()
+    }
+
+    /// `wanted` names sent one at a time, or as many as a slow server answers in some seconds.
+    pub(crate) fn affordable(&self, wanted: u64) -> u64 {
+        if self.settings.stress { wanted } else { self.names_in(SINGLE_NAMES).max(4).min(wanted) }
+    }
+
+    /// The number of names that the server answers one at a time within `time`.
+    pub(crate) fn names_in(&self, time: Duration) -> u64 {
+        let each = self.facts.rtt().max(Duration::from_micros(1));
+        u64::try_from(time.as_nanos() / each.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// "33 clients", or how many of them there was time for.
+    pub(crate) fn counted(&self, done: u64, planned: u64, what: &str) -> String {
+        let (done_text, planned_text) = (Count(done), Count(planned));
+        if done == planned {
+            return format!("{done_text} {what}");
+        }
+        let why = if self.settings.is_interrupted() { "interrupted" } else { "time limit" };
+        format!("{done_text} of {planned_text} {what} ({why} after {:.0} s)", self.elapsed().as_secs_f64())
+    }
+}

@@ -1,0 +1,177 @@
+//! Discovery of the protocol's parameters: framing, capacity, RTT and segment size.
+
+use core::time::Duration;
+use std::{thread, time::Instant};
+
+use greet_conformance::vectors::LEAST_CAPACITY;
+use greet_core::{Framing, NAME_CAPACITY};
+
+use super::{
+    context::Context,
+    difference,
+    facts::{Facts, Protocol},
+    failure::{Failure, Kind, shown},
+    probe::Verdict,
+    session::Session,
+    settings::Settings,
+    target::Target,
+};
+
+/// How the error reply to an overlong name begins (rule L3).
+pub(crate) const LONGER_THAN: &[u8] = b"Error: name longer than ";
+
+/// A server with one slot may need this long until it is free again.
+const SLOT_IS_FREE: Duration = Duration::from_millis(100);
+
+/// Finds out how the server speaks the protocol.
+pub(crate) fn protocol(target: &Target, facts: &Facts, settings: &Settings) -> Result<Protocol, Verdict> {
+    thread::sleep(SLOT_IS_FREE);
+    let mut protocol = first_reply(Context::new(target, facts, settings))?;
+    if protocol.rtt >= MAY_BE_LOSS {
+        let facts = Facts { protocol: Some(protocol), ..*facts };
+        protocol.rtt = protocol.rtt.min(shortest_rtt(Context::new(target, &facts, settings))?);
+    }
+    let facts = Facts { protocol: Some(protocol), ..*facts };
+    if let (None, Some(capacity)) = (settings.capacity, capacity(Context::new(target, &facts, settings))) {
+        if capacity < LEAST_CAPACITY {
+            return Err(too_small(capacity));
+        }
+        protocol.capacity = capacity;
+        protocol.capacity_is_certain = true;
+    }
+    Ok(protocol)
+}
+
+fn too_small(capacity: usize) -> Verdict {
+    Verdict::Aborted(format!(
+        "the server's names are limited to {capacity} bytes; this check needs at least {LEAST_CAPACITY}"
+    ))
+}
+
+/// Sends the first name. How the server answers it shows the framing.
+fn first_reply(context: Context<'_>) -> Result<Protocol, Verdict> {
+    // Three framings, three answers. None is the beginning of another.
+    const ANSWERS: [(Framing, &[u8]); 3] = [
+        (Framing::Line, b"\nHello, greet!\n"),
+        (Framing::Auto, b"Hello, greet!\n"),
+        (Framing::Chunk, b"Hello, greet\n!"),
+    ];
+    let mut session = Session::greeted_with_retries(context)?.0;
+    session.send(b"greet\n")?;
+    let begin = Instant::now();
+    let until = begin + context.timeout();
+    let mut received = Vec::new();
+    let failure = loop {
+        if let Some((framing, _)) = ANSWERS.iter().find(|(_, answer)| received == *answer) {
+            return Ok(Protocol {
+                framing: *framing,
+                capacity: context.settings.capacity.unwrap_or(NAME_CAPACITY),
+                capacity_is_certain: context.settings.capacity.is_some(),
+                rtt: begin.elapsed(),
+                mss: session.mss(),
+            });
+        }
+        if !ANSWERS.iter().any(|(_, answer)| answer.starts_with(&received)) {
+            received.extend(session.read_for(Duration::from_millis(200)));
+            if let Some(capacity) = capacity_in_error(&received) {
+                return Err(too_small(capacity));
+            }
+            let what = format!("the name `greet` and a line feed were answered by {}", shown(&received));
+            let mut failure = Failure::new(what);
+            failure.causes = difference::causes_from(b"Hello, greet!\n", &received, session.offset);
+            break failure;
+        }
+        let mut byte = [0];
+        match session.read_until(until, &mut byte) {
+            Ok(_) => received.extend(byte),
+            Err(Kind::Timeout) if received.is_empty() => {
+                break Failure::new("the first name is not answered").with_kind(Kind::Timeout).because(
+                    "the name does not reach the server, or its reply is held back: for more names, a full buffer, or a flush",
+                );
+            }
+            Err(Kind::Timeout) => {
+                let what = format!("only {} of the reply to the first name came within the timeout", shown(&received));
+                break Failure::new(what).with_kind(Kind::Timeout).because(
+                    "the reply comes in pieces, and each is held back: write it at once, and set TCP_NODELAY",
+                );
+            }
+            Err(kind) => {
+                let end = if kind == Kind::Closed { "the server closed the connection" } else { "it was reset" };
+                break Failure::new(format!("instead of the whole reply to the first name, {end}"))
+                    .with_kind(kind)
+                    .because_if(
+                        received.is_empty(),
+                        "the server serves nobody after the greeting: its task ends or fails there, or at the first name",
+                    );
+            }
+        }
+    };
+    Err(Failure {
+        offset: Some(session.offset),
+        expected: Some(b"Hello, greet!\n".to_vec()),
+        received: Some(received),
+        ..failure
+    }
+    .into())
+}
+
+/// A round trip in which a segment is lost takes at least this long.
+const MAY_BE_LOSS: Duration = Duration::from_millis(150);
+
+/// The shortest of several round trips: the RTT without packet loss.
+fn shortest_rtt(context: Context<'_>) -> Result<Duration, Failure> {
+    const NAMES: usize = 3;
+    let mut session = Session::ready(context)?;
+    let mut shortest = Duration::MAX;
+    for _ in 0..NAMES {
+        let begin = Instant::now();
+        session.exchange(b"greet")?;
+        shortest = shortest.min(begin.elapsed());
+    }
+    Ok(shortest)
+}
+
+/// The maximum name length, if the server reveals it.
+fn capacity(context: Context<'_>) -> Option<usize> {
+    /// The longest name of the protocol (rule L1).
+    const LONGEST: usize = 65_535;
+    let lines = context.facts.takes_lines();
+    let mut session = Session::ready(context).ok()?;
+    // Under `chunk` the name has to arrive as one read: no more than a segment.
+    let sent = if lines { LONGEST } else { session.ethernet_mss() };
+    session.send(&session.request(&vec![b'x'; sent])).ok()?;
+    let reply = session.read_answer(if lines { b'\n' } else { b'!' }, 2 * LONGEST)?;
+    if let Some(capacity) = capacity_in_error(&reply) {
+        return Some(capacity); // under `line` (rule L3)
+    }
+    let name = reply.strip_prefix(b"Hello, ")?.strip_suffix(if lines { &b"!\n"[..] } else { b"!" })?;
+    match name.len() {
+        length if length == sent && lines => Some(LONGEST),
+        // Under `chunk` a longer read is cut at the capacity (rule L2). If it is not cut, the capacity is not known.
+        length if length < sent && !lines => Some(length),
+        _ => None,
+    }
+}
+
+/// The capacity in the error reply to an overlong name.
+fn capacity_in_error(reply: &[u8]) -> Option<usize> {
+    let reply = reply.strip_prefix(b"\n").unwrap_or(reply); // of the greeting, under `line`
+    let digits: Vec<u8> = reply.strip_prefix(LONGER_THAN)?.iter().copied().take_while(u8::is_ascii_digit).collect();
+    core::str::from_utf8(&digits).ok()?.parse().ok().filter(|capacity| (1..=65_535).contains(capacity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_for_an_overlong_name_contains_the_capacity() {
+        assert_eq!(capacity_in_error(b"Error: name longer than 1024 bytes\n"), Some(1024));
+        assert_eq!(capacity_in_error(b"\nError: name longer than 4 bytes\n"), Some(4));
+        for other in
+            ["", "Error: name longer than ", "Error: name longer than 0 bytes", "Error: name longer than 99999999999"]
+        {
+            assert_eq!(capacity_in_error(other.as_bytes()), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What the errors of connections mean.
+
+use core::{net::SocketAddr, time::Duration};
+use std::io;
+
+use super::failure::{Failure, Kind};
+
+/// The kind of failure that an error of an open connection is.
+pub(crate) fn kind_of(error: &io::Error) -> Kind {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, WouldBlock};
+    match error.kind() {
+        ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected => Kind::Reset,
+        TimedOut | WouldBlock => Kind::Timeout,
+        _ => Kind::Other,
+    }
+}
+
+/// An error of an open connection, as part of a sentence.
+pub(crate) fn describe(error: &io::Error) -> String {
+    match kind_of(error) {
+        Kind::Reset => "the connection was reset".to_owned(),
+        Kind::Timeout => "nothing came within the timeout".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The failure of connection number `number` of the check, which could not be opened.
+pub(crate) fn connect_error(address: SocketAddr, timeout: Duration, number: u64, error: &io::Error) -> Failure {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
+    match error.kind() {
+        ConnectionRefused | ConnectionReset => {
+            Failure::new(format!("{address} refused connection {number} of this check"))
+                .with_kind(Kind::Refused)
+                .because("no socket listens: all slots are busy, or the server is not running or is stuck")
+        }
+        HostUnreachable | NetworkUnreachable => {
+            Failure::new(format!("{address} is filtered or unreachable ({error})"))
+                .because("a firewall, a wrong address or netmask, or a missing route")
+        }
+        TimedOut => Failure::new(format!(
+            "{address} did not answer the SYN of connection {number} within {}",
+            humantime::format_duration(timeout)
+        ))
+        .with_kind(Kind::NoAnswer)
+        .because(
+            "the board's receive path: the stack is not polled, interrupts are lost, no receive descriptor is left, or ARP \
+             is not answered",
+        )
+        .because("a firewall that drops packets, or a full backlog that nobody accepts from"),
+        _ => Failure::new(format!("cannot connect to {address}: {error}")),
+    }
+}

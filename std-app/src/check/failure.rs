@@ -1,0 +1,84 @@
+//! A failure: what a probe found instead of what the protocol requires, and what to look at.
+
+use core::fmt;
+
+use greet_core::Escaped;
+
+/// Maximum number of expected and of received bytes that are shown.
+const SHOWN: usize = 160;
+
+/// The kind of a failure, for those who decide by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Anything else, wrong bytes above all.
+    #[default]
+    Other,
+    /// The SYN was answered by a reset.
+    Refused,
+    /// The SYN was not answered within the timeout.
+    NoAnswer,
+    /// The connection was reset.
+    Reset,
+    /// The server closed its side (FIN).
+    Closed,
+    /// The server speaks another protocol.
+    OtherProtocol,
+    /// The connection is open, but the bytes did not come within the timeout.
+    Timeout,
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    /// One line.
+    pub(crate) what: String,
+    /// Where the bytes differ, counted from the first byte of the greeting.
+    pub(crate) offset: Option<u64>,
+    /// The bytes that were expected from there on.
+    pub(crate) expected: Option<Vec<u8>>,
+    /// The bytes that came.
+    pub(crate) received: Option<Vec<u8>>,
+    /// What this failure points at, the most likely cause first.
+    pub(crate) causes: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), ..Self::default() }
+    }
+
+    #[must_use]
+    pub(crate) fn with_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Puts this cause first.
+    #[must_use]
+    pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
+        self.causes.insert(0, cause.into());
+        self
+    }
+
+    /// Puts this cause first if `condition` holds.
+    #[must_use]
+    pub(crate) fn because_if(self, condition: bool, cause: impl Into<String>) -> Self {
+        if condition { self.because(cause) } else { self }
+    }
+
+    /// Adds the step in which it happened.
+    #[must_use]
+    pub(crate) fn during(mut self, step: impl fmt::Display) -> Self {
+        self.what = format!("{step}: {}", self.what);
+        self
+    }
+}
+
+/// Bytes as they are shown. No control character of a peer reaches a terminal (rule K3).
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    match bytes.get(..SHOWN) {
+        Some(beginning) if bytes.len() > SHOWN => format!("`{}`... ({} bytes)", Escaped(beginning), bytes.len()),
+        _ if bytes.is_empty() => "nothing".to_owned(),
+        _ => format!("`{}`", Escaped(bytes)),
+    }
+}

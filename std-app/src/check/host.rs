@@ -1,0 +1,79 @@
+//! What this host itself does to a measurement: CPU pressure, and retransmissions of its own TCP stack.
+
+use core::{mem, time::Duration};
+use std::{fs, io, net::TcpStream, os::fd::AsRawFd, time::Instant};
+
+use nix::libc;
+
+/// Watches the host's CPUs from its creation on.
+#[derive(Debug)]
+pub(crate) struct CpuPressure {
+    begin: Instant,
+    /// Time in which some task waited for a CPU; `None` where the kernel does not tell.
+    waited: Option<Duration>,
+}
+
+impl CpuPressure {
+    pub(crate) fn watch() -> Self {
+        Self { begin: Instant::now(), waited: waited() }
+    }
+
+    /// Whether tasks waited for a CPU for a fifth of the time or more.
+    pub(crate) fn is_high(&self) -> bool {
+        const HIGH: u32 = 5;
+        let waited = waited().zip(self.waited).map(|(now, then)| now.saturating_sub(then));
+        waited.is_some_and(|waited| waited * HIGH >= self.begin.elapsed())
+    }
+}
+
+/// Total time in which some task of the host waited for a CPU. Where the kernel does not count that, the time in which this
+/// thread did.
+fn waited() -> Option<Duration> {
+    let pressure = fs::read_to_string("/proc/pressure/cpu").ok();
+    pressure.as_deref().and_then(total_pressure).or_else(|| {
+        let statistics = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        statistics.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+    })
+}
+
+/// The total of the line `some` of a pressure file, which is in microseconds.
+fn total_pressure(file: &str) -> Option<Duration> {
+    let some = file.lines().find(|line| line.starts_with("some "))?;
+    some.rsplit_once("total=")?.1.trim().parse().ok().map(Duration::from_micros)
+}
+
+/// The number of segments that this host's TCP has retransmitted on the connection.
+///
+/// # Errors
+/// Those of the system call.
+pub(crate) fn retransmissions(stream: &TcpStream) -> io::Result<u32> {
+    // SAFETY: `tcp_info` consists of integers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut size = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
+    // SAFETY: `info` is `size` bytes long and writable, and the descriptor is open as long as `stream` is borrowed.
+    let status = unsafe {
+        libc::getsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut size)
+    };
+    if status == 0 { Ok(info.tcpi_total_retrans) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn the_total_is_that_of_some_task() {
+        let file = "some avg10=98.95 avg60=99.33 avg300=95.32 total=978111056\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
+        assert_eq!(total_pressure(file), Some(Duration::from_micros(978_111_056)));
+        assert_eq!(total_pressure(""), None);
+    }
+
+    #[test]
+    fn nothing_is_retransmitted_on_a_loopback_device() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(retransmissions(&stream).unwrap(), 0);
+    }
+}

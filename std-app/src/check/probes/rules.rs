@@ -1,0 +1,394 @@
+//! Rules: the conformance table of the protocol, run against this server.
+
+use core::time::Duration;
+use std::{io, thread, time::Instant};
+
+use crate::export::number::Time;
+use greet_conformance::{
+    frontend::{self, Cut, Fault, Frontend, Wire},
+    socket::{Socket, SocketWire},
+    vectors::{Case, Script, TableError, protocol},
+};
+use greet_core::Framing;
+
+use crate::check::{
+    context::Context,
+    difference,
+    discover::LONGER_THAN,
+    explain::{connect_error, describe, kind_of},
+    facts::framing_name,
+    failure::{Failure, Kind},
+    loss::{LINGER, may_be_loss},
+    probe::{Group, Level, Need, Probe, Verdict},
+    session::GREETING,
+};
+
+/// The rules that bytes alone can show: the requirement, and what to look at when a server does not meet it.
+const RULES: [(&str, &str, &[&str]); 16] = [
+    ("G1", "the server sends `Welcome!` first, and once", &["where and how often the greeting is written"]),
+    (
+        "F1",
+        "framing chunk: a name is what one read returns",
+        &["two reads are joined, or one is split: take the name as recv returns it"],
+    ),
+    (
+        "F2",
+        "framing line: LF ends a name, and a CR before it does not belong to the name",
+        &["the CR is treated as part of the name", "a CR inside a name, or at the end of a read, is dropped"],
+    ),
+    ("F3", "framing auto: the first read decides the framing for good", &["the framing is decided again later"]),
+    (
+        "F4",
+        "framing line: the replies do not depend on how the bytes are split into segments",
+        &["a line that continues in the next read is not reassembled"],
+    ),
+    (
+        "R1",
+        "every name is answered by `Hello, NAME!`, in order, whatever bytes it has",
+        &[
+            "the name is treated as a C string, trimmed, escaped, or edited as on a terminal",
+            "more than one thread writes replies",
+        ],
+    ),
+    ("R2", "an empty line is a name, and an empty read is not", &["empty lines are skipped"]),
+    (
+        "R3",
+        "`exit` ends the conversation, without a reply",
+        &["`exit` is answered as a name", "`exit` is compared together with its line end, or as a prefix only"],
+    ),
+    (
+        "R4",
+        "after the client's FIN the server answers everything it received before",
+        &[
+            "the end of the stream is handled before the data in the buffer",
+            "a close in both directions instead of a FIN",
+        ],
+    ),
+    ("L1", "a name may be as long as the capacity", &["a buffer is one byte too short"]),
+    ("L2", "framing chunk: a read longer than the capacity is split there", &["the rest of a long read is dropped"]),
+    (
+        "L3",
+        "framing line: an overlong line gets one error reply, and the next line is a name again",
+        &[
+            "the connection is closed instead of an error reply",
+            "the rest of the long line is treated as a name",
+            "the name is cut",
+        ],
+    ),
+    (
+        "U1",
+        "a name that is not UTF-8 gets an error reply, and the conversation goes on",
+        &[
+            "a decoding error ends the thread or task: it crashes on invalid UTF-8",
+            "bytes are replaced instead of refused",
+        ],
+    ),
+    (
+        "U2",
+        "framing chunk: a character that is split between two reads is reassembled",
+        &["each read is decoded on its own"],
+    ),
+    ("E1", "an error reply ends like any other reply", &["the line feed after an error reply"]),
+    (
+        "C1",
+        "the server ends with a FIN after the last reply, and never with a reset that destroys replies",
+        &["close() with unread input: shut down the sending side, and read until the client's FIN"],
+    ),
+];
+
+pub(super) fn probes() -> Result<Vec<Probe>, TableError> {
+    let table = protocol()?;
+    let probe = |(rule, requirement, causes): (&'static str, &'static str, &'static [&'static str])| {
+        let cases: Vec<Case> =
+            table.iter().filter(|case| case.rules.iter().any(|cited| cited == rule)).cloned().collect();
+        let needs: &[Need] = if rule == "L2" { &[Need::Conversation, Need::Capacity] } else { &[Need::Conversation] };
+        Probe::new(Group::Rules, rule, Level::Must, requirement, needs, causes, move |context, notes| {
+            let conversations = conversations(rule, &cases, context)?;
+            let total = conversations.len() as u64;
+            let mut server = Server::new(context);
+            let mut done = 0;
+            for Conversation { case, script, framing, cut } in &conversations {
+                if !context.has_time() {
+                    break;
+                }
+                notes.progress(done, total);
+                server
+                    .run(script, *framing, *cut)
+                    .map_err(|fault| failure(fault, context).during(format_args!("{}{}", case.name, sent(*cut))))?;
+                done += 1;
+            }
+            match (done, total) {
+                (0, _) => Err(no_case(context)),
+                (1, 1) => Ok("1 conversation".to_owned()),
+                _ => Ok(context.counted(done, total, "conversations")),
+            }
+        })
+    };
+    Ok(RULES.into_iter().map(probe).collect())
+}
+
+/// One run of a case.
+struct Conversation<'a> {
+    case: &'a Case,
+    script: Script,
+    framing: Framing,
+    cut: Cut,
+}
+
+/// The runs of the cases that show a rule with this server.
+fn conversations<'a>(rule: &str, cases: &'a [Case], context: Context<'_>) -> Result<Vec<Conversation<'a>>, Verdict> {
+    let mut own = Vec::new();
+    let mut others = Vec::new();
+    for case in cases {
+        let script = case.script(context.facts.capacity()).map_err(|error| Failure::new(error.to_string()))?;
+        for (framing, cuts) in variants(context.facts.framing(), rule) {
+            // More than a segment does not arrive as one read.
+            let mss = context.facts.protocol.map_or(usize::MAX, |protocol| protocol.mss);
+            let is_possible = *framing == Framing::Line || script.talk.iter().all(|step| step.input.len() <= mss);
+            if !is_possible || !case.framings().any(|name| name == *framing) {
+                continue;
+            }
+            // A case that shows several rules is run for the first of them. A rule that is first nowhere uses the others.
+            let is_first = case.rules.first().is_some_and(|first| first == rule);
+            let list = if is_first { &mut own } else { &mut others };
+            list.extend(cuts.iter().map(|&cut| Conversation { case, script: script.clone(), framing: *framing, cut }));
+        }
+    }
+    let chosen = if own.is_empty() { others } else { own };
+    if chosen.is_empty() { Err(no_case(context)) } else { Ok(chosen) }
+}
+
+fn no_case(context: Context<'_>) -> Verdict {
+    Verdict::Skipped(format!("no case applies to framing {}", framing_name(context.facts.framing())))
+}
+
+/// The framings in which a server can be used, and how the input is split into writes.
+fn variants(framing: Framing, rule: &str) -> &'static [(Framing, &'static [Cut])] {
+    const EVERY: &[Cut] = &[Cut::Steps, Cut::Whole, Cut::Every(1)];
+    const SOME: &[Cut] = &[Cut::Steps, Cut::Whole];
+    match framing {
+        Framing::Line => &[(Framing::Line, EVERY)],
+        Framing::Chunk => &[(Framing::Chunk, &[Cut::Steps])],
+        Framing::Auto if rule == "F4" => &[(Framing::Auto, &[Cut::Steps]), (Framing::Line, EVERY)],
+        Framing::Auto => &[(Framing::Auto, &[Cut::Steps]), (Framing::Line, SOME)],
+    }
+}
+
+/// How a case's bytes were sent, where it matters.
+fn sent(cut: Cut) -> String {
+    match cut {
+        Cut::Steps => String::new(),
+        Cut::Whole => ", in one write".to_owned(),
+        Cut::Every(1) => ", one byte per write".to_owned(),
+        Cut::Every(count) => format!(", {count} bytes per write"),
+        Cut::At(position) => format!(", split at byte {position}"),
+    }
+}
+
+/// The server as a frontend of the table. One of framing `auto` can be used as one of framing `line`, after a first line.
+struct Server<'a> {
+    context: Context<'a>,
+    socket: Socket,
+}
+
+impl<'a> Server<'a> {
+    fn new(context: Context<'a>) -> Self {
+        let mut socket = Socket::new(context.target.address, context.facts.framing());
+        socket.capacity = context.facts.capacity();
+        socket.patience = context.timeout();
+        // A slow server reads as late as it answers.
+        socket.settling += 2 * context.facts.rtt();
+        Self { context, socket }
+    }
+
+    /// Runs a case. Repeats it, more slowly, if packet loss may be the reason of a fault.
+    fn run(&mut self, script: &Script, framing: Framing, cut: Cut) -> Result<(), Fault> {
+        const ATTEMPTS: usize = 4;
+        /// A lost segment has been retransmitted by then.
+        const SLOWLY: Duration = Duration::from_millis(1500);
+        /// An attempt that takes longer counts for two.
+        const LONG: Duration = Duration::from_secs(3);
+        let settling = self.socket.settling;
+        let mut attempts = 0;
+        let outcome = loop {
+            let begin = Instant::now();
+            let outcome = frontend::run(self, script, framing, cut);
+            attempts += if begin.elapsed() < LONG { 1 } else { ATTEMPTS / 2 };
+            let may_be_loss = match &outcome {
+                // A segment that is lost again and again comes too late, or the server has given up.
+                Err(Fault::Output { received, error: Some(error), .. })
+                    if received.is_empty()
+                        && (error.kind() == io::ErrorKind::TimedOut || may_be_loss(error, begin.elapsed())) =>
+                {
+                    true
+                }
+                Err(Fault::Output { .. }) => depends_on_reads(script, framing),
+                _ => false,
+            };
+            if !may_be_loss || attempts >= ATTEMPTS {
+                break outcome;
+            }
+            self.socket.settling = SLOWLY.max(settling);
+        };
+        self.socket.settling = settling;
+        outcome
+    }
+}
+
+/// Whether the replies depend on what each read returns: packet loss changes that.
+fn depends_on_reads(script: &Script, framing: Framing) -> bool {
+    /// A longer write may be more than one segment.
+    const LONG: usize = 500;
+    framing != Framing::Line && script.talk.iter().any(|step| step.output.is_empty() || step.input.len() > LONG)
+}
+
+impl Frontend for Server<'_> {
+    type Wire = Connection;
+
+    fn capacity(&self) -> usize {
+        self.socket.capacity
+    }
+
+    fn can(&self, framing: Framing) -> bool {
+        self.socket.can(framing) || (framing == Framing::Line && self.socket.framing == Framing::Auto)
+    }
+
+    fn connect(&mut self, framing: Framing) -> io::Result<Connection> {
+        let begin = Instant::now();
+        loop {
+            self.context.target.count_connection();
+            let attempt = Instant::now();
+            let connected = self.socket.connect(framing).and_then(|wire| {
+                if self.socket.can(framing) { Ok(Connection::new(wire)) } else { Connection::with_lines(wire) }
+            });
+            match connected {
+                Err(error) if begin.elapsed() < self.socket.patience && may_be_loss(&error, attempt.elapsed()) => {}
+                // Other probes test how many slots there are, and how soon one is free again.
+                Err(error) if is_refused(&error) && begin.elapsed() < LINGER => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
+}
+
+/// A connection to a server whose framing is decided.
+struct Connection {
+    wire: SocketWire,
+    /// Bytes that were received and not yet handed out.
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    const fn new(wire: SocketWire) -> Self {
+        Self { wire, buffer: Vec::new() }
+    }
+
+    /// Sends a first line, after which names are lines. What follows is as if they had been from the start.
+    fn with_lines(mut wire: SocketWire) -> io::Result<Self> {
+        const LINE: &[u8] = b"greet\n";
+        const ANSWER: &[u8] = b"Welcome!Hello, greet!\n";
+        let mut buffer = Vec::new();
+        wire.receive(GREETING.len(), &mut buffer)?;
+        wire.send(LINE)?;
+        wire.receive(ANSWER.len() - GREETING.len(), &mut buffer)?;
+        if buffer == ANSWER {
+            buffer = b"Welcome!\n".to_vec();
+        }
+        Ok(Self { wire, buffer })
+    }
+}
+
+impl Wire for Connection {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.wire.send(bytes)
+    }
+
+    fn settle(&mut self) {
+        self.wire.settle();
+    }
+
+    fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()> {
+        let ready = count.min(self.buffer.len());
+        received.extend(self.buffer.drain(..ready));
+        if ready < count { self.wire.receive(count - ready, received) } else { Ok(()) }
+    }
+
+    fn half_close(&mut self) -> io::Result<()> {
+        self.wire.half_close()
+    }
+
+    fn leave(&mut self) -> io::Result<()> {
+        self.wire.leave()
+    }
+}
+
+fn failure(fault: Fault, context: Context<'_>) -> Failure {
+    let (target, timeout) = (context.target, context.timeout());
+    match fault {
+        Fault::Connect(error) => connect_error(target.address, timeout, target.connections(), &error),
+        Fault::Output { offset, expected, received, error } => {
+            let what = what_came(&received, error.as_ref(), timeout);
+            Failure {
+                causes: causes(&expected, &received, error.as_ref()),
+                offset: Some(offset as u64),
+                expected: Some(expected),
+                received: Some(received),
+                ..Failure::new(format!("at byte {offset} {what}"))
+            }
+        }
+        fault => Failure::new(fault.to_string()),
+    }
+}
+
+/// What came instead of the expected bytes.
+fn what_came(received: &[u8], error: Option<&io::Error>, timeout: Duration) -> String {
+    match error {
+        _ if !received.is_empty() => "wrong bytes came".to_owned(),
+        None => "the server closed its side".to_owned(),
+        Some(error) if kind_of(error) == Kind::Timeout => format!("nothing came within {}", Time::from(timeout)),
+        Some(error) => describe(error),
+    }
+}
+
+/// The causes that the difference points at, where it says more than the rule's usual causes.
+fn causes(expected: &[u8], received: &[u8], error: Option<&io::Error>) -> Vec<String> {
+    const ERROR: &[u8] = b"Error: ";
+    const INVALID: &[u8] = b"Error: name is not valid UTF-8";
+    let is_error = expected.starts_with(ERROR);
+    let cause = match received {
+        [] if is_error && error.is_some_and(|error| kind_of(error) == Kind::Timeout) => {
+            "the error reply does not come, or not before the line ends"
+        }
+        [] if expected.starts_with(INVALID) => {
+            "a decoding error ends the thread or task: it crashes on invalid UTF-8 instead of sending an error reply"
+        }
+        [] if is_error => "the connection is closed instead of an error reply",
+        _ if is_error && received.starts_with(b"Hello, ") => "an invalid name is answered as a name, perhaps in part",
+        _ if is_error && received.starts_with(ERROR) => "the text of the error reply is not the protocol's",
+        _ if !is_error && received.starts_with(LONGER_THAN) => {
+            "a name is refused as too long: a buffer is one byte too short"
+        }
+        _ if !is_error && received.starts_with(ERROR) => "a valid name is refused",
+        _ => return difference::inserted(expected, received),
+    };
+    vec![cause.to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_agrees_with_the_bytes_that_are_shown() {
+        let (late, timeout) = (io::Error::from(io::ErrorKind::TimedOut), Duration::from_secs(10));
+        assert_eq!(what_came(b"Hello, exit!\n", Some(&late), timeout), "wrong bytes came");
+        assert_eq!(what_came(b"", Some(&late), timeout), "nothing came within 10.0 s");
+        assert_eq!(what_came(b"", None, timeout), "the server closed its side");
+    }
+}

@@ -1,0 +1,430 @@
+//! Stream: many bytes, of every length, split anywhere, fast and slow, each of them compared.
+
+use core::time::Duration;
+use std::{
+    io::{self, Write},
+    net::Shutdown,
+    thread,
+    time::Instant,
+};
+
+use crate::export::number::{ByteRate, Bytes, Count, Time};
+
+use crate::check::{
+    context::Context,
+    difference,
+    explain::describe,
+    failure::{Failure, Kind},
+    probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
+    session::Session,
+};
+
+const MEBIBYTE: usize = 1 << 20;
+/// Names are in flight up to this many bytes, or a single one: the buffers of any two hosts hold them.
+const IN_FLIGHT: usize = 2048;
+
+const NEEDS_LINES: &[Need] = &[Need::Conversation, Need::Lines];
+
+pub(super) fn probes() -> Vec<Probe> {
+    let probe = |name, requirement, needs, causes, run: fn(Context<'_>, &mut Notes<'_>) -> Result<String, Verdict>| {
+        Probe::new(Group::Stream, name, Level::Must, requirement, needs, causes, run)
+    };
+    vec![
+        probe(
+            "lengths",
+            "names of every length are echoed completely, with bytes that depend on their position",
+            &[Need::Conversation],
+            &[
+                "a name is cut at the size of a buffer or a segment (536 and 1,460 are common)",
+                "a copy is a word too short for lengths that are no multiple of 4",
+                "cache lines are not written back or invalidated around DMA",
+            ],
+            lengths,
+        ),
+        probe(
+            "segments",
+            "payloads around the segment size (MSS - 1, MSS, MSS + 1) arrive completely",
+            NEEDS_LINES,
+            &["the driver's maximum frame is a few bytes too short: 1,514 without the checksum, 1,518 with it"],
+            segments,
+        ),
+        probe(
+            "splits",
+            "names that are split at any byte are reassembled",
+            NEEDS_LINES,
+            &["a line that continues in the next read is taken for two"],
+            splits,
+        ),
+        probe(
+            "pipelined",
+            "many names in one segment are all answered, in order",
+            NEEDS_LINES,
+            &[
+                "only the first name of a read is handled",
+                "replies are merged or lost when the send buffer is full",
+                "more than one task writes, and replies are reordered",
+            ],
+            pipelined,
+        ),
+        probe(
+            "slow-writer",
+            "a client that writes one byte at a time is answered like any other",
+            NEEDS_LINES,
+            &["a read of one byte is taken for a name, or resets a timer by mistake"],
+            slow_writer,
+        ),
+        probe(
+            "stopped-reader",
+            "a client that stops reading until its window is zero blocks no other client, and gets all replies later",
+            &[Need::Conversation, Need::Lines, Need::Slots, Need::TwoSlots],
+            &[
+                "one client's full send buffer blocks the task that serves all: only that client may wait",
+                "data that did not fit into the send buffer is dropped",
+            ],
+            stopped_reader,
+        ),
+        probe(
+            "full-duplex",
+            "with both directions full at the same time, one mebibyte each way is correct",
+            NEEDS_LINES,
+            &[
+                "receive and transmit share a buffer, a descriptor or a lock",
+                "the FIFO overruns under bursts: limit them (max_burst_size), and count overruns",
+            ],
+            full_duplex,
+        ),
+    ]
+}
+
+/// The bytes of names: printable, no blank, and no letter of `exit`.
+const BYTES: &[u8] = b"!#$%&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_abcdfghjklmnopqrsuvwyz{|}~";
+
+/// A name of that length, whose bytes depend on their position in the conversation.
+fn name(position: usize, length: usize) -> Vec<u8> {
+    (position..position + length)
+        .map(|position| BYTES.get(difference::mixed(position) % BYTES.len()).copied().unwrap_or_default())
+        .collect()
+}
+
+/// A conversation in which several names may be in flight.
+struct Pipeline<'a> {
+    session: Session<'a>,
+    /// Number of name bytes so far.
+    position: usize,
+    requests: Vec<u8>,
+    replies: Vec<u8>,
+    /// Number of names in `requests`.
+    names: usize,
+}
+
+impl<'a> Pipeline<'a> {
+    fn open(context: Context<'a>) -> Result<Self, Failure> {
+        let session = Session::ready(context)?;
+        Ok(Self { session, position: 0, requests: Vec::new(), replies: Vec::new(), names: 0 })
+    }
+
+    /// Adds a name of this length.
+    fn push(&mut self, length: usize) {
+        let name = name(self.position, length);
+        self.position += length;
+        self.requests.extend(self.session.request(&name));
+        self.replies.extend(self.session.reply(&name));
+        self.names += 1;
+    }
+
+    /// Sends the names in one write, and receives their replies.
+    fn flush(&mut self) -> Result<(), Failure> {
+        if self.requests.is_empty() {
+            return Ok(());
+        }
+        self.session.send(&core::mem::take(&mut self.requests))?;
+        self.session.expect_replies(core::mem::take(&mut self.names), &core::mem::take(&mut self.replies))
+    }
+}
+
+fn lengths(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    let all = context.facts.capacity();
+    let lines = context.facts.takes_lines();
+    // All lengths together are half as many bytes as the square of the longest.
+    let bytes = if context.settings.stress { 256 * MEBIBYTE } else { 8 * MEBIBYTE };
+    let within_load = all.min(2 * bytes / all);
+    let planned = if lines { within_load } else { usize::try_from(context.affordable(all as u64)).unwrap_or(all) };
+    let mut pipeline = Pipeline::open(context)?;
+    let mut done = 0;
+    for index in 0..planned {
+        if !context.has_time() {
+            break;
+        }
+        done += 1;
+        // If not all lengths are tested, they are spread, and the longest is one of them.
+        let length = all - index * all / planned;
+        pipeline.push(length);
+        if !lines || pipeline.requests.len() >= IN_FLIGHT {
+            pipeline.flush().map_err(|failure| failure.during(format_args!("names of about {length} bytes")))?;
+            notes.progress(index as u64, planned as u64);
+        }
+    }
+    pipeline.flush()?;
+    pipeline.session.exit()?;
+    Ok(tested_lengths(context, [done, planned, all]))
+}
+
+/// How many lengths were tested, and why not all of them.
+fn tested_lengths(context: Context<'_>, [done, planned, all]: [usize; 3]) -> String {
+    let [done, planned, all] = [done, planned, all].map(|count| count as u64);
+    if done < planned {
+        return context.counted(done, all, "lengths");
+    }
+    match (done == all, context.facts.takes_lines()) {
+        (true, _) => format!("all {} lengths", Count(all)),
+        (false, true) => format!("{} of {} lengths; --stress tests more", Count(done), Count(all)),
+        (false, false) => {
+            let rtt = Time::from(context.facts.rtt());
+            format!("{} of {} lengths; one name is in flight, and the RTT is {rtt}", Count(done), Count(all))
+        }
+    }
+}
+
+fn segments(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
+    let mut pipeline = Pipeline::open(context)?;
+    let mss = pipeline.session.ethernet_mss();
+    for payload in [mss - 1, mss, mss + 1, 2 * mss - 1, 2 * mss, 2 * mss + 1] {
+        // As many names as fill these bytes, each with its line feed.
+        let longest = context.facts.capacity() + 1;
+        let mut left = payload;
+        while left > 0 {
+            let line = left.min(longest);
+            pipeline.push(line - 1);
+            left -= line;
+        }
+        pipeline.flush().map_err(|failure| failure.during(format_args!("a payload of {payload} bytes")))?;
+    }
+    pipeline.session.exit()?;
+    Ok(format!("payloads around {mss} and {} bytes", 2 * mss))
+}
+
+fn splits(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    const TEXT: &[u8] = b"haha\r\nyou are loser\n\nbyebye\n";
+    const REPLIES: &[u8] = b"Hello, haha!\nHello, you are loser!\nHello, !\nHello, byebye!\n";
+    let mut session = Session::ready(context)?;
+    let mut done = 0;
+    for position in 1..TEXT.len() {
+        if !context.has_time() {
+            break;
+        }
+        done += 1;
+        let (first, second) = TEXT.split_at(position);
+        session.send(first)?;
+        thread::sleep(Duration::from_millis(3)); // so that the server reads it alone
+        session.send(second)?;
+        session
+            .expect_replies(4, REPLIES)
+            .map_err(|failure| failure.during(format_args!("split at byte {position} of {}", TEXT.len())))?;
+        notes.progress(position as u64, TEXT.len() as u64);
+    }
+    session.exit()?;
+    Ok(context.counted(done, TEXT.len() as u64 - 1, "positions"))
+}
+
+fn pipelined(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    const NAMES: u64 = 200;
+    const ROUNDS: u64 = 50;
+    let mut pipeline = Pipeline::open(context)?;
+    let mut rounds = 0;
+    while rounds < ROUNDS && context.has_time() {
+        rounds += 1;
+        for _ in 0..NAMES {
+            pipeline.push(6);
+        }
+        pipeline.flush()?;
+        notes.progress(rounds, ROUNDS);
+    }
+    pipeline.session.exit()?;
+    Ok(context.counted(NAMES * rounds, NAMES * ROUNDS, &format!("names, {NAMES} at a time")))
+}
+
+fn slow_writer(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    let mut session = Session::ready(context)?;
+    let name = name(0, 60.min(context.facts.capacity()));
+    for (index, byte) in session.request(&name).into_iter().enumerate() {
+        session.send(&[byte])?;
+        thread::sleep(Duration::from_millis(5));
+        notes.progress(index as u64, name.len() as u64);
+    }
+    session.expect("the reply", &session.reply(&name))?;
+    session.exit()?;
+    Ok(format!("{} bytes, one every 5 ms", name.len() + 1))
+}
+
+/// Maximum number of bytes sent without reading the replies.
+const UNREAD: usize = 12 * MEBIBYTE;
+/// The replies of a slow server are read for this long.
+const READING: Duration = Duration::from_secs(8);
+
+fn stopped_reader(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    let mut session = Session::ready(context)?;
+    // The receive buffer stays: a window that shrinks would be this client's own fault.
+    let _ = socket2::SockRef::from(&session.stream).set_send_buffer_size(16 * 1024);
+    let _ = session.stream.set_write_timeout(Some(Duration::from_millis(500)));
+    let name = name(0, 48.min(context.facts.capacity()));
+    let (request, reply) = (session.request(&name), session.reply(&name));
+    let batch = request.repeat(50);
+    let (mut sent, mut has_stopped) = (0, false);
+    while sent < UNREAD && context.has_time() {
+        match session.stream.write(batch.get(sent % request.len()..).unwrap_or_default()) {
+            Ok(count) => sent += count,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                has_stopped = true;
+                break;
+            }
+            Err(error) => {
+                let what = format!("after {sent} bytes of names, with no reply read, {}", describe(&error));
+                return Err(Failure::new(what).into());
+            }
+        }
+        notes.progress(sent as u64, UNREAD as u64);
+    }
+    context.target.count_bytes(sent);
+    Session::ready(context).and_then(Session::exit).map_err(|failure| {
+        failure
+            .during("another client, while the first does not read")
+            .because("one client that stops reading blocks the server for all others")
+    })?;
+    let _ = session.stream.set_write_timeout(Some(context.timeout()));
+    // The last name may have been sent in part.
+    let rest = request.len() - sent % request.len();
+    let names = sent.div_ceil(request.len());
+    let last = request.get(request.len() - rest..).filter(|_| rest < request.len()).unwrap_or_default().to_vec();
+    let mut writer = session.stream.try_clone().map_err(|error| Failure::new(error.to_string()))?;
+    let begin = Instant::now();
+    let left = thread::scope(|scope| {
+        let writing = scope.spawn(move || writer.write_all(&last));
+        let mut left = names;
+        let mut outcome = Ok(());
+        while left > 0
+            && outcome.is_ok()
+            && (context.settings.stress || begin.elapsed() < READING)
+            && !context.settings.is_interrupted()
+        {
+            let count = left.min(50);
+            outcome = session.expect_replies(count, &reply.repeat(count));
+            left -= count;
+            notes.progress((names - left) as u64, names as u64);
+        }
+        if outcome.is_err() || left > 0 {
+            let _ = session.stream.shutdown(Shutdown::Both); // ends the writer
+        }
+        match (outcome, writing.join()) {
+            (Ok(()), Ok(Err(_))) if left == 0 => Err(Failure::new("the rest of the last name could not be sent")),
+            (outcome, _) => outcome.map(|()| left),
+        }
+    })
+    .map_err(|failure| {
+        let is_late = failure.kind == Kind::Timeout;
+        failure.during("reading again").because_if(
+            is_late,
+            "a blocked write does not continue when the window opens: the window probe is not answered, the window update is \
+             lost, or the writing task is not woken",
+        )
+    })?;
+    let stopped = if has_stopped { "the server stopped reading after" } else { "the server did not stop reading:" };
+    let stopped = format!("{stopped} {}", Bytes(sent as f64));
+    if left > 0 {
+        session.reset();
+        return Ok(format!("{stopped}; {} of {names} replies came within 8 s", names - left));
+    }
+    session.exit()?;
+    Ok(format!("{stopped}; all replies came"))
+}
+
+/// Both directions are kept full for this long at most.
+const FULL_DUPLEX: Duration = Duration::from_secs(60);
+
+fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    const TOGETHER: usize = 8;
+    let total = if context.settings.stress { 64 * MEBIBYTE } else { MEBIBYTE };
+    let length = context.facts.capacity().min(500);
+    let names = total.div_ceil(length + 1);
+    let mut session = Session::ready(context)?;
+    let writer = session.stream.try_clone().map_err(|error| Failure::new(error.to_string()))?;
+    let begin = Instant::now();
+    let received = thread::scope(|scope| {
+        let writing = scope.spawn(move || -> io::Result<()> {
+            let mut writer = io::BufWriter::with_capacity(16 * 1024, writer);
+            for index in 0..names {
+                writer.write_all(&name(index * length, length))?;
+                writer.write_all(b"\n")?;
+            }
+            writer.flush()
+        });
+        let mut outcome = Ok(());
+        let mut received = 0;
+        // Several replies at a time: if a byte is wrong, those behind it show what has happened.
+        while received < names
+            && outcome.is_ok()
+            && (context.settings.stress || begin.elapsed() < FULL_DUPLEX)
+            && !context.settings.is_interrupted()
+        {
+            let next = names.min(received + TOGETHER);
+            let replies: Vec<u8> =
+                (received..next).flat_map(|index| session.reply(&name(index * length, length))).collect();
+            outcome = session.expect_replies(TOGETHER, &replies);
+            received = next;
+            notes.progress(received as u64, names as u64);
+        }
+        if outcome.is_err() || received < names {
+            let _ = session.stream.shutdown(Shutdown::Both); // ends the writer
+        }
+        let written = writing.join();
+        outcome?;
+        match written {
+            Ok(Err(error)) if received == names => {
+                Err(Failure::new(format!("sending the names failed: {}", describe(&error))))
+            }
+            Ok(_) => Ok(received),
+            Err(_) => Err(Failure::new("a thread of the check panicked")),
+        }
+    })?;
+    let took = begin.elapsed();
+    let bytes = received * (length + 1);
+    context.target.count_bytes(bytes);
+    let rate = bytes as f64 / took.as_secs_f64();
+    notes.measure("verified bytes per second, each way", Value::ByteRate(rate));
+    if received < names {
+        session.reset();
+        let (bytes, took) = (Bytes(bytes as f64), Time::from(took));
+        return Ok(format!("{bytes} each way in {took} (time limit), {}", ByteRate(rate)));
+    }
+    session.exit()?;
+    Ok(format!("{} MiB each way, {}", total / MEBIBYTE, ByteRate(rate)))
+}
+
+#[cfg(test)]
+mod tests {
+    use greet_core::Framing;
+
+    use super::*;
+    use crate::check::{
+        facts::{Facts, Protocol},
+        settings::Settings,
+        target::Target,
+    };
+
+    #[test]
+    fn the_reason_for_fewer_lengths_is_the_one_that_holds() {
+        let text = |framing, rtt, counts| {
+            let rtt = Duration::from_micros(rtt);
+            let protocol = Protocol { framing, capacity: 1024, capacity_is_certain: true, rtt, mss: 1460 };
+            let facts = Facts { protocol: Some(protocol), ..Facts::default() };
+            let (target, settings) = (Target::new(([127, 0, 0, 1], 9999).into()), Settings::for_tests());
+            tested_lengths(Context::new(&target, &facts, &settings), counts)
+        };
+        assert_eq!(text(Framing::Line, 34, [1024, 1024, 1024]), "all 1,024 lengths");
+        assert_eq!(text(Framing::Line, 34, [62, 1024, 1024]), "62 of 1,024 lengths (time limit after 0 s)");
+        assert_eq!(text(Framing::Line, 34, [400, 400, 65535]), "400 of 65,535 lengths; --stress tests more");
+        assert_eq!(
+            text(Framing::Chunk, 200_000, [62, 62, 1024]),
+            "62 of 1,024 lengths; one name is in flight, and the RTT is 200 ms"
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! The results of a check: an entry for each probe, and the verdict.
+
+use core::{net::SocketAddr, time::Duration};
+
+use super::{
+    facts::{Facts, framing_name},
+    failure::Failure,
+    probe::{Group, Level, Measure},
+    target::Target,
+};
+
+/// A whole check.
+pub(crate) struct Record {
+    pub(crate) subject: Subject,
+    pub(crate) passed: bool,
+    pub(crate) verdict: String,
+    pub(crate) probes: Vec<Entry>,
+    /// What got worse since the baseline, if there was one to compare with.
+    pub(crate) worse_than_baseline: Option<Vec<String>>,
+}
+
+/// The server that was checked, and the load it was put under.
+pub(crate) struct Subject {
+    /// As the user typed it.
+    pub(crate) host: String,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) framing: Option<&'static str>,
+    /// Maximum length of a name in bytes.
+    pub(crate) capacity: Option<usize>,
+    pub(crate) slots: Option<usize>,
+    /// What a client sees when all slots are taken.
+    pub(crate) when_full: Option<&'static str>,
+    pub(crate) connections: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Subject {
+    /// `target` is `None` if the host has no address.
+    pub(crate) fn new(host: String, target: Option<&Target>, facts: &Facts) -> Self {
+        Self {
+            host,
+            address: target.map(|target| target.address),
+            framing: facts.protocol.map(|protocol| framing_name(protocol.framing)),
+            capacity: facts.protocol.map(|protocol| protocol.capacity),
+            slots: facts.slots.map(|slots| slots.count()),
+            when_full: facts.slots.and_then(|slots| slots.when_full()).map(|when_full| when_full.text()),
+            connections: target.map_or(0, Target::connections),
+            bytes: target.map_or(0, Target::bytes),
+        }
+    }
+}
+
+/// The result of a probe.
+pub(crate) struct Entry {
+    pub(crate) id: String,
+    pub(crate) group: Group,
+    pub(crate) level: Level,
+    pub(crate) requirement: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) took: Duration,
+    pub(crate) measures: Vec<Measure>,
+    /// Round-trip times in ascending order.
+    pub(crate) rtts: Vec<Duration>,
+}
+
+/// Whether a requirement is met.
+pub(crate) enum Outcome {
+    /// It is; what was measured.
+    Passed(String),
+    /// It is not.
+    Failed(Box<Failure>),
+    /// The probe was not run, for this reason.
+    Skipped(String),
+}
+
+impl Outcome {
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::Passed(_) => "passed",
+            Self::Failed(_) => "failed",
+            Self::Skipped(_) => "skipped",
+        }
+    }
+}
+
+impl Record {
+    /// `aborted` is why the check ended early, if it did.
+    pub(crate) fn new(subject: Subject, probes: Vec<Entry>, aborted: Option<String>) -> Self {
+        let failed = |level| {
+            let failed = |entry: &&Entry| entry.level == level && matches!(entry.outcome, Outcome::Failed(_));
+            probes.iter().filter(failed).map(|entry| entry.id.as_str()).collect::<Vec<_>>()
+        };
+        let count = |word| probes.iter().filter(|entry| entry.outcome.word() == word).count();
+        let (must, should) = (failed(Level::Must), failed(Level::Should));
+        let (passes, skips) = (count("passed"), count("skipped"));
+        // No MUST failed, at least one probe passed, and the check was not aborted.
+        let passed = must.is_empty() && aborted.is_none() && passes > 0;
+        let findings = [must, should].concat().join(", ");
+        let verdict = match (passed, findings.is_empty(), &aborted) {
+            (true, true, _) => "PASSED".to_owned(),
+            (true, false, _) => format!("PASSED with warnings: {findings}"),
+            (false, true, None) => "NOTHING CHECKED".to_owned(),
+            (false, true, Some(reason)) => format!("FAILED: {reason}"),
+            (false, false, None) => format!("FAILED: {findings}"),
+            (false, false, Some(reason)) => format!("FAILED: {findings}; {reason}"),
+        };
+        let skipped = if skips > 0 { format!(", {skips} skipped") } else { String::new() };
+        Self {
+            subject,
+            passed,
+            verdict: format!("{verdict} ({passes} passed{skipped})"),
+            probes,
+            worse_than_baseline: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: &str, level: Level, outcome: Outcome) -> Entry {
+        Entry {
+            id: id.into(),
+            group: Group::Time,
+            level,
+            requirement: "".into(),
+            outcome,
+            took: Duration::ZERO,
+            measures: Vec::new(),
+            rtts: Vec::new(),
+        }
+    }
+
+    fn passed() -> Entry {
+        entry("good", Level::Must, Outcome::Passed("it is met".into()))
+    }
+
+    fn failed(level: Level) -> Entry {
+        entry("bad", level, Outcome::Failed(Box::new(Failure::new("it is not met"))))
+    }
+
+    fn skipped() -> Entry {
+        entry("not-run", Level::Must, Outcome::Skipped("for a reason".into()))
+    }
+
+    fn verdict(probes: Vec<Entry>, aborted: Option<&str>) -> (bool, String) {
+        let subject = Subject::new("host".into(), None, &Facts::default());
+        let record = Record::new(subject, probes, aborted.map(Into::into));
+        (record.passed, record.verdict)
+    }
+
+    #[test]
+    fn a_check_passes_if_no_must_fails_of_those_that_were_run() {
+        assert_eq!(verdict(vec![passed(), skipped()], None), (true, "PASSED (1 passed, 1 skipped)".into()));
+        let warning = "PASSED with warnings: bad (1 passed)".into();
+        assert_eq!(verdict(vec![passed(), failed(Level::Should)], None), (true, warning));
+        assert_eq!(verdict(vec![passed(), failed(Level::Must)], None), (false, "FAILED: bad (1 passed)".into()));
+        assert_eq!(verdict(vec![skipped()], None), (false, "NOTHING CHECKED (0 passed, 1 skipped)".into()));
+    }
+
+    #[test]
+    fn a_check_of_a_server_that_disappears_does_not_pass() {
+        let probes = vec![passed(), failed(Level::Should), skipped()];
+        let text = "FAILED: bad; no server answers (1 passed, 1 skipped)".into();
+        assert_eq!(verdict(probes, Some("no server answers")), (false, text));
+    }
+}

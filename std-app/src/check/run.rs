@@ -1,0 +1,194 @@
+//! The run of a check: one probe after the other, each behind the discovery of the facts that it needs.
+
+use core::net::SocketAddr;
+use std::{net::TcpStream, time::Instant};
+
+use greet_host::{client::HostPort, resolve::addresses, values::Limit};
+
+use super::{
+    context::Context,
+    discover,
+    facts::{Fact, Facts},
+    failure::{Failure, Kind},
+    options::CheckOptions,
+    probe::{Group, Notes, Probe, Verdict},
+    record::{Entry, Outcome, Record, Subject},
+    session::Session,
+    settings::Settings,
+    slots,
+    target::Target,
+};
+use crate::export::text::check::List;
+
+/// Runs these probes against a server.
+pub(super) fn run(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List) -> Record {
+    let begin = Instant::now();
+    let found = addresses(host, options.ip, Limit(Some(options.timeout)));
+    let facts = Facts { lookup_time: begin.elapsed(), ..Facts::default() };
+    let mut run = Run {
+        target: found.map(|found| Target::new(first_that_accepts(&found, options))).map_err(|error| error.to_string()),
+        facts,
+        settings: Settings::new(options),
+        aborted: None,
+    };
+    if run.target.is_ok() {
+        list.line(&run.settings.load());
+    }
+    let mut entries = Vec::new();
+    // A probe that is skipped because of an earlier one has no line of its own.
+    let mut skipped = 0;
+    for probe in probes {
+        if run.aborted.is_none() {
+            list.begin(&probe.id);
+        }
+        let was_aborted = run.aborted.is_some();
+        let progress = |done, total| list.progress(done, total);
+        let entry = run.entry(probe, Notes::new(&progress));
+        if was_aborted {
+            skipped += 1;
+        } else {
+            list.entry(&entry);
+        }
+        entries.push(entry);
+    }
+    if let Some(aborted) = run.aborted.as_ref().filter(|_| skipped > 0) {
+        list.skipped(skipped, &aborted.by);
+    }
+    let subject = Subject::new(host.to_string(), run.target.as_ref().ok(), &run.facts);
+    Record::new(subject, entries, run.aborted.map(|aborted| aborted.reason))
+}
+
+/// The first address that accepts a connection; the first of all if none does.
+fn first_that_accepts(addresses: &[SocketAddr], options: &CheckOptions) -> SocketAddr {
+    let accepts = |address: &&SocketAddr| TcpStream::connect_timeout(address, options.timeout).is_ok();
+    let found = if addresses.len() > 1 { addresses.iter().find(accepts) } else { None };
+    found.or(addresses.first()).copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))) // there is always one
+}
+
+struct Run {
+    /// The error is why the host has no address.
+    target: Result<Target, String>,
+    facts: Facts,
+    settings: Settings,
+    aborted: Option<Aborted>,
+}
+
+/// Why the remaining probes are skipped.
+struct Aborted {
+    reason: String,
+    /// The probe that found it out.
+    by: String,
+}
+
+impl Run {
+    fn entry(&mut self, probe: &Probe, mut notes: Notes<'_>) -> Entry {
+        let begin = Instant::now();
+        let outcome = match self.verdict(probe, &mut notes) {
+            Ok(text) => Outcome::Passed(text),
+            Err(Verdict::Skipped(reason)) => Outcome::Skipped(reason),
+            Err(Verdict::Aborted(reason)) => {
+                self.abort(probe, reason.clone());
+                Outcome::Skipped(reason)
+            }
+            Err(Verdict::Failed(failure)) => {
+                if probe.may_lose_slots {
+                    self.facts.slots = None; // later probes are measured by the slots that are left
+                }
+                Outcome::Failed(failure)
+            }
+        };
+        let took = begin.elapsed();
+        if let Outcome::Failed(failure) = &outcome
+            && let Some(reason) = self.fatal(probe, failure)
+        {
+            self.abort(probe, reason);
+        }
+        let Notes { measures, rtts, .. } = notes;
+        Entry {
+            id: probe.id.clone(),
+            group: probe.group,
+            level: probe.level,
+            requirement: probe.requirement.clone(),
+            outcome,
+            took,
+            measures,
+            rtts,
+        }
+    }
+
+    fn abort(&mut self, probe: &Probe, reason: String) {
+        self.aborted.get_or_insert_with(|| Aborted { reason, by: probe.id.clone() });
+    }
+
+    fn verdict(&mut self, probe: &Probe, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+        if let Some(Aborted { reason, by }) = &self.aborted {
+            return Err(Verdict::Skipped(format!("{reason}: see {by}")));
+        }
+        let target = self.target.as_ref().map_err(|error| Failure::new(error.as_str()))?;
+        if self.settings.is_interrupted() {
+            return Err(Verdict::Aborted("interrupted by a signal".to_owned()));
+        }
+        discover(target, &mut self.facts, &self.settings, probe)
+            .and_then(|()| (probe.run)(Context::new(target, &self.facts, &self.settings), notes))
+            .map_err(|verdict| match verdict {
+                Verdict::Failed(failure) => Verdict::Failed(with_causes(probe, failure)),
+                verdict => verdict,
+            })
+    }
+
+    /// Why nothing more can be checked after this probe has failed, if so.
+    fn fatal(&self, probe: &Probe, failure: &Failure) -> Option<String> {
+        if failure.kind == Kind::OtherProtocol {
+            return Some(failure.what.clone());
+        }
+        let target = self.target.as_ref().ok().filter(|_| probe.establishes != Some(Fact::Reachable));
+        let Some(target) = target else { return Some("no server answers".to_owned()) };
+        let is_known = self.facts.protocol.is_some();
+        if probe.establishes == Some(Fact::Protocol) && !is_known {
+            return Some("a plain conversation is not possible".to_owned());
+        }
+        let is_alive = || {
+            let context = Context::new(target, &self.facts, &self.settings);
+            let (mut session, _) = Session::greeted_with_retries(context)?;
+            if is_known { session.exchange(b"alive") } else { Ok(()) }
+        };
+        is_alive().err()?;
+        let failure: Failure = is_alive().err()?; // twice, as the network may lose packets
+        let reason = match failure.kind {
+            Kind::Refused | Kind::NoAnswer | Kind::Timeout => "the server does not answer any more",
+            _ => "a plain conversation is not possible any more",
+        };
+        Some(reason.to_owned())
+    }
+}
+
+/// Finds out the facts that the probe needs and that are not known yet. Then its needs are met, or it is skipped.
+fn discover(target: &Target, facts: &mut Facts, settings: &Settings, probe: &Probe) -> Result<(), Verdict> {
+    for need in probe.needs {
+        match need.fact() {
+            Some(Fact::Protocol) if facts.protocol.is_none() => {
+                facts.protocol = Some(discover::protocol(target, facts, settings)?);
+            }
+            Some(Fact::Slots) if facts.slots.is_none() => {
+                facts.slots = Some(slots::discover(Context::new(target, facts, settings))?);
+            }
+            _ => {}
+        }
+        if let Some(reason) = need.unmet(facts, settings) {
+            return Err(Verdict::Skipped(reason.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Adds the probe's usual causes to those that the failure itself points at.
+fn with_causes(probe: &Probe, mut failure: Box<Failure>) -> Box<Failure> {
+    // If there is no connection, it does not matter what it was for.
+    let is_about_connections = matches!(probe.group, Group::Reach | Group::Connections);
+    if is_about_connections || !matches!(failure.kind, Kind::Refused | Kind::NoAnswer) {
+        let usual = probe.causes.iter().filter(|cause| !failure.causes.iter().any(|named| named == *cause));
+        let usual: Vec<String> = usual.map(|&cause| cause.to_owned()).collect();
+        failure.causes.extend(usual);
+    }
+    failure
+}

@@ -1,0 +1,41 @@
+//! The selection of probes by `--only` and `--skip`.
+
+use super::{
+    facts::Fact,
+    options::CheckOptions,
+    probe::{Need, Probe},
+};
+
+/// Names of probes and groups.
+#[derive(Debug)]
+pub(super) struct Selection {
+    only: Vec<String>,
+    skip: Vec<String>,
+}
+
+impl Selection {
+    /// The error is the first name that no probe and no group has.
+    pub(super) fn new(options: &CheckOptions, probes: &[Probe]) -> Result<Self, String> {
+        let names = || options.only.iter().chain(&options.skip);
+        match names().find(|name| !probes.iter().any(|probe| has_name(probe, name))) {
+            Some(unknown) => Err(unknown.clone()),
+            None => Ok(Self { only: options.only.clone(), skip: options.skip.clone() }),
+        }
+    }
+
+    /// The selected probes, and those that establish the protocol for them.
+    pub(super) fn of<'a>(&self, probes: &'a [Probe]) -> Vec<&'a Probe> {
+        let is_named = |names: &[String], probe| names.iter().any(|name| has_name(probe, name));
+        let is_selected = |probe| (self.only.is_empty() || is_named(&self.only, probe)) && !is_named(&self.skip, probe);
+        let needs_conversation =
+            probes.iter().any(|probe| is_selected(probe) && probe.needs.contains(&Need::Conversation));
+        let is_needed =
+            |probe: &Probe| needs_conversation && matches!(probe.establishes, Some(Fact::Reachable | Fact::Protocol));
+        probes.iter().filter(|&probe| is_selected(probe) || is_needed(probe)).collect()
+    }
+}
+
+/// Whether it is the probe's id, or the part before the dot: its group, or `recovery`.
+fn has_name(probe: &Probe, name: &str) -> bool {
+    probe.id == name || probe.id.split('.').next() == Some(name)
+}

@@ -1,0 +1,372 @@
+//! One conversation of the check. Every byte that comes is compared with the byte that is expected.
+
+mod open;
+
+use core::time::Duration;
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpStream},
+    time::Instant,
+};
+
+use crate::export::number::Time;
+
+use super::{
+    context::Context,
+    difference,
+    explain::{describe, kind_of},
+    failure::{Failure, Kind},
+};
+
+pub(crate) const GREETING: &[u8] = b"Welcome!";
+
+/// Number of correct bytes that are kept, to find out where wrong bytes come from.
+const HISTORY: usize = 4096;
+/// How long to wait for the bytes behind a wrong one.
+const AFTER_MISMATCH: Duration = Duration::from_millis(200);
+/// A shorter wait may be the scheduling delay of a busy host.
+const PAUSE: Duration = Duration::from_millis(30);
+/// Additional timeout for each byte of a long answer.
+const PER_BYTE: Duration = Duration::from_millis(1);
+/// Bytes in a segment on Ethernet, over IPv4.
+const ETHERNET_MSS: usize = 1460;
+
+/// A connection, and the position in its conversation.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    pub(crate) stream: TcpStream,
+    pub(crate) context: Context<'a>,
+    /// How long an answer may take.
+    timeout: Duration,
+    /// The socket's read timeout.
+    read_timeout: Duration,
+    /// Number of correct bytes received.
+    pub(crate) offset: u64,
+    /// The last of them.
+    history: Vec<u8>,
+    sent: u64,
+    /// The waits of [`PAUSE`] or longer.
+    pub(crate) pauses: Vec<Duration>,
+}
+
+impl<'a> Session<'a> {
+    /// A connection whose timeouts are the context's, and over which nothing has come yet.
+    pub(crate) const fn new(stream: TcpStream, context: Context<'a>) -> Self {
+        let timeout = context.timeout();
+        Self {
+            stream,
+            context,
+            timeout,
+            read_timeout: timeout,
+            offset: 0,
+            history: Vec::new(),
+            sent: 0,
+            pauses: Vec::new(),
+        }
+    }
+
+    /// The bytes to send for a name.
+    pub(crate) fn request(&self, name: &[u8]) -> Vec<u8> {
+        if self.context.facts.takes_lines() { [name, b"\n"].concat() } else { name.to_vec() }
+    }
+
+    /// The reply to a name.
+    pub(crate) fn reply(&self, name: &[u8]) -> Vec<u8> {
+        let end: &[u8] = if self.context.facts.takes_lines() { b"!\n" } else { b"!" };
+        [b"Hello, ", name, end].concat()
+    }
+
+    /// Sends a name and receives its reply.
+    pub(crate) fn exchange(&mut self, name: &[u8]) -> Result<(), Failure> {
+        self.send(&self.request(name))?;
+        self.expect("the reply", &self.reply(name))
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.context.target.count_bytes(bytes.len());
+        self.sent += bytes.len() as u64;
+        let until = Instant::now() + self.context.timeout() + time_for_bytes(bytes.len());
+        let mut left = bytes;
+        while !left.is_empty() {
+            match self.stream.write(left) {
+                Ok(count) => left = left.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let what = match kind_of(&error) {
+                        Kind::Timeout => format!(
+                            "the server accepts no more bytes: {} of {} were not sent within {}",
+                            left.len(),
+                            bytes.len(),
+                            Time::from(self.context.timeout())
+                        ),
+                        _ => format!("sending failed: {}", describe(&error)),
+                    };
+                    return Err(Failure { offset: Some(self.offset), ..Failure::new(what).with_kind(kind_of(&error)) });
+                }
+            }
+            if !left.is_empty() && Instant::now() >= until {
+                let what =
+                    format!("the server accepts bytes too slowly: {} of {} were not sent", left.len(), bytes.len());
+                return Err(Failure { offset: Some(self.offset), ..Failure::new(what).with_kind(Kind::Timeout) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives these bytes, which `what` names.
+    pub(crate) fn expect(&mut self, what: &str, expected: &[u8]) -> Result<(), Failure> {
+        let until = Instant::now() + self.timeout + time_for_bytes(expected.len());
+        let outcome = self.expect_until(until, what, expected);
+        self.set_read_timeout(self.timeout);
+        outcome
+    }
+
+    /// Receives `count` replies. A slow server has time for each.
+    pub(crate) fn expect_replies(&mut self, count: usize, expected: &[u8]) -> Result<(), Failure> {
+        let timeout = self.timeout;
+        let each = 2 * self.context.facts.rtt();
+        self.set_timeout(timeout.saturating_add(each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))));
+        let outcome = self.expect("a reply", expected);
+        self.set_timeout(timeout);
+        outcome
+    }
+
+    fn expect_until(&mut self, until: Instant, what: &str, expected: &[u8]) -> Result<(), Failure> {
+        let mut matched = 0;
+        let mut buffer = [0; 16 * 1024];
+        while let Some(rest) = expected.get(matched..).filter(|rest| !rest.is_empty()) {
+            let space = rest.len().min(buffer.len());
+            let space = buffer.get_mut(..space).unwrap_or_default();
+            let begin = Instant::now();
+            let outcome = self.stream.read(space);
+            self.pauses.extend(Some(begin.elapsed()).filter(|waited| *waited >= PAUSE));
+            let received = match outcome {
+                Ok(0) => return Err(self.missing(what, rest, Kind::Closed, "the server closed the connection")),
+                Ok(count) => space.get(..count).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let why = match kind_of(&error) {
+                        Kind::Timeout if matched > 0 => incomplete(matched, expected.len()),
+                        Kind::Timeout => format!("nothing came within {}", Time::from(self.timeout)),
+                        _ => describe(&error),
+                    };
+                    return Err(self.missing(what, rest, kind_of(&error), &why));
+                }
+            };
+            self.context.target.count_bytes(received.len());
+            let same = rest.iter().zip(received).take_while(|(expected, received)| expected == received).count();
+            self.remember(rest.get(..same).unwrap_or_default());
+            matched += same;
+            if same < received.len() {
+                let wrong = received.get(same..).unwrap_or_default().to_vec();
+                return Err(self.mismatch(what, expected.get(matched..).unwrap_or_default(), wrong));
+            }
+            if matched < expected.len() {
+                // All the pieces together have one timeout.
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    let why = incomplete(matched, expected.len());
+                    return Err(self.missing(what, expected.get(matched..).unwrap_or_default(), Kind::Timeout, &why));
+                }
+                self.set_read_timeout(left.min(self.timeout));
+            }
+        }
+        Ok(())
+    }
+
+    /// One read, or why nothing came until then.
+    pub(crate) fn read_until(&mut self, until: Instant, buffer: &mut [u8]) -> Result<usize, Kind> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Kind::Timeout);
+            }
+            self.set_read_timeout(left);
+            match self.stream.read(buffer) {
+                Ok(0) => return Err(Kind::Closed),
+                Ok(count) => {
+                    self.context.target.count_bytes(count);
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(kind_of(&error)),
+            }
+        }
+    }
+
+    /// Everything up to this last byte, unless it is longer than `limit` or does not come within the timeout.
+    pub(crate) fn read_answer(&mut self, last: u8, limit: usize) -> Option<Vec<u8>> {
+        let until = Instant::now() + self.timeout + time_for_bytes(limit);
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while answer.last() != Some(&last) {
+            let count = self.read_until(until, &mut buffer).ok()?;
+            answer.extend_from_slice(buffer.get(..count)?);
+            if answer.len() > limit {
+                return None;
+            }
+        }
+        Some(answer)
+    }
+
+    /// Receives the server's FIN, and no byte before it.
+    pub(crate) fn expect_end(&mut self) -> Result<(), Failure> {
+        let mut buffer = [0; 1024];
+        loop {
+            return match self.stream.read(&mut buffer) {
+                Ok(0) => Ok(()),
+                Ok(count) => {
+                    let received = buffer.get(..count).unwrap_or_default().to_vec();
+                    let cause = match received.as_slice() {
+                        [b'W', ..] => Some("the server sends its greeting again"),
+                        [0, ..] => Some("NULs follow a reply: the end of a C string, or writes padded to whole words"),
+                        _ if received.starts_with(b"Hello, exit") => Some("`exit` is answered as a name"),
+                        _ => None,
+                    };
+                    let failure = Failure {
+                        offset: Some(self.offset),
+                        expected: Some(Vec::new()),
+                        received: Some(received),
+                        ..Failure::new("more bytes came than expected")
+                    };
+                    Err(cause.map_or(failure.clone(), |cause| failure.because(cause)))
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if kind_of(&error) == Kind::Timeout => {
+                    let what = format!("the server did not close its side within {}", Time::from(self.timeout));
+                    Err(Failure::new(what)
+                        .with_kind(Kind::Timeout)
+                        .because("the server never closes, or its FIN is lost: send a FIN after the last reply"))
+                }
+                Err(error) => {
+                    let what = format!("at the end of the conversation {}", describe(&error));
+                    Err(Failure::new(what).with_kind(kind_of(&error)).because(
+                        "the server calls close() while client bytes are unread or replies are in flight: shut down the \
+                         sending side first, and read until the client's FIN",
+                    ))
+                }
+            };
+        }
+    }
+
+    /// Ends the conversation as the protocol says: the client sends `exit`, and the server closes first.
+    pub(crate) fn exit(mut self) -> Result<(), Failure> {
+        let exit = self.request(b"exit");
+        self.send(&exit)?;
+        self.expect_end().map_err(|failure| failure.during("after `exit`"))
+    }
+
+    /// The maximum segment size towards the server, in bytes.
+    pub(crate) fn mss(&self) -> usize {
+        socket2::SockRef::from(&self.stream).tcp_mss().map_or(ETHERNET_MSS, |size| size as usize)
+    }
+
+    /// The same, but no more than Ethernet's: that of a loopback device is far larger.
+    pub(crate) fn ethernet_mss(&self) -> usize {
+        self.mss().clamp(100, ETHERNET_MSS)
+    }
+
+    /// Closes this side (FIN). Receiving goes on.
+    pub(crate) fn half_close(&self) -> Result<(), Failure> {
+        self.stream
+            .shutdown(Shutdown::Write)
+            .map_err(|error| Failure::new(format!("cannot close the client's side: {}", describe(&error))))
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(self) {
+        // If this fails, it is closed by a FIN instead.
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Changes how long an answer may take.
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout.max(Duration::from_millis(1));
+        self.set_read_timeout(self.timeout);
+    }
+
+    fn set_read_timeout(&mut self, timeout: Duration) {
+        let timeout = timeout.max(Duration::from_millis(1));
+        // This is a system call, and most answers come in one piece.
+        if timeout != self.read_timeout {
+            self.read_timeout = timeout;
+            // Fails for a duration of zero only.
+            let _ = self.stream.set_read_timeout(Some(timeout));
+        }
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        self.history.extend_from_slice(bytes);
+        let surplus = self.history.len().saturating_sub(HISTORY);
+        if surplus > HISTORY {
+            self.history.drain(..surplus);
+        }
+    }
+
+    fn missing(&self, what: &str, rest: &[u8], kind: Kind, why: &str) -> Failure {
+        let mut causes = Vec::new();
+        if matches!(kind, Kind::Reset | Kind::Closed) && self.offset > GREETING.len() as u64 {
+            causes.push(format!(
+                "this happened after {} bytes to the server and {} bytes from it. If the numbers are similar each time, look for \
+                 a limit or a counter that overflows. If not, look for what ends the task: a timer, or memory that is used up",
+                self.sent, self.offset
+            ));
+        }
+        Failure {
+            causes,
+            offset: Some(self.offset),
+            expected: Some(rest.get(..rest.len().min(HISTORY)).unwrap_or_default().to_vec()),
+            received: Some(Vec::new()),
+            ..Failure::new(format!("{why}; {what} was expected")).with_kind(kind)
+        }
+    }
+
+    /// Everything that comes within that time, up to a limit.
+    pub(crate) fn read_for(&mut self, time: Duration) -> Vec<u8> {
+        let mut received = Vec::new();
+        self.append_for(time, &mut received);
+        received
+    }
+
+    fn append_for(&mut self, time: Duration, received: &mut Vec<u8>) {
+        let until = Instant::now() + time;
+        let mut buffer = [0; 4096];
+        while received.len() < HISTORY
+            && let Ok(count) = self.read_until(until, &mut buffer)
+        {
+            received.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        }
+        self.set_read_timeout(self.timeout);
+    }
+
+    /// Waits for the bytes behind the wrong one, too: they tell what has happened.
+    fn mismatch(&mut self, what: &str, expected: &[u8], mut received: Vec<u8>) -> Failure {
+        self.append_for(AFTER_MISMATCH, &mut received);
+        let expected = expected.get(..expected.len().min(HISTORY)).unwrap_or_default();
+        let offset = self.offset;
+        let causes = difference::causes(&self.history, expected, &received, offset);
+        Failure {
+            kind: Kind::Other,
+            offset: Some(offset),
+            expected: Some(expected.to_vec()),
+            received: Some(received),
+            causes,
+            what: format!(
+                "{what} is wrong from byte {offset} of the conversation (modulo 4: {}, 32: {}, 64: {})",
+                offset % 4,
+                offset % 32,
+                offset % 64
+            ),
+        }
+    }
+}
+
+fn incomplete(received: usize, expected: usize) -> String {
+    format!("only {received} of {expected} bytes came within the timeout")
+}
+
+/// Additional timeout for an answer of `count` bytes.
+fn time_for_bytes(count: usize) -> Duration {
+    PER_BYTE * u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,114 @@
+//! How a conversation begins: connection and greeting, also on a network that loses packets, or when no slot is free yet.
+
+use core::time::Duration;
+use std::{
+    io::{Read, Write},
+    thread,
+    time::Instant,
+};
+
+use greet_core::Framing;
+
+use super::{GREETING, Session};
+use crate::check::{
+    context::Context,
+    explain::{connect_error, kind_of},
+    failure::{Failure, Kind},
+    loss::{HANDSHAKE_LOST, LINGER, may_be_loss},
+};
+
+impl<'a> Session<'a> {
+    /// Opens a connection.
+    pub(crate) fn open(context: Context<'a>) -> Result<Self, Failure> {
+        let (target, timeout) = (context.target, context.timeout());
+        let number = target.count_connection();
+        let begin = Instant::now();
+        loop {
+            let attempt = Instant::now();
+            match target.connect(timeout) {
+                Ok(stream) => return Ok(Self::new(stream, context)),
+                Err(error) if may_be_loss(&error, attempt.elapsed()) && begin.elapsed() < timeout => {}
+                Err(error) => return Err(connect_error(target.address, timeout, number, &error)),
+            }
+        }
+    }
+
+    /// Opens a connection, and receives the greeting.
+    pub(crate) fn greeted(context: Context<'a>) -> Result<Self, Failure> {
+        let begin = Instant::now();
+        let mut is_forgotten = false;
+        loop {
+            let attempt = Instant::now();
+            let mut session = Self::open(context)?;
+            let failure = match session.expect_greeting() {
+                Ok(()) => return Ok(session),
+                Err(failure) if session.offset > 0 => return Err(failure),
+                Err(failure) => failure,
+            };
+            // The last segment of the handshake was lost each time, and the server gave the connection up.
+            let is_given_up = match failure.kind {
+                Kind::Reset => attempt.elapsed() >= HANDSHAKE_LOST && begin.elapsed() < context.timeout(),
+                // Once, so that the loop ends.
+                Kind::Timeout if !is_forgotten => {
+                    is_forgotten = session.is_forgotten();
+                    is_forgotten
+                }
+                _ => false,
+            };
+            if !is_given_up {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// Whether the server does not know this connection: the reset that said so may have been lost. It answers a segment
+    /// of an unknown connection by another reset.
+    fn is_forgotten(&mut self) -> bool {
+        const RESET_COMES: Duration = Duration::from_secs(2);
+        if self.stream.write_all(b"\n").is_err() {
+            return true;
+        }
+        self.set_read_timeout(RESET_COMES);
+        self.stream.read(&mut [0]).is_err_and(|error| kind_of(&error) == Kind::Reset)
+    }
+
+    /// Opens a connection and receives the greeting, at once or as soon as a slot is free. Returns how long that took, too.
+    pub(crate) fn greeted_with_retries(context: Context<'a>) -> Result<(Self, Duration), Failure> {
+        Self::greeted_within(context, context.timeout())
+    }
+
+    fn greeted_within(context: Context<'a>, timeout: Duration) -> Result<(Self, Duration), Failure> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let begin = Instant::now();
+        loop {
+            match Self::greeted(context) {
+                Ok(session) => return Ok((session, begin.elapsed())),
+                Err(failure) if begin.elapsed() >= timeout => return Err(failure),
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// Opens a connection, receives the greeting, and under framing `auto` sends a first line, so that names are lines.
+    pub(crate) fn ready(context: Context<'a>) -> Result<Self, Failure> {
+        let (mut session, _) = Self::greeted_within(context, LINGER)?;
+        if context.facts.framing() == Framing::Auto {
+            session.exchange(b"greet")?;
+        }
+        Ok(session)
+    }
+
+    pub(crate) fn expect_greeting(&mut self) -> Result<(), Failure> {
+        self.expect("the greeting", GREETING).map_err(|failure| match failure.kind {
+            Kind::Timeout if self.offset == 0 => failure.because(
+                "the connection is open, but nobody serves it: it waits in a backlog, or its task was not started or is stuck",
+            ),
+            _ => failure,
+        })?;
+        if self.context.facts.framing() == Framing::Line {
+            self.expect("the line feed after the greeting", b"\n")
+        } else {
+            Ok(())
+        }
+    }
+}

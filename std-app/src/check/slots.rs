@@ -1,0 +1,125 @@
+//! Slots: how many conversations the server holds at the same time, what the next client sees, and whether all are free again.
+
+use core::time::Duration;
+use std::{thread, time::Instant};
+
+use crate::export::number::Time;
+
+use super::{
+    context::Context,
+    facts::{Slots, WhenFull},
+    failure::{Failure, Kind},
+    loss::LINGER,
+    session::Session,
+};
+
+/// A client that waits this long for its greeting counts as queued: the greeting's second retransmission has come by then.
+const QUEUED: Duration = Duration::from_secs(4);
+/// Interval at which a full server is tried again.
+pub(crate) const RETRY: Duration = Duration::from_millis(50);
+
+/// Opens `count` conversations at the same time, all greeted.
+fn open_all(context: Context<'_>, count: usize) -> Result<Vec<Session<'_>>, Failure> {
+    (1..=count)
+        .map(|number| {
+            Session::greeted(context).map_err(|failure| failure.during(format_args!("client {number} of {count}")))
+        })
+        .collect()
+}
+
+/// Opens `count` conversations at the same time, in which names are lines where they can be.
+pub(crate) fn open_ready(context: Context<'_>, count: usize) -> Result<Vec<Session<'_>>, Failure> {
+    await_free_slots(context)?;
+    (0..count).map(|_| Session::ready(context)).collect()
+}
+
+/// Finds out how many conversations the server holds at the same time.
+pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
+    // The client before may have left a moment ago.
+    let mut open = vec![Session::greeted_with_retries(context)?.0];
+    while open.len() < context.settings.concurrent() {
+        let mut next = open_one_more(context);
+        if next.as_ref().is_err_and(|refusal| refusal.0 != Some(WhenFull::Queued))
+            && let Err(refusal) = next
+        {
+            thread::sleep(LINGER); // slots of earlier clients may become free only now
+            next = open_one_more(context);
+            // This does not count if the slot is free because the server closed another client's connection.
+            if next.is_ok() && !open.iter_mut().all(|session| session.exchange(b"still here").is_ok()) {
+                next = Err(refusal);
+            }
+        }
+        match next {
+            Ok(session) => open.push(session),
+            Err(refusal) => {
+                let count = open.len();
+                exit_all(open);
+                let (when_full, failure) = *refusal;
+                let when_full = when_full.ok_or_else(|| {
+                    failure.during(format_args!("client {} at the same time", count + 1)).because(
+                        "a full server sends bytes that the protocol does not have: queue the client, or refuse the connection",
+                    )
+                })?;
+                return Ok(Slots::Exactly(count, when_full));
+            }
+        }
+    }
+    let count = open.len();
+    exit_all(open);
+    Ok(Slots::AtLeast(count))
+}
+
+/// Ends all conversations by `exit`. A slow server is asked by all at the same time.
+pub(crate) fn exit_all(mut sessions: Vec<Session<'_>>) {
+    // Other probes test how conversations end.
+    for session in &mut sessions {
+        let _ = session.send(&session.request(b"exit"));
+    }
+    for session in &mut sessions {
+        session.set_timeout(Duration::from_millis(500) + 4 * session.context.facts.rtt());
+        let _ = session.expect_end();
+    }
+}
+
+/// Opens one more conversation. The error is what a client of a full server sees; `None` for anything else, a fault.
+pub(crate) fn open_one_more(context: Context<'_>) -> Result<Session<'_>, Box<(Option<WhenFull>, Failure)>> {
+    let timeout = context.timeout();
+    let mut session = Session::open(context).map_err(|failure| {
+        let when_full = if failure.kind == Kind::NoAnswer { WhenFull::NoAnswer } else { WhenFull::Refused };
+        Box::new((Some(when_full), failure))
+    })?;
+    session.set_timeout(timeout.min(QUEUED.max(4 * context.facts.rtt())));
+    let greeted = session.expect_greeting();
+    let nothing_came = session.offset == 0;
+    session.set_timeout(timeout);
+    greeted.map(|()| session).map_err(|failure| {
+        let when_full = match failure.kind {
+            Kind::Reset => Some(WhenFull::Refused),
+            Kind::Closed => Some(WhenFull::Closed),
+            Kind::Timeout if nothing_came => Some(WhenFull::Queued),
+            _ => None,
+        };
+        Box::new((when_full, failure))
+    })
+}
+
+/// Waits until all slots are free, and returns how long that took.
+pub(crate) fn await_free_slots(context: Context<'_>) -> Result<Duration, Failure> {
+    let begin = Instant::now();
+    let count = context.facts.slot_count();
+    loop {
+        match open_all(context, count) {
+            Ok(sessions) => {
+                let took = begin.elapsed();
+                exit_all(sessions);
+                return Ok(took);
+            }
+            Err(failure) if begin.elapsed() >= context.timeout() => {
+                return Err(failure
+                    .during(format_args!("not all of the {count} slots are free after {}", Time::from(begin.elapsed())))
+                    .because("slots are lost, or stay taken after the client has left"));
+            }
+            Err(_) => thread::sleep(RETRY),
+        }
+    }
+}

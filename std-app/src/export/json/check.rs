@@ -1,0 +1,121 @@
+//! The results of a check as JSON. `--baseline` reads them.
+
+use core::net::SocketAddr;
+
+use greet_core::Escaped;
+use serde::Serialize;
+
+use crate::check::{
+    probe::{Measure, Value},
+    record::{Entry, Outcome, Record},
+};
+
+/// The name and version of the document's form.
+pub(crate) const FORMAT: &str = "greet check 3";
+
+/// The document.
+#[derive(Serialize)]
+pub(crate) struct Document<'a> {
+    format: &'static str,
+    program: &'static str,
+    host: &'a str,
+    address: Option<SocketAddr>,
+    framing: Option<&'static str>,
+    capacity: Option<usize>,
+    slots: Option<usize>,
+    when_full: Option<&'static str>,
+    connections: u64,
+    bytes: u64,
+    passed: bool,
+    verdict: &'a str,
+    probes: Vec<Probe<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worse_than_baseline: Option<&'a [String]>,
+}
+
+#[derive(Serialize)]
+struct Probe<'a> {
+    id: &'a str,
+    group: &'static str,
+    level: String,
+    requirement: &'a str,
+    outcome: &'static str,
+    text: &'a str,
+    failure: Option<Failure<'a>>,
+    seconds: f64,
+    measures: Vec<Figure>,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    offset: Option<u64>,
+    expected: Option<String>,
+    received: Option<String>,
+    causes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+}
+
+impl<'a> Document<'a> {
+    pub(crate) fn new(record: &'a Record) -> Self {
+        let subject = &record.subject;
+        Self {
+            format: FORMAT,
+            program: concat!("greet ", env!("CARGO_PKG_VERSION")),
+            host: &subject.host,
+            address: subject.address,
+            framing: subject.framing,
+            capacity: subject.capacity,
+            slots: subject.slots,
+            when_full: subject.when_full,
+            connections: subject.connections,
+            bytes: subject.bytes,
+            passed: record.passed,
+            verdict: &record.verdict,
+            probes: record.probes.iter().map(probe).collect(),
+            worse_than_baseline: record.worse_than_baseline.as_deref(),
+        }
+    }
+}
+
+fn probe(entry: &Entry) -> Probe<'_> {
+    let bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| Escaped(bytes).to_string());
+    let (text, failure) = match &entry.outcome {
+        Outcome::Passed(text) | Outcome::Skipped(text) => (text, None),
+        Outcome::Failed(failure) => {
+            let found = Failure {
+                offset: failure.offset,
+                expected: bytes(&failure.expected),
+                received: bytes(&failure.received),
+                causes: &failure.causes,
+            };
+            (&failure.what, Some(found))
+        }
+    };
+    Probe {
+        id: &entry.id,
+        group: entry.group.name(),
+        level: entry.level.to_string(),
+        requirement: &entry.requirement,
+        outcome: entry.outcome.word(),
+        text,
+        failure,
+        seconds: entry.took.as_secs_f64(),
+        measures: entry.measures.iter().map(figure).collect(),
+    }
+}
+
+fn figure(measure: &Measure) -> Figure {
+    let (value, unit) = match measure.value {
+        Value::Time(time) => (time.as_secs_f64(), "s"),
+        Value::ByteRate(rate) => (rate, "B/s"),
+        Value::Rate(rate) => (rate, "1/s"),
+        Value::Count(count) => (count as f64, ""),
+    };
+    Figure { name: measure.name, value, unit }
+}
