@@ -144,13 +144,20 @@ fn capacity(context: Context<'_>) -> Option<usize> {
     if let Some(capacity) = capacity_in_error(&reply) {
         return Some(capacity); // under `line` (rule L3)
     }
-    let name = reply.strip_prefix(b"Hello, ")?.strip_suffix(if lines { &b"!\n"[..] } else { b"!" })?;
-    match name.len() {
-        length if length == sent && lines => Some(LONGEST),
+    let length = name_length(&reply, lines)?;
+    match lines {
+        true if length == sent => Some(LONGEST),
         // Under `chunk` a longer read is cut at the capacity (rule L2). If it is not cut, the capacity is not known.
-        length if length < sent && !lines => Some(length),
+        false if length < sent => Some(length),
         _ => None,
     }
+}
+
+/// The length of the name in the first reply. Under `chunk` others may follow: for the rest of a name that was cut.
+fn name_length(reply: &[u8], lines: bool) -> Option<usize> {
+    let end: &[u8] = if lines { b"!\n" } else { b"!" };
+    let name = reply.strip_prefix(b"Hello, ")?;
+    name.windows(end.len()).position(|window| window == end)
 }
 
 /// The capacity in the error reply to an overlong name.
@@ -163,6 +170,15 @@ fn capacity_in_error(reply: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_reply_contains_the_capacity() {
+        assert_eq!(name_length(b"Hello, xxxx!", false), Some(4));
+        assert_eq!(name_length(b"Hello, xxxx!Hello, xxxx!Hello, xx!", false), Some(4));
+        assert_eq!(name_length(b"Hello, xxxx!\n", true), Some(4));
+        assert_eq!(name_length(b"Hello, xxxx", true), None);
+        assert_eq!(name_length(b"Error", false), None);
+    }
 
     #[test]
     fn the_error_for_an_overlong_name_contains_the_capacity() {
