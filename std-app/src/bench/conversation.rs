@@ -112,6 +112,9 @@ impl<const N: usize> Conversation<N> {
                 // It may be full while a name that is answered already is still being sent; then it is said later.
                 return;
             }
+            if work.under_way == 0 && work.schedule.is_some() {
+                work.tally.resume(due);
+            }
             self.under_way.push_back(due);
             self.sent = self.sent.saturating_add(1);
             work.under_way = work.under_way.saturating_add(1);

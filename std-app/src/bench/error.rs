@@ -1,4 +1,4 @@
-//! Why there are no figures.
+//! Errors of `greet bench`.
 
 use std::{io, path::PathBuf};
 
@@ -9,41 +9,46 @@ use greet_host::{
 };
 use thiserror::Error;
 
+use super::socket::SocketError;
 use crate::export::{json::JsonError, number::Bytes};
 
-/// Why there are no figures, or not where they were wanted.
+/// Why a run has no figures, or why they could not be written.
 #[derive(Debug, Error)]
 pub(crate) enum BenchError {
     #[error(transparent)]
     Usage(#[from] UsageError),
     #[error(transparent)]
     Host(#[from] ConnectError),
-    #[error("no conversation with {host}: {reason}")]
+    #[error("no connection to {host} is served: {reason}")]
     NoConversation { host: String, reason: String },
+    #[error("{host} has no address of the IP version of --bind: use a local address of the other version")]
+    NoAddressToBind { host: String },
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error(
-        "{wanted} connections need {wanted} open files and some more, and this process may have {allowed}: allow more with \
-         `ulimit -n`, or ask for fewer with -c"
+        "{wanted} connections need more than {wanted} open files, and the limit of this process is {allowed}: raise it with \
+         `ulimit -n`, or use fewer connections with -c"
     )]
     TooManyFiles { wanted: usize, allowed: u64 },
     #[error(
-        "so many connections with so many names in flight can take {} of memory, and this process has less: lower -c or \
-         --pipeline", Bytes(*.bytes as f64)
+        "this number of connections and of names in flight can need {} of memory, and this process cannot have it: lower -c \
+         or --pipeline", Bytes(*.bytes as f64)
     )]
     Memory { bytes: usize },
-    #[error("the system does not give what it takes to measure: {0}")]
+    #[error("the load cannot be run: {0}")]
     System(#[from] io::Error),
-    #[error("latencies cannot be gathered: {0}")]
+    #[error("latencies cannot be recorded: {0}")]
     Latencies(#[from] hdrhistogram::CreationError),
-    #[error("`{}` cannot be written ({error}): give another place to --html", path.display())]
+    #[error("`{}` cannot be written ({error}): use another file for --html", path.display())]
     Page { path: PathBuf, error: io::Error },
-    #[error("standard output cannot be written ({0}): see where it leads, and whether there is room")]
+    #[error("standard output cannot be written ({0}): check where it is redirected to, and the free space there")]
     Output(io::Error),
     #[error(transparent)]
     Json(#[from] JsonError),
 }
 
 impl BenchError {
-    /// Whether it kept a run from its figures, and not the figures from their reader.
+    /// Whether the run itself failed, and not the output of its figures.
     pub(crate) const fn is_of_the_run(&self) -> bool {
         matches!(self, Self::Host(_) | Self::NoConversation { .. } | Self::System(_))
     }
@@ -51,30 +56,34 @@ impl BenchError {
 
 impl Fatal for BenchError {
     fn status(&self) -> u8 {
-        if matches!(self, Self::Usage(_)) { exit::USAGE } else { exit::FAILURE }
+        if matches!(self, Self::Usage(_) | Self::Socket(_) | Self::NoAddressToBind { .. }) {
+            exit::USAGE
+        } else {
+            exit::FAILURE
+        }
     }
 }
 
-/// What is wrong with a command line though each of its options is right.
+/// Options that are right each but do not fit together.
 #[derive(Debug, Error)]
 pub(crate) enum UsageError {
     #[error(
-        "with framing chunk a read is a name, so only one can be in flight: leave --pipeline out, or use --framing line, \
-         if the server speaks it"
+        "with framing chunk the server takes each read as one name, so only one name can be in flight: omit --pipeline, or use \
+         --framing line if the server supports it"
     )]
     ChunkPipeline,
     #[error("names of {size} bytes cannot be sent: {reason}")]
     Size { size: usize, reason: NameError },
     #[error(
-        "names of {size} bytes are longer than {limit} bytes, the limit of framing chunk: use --framing line, if the server \
-         speaks it"
+        "names of {size} bytes are longer than {limit} bytes, the limit of framing chunk: use --framing line if the server \
+         supports it"
     )]
     LongChunk { size: usize, limit: usize },
     #[error(
-        "{pipeline} names of {size} bytes are more than can be in flight on one connection, {limit} bytes: lower \
+        "{pipeline} names of {size} bytes exceed the {limit} bytes that can be in flight on one connection: lower \
          --pipeline or --size"
     )]
     InFlight { pipeline: usize, size: usize, limit: usize },
-    #[error("at least two turns have to fit in --duration: make --turn shorter, or --duration longer")]
+    #[error("--duration must be at least two turns: use a shorter --turn or a longer --duration")]
     TooFewTurns,
 }

@@ -1,4 +1,4 @@
-//! The figures of a run, as they are printed, drawn, and written as JSON.
+//! The figures of a run, as plain data for the exporters.
 
 use core::time::Duration;
 use std::time::SystemTime;
@@ -6,32 +6,36 @@ use std::time::SystemTime;
 use greet_core::Framing;
 
 use super::{
+    intervals::Interval,
     load::Measured,
+    options::SocketArgs,
     pace::Backlog,
     plan::Plan,
+    stalls::Stall,
     tally::{Errors, Kind, Tally},
 };
 use crate::latency::{Latency, Point};
 
-/// What was asked for.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) connections: usize,
     pub(crate) pipeline: usize,
     pub(crate) size: usize,
     pub(crate) framing: &'static str,
-    /// Names a second, where that was given.
+    /// Names per second, with `--rate`.
     pub(crate) rate: Option<f64>,
-    /// How many names, where that was given.
+    /// The number of names, with `-n`.
     pub(crate) names: Option<u64>,
-    /// For how long, where that was given.
+    /// The measured time, without `-n`.
     pub(crate) duration: Option<Duration>,
     pub(crate) warmup: Duration,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) socket: SocketArgs,
 }
 
 impl Settings {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan, socket: &SocketArgs) -> Self {
         Self {
             connections: plan.connections,
             pipeline: plan.pipeline,
@@ -42,6 +46,7 @@ impl Settings {
             duration: plan.names.is_none().then_some(plan.duration),
             warmup: plan.warmup,
             timeout: plan.timeout,
+            socket: socket.clone(),
         }
     }
 }
@@ -51,41 +56,45 @@ impl Settings {
 pub(crate) struct Figures {
     /// The server as it was given.
     pub(crate) host: String,
-    /// The address that it was found at.
+    /// The address that was used.
     pub(crate) address: String,
-    /// How many conversations were going on in the end.
+    /// The number of connections that were open at the end.
     pub(crate) greeted: usize,
-    /// How long it was measured.
+    /// The measured time.
     pub(crate) elapsed: Duration,
-    /// Names that were answered, right to the last byte, while it was measured.
+    /// The number of names with the right reply during the measured time.
     pub(crate) answered: u64,
-    /// The same a second.
+    /// The same per second.
     pub(crate) names_per_s: f64,
-    /// Bytes of names and of replies a second.
+    /// Bytes of names and of replies per second.
     pub(crate) sent_bytes_per_s: f64,
     pub(crate) received_bytes_per_s: f64,
     /// `None` if no name was answered.
     pub(crate) latency: Option<Latency>,
-    /// So many of them are names that had no answer, and may have waited for longer: if there are any, each figure of the
-    /// latencies is the least that it can be.
+    /// The number of names without a reply, which count with the time that they waited: with any, all latencies are lower
+    /// bounds.
     pub(crate) latency_at_least: u64,
-    /// Where a rate was given: what was due and not sent in the end.
+    /// With `--rate`: the names that were due and not sent at the end.
     pub(crate) backlog: Option<Backlog>,
-    /// Names that were under way when their connections ended.
+    /// The number of names in flight when their connections ended.
     pub(crate) unanswered: u64,
-    /// So many more while nothing was measured yet.
+    /// The same during the warm-up.
     pub(crate) unanswered_in_warmup: u64,
-    /// Names that were under way when a signal ended the run.
+    /// The number of names in flight when a signal ended the run.
     pub(crate) interrupted: u64,
-    /// It was given up, as no name had been answered for so long.
+    /// The run was aborted after this time without a reply.
     pub(crate) given_up_after: Option<Duration>,
     pub(crate) errors: Vec<ErrorFigures>,
-    /// Which part of a processor this program took itself.
+    /// The share of a CPU that this program used itself.
     pub(crate) own_cpu: f64,
     /// The distribution of the latencies.
     pub(crate) distribution: Vec<Point>,
-    /// Seconds, and names a second around then.
+    /// Points of seconds and names per second.
     pub(crate) over_time: Vec<(f64, f64)>,
+    /// The longest times without any reply, in the order of time.
+    pub(crate) stalls: Vec<Stall>,
+    /// With `--interval`.
+    pub(crate) intervals: Vec<Interval>,
 }
 
 /// Errors of one kind.
@@ -93,9 +102,9 @@ pub(crate) struct Figures {
 pub(crate) struct ErrorFigures {
     pub(crate) kind: String,
     pub(crate) count: u64,
-    /// So many more while nothing was measured yet.
+    /// The number during the warm-up.
     pub(crate) in_warmup: u64,
-    /// The first of them in full, where there is more to say.
+    /// The message of the first of them, if it says more than the kind.
     pub(crate) example: Option<String>,
 }
 
@@ -107,7 +116,7 @@ impl ErrorFigures {
 }
 
 impl Figures {
-    /// Those of a tally.
+    /// Computes the figures from the counters of a run.
     pub(super) fn new(
         plan: &Plan,
         host: String,
@@ -117,21 +126,22 @@ impl Figures {
         measured: &Measured,
     ) -> Self {
         let elapsed = measured.elapsed.as_secs_f64();
-        let a_second = |count: f64| if elapsed > 0.0 { count / elapsed } else { 0.0 };
+        let per_second = |count: f64| if elapsed > 0.0 { count / elapsed } else { 0.0 };
         let (sent, received) = plan.bytes_a_name();
         let answered = tally.in_time as f64;
-        // Of names that were only waited for in vain there is nothing to learn of the server's latencies.
+        // Without any reply the times waited say nothing about the server's latency.
         let waits = Some(&tally.waits).filter(|waits| waits.answered() > 0);
+        let latency = waits.and_then(|waits| waits.latencies.summary());
         Self {
             host,
             address,
             greeted,
             elapsed: measured.elapsed,
             answered: tally.in_time,
-            names_per_s: a_second(answered),
-            sent_bytes_per_s: a_second(answered * sent as f64),
-            received_bytes_per_s: a_second(answered * received as f64),
-            latency: waits.and_then(|waits| waits.latencies.summary()),
+            names_per_s: per_second(answered),
+            sent_bytes_per_s: per_second(answered * sent as f64),
+            received_bytes_per_s: per_second(answered * received as f64),
+            latency,
             latency_at_least: waits.map_or(0, |waits| waits.at_least),
             backlog: plan.rate.map(|_| measured.backlog),
             unanswered: tally.unanswered,
@@ -139,13 +149,21 @@ impl Figures {
             interrupted: tally.interrupted,
             given_up_after: measured.given_up,
             errors: tally.errors.iter().map(ErrorFigures::new).collect(),
-            own_cpu: a_second(measured.processor.as_secs_f64()),
+            own_cpu: per_second(measured.cpu.as_secs_f64()),
             distribution: waits.map_or_else(Vec::new, |waits| waits.latencies.curve()),
             over_time: tally.over_time.points(measured.elapsed),
+            stalls: tally.stalls.found(latency.map(|latency| latency.median)),
+            intervals: tally.intervals.as_ref().map_or_else(Vec::new, |intervals| intervals.finished().to_vec()),
         }
     }
 
-    /// Whether every name that was sent was answered, and rightly. What was due and not sent is no fault of an answer.
+    /// If the last replies are missing: when the last reply was received, and the names per second until then.
+    pub(crate) fn last_reply(&self) -> Option<(Duration, f64)> {
+        let begin = self.stalls.iter().find(|stall| stall.is_last)?.begin;
+        Some((begin, self.answered as f64 / begin.as_secs_f64())).filter(|(_, rate)| rate.is_finite())
+    }
+
+    /// Whether every name that was sent got the right reply. A backlog does not matter here.
     pub(crate) fn are_good(&self) -> bool {
         self.has_no_errors() && self.is_answered() && self.given_up_after.is_none()
     }
@@ -154,29 +172,29 @@ impl Figures {
         self.errors.is_empty() && self.unanswered == 0 && self.unanswered_in_warmup == 0
     }
 
-    /// Whether any name was answered that was measured.
+    /// Whether any name was answered during the measured time.
     pub(crate) const fn is_answered(&self) -> bool {
         self.latency.is_some()
     }
 
-    /// How many errors there were while it was measured, and before.
+    /// The number of errors, with those of the warm-up.
     pub(crate) fn error_count(&self) -> u64 {
         let counts = self.errors.iter().flat_map(|error| [error.count, error.in_warmup]);
         counts.fold(0, u64::saturating_add)
     }
 }
 
-/// All there is to tell of a run with one server.
+/// The result of a run with one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) date: String,
     pub(crate) settings: Settings,
-    /// A signal ended it.
+    /// A signal ended the run.
     pub(crate) ended_early: bool,
     pub(crate) figures: Figures,
 }
 
-/// This moment, to the second.
+/// The current date and time in UTC (RFC 3339).
 pub(crate) fn date() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
@@ -204,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn only_if_all_that_was_sent_is_answered_rightly_the_figures_are_good() {
+    fn the_figures_are_good_only_if_every_name_got_the_right_reply() {
         let mut tally = Tally::new().unwrap();
         assert!(!figures(&tally).are_good()); // nothing was answered
         tally.begin(Duration::ZERO, Duration::MAX, false);

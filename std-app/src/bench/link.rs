@@ -7,6 +7,7 @@ use mio::{Interest, Registry, Token, event::Event, net::TcpStream};
 
 use super::{
     conversation::{Conversation, Failure},
+    options::SocketArgs,
     plan::Plan,
     tally::Kind,
     work::Work,
@@ -83,9 +84,15 @@ impl<const N: usize> Link<N> {
     }
 
     /// Asks for a connection.
-    pub(super) fn open(&mut self, now: Duration, peer: SocketAddr, registry: &Registry) -> Result<(), Failure> {
+    pub(super) fn open(
+        &mut self,
+        now: Duration,
+        peer: SocketAddr,
+        sockets: &SocketArgs,
+        registry: &Registry,
+    ) -> Result<(), Failure> {
         let open = || {
-            let mut stream = TcpStream::connect(peer)?;
+            let mut stream = sockets.connect(peer)?;
             registry.register(&mut stream, Token(self.number), Interest::READABLE | Interest::WRITABLE)?;
             Ok(stream)
         };

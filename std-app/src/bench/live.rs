@@ -1,4 +1,4 @@
-//! The line that shows how a run goes on: on a terminal alone, as wide as that, and gone when it is over.
+//! What is shown during a run: a progress line on a terminal, and with `--interval` one line of figures per interval.
 
 use core::{cell::Cell, time::Duration};
 use std::{
@@ -9,33 +9,39 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load::{Glance, Phase};
-use crate::export::number::{Rate, Time, counted};
+use crate::export::{
+    number::{Rate, Time, counted},
+    text,
+};
 
-/// How often it changes.
-const OFTEN: Duration = Duration::from_millis(200);
+/// The time between two updates of the progress line.
+const REFRESH: Duration = Duration::from_millis(200);
 
-/// The line.
+/// The progress line and the intervals.
 #[derive(Debug)]
 pub(super) struct Live {
-    /// `None` where there is no terminal.
+    /// `None` without a terminal.
     bar: Option<ProgressBar>,
     last: Cell<Option<Instant>>,
-    /// How many connections are wanted.
+    /// The number of connections that were asked for.
     connections: usize,
+    /// The number of intervals that are printed; `None` if none are to be printed.
+    intervals: Cell<Option<usize>>,
 }
 
 impl Live {
-    pub(super) fn new(connections: usize) -> Self {
-        // What is too wide is cut: it would leave rubbish on the line above.
+    pub(super) fn new(connections: usize, prints_intervals: bool) -> Self {
+        // `wide_msg` cuts what is too wide: it would leave remains on the line above.
         let style = ProgressStyle::with_template("{wide_msg}").ok().filter(|_| io::stderr().is_terminal());
         let bar = style.map(|style| ProgressBar::new_spinner().with_style(style));
-        Self { bar, last: Cell::new(None), connections }
+        Self { bar, last: Cell::new(None), connections, intervals: Cell::new(prints_intervals.then_some(0)) }
     }
 
-    /// Shows how it goes with the server of this name, if it is time to; without a name there is only one.
+    /// Shows the state of the load; `host` names the server if there are two.
     pub(super) fn show(&self, host: Option<&str>, glance: Glance<'_>) {
+        self.print_intervals(&glance);
         if let Some(bar) = &self.bar
-            && self.last.get().is_none_or(|last| last.elapsed() >= OFTEN)
+            && self.last.get().is_none_or(|last| last.elapsed() >= REFRESH)
         {
             self.last.set(Some(Instant::now()));
             bar.set_message(line(host, &glance, self.connections));
@@ -43,7 +49,20 @@ impl Live {
         }
     }
 
-    /// Makes room for what is said in its place.
+    /// Prints the intervals that have ended since the last call.
+    fn print_intervals(&self, glance: &Glance<'_>) {
+        let (Some(printed), Some(intervals)) = (self.intervals.get(), &glance.tally.intervals) else { return };
+        let new = intervals.finished().get(printed..).unwrap_or_default();
+        if new.is_empty() {
+            return;
+        }
+        let print = || text::bench::print_intervals(new, printed == 0);
+        let result = self.bar.as_ref().map_or_else(print, |bar| bar.suspend(print));
+        // Whoever closed standard output wants no more; the figures at the end report other errors.
+        self.intervals.set(result.is_ok().then_some(printed.saturating_add(new.len())));
+    }
+
+    /// Removes the progress line.
     pub(super) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -72,8 +91,8 @@ fn line(host: Option<&str>, glance: &Glance<'_>, connections: usize) -> String {
             let p99 = Time::from(tally.waits.latencies.percentile(99.0));
             format!("{seconds:.1} s: {rate}, p99 {p99}")
         }
-        Phase::CatchingUp => format!("sending what was due, {seconds:.1} s"),
-        Phase::Awaiting => format!("awaiting the last replies, {seconds:.1} s"),
+        Phase::CatchingUp => format!("sending late names, {seconds:.1} s"),
+        Phase::WaitingForReplies => format!("waiting for the last replies, {seconds:.1} s"),
         Phase::Closing => format!("closing, {seconds:.1} s"),
     };
     let host = host.map(|host| format!("{host}: ")).unwrap_or_default();
@@ -86,7 +105,7 @@ mod tests {
     use crate::bench::tally::{Kind, Tally};
 
     #[test]
-    fn the_line_says_what_goes_on_and_of_two_servers_with_which() {
+    fn the_progress_line_shows_the_phase_and_with_two_servers_the_host() {
         let mut tally = Tally::new().unwrap();
         tally.begin(Duration::ZERO, Duration::MAX, false);
         for _ in 0..5000 {

@@ -1,4 +1,4 @@
-//! All connections to one server: opens them, keeps them at work for a while, ends them.
+//! All connections to one server: opens them, sends names for some time, closes them.
 
 mod event_loop;
 
@@ -12,11 +12,13 @@ use super::{
     alarm::Alarm,
     conversation::Failure,
     error::BenchError,
+    intervals::Intervals,
     link::{Buffers, Link},
-    opening::{IMPATIENCE, Opening},
+    opening::{LATE, Opening},
+    options::SocketArgs,
     pace::{Backlog, Schedule},
     plan::Plan,
-    process::processor_time,
+    process::cpu_time,
     tally::{Kind, Tally},
     work::Work,
 };
@@ -24,10 +26,10 @@ use super::{
 const STOP: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX - 2);
 
-/// How many sockets are looked at before the time is.
+/// The number of events that are handled between two looks at the clock.
 const EVENTS: usize = 256;
 
-/// How long replies and ends are waited for after a signal.
+/// After a signal, the time limit for the last replies and for closing.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// What a load is doing.
@@ -36,22 +38,22 @@ pub(super) enum Phase {
     Opening,
     WarmingUp,
     Measuring,
-    /// Sending what was due before the end.
+    /// Sending the names that were scheduled before the end and are late.
     CatchingUp,
-    /// For the last replies.
-    Awaiting,
+    /// Waiting for the last replies.
+    WaitingForReplies,
     Closing,
 }
 
-/// What became of one stretch of sending names.
+/// The result of one stretch of sending names.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measured {
-    /// How long it was measured.
+    /// The measured time.
     pub(super) elapsed: Duration,
     pub(super) backlog: Backlog,
-    /// Processor time that this program took meanwhile.
-    pub(super) processor: Duration,
-    /// It was given up, as nobody had been served for so long.
+    /// The CPU time of this process during it.
+    pub(super) cpu: Duration,
+    /// The run was aborted after this time without a reply.
     pub(super) given_up: Option<Duration>,
 }
 
@@ -61,17 +63,17 @@ impl Measured {
         Self {
             elapsed: self.elapsed.saturating_add(other.elapsed),
             backlog: self.backlog.and(other.backlog),
-            processor: self.processor.saturating_add(other.processor),
+            cpu: self.cpu.saturating_add(other.cpu),
             given_up: self.given_up.max(other.given_up),
         }
     }
 }
 
-/// What a load says of itself while it goes on.
+/// The state of a load for the progress line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Glance<'a> {
     pub(super) phase: Phase,
-    /// For how long.
+    /// The time since the phase began.
     pub(super) elapsed: Duration,
     pub(super) greeted: usize,
     pub(super) tally: &'a Tally,
@@ -86,53 +88,58 @@ pub(super) struct Load<'a, const N: usize> {
     opening: Opening,
     pub(super) work: Work,
     buffers: Buffers,
+    pub(super) sockets: &'a SocketArgs,
     alarm: Alarm,
     clock: Instant,
     next_tick: Duration,
     phase: Phase,
-    /// Since when it goes on.
+    /// When the phase began.
     phase_began: Duration,
-    /// Nobody is served any more, for so long.
-    deserted: Option<Duration>,
-    /// When a signal came: everything ends.
+    /// No reply was received for this time, and the run is aborted.
+    given_up: Option<Duration>,
+    /// When a signal was received: everything ends.
     stopped: Option<Duration>,
     watch: &'a dyn Fn(Glance<'_>),
-    /// Why the first connection was not to be had, if that is all there is to say.
+    /// The first failure, for the message if no connection is greeted.
     reason: Option<Failure>,
 }
 
 impl<'a, const N: usize> Load<'a, N> {
-    /// A load on the server at one of these addresses: no connection is open yet.
+    /// A load for the server at one of these addresses. No connection is open yet.
     pub(super) fn new(
         plan: Plan,
         addresses: Vec<SocketAddr>,
+        sockets: &'a SocketArgs,
         stop: &Stop,
         watch: &'a dyn Fn(Glance<'_>),
     ) -> Result<Self, BenchError> {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&stop.signalled.as_raw_fd()), STOP, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
+        let mut tally = Tally::new()?;
+        tally.intervals = plan.interval.map(Intervals::new).transpose()?;
         Ok(Self {
             plan,
             poll,
             events: Events::with_capacity(EVENTS),
             links: (0..plan.connections).map(|number| Link::new(number, &plan)).collect(),
             opening: Opening::new(addresses, plan.connections),
-            work: Work::new(&plan, Tally::new()?),
+            work: Work::new(&plan, tally),
             buffers: Buffers::new(),
+            sockets,
             alarm,
             clock: Instant::now(),
             next_tick: Duration::ZERO,
             phase: Phase::Opening,
             phase_began: Duration::ZERO,
-            deserted: None,
+            given_up: None,
             stopped: None,
             watch,
             reason: None,
         })
     }
 
-    /// The address that is used.
+    /// The address that the load connects to.
     pub(super) fn peer(&self) -> SocketAddr {
         self.opening.peer()
     }
@@ -141,7 +148,7 @@ impl<'a, const N: usize> Load<'a, N> {
         self.clock.elapsed()
     }
 
-    /// Everything ends, because of a signal.
+    /// Ends everything because of a signal.
     pub(super) fn stop(&mut self) {
         let now = self.now();
         self.stopped.get_or_insert(now);
@@ -151,10 +158,10 @@ impl<'a, const N: usize> Load<'a, N> {
         self.stopped.is_some()
     }
 
-    /// Opens all connections, and waits until each is greeted or has failed; but no longer than a time limit after the last
-    /// greeting: what is not open then may be opened later, and one that is full does not keep the others from their work.
+    /// Opens all connections, and waits until each is greeted or has failed, but at most the timeout after the last greeting.
+    /// The others may open later: a server that is full does not hold up the run.
     ///
-    /// Answers with why there is none, if so.
+    /// The inner error says why no connection is open.
     pub(super) fn open(&mut self) -> Result<Result<(), String>, BenchError> {
         self.open_all(self.plan.timeout)?;
         if self.work.greeted == 0 && !self.is_stopped() {
@@ -165,22 +172,22 @@ impl<'a, const N: usize> Load<'a, N> {
         Ok(Ok(()))
     }
 
-    fn open_all(&mut self, patience: Option<Duration>) -> Result<(), BenchError> {
+    fn open_all(&mut self, timeout: Option<Duration>) -> Result<(), BenchError> {
         self.begin_phase(Phase::Opening);
         self.work.greeted_at = self.phase_began;
         self.run(Duration::MAX, |load| {
             let is_waiting = |index: usize| load.links.get(index).is_some_and(Link::is_opening);
             let waited = load.now().saturating_sub(load.work.greeted_at);
             load.opening.is_over(load.phase_began, is_waiting)
-                || patience.is_some_and(|patience| waited >= patience)
+                || timeout.is_some_and(|timeout| waited >= timeout)
                 || load.is_stopped()
         })
     }
 
-    /// Sends names: first for a while that is not measured, then for `time` or until all are sent. Waits for all replies.
+    /// Sends names: first for the warm-up, then for `time` or until all are sent. Waits for the last replies.
     pub(super) fn work(&mut self, warmup: Duration, time: Duration) -> Result<Measured, BenchError> {
         self.wake()?;
-        self.open_all(Some(IMPATIENCE))?;
+        self.open_all(Some(LATE))?;
         if !warmup.is_zero() {
             let given_up = self.stretch(Phase::WarmingUp, warmup, None)?.given_up;
             if given_up.is_some() {
@@ -190,7 +197,7 @@ impl<'a, const N: usize> Load<'a, N> {
         self.stretch(Phase::Measuring, time, self.plan.names)
     }
 
-    /// Takes notice of what has happened while another server had its turn.
+    /// Handles the events that occurred during another server's turn.
     fn wake(&mut self) -> Result<(), BenchError> {
         self.work.resting = true;
         self.read_all()?;
@@ -198,7 +205,7 @@ impl<'a, const N: usize> Load<'a, N> {
         Ok(())
     }
 
-    /// One stretch of sending names, for `time` or so many, up to the last reply.
+    /// Sends names for `time`, or this number of names, and waits for the last reply.
     fn stretch(&mut self, phase: Phase, time: Duration, names: Option<u64>) -> Result<Measured, BenchError> {
         if self.is_stopped() {
             return Ok(Measured::default());
@@ -212,60 +219,78 @@ impl<'a, const N: usize> Load<'a, N> {
         }
         self.work.begin(start, schedule, names);
         self.work.tally.begin(start, end, warming_up);
-        self.deserted = None;
+        self.given_up = None;
         self.begin_phase(phase);
-        let processor = processor_time()?;
+        let cpu = cpu_time()?;
         self.write_all();
-        // What was due before the end is what users wait for: it is sent as long as an answer would be waited for.
-        let last = schedule.map_or(end, |schedule| schedule.last_due()).min(end);
-        let patience = self.plan.timeout.unwrap_or(Duration::MAX);
-        let caught_up = if schedule.is_some() && !warming_up { last.saturating_add(patience) } else { end };
+        // A schedule takes its whole time, however soon its last name is answered.
+        let schedule_end = schedule.map_or(start, |schedule| schedule.end()).min(end);
+        // Users wait for names that are late: they are still sent until the timeout.
+        let timeout = self.plan.timeout.unwrap_or(Duration::MAX);
+        let caught_up = if schedule.is_some() && !warming_up { schedule_end.saturating_add(timeout) } else { end };
+        self.run(schedule_end, Self::is_aborted)?;
         self.run(end.min(caught_up), Self::is_over)?;
-        let elapsed = self.work.tally.end_at(self.now());
-        let processor = processor_time()?.saturating_sub(processor);
+        let is_waiting = self.is_waiting();
+        let elapsed = self.work.tally.end_at(self.now(), is_waiting);
+        self.report();
+        let cpu = cpu_time()?.saturating_sub(cpu);
         if caught_up > end && !self.is_over() {
             self.begin_phase(Phase::CatchingUp);
             self.run(caught_up, Self::is_over)?;
         }
         self.work.sending = false;
         let backlog = if warming_up { Backlog::default() } else { self.count_backlog() };
-        self.begin_phase(Phase::Awaiting);
-        self.run(Duration::MAX, |load| load.work.is_done() || load.is_out_of_patience())?;
+        self.begin_phase(Phase::WaitingForReplies);
+        self.run(Duration::MAX, |load| load.work.is_done() || load.is_grace_over())?;
         let now = self.now();
         for link in &mut self.links {
             link.conversation().interrupt(now, &mut self.work);
         }
         self.work.tally.finish();
-        Ok(Measured { elapsed, backlog, processor, given_up: self.deserted })
+        Ok(Measured { elapsed, backlog, cpu, given_up: self.given_up })
     }
 
-    /// Whether there is nothing left to do, or no sense in doing it.
+    /// Whether all names are answered, or the run is aborted.
     const fn is_over(&self) -> bool {
-        self.work.is_done() || self.deserted.is_some() || self.is_stopped()
+        self.work.is_done() || self.is_aborted()
     }
 
-    /// Whether a signal came, and the time is over that was left to the others since.
-    fn is_out_of_patience(&self) -> bool {
+    /// Whether the server gave no reply for too long, or a signal was received.
+    const fn is_aborted(&self) -> bool {
+        self.given_up.is_some() || self.is_stopped()
+    }
+
+    /// Whether names are in flight or due.
+    fn is_waiting(&mut self) -> bool {
+        let Some(schedule) = self.work.schedule else { return !self.work.is_done() };
+        let now = self.now();
+        let is_late =
+            |(index, link): (usize, &mut Link<N>)| schedule.backlog(index, link.conversation().sent(), now).names > 0;
+        self.work.under_way > 0 || self.links.iter_mut().enumerate().any(is_late)
+    }
+
+    /// Whether the time limit after a signal is over.
+    fn is_grace_over(&self) -> bool {
         self.stopped.is_some_and(|stopped| self.now().saturating_sub(stopped) >= GRACE)
     }
 
-    /// Ends all conversations in good order.
+    /// Closes all conversations: `exit`, and the server's FIN.
     pub(super) fn close(&mut self) -> Result<(), BenchError> {
         self.wake()?;
         let now = self.now();
-        let patient = !self.is_stopped();
+        let may_wait = !self.is_stopped();
         for index in 0..self.links.len() {
             let outcome = match self.links.get_mut(index) {
-                Some(link) => link.close(now, patient, &mut self.work, &mut self.buffers),
+                Some(link) => link.close(now, may_wait, &mut self.work, &mut self.buffers),
                 None => continue,
             };
             self.judge(index, now, outcome);
         }
         self.begin_phase(Phase::Closing);
-        self.run(Duration::MAX, |load| load.links.iter().all(Link::is_over) || load.is_out_of_patience())
+        self.run(Duration::MAX, |load| load.links.iter().all(Link::is_over) || load.is_grace_over())
     }
 
-    /// What is due by now and is not sent: it counts among the latencies with how long it has waited at least.
+    /// The names that are due and not sent. They count among the latencies with the time that they have waited.
     fn count_backlog(&mut self) -> Backlog {
         let Some(schedule) = self.work.schedule else { return Backlog::default() };
         let now = self.now();

@@ -1,18 +1,22 @@
-//! `greet bench`: loads a server, checks every reply, and tells the figures.
+//! `greet bench`: loads a server, checks every reply, and reports throughput and latency.
 
 mod alarm;
 pub(crate) mod compare;
 mod conversation;
 mod error;
 pub(crate) mod figures;
+pub(crate) mod intervals;
 mod link;
 mod live;
 mod load;
 mod names;
 mod opening;
+mod options;
 mod pace;
 mod plan;
 mod process;
+mod socket;
+pub(crate) mod stalls;
 pub(crate) mod summary;
 mod tally;
 mod work;
@@ -22,33 +26,31 @@ use std::{fs::OpenOptions, io, process::ExitCode};
 
 use greet_host::{client::HostPort, resolve::addresses, stop::Stop};
 
-pub(crate) use self::error::BenchError;
 use self::{
     compare::{Comparison, TurnFigures, ratios},
     figures::{Figures, Run, Settings, date},
     link::Link,
     live::Live,
     load::{Glance, Load, Measured},
+    options::SocketArgs,
     plan::{Capacity, Plan},
     process::allow_open_files,
     tally::Waits,
 };
-use crate::{
-    export::{
-        html::{self, report::HtmlReport},
-        json::{
-            self, JsonError,
-            bench::{ComparisonDocument, FailureDocument, RunDocument},
-        },
-        text,
+pub(crate) use self::{error::BenchError, options::BenchOptions};
+use crate::export::{
+    html::{self, report::HtmlReport},
+    json::{
+        self, JsonError,
+        bench::{ComparisonDocument, FailureDocument, RunDocument},
     },
-    options::BenchOptions,
+    text,
 };
 
-/// What a process has open beside its connections, and some more.
+/// Open files of the process besides its connections.
 const OTHER_FILES: usize = 32;
 
-/// Loads the server, or the two, that `options` ask for.
+/// Runs the subcommand. The exit status says whether every name was answered rightly.
 pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, BenchError> {
     let outcome = Plan::new(options).map_err(BenchError::from).and_then(|plan| match plan.capacity()? {
         Capacity::Small => measure::<{ Capacity::SMALL }>(options, plan),
@@ -59,13 +61,13 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, BenchError> {
         && options.report.json
         && error.is_of_the_run()
     {
-        // Whatever reads the figures can tell that there are none, and why.
+        // A program that reads the JSON sees the reason too.
         let _ = json::write(&FailureDocument::new(&date(), &error.to_string()), io::stdout());
     }
     Ok(if outcome? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sees to it that there will be room: it is better told before than after, or not at all.
+/// Checks before the run that there are enough files and memory, and that the report can be written.
 fn prepare<const N: usize>(options: &BenchOptions, plan: &Plan, connections: usize) -> Result<(), BenchError> {
     let allowed = allow_open_files()?;
     if u64::try_from(connections.saturating_add(OTHER_FILES)).is_ok_and(|needed| needed > allowed) {
@@ -81,21 +83,29 @@ fn prepare<const N: usize>(options: &BenchOptions, plan: &Plan, connections: usi
     Ok(())
 }
 
-/// Whether everything was answered rightly. Each connection's machine has room for so many bytes.
+/// Runs the load; whether every name was answered rightly. `N` is the capacity of each client machine in bytes.
 fn measure<const N: usize>(options: &BenchOptions, plan: Plan) -> Result<bool, BenchError> {
     let loads = if options.against.is_some() { 2 } else { 1 };
     prepare::<N>(options, &plan, plan.connections.saturating_mul(loads))?;
-    let find = |host: &HostPort| addresses(host, options.ip, options.timeout.timeout);
+    let find = |host: &HostPort| {
+        let mut found = addresses(host, options.ip, options.timeout.timeout)?;
+        if let Some(local) = options.socket.bind {
+            found.retain(|address| address.is_ipv4() == local.is_ipv4());
+        }
+        let first = *found.first().ok_or_else(|| BenchError::NoAddressToBind { host: host.to_string() })?;
+        options.socket.check(first)?;
+        Ok::<_, BenchError>(found)
+    };
     let found = find(&options.server.host)?;
     let against = options.against.as_ref().map(|host| find(host).map(|found| (host, found))).transpose()?;
     let stop = Stop::on_signals()?;
-    let live = Live::new(plan.connections);
+    let live = Live::new(plan.connections, plan.interval.is_some() && !options.report.json);
     let (first_name, second_name) =
         (options.server.host.to_string(), options.against.as_ref().map(HostPort::to_string));
     let first_name = second_name.as_ref().map(|_| first_name.as_str());
     let watch = |glance: Glance<'_>| live.show(first_name, glance);
     let watch_second = |glance: Glance<'_>| live.show(second_name.as_deref(), glance);
-    let first = open::<N>(&options.server.host, found, plan, &stop, &watch)?;
+    let mut first = open::<N>(&options.server.host, found, plan, &options.socket, &stop, &watch)?;
     match against {
         None => {
             let run = one(first, plan)?;
@@ -109,8 +119,14 @@ fn measure<const N: usize>(options: &BenchOptions, plan: Plan) -> Result<bool, B
             Ok(run.figures.are_good())
         }
         Some((host, found)) => {
-            let second = open::<N>(host, found, plan, &stop, &watch_second)?;
-            let comparison = by_turns(first, second, plan)?;
+            let second = match open::<N>(host, found, plan, &options.socket, &stop, &watch_second) {
+                Ok(second) => second,
+                Err(error) => {
+                    first.load.close()?; // the first server sees `exit` and a FIN, not a reset
+                    return Err(error);
+                }
+            };
+            let comparison = compare(first, second, plan)?;
             live.clear();
             output(
                 options,
@@ -123,7 +139,7 @@ fn measure<const N: usize>(options: &BenchOptions, plan: Plan) -> Result<bool, B
     }
 }
 
-/// A server, and the connections to it.
+/// A server and the connections to it.
 struct Opened<'a, const N: usize> {
     host: String,
     load: Load<'a, N>,
@@ -133,11 +149,12 @@ fn open<'a, const N: usize>(
     host: &HostPort,
     found: Vec<SocketAddr>,
     plan: Plan,
+    sockets: &'a SocketArgs,
     stop: &'a Stop,
     watch: &'a dyn Fn(Glance<'_>),
 ) -> Result<Opened<'a, N>, BenchError> {
     let host = host.to_string();
-    let mut load = Load::new(plan, found, stop, watch)?;
+    let mut load = Load::new(plan, found, sockets, stop, watch)?;
     match load.open()? {
         Ok(()) => Ok(Opened { host, load }),
         Err(reason) => Err(BenchError::NoConversation { host, reason }),
@@ -145,7 +162,7 @@ fn open<'a, const N: usize>(
 }
 
 impl<const N: usize> Opened<'_, N> {
-    /// The figures of what was measured, once the conversations are ended.
+    /// Closes all connections and computes the figures.
     fn figures(&mut self, plan: &Plan, measured: &Measured) -> Result<Figures, BenchError> {
         let greeted = self.load.work.greeted;
         self.load.close()?;
@@ -157,17 +174,17 @@ impl<const N: usize> Opened<'_, N> {
 fn one<const N: usize>(mut opened: Opened<'_, N>, plan: Plan) -> Result<Run, BenchError> {
     let measured = opened.load.work(plan.warmup, plan.duration)?;
     let figures = opened.figures(&plan, &measured)?;
-    let ended_early = opened.load.is_stopped(); // also while the conversations were ended
-    Ok(Run { date: date(), settings: Settings::new(&plan), ended_early, figures })
+    let ended_early = opened.load.is_stopped(); // also during the close
+    Ok(Run { date: date(), settings: Settings::new(&plan, opened.load.sockets), ended_early, figures })
 }
 
-/// One server in a comparison: its turns one by one, and all together.
+/// One server of a comparison, with the sums over its turns.
 struct Contestant<'a, const N: usize> {
     opened: Opened<'a, N>,
     sum: Measured,
     answered: u64,
     waits: Waits,
-    /// Names are sent for the first time.
+    /// No turn has run yet, so the next begins with the warm-up.
     cold: bool,
 }
 
@@ -190,7 +207,7 @@ impl<'a, const N: usize> Contestant<'a, N> {
         Ok(TurnFigures { names_per_s, latency: latency.and_then(|waits| waits.latencies.summary()) })
     }
 
-    /// All turns together.
+    /// The figures of all turns together.
     fn figures(mut self, plan: &Plan) -> Result<Figures, BenchError> {
         let tally = &mut self.opened.load.work.tally;
         tally.in_time = self.answered;
@@ -199,13 +216,13 @@ impl<'a, const N: usize> Contestant<'a, N> {
     }
 }
 
-/// Both by turns.
-fn by_turns<const N: usize>(first: Opened<'_, N>, second: Opened<'_, N>, plan: Plan) -> Result<Comparison, BenchError> {
+/// Compares two servers in alternating turns.
+fn compare<const N: usize>(first: Opened<'_, N>, second: Opened<'_, N>, plan: Plan) -> Result<Comparison, BenchError> {
     let (mut first, mut second) = (Contestant::new(first)?, Contestant::new(second)?);
     let mut turns = Vec::new();
     let mut ended_early = false;
     for number in 0..plan.turns {
-        // Who is first in one pair is second in the next: so nobody always finds the other's traces.
+        // The order alternates, so neither server always runs after the other.
         let pair = if number % 2 == 0 {
             let turn = first.turn(&plan)?;
             (turn, second.turn(&plan)?)
@@ -225,7 +242,7 @@ fn by_turns<const N: usize>(first: Opened<'_, N>, second: Opened<'_, N>, plan: P
     }
     Ok(Comparison {
         date: date(),
-        settings: Settings::new(&plan),
+        settings: Settings::new(&plan, first.opened.load.sockets),
         turn: plan.turn,
         turns: turns.len(),
         ended_early,

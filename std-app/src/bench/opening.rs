@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 /// answers with SYN cookies forgets the connection that its client takes for open: no greeting ever comes of it ...
 const OPENING: usize = 4;
 /// ... but for those that have waited so long: there may be no room for them at all.
-pub(super) const IMPATIENCE: Duration = Duration::from_millis(200);
+pub(super) const LATE: Duration = Duration::from_millis(200);
 
 /// What is to be opened, whether for the first time or again: the limit holds for both.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Opening {
     /// A connection to open now, of those that may be opened by then.
     pub(super) fn next(&mut self, now: Duration, by: Duration, is_waiting: impl Fn(usize) -> bool) -> Option<usize> {
         self.waiting.retain(|(index, _)| is_waiting(*index));
-        let counted = self.waiting.iter().filter(|(_, since)| now.saturating_sub(*since) < IMPATIENCE).count();
+        let counted = self.waiting.iter().filter(|(_, since)| now.saturating_sub(*since) < LATE).count();
         // The first shows which of several addresses is served.
         let alone = !self.settled && self.addresses.len() > 1 && !self.waiting.is_empty();
         if counted >= OPENING || alone || !self.is_wanted(by) {

@@ -49,9 +49,9 @@ impl Schedule {
         self.total
     }
 
-    /// When the last of them is due.
-    pub(super) fn last_due(&self) -> Duration {
-        self.due(self.total.saturating_sub(1))
+    /// When the next name would be due after the last.
+    pub(super) fn end(&self) -> Duration {
+        self.due(self.total)
     }
 
     /// When a name is due, counted over all connections.
@@ -175,7 +175,7 @@ mod tests {
     fn what_is_not_sent_is_a_backlog_and_has_waited() {
         let schedule = Schedule::new(START, seconds(6), 10.0, 2, None);
         assert_eq!(schedule.total(), 10);
-        assert_eq!(schedule.last_due(), Duration::from_millis(5_900));
+        assert_eq!(schedule.end(), Duration::from_millis(6_000));
         // The connection 1 has five names, from 5.1 s on.
         assert_eq!((schedule.due_on(1, 4), schedule.due_on(1, 5)), (Some(Duration::from_millis(5_900)), None));
         let backlog = Backlog { names: 2, behind: Duration::from_millis(1_300) };

@@ -5,8 +5,7 @@ use core::time::Duration;
 use greet_core::{Framing, NAME_CAPACITY};
 use greet_host::client::{CAPACITY, check};
 
-use super::{error::UsageError, names::Names};
-use crate::options::BenchOptions;
+use super::{error::UsageError, names::Names, options::BenchOptions};
 
 /// What every connection does.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +25,7 @@ pub(super) struct Plan {
     /// How many turns each of two servers has.
     pub(super) turns: u32,
     pub(super) turn: Duration,
+    pub(super) interval: Option<Duration>,
 }
 
 /// How long the warm-up takes if nobody says, where names are sent for a time.
@@ -88,6 +88,7 @@ impl Plan {
             timeout: options.timeout.timeout.0,
             turns,
             turn,
+            interval: options.interval,
         };
         plan.capacity().map(|_| plan)
     }

@@ -1,4 +1,4 @@
-//! This process: what it may have, and what it has taken.
+//! This process: its limit of open files, and its CPU time.
 
 use core::time::Duration;
 use std::io;
@@ -8,7 +8,7 @@ use nix::sys::{
     time::TimeValLike,
 };
 
-/// Allows this process as many open files as it may have; how many that is.
+/// Raises this process's limit of open files to its maximum, and returns that.
 pub(super) fn allow_open_files() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
@@ -17,8 +17,8 @@ pub(super) fn allow_open_files() -> io::Result<u64> {
     Ok(soft)
 }
 
-/// Processor time that this process has taken.
-pub(super) fn processor_time() -> io::Result<Duration> {
+/// The CPU time of this process.
+pub(super) fn cpu_time() -> io::Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     let microseconds = [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds());
     let sum = microseconds.iter().fold(0_i64, |sum, &part| sum.saturating_add(part));

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io};
 
 use hdrhistogram::CreationError;
 
+use super::{intervals::Intervals, stalls::Stalls};
 use crate::latency::Latencies;
 
 /// What can go wrong, as it is counted.
@@ -162,6 +163,9 @@ pub(super) struct Tally {
     /// Names that were under way when a signal ended the run.
     pub(super) interrupted: u64,
     pub(super) over_time: OverTime,
+    pub(super) stalls: Stalls,
+    /// With `--interval`.
+    pub(super) intervals: Option<Intervals>,
 }
 
 impl Tally {
@@ -178,6 +182,8 @@ impl Tally {
             unanswered_in_warmup: 0,
             interrupted: 0,
             over_time: OverTime::default(),
+            stalls: Stalls::default(),
+            intervals: None,
         })
     }
 
@@ -186,13 +192,53 @@ impl Tally {
         (self.begin, self.end, self.warming_up) = (begin, end, warming_up);
         self.waits.clear();
         self.in_time = 0;
+        self.stalls.resume(self.measured_time(begin));
+        if let Some(intervals) = &mut self.intervals {
+            intervals.start();
+        }
     }
 
-    /// The end of sending has come, maybe earlier than was thought; how long was measured. Replies may still come.
-    pub(super) fn end_at(&mut self, end: Duration) -> Duration {
+    /// The measured time up to `now`, with that of earlier turns.
+    fn measured_time(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.begin).saturating_add(self.before)
+    }
+
+    /// Time has passed.
+    pub(super) fn pass(&mut self, now: Duration) {
+        if self.is_measuring(now) {
+            let time = self.measured_time(now);
+            if let Some(intervals) = &mut self.intervals {
+                intervals.pass(time);
+            }
+        }
+    }
+
+    /// Whether `now` is within the measured time.
+    fn is_measuring(&self, now: Duration) -> bool {
+        !self.warming_up && self.begin <= now && now < self.end
+    }
+
+    /// The next name was scheduled for this time, and nothing was in flight: until then there was nothing to reply to.
+    pub(super) fn resume(&mut self, due: Duration) {
+        if !self.warming_up {
+            self.stalls.resume(self.measured_time(due));
+        }
+    }
+
+    /// Ends the measured time, maybe earlier than planned, and returns its length. Replies may still follow.
+    ///
+    /// `is_waiting` says whether names are in flight or due.
+    pub(super) fn end_at(&mut self, end: Duration, is_waiting: bool) -> Duration {
         self.end = self.end.min(end);
         let elapsed = self.end.saturating_sub(self.begin);
         if !self.warming_up {
+            let time = self.measured_time(self.end);
+            if is_waiting {
+                self.stalls.end(time);
+            }
+            if let Some(intervals) = &mut self.intervals {
+                intervals.end(time);
+            }
             self.before = self.before.saturating_add(elapsed);
         }
         elapsed
@@ -210,7 +256,12 @@ impl Tally {
         }
         if now < self.end {
             self.in_time = self.in_time.saturating_add(1);
-            self.over_time.add(now.saturating_sub(self.begin).saturating_add(self.before));
+            let time = self.measured_time(now);
+            self.over_time.add(time);
+            self.stalls.reply(time);
+            if let Some(intervals) = &mut self.intervals {
+                intervals.reply(time, now.saturating_sub(due));
+            }
         }
         // Also what is answered behind the end: without the slowest the rest would look too good.
         self.waits.latencies.add(now.saturating_sub(due));
@@ -238,6 +289,9 @@ impl Tally {
         let count = if self.warming_up { &mut errors.in_warmup } else { &mut errors.count };
         *count = count.saturating_add(1);
         errors.example = errors.example.take().or(example);
+        if let Some(intervals) = &mut self.intervals {
+            intervals.error();
+        }
     }
 
     /// Of all kinds, at all times.
@@ -324,7 +378,7 @@ mod tests {
         tally.begin(at(100), at(200), false);
         tally.reply(at(101), at(99));
         tally.reply(at(150), at(149));
-        assert_eq!(tally.end_at(at(201)), at(100));
+        assert_eq!(tally.end_at(at(201), false), at(100));
         tally.reply(at(900), at(199));
         assert_eq!((tally.in_time, tally.waits.answered()), (2, 3));
         assert!(tally.waits.latencies.summary().unwrap().max >= at(700));
@@ -351,7 +405,7 @@ mod tests {
         tally.reply(at(1), at(0));
         tally.lost(at(1));
         tally.error(Kind::NoReply, None);
-        tally.end_at(at(100));
+        tally.end_at(at(100), false);
         tally.finish();
         assert_eq!((tally.in_time, tally.waits.latencies.count()), (0, 0));
         tally.begin(at(100), at(200), false);

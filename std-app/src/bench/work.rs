@@ -1,32 +1,32 @@
-//! What all conversations of a load have in common: the names, the schedule, the tally, and how it goes.
+//! What all conversations of a load share: names, schedule, tally, and counters.
 
 use core::time::Duration;
 
 use super::{names::Names, pace::Schedule, plan::Plan, tally::Tally};
 
-/// How long nobody may be greeted, where nobody says how long to wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time without a greeted connection after which a run without a timeout is aborted.
+const NO_GREETING: Duration = Duration::from_secs(10);
 
-/// What all conversations of a load have in common.
+/// What all conversations of a load share.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) names: Names,
     pub(super) tally: Tally,
-    /// Names are sent now.
+    /// Whether names are sent now.
     pub(super) sending: bool,
-    /// So many names may still be sent.
+    /// The number of names that are still to be sent.
     pub(super) remaining: u64,
-    /// When names are due; `None` for as soon as an answer is there.
+    /// When names are due; `None` for as soon as a reply is received (closed loop).
     pub(super) schedule: Option<Schedule>,
-    /// How many names are under way.
+    /// The number of names in flight.
     pub(super) under_way: usize,
-    /// How many conversations have been greeted and are not over.
+    /// The number of connections that are greeted and open.
     pub(super) greeted: usize,
-    /// When one was greeted last.
+    /// When the last greeting was received.
     pub(super) greeted_at: Duration,
-    /// When an answer last came, or a part of one; or when none was awaited.
+    /// When the last byte of a reply was received, or when no reply was expected.
     pub(super) served_at: Duration,
-    /// Nobody has listened for a while, because another server had its turn: what ended meanwhile is no error.
+    /// Another server has its turn: a connection that is closed meanwhile is no error.
     pub(super) resting: bool,
 }
 
@@ -46,7 +46,7 @@ impl Work {
         }
     }
 
-    /// From now on names are sent, as a schedule wants or as answers let them; so many, if that is said.
+    /// Starts to send names: by the schedule, or in a closed loop, `names` in total if given.
     pub(super) fn begin(&mut self, now: Duration, schedule: Option<Schedule>, names: Option<u64>) {
         self.remaining = schedule.map_or(names.unwrap_or(u64::MAX), |schedule| schedule.total());
         self.schedule = schedule;
@@ -54,26 +54,25 @@ impl Work {
         self.sending = true;
     }
 
-    /// Whether everything that was to be sent is sent and answered.
+    /// Whether all names are sent and answered.
     pub(super) const fn is_done(&self) -> bool {
         self.under_way == 0 && (self.remaining == 0 || !self.sending)
     }
 
-    /// For how long nobody has been served, if that is so long that nobody will be.
+    /// The time without a reply, if it is so long that the run should be aborted: twice the timeout.
     ///
-    /// An answer is what counts: a server may end each conversation and still serve, or greet each and answer none. Where
-    /// one name was waited for in vain, the next has as long.
-    pub(super) fn deserted(&mut self, now: Duration, timeout: Option<Duration>) -> Option<Duration> {
+    /// Only replies count: a server may close each connection after its reply, or send greetings and never a reply.
+    pub(super) fn silent_for(&mut self, now: Duration, timeout: Option<Duration>) -> Option<Duration> {
         if self.greeted > 0 && self.under_way == 0 {
-            self.served_at = now; // nobody is asked, so nobody has to answer
+            self.served_at = now; // no reply is expected
         }
         let unserved = now.saturating_sub(self.served_at);
-        let is_deserted = match timeout {
+        let is_silent = match timeout {
             Some(timeout) => unserved > timeout.saturating_mul(2),
-            // An answer may take for ever, a greeting may not.
-            None => unserved > PATIENCE && self.greeted == 0,
+            // Without a timeout a reply may take any time, a greeting may not.
+            None => unserved > NO_GREETING && self.greeted == 0,
         };
-        is_deserted.then_some(unserved)
+        is_silent.then_some(unserved)
     }
 }
 
@@ -96,6 +95,7 @@ pub(super) mod tests {
             timeout: None,
             turns: 0,
             turn: Duration::ZERO,
+            interval: None,
         }
     }
 
@@ -104,32 +104,32 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_server_is_deserted_when_it_has_answered_nobody_for_twice_the_timeout() {
+    fn the_run_is_aborted_after_twice_the_timeout_without_a_reply() {
         let timeout = Some(seconds(10));
         let mut work = Work::new(&plan(None, 1), Tally::new().unwrap());
-        // It ends each conversation, and nobody is greeted whenever one looks; but it answers.
+        // It closes each connection after its reply.
         work.served_at = seconds(100);
-        assert_eq!(work.deserted(seconds(120), timeout), None);
-        assert_eq!(work.deserted(seconds(121), timeout), Some(seconds(21)));
-        // It greets each connection, and answers none.
+        assert_eq!(work.silent_for(seconds(120), timeout), None);
+        assert_eq!(work.silent_for(seconds(121), timeout), Some(seconds(21)));
+        // It sends greetings and no reply.
         (work.greeted, work.under_way, work.greeted_at) = (1, 1, seconds(120));
-        assert_eq!(work.deserted(seconds(121), timeout), Some(seconds(21)));
-        // It has nothing to answer.
+        assert_eq!(work.silent_for(seconds(121), timeout), Some(seconds(21)));
+        // No reply is expected.
         work.under_way = 0;
-        assert_eq!(work.deserted(seconds(121), timeout), None);
+        assert_eq!(work.silent_for(seconds(121), timeout), None);
         assert_eq!(work.served_at, seconds(121));
-        // What another server's turn took does not count.
+        // The time of another server's turn does not count.
         work.greeted = 0;
         work.begin(seconds(500), None, None);
-        assert_eq!(work.deserted(seconds(501), timeout), None);
+        assert_eq!(work.silent_for(seconds(501), timeout), None);
     }
 
     #[test]
-    fn an_answer_that_may_take_for_ever_is_waited_for() {
+    fn without_a_timeout_a_reply_may_take_any_time() {
         let mut work = Work::new(&plan(None, 1), Tally::new().unwrap());
         (work.greeted, work.under_way) = (1, 1);
-        assert_eq!(work.deserted(seconds(1000), None), None);
+        assert_eq!(work.silent_for(seconds(1000), None), None);
         work.greeted = 0;
-        assert!(work.deserted(seconds(1000), None).is_some());
+        assert!(work.silent_for(seconds(1000), None).is_some());
     }
 }

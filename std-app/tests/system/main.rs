@@ -1,6 +1,7 @@
 //! The program `greet` as its users see it. One test binary: each file is a module, so that it is linked once.
 
 mod bench;
+mod bench_measuring;
 mod chat;
 mod chat_terminal;
 mod check;

@@ -1,4 +1,4 @@
-//! The event loop of a load: what is due is sent, what comes is handled, what fails is counted and opened again.
+//! The event loop of a load: sends due names, handles events, counts failures and reconnects.
 
 use core::time::Duration;
 use std::io;
@@ -8,19 +8,19 @@ use mio::{Events, Token};
 use super::{ALARM, EVENTS, Glance, Load, Phase, STOP};
 use crate::bench::{conversation::Failure, error::BenchError, link::Link, tally::Kind};
 
-/// How often time limits, the live line and whatever else need not be exact is looked at.
+/// The interval of everything that need not be exact: timeouts, and the progress line.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A name that is due sooner is waited for without sleeping: to be woken takes about as long.
-const NOT_WORTH_SLEEPING: Duration = Duration::from_micros(20);
+/// A shorter wait for the next name spins: waking up takes about as long.
+const SPIN_BELOW: Duration = Duration::from_micros(20);
 
 impl<const N: usize> Load<'_, N> {
-    /// The loop: until a time, or until it is done.
+    /// Runs until a time, or until it is done.
     pub(super) fn run(&mut self, until: Duration, is_done: impl Fn(&Self) -> bool) -> Result<(), BenchError> {
         loop {
             let mut now = self.now();
             if now >= self.next_tick {
-                // Nobody is late whose bytes are there: this program may have been kept from reading them.
+                // Read first: bytes that have arrived are in time, even if this process was not scheduled.
                 self.read_all()?;
                 now = self.now();
                 self.tick(now);
@@ -34,7 +34,7 @@ impl<const N: usize> Load<'_, N> {
         }
     }
 
-    /// Sends what the schedule wants by now; when it wants the next.
+    /// Sends the names that are due, and returns when the next one is.
     fn send_due(&mut self, now: Duration) -> Option<Duration> {
         let schedule = self.work.schedule.as_mut().filter(|_| self.work.sending)?;
         let connections = schedule.take_due(now);
@@ -45,25 +45,25 @@ impl<const N: usize> Load<'_, N> {
         next_due
     }
 
-    /// Waits for what happens first, and handles it.
+    /// Waits for the next event and handles it.
     fn wait(&mut self, now: Duration, until: Duration, next_due: Option<Duration>) -> Result<(), BenchError> {
         let latest = until.min(self.next_tick).saturating_sub(now);
         let mut timeout = latest;
         if let Some(due) = next_due {
             let remaining = due.saturating_sub(now);
-            if remaining < NOT_WORTH_SLEEPING {
+            if remaining < SPIN_BELOW {
                 timeout = Duration::ZERO;
             } else if remaining < latest {
-                // The poll's own time limit is in milliseconds.
+                // The timeout of the poll is in milliseconds.
                 self.alarm.set(remaining)?;
             }
         }
         self.poll(timeout).map(|_| ())
     }
 
-    /// Handles all that has happened already.
+    /// Handles all pending events.
     pub(super) fn read_all(&mut self) -> Result<(), BenchError> {
-        // No more often than there can be news: a server may always have more to say.
+        // Bounded: a server may always send more.
         for _ in (0..=self.links.len()).step_by(EVENTS) {
             if self.poll(Duration::ZERO)? < EVENTS {
                 break;
@@ -72,7 +72,7 @@ impl<const N: usize> Load<'_, N> {
         Ok(())
     }
 
-    /// Waits for so long at most until something happens, and handles it; how many things happened.
+    /// Waits for events up to `timeout` and handles them; returns their number.
     fn poll(&mut self, timeout: Duration) -> Result<usize, BenchError> {
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
@@ -119,7 +119,7 @@ impl<const N: usize> Load<'_, N> {
         let is_excused = self.work.resting && link.conversation().is_quiet();
         let again = link.fail(now, &mut self.work);
         if is_excused {
-            // It waited too long for this side, which had nothing to say while another server had its turn.
+            // It closed an idle connection during the other server's turn.
             self.opening.closed(index, now);
         } else if matches!(failure.kind, Kind::NoConnection(_)) && self.opening.move_on() {
             self.opening.closed(index, Duration::ZERO);
@@ -132,7 +132,7 @@ impl<const N: usize> Load<'_, N> {
         }
     }
 
-    /// What need not be exact.
+    /// Everything that need not be exact.
     fn tick(&mut self, now: Duration) {
         self.next_tick = now.saturating_add(TICK);
         for index in 0..self.links.len() {
@@ -142,17 +142,23 @@ impl<const N: usize> Load<'_, N> {
             }
         }
         if self.work.sending {
-            self.deserted = self.work.deserted(now, self.plan.timeout);
+            self.given_up = self.work.silent_for(now, self.plan.timeout);
         }
+        self.work.tally.pass(now);
+        self.report();
+    }
+
+    /// Shows the state of the load.
+    pub(super) fn report(&self) {
         (self.watch)(Glance {
             phase: self.phase,
-            elapsed: now.saturating_sub(self.phase_began),
+            elapsed: self.now().saturating_sub(self.phase_began),
             greeted: self.work.greeted,
             tally: &self.work.tally,
         });
     }
 
-    /// Opens connections that are closed, some at a time, while there is work for them.
+    /// Opens closed connections, a few at a time, while there is work for them.
     fn open_next(&mut self, now: Duration) {
         let by = match self.phase {
             Phase::Opening => self.phase_began,
@@ -167,7 +173,7 @@ impl<const N: usize> Load<'_, N> {
             let Some(index) = self.opening.next(now, by, is_waiting) else { return };
             let peer = self.peer();
             if let Some(link) = self.links.get_mut(index) {
-                let outcome = link.open(now, peer, self.poll.registry());
+                let outcome = link.open(now, peer, self.sockets, self.poll.registry());
                 self.judge(index, now, outcome);
             }
         }

@@ -1,4 +1,4 @@
-//! The figures as a page.
+//! The figures of `greet bench` as an HTML report.
 
 use core::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::{
     bench::{
         compare::Comparison,
         figures::{Figures, Run},
-        summary::{conditions, error_text, of_pairs},
+        summary::{conditions, error_text, of_pairs, stall_text},
     },
-    export::number::{ByteRate, Count, Figure, Rate, Time, counted},
+    export::number::{ByteRate, Count, Figure, Time, counted},
     latency::Latency,
 };
 
-/// The page of a run with one server.
+/// The report of a run with one server.
 pub(crate) fn of_run(run: &Run) -> HtmlReport {
     let figures = &run.figures;
     let mut page = HtmlReport::new(
@@ -25,29 +25,29 @@ pub(crate) fn of_run(run: &Run) -> HtmlReport {
         format!("{}; {}{}", run.date, conditions(&run.settings), early(run.ended_early)),
     );
     let (verdict, text) = judge(figures);
-    page.verdict(verdict, format!("{} names a second; {text}", Figure(figures.names_per_s)));
+    page.verdict(verdict, format!("{} names/s; {text}", Figure(figures.names_per_s)));
     let all = [figures];
     page.section("Figures", |section| figures_table(section, &all, run.settings.connections));
     sections(&mut page, &all);
     page
 }
 
-/// The page of a run with two servers.
+/// The report of a run with two servers.
 pub(crate) fn of_comparison(comparison: &Comparison) -> HtmlReport {
     let Comparison { first, second, ratios, turns, turn, .. } = comparison;
     let mut page = HtmlReport::new(
-        format!("greet bench {} against {}", first.host, second.host),
+        format!("greet bench {} compared with {}", first.host, second.host),
         format!("{}; {}{}", comparison.date, conditions(&comparison.settings), early(comparison.ended_early)),
     );
     let all = [first, second];
     for figures in all {
         let (verdict, text) = judge(figures);
-        page.verdict(verdict, format!("{}: {} names a second; {text}", figures.host, Figure(figures.names_per_s)));
+        page.verdict(verdict, format!("{}: {} names/s; {text}", figures.host, Figure(figures.names_per_s)));
     }
     page.section("Ratios", |section| {
         let turn = Time::from(*turn);
-        section.paragraph(format!("{} to {}, in {turns} pairs of turns of {turn}.", first.host, second.host));
-        let mut table = Table::new(&["figure", "median", "middle half of the ratios"]);
+        section.paragraph(format!("Ratio of {} to {}, {turns} pairs of turns of {turn}.", first.host, second.host));
+        let mut table = Table::new(&["figure", "median", "IQR"]);
         for ratio in ratios {
             let (lower, upper) = (Figure(ratio.lower_quartile), Figure(ratio.upper_quartile));
             table.row([
@@ -57,8 +57,8 @@ pub(crate) fn of_comparison(comparison: &Comparison) -> HtmlReport {
             ]);
         }
         section.table(&table);
-        for caution in comparison.cautions() {
-            section.paragraph(format!("Note: {caution}."));
+        for warning in comparison.warnings() {
+            section.paragraph(format!("Note: {warning}."));
         }
     });
     page.section("Figures", |section| figures_table(section, &all, comparison.settings.connections));
@@ -67,7 +67,7 @@ pub(crate) fn of_comparison(comparison: &Comparison) -> HtmlReport {
 }
 
 const fn early(ended_early: bool) -> &'static str {
-    if ended_early { "; ended early, by a signal" } else { "" }
+    if ended_early { "; interrupted by a signal" } else { "" }
 }
 
 fn judge(figures: &Figures) -> (Rating, String) {
@@ -90,7 +90,7 @@ fn judge(figures: &Figures) -> (Rating, String) {
         said.push(format!("{}, {} unanswered", counted(errors, "error"), counted(unanswered, "name")));
     }
     if let Some(time) = figures.given_up_after {
-        said.push(format!("given up after {} without an answer", Time::from(time)));
+        said.push(format!("aborted after {} without a reply", Time::from(time)));
     }
     (Rating::Bad, format!("{}.", said.join("; ")))
 }
@@ -103,22 +103,25 @@ fn figures_table(section: &mut Html, all: &[&Figures], connections: usize) {
         let numbers = all.iter().map(|figures| Cell::number(of(figures)));
         table.row(core::iter::once(Cell::text(title)).chain(numbers));
     };
-    row("names a second", &|figures| Rate(figures.names_per_s).to_string());
+    row("throughput", &|figures| format!("{} names/s", Figure(figures.names_per_s)));
     row("sent", &|figures| ByteRate(figures.sent_bytes_per_s).to_string());
     row("received", &|figures| ByteRate(figures.received_bytes_per_s).to_string());
     row("answered", &|figures| Count(figures.answered).to_string());
     row("measured", &|figures| Time::from(figures.elapsed).to_string());
     if all.iter().any(|figures| figures.backlog.is_some()) {
         let backlog = |figures: &Figures| figures.backlog.map_or(0, |backlog| backlog.names);
-        row("due and not sent", &|figures| Count(backlog(figures)).to_string());
+        row("backlog: names late and not sent", &|figures| Count(backlog(figures)).to_string());
         let behind = |figures: &Figures| figures.backlog.map_or(Duration::ZERO, |backlog| backlog.behind);
-        row("the oldest of them for", &|figures| Time::from(behind(figures)).to_string());
+        row("backlog: the oldest is late by", &|figures| Time::from(behind(figures)).to_string());
     }
     if all.iter().any(|figures| figures.is_answered()) {
         latency_rows(&mut row);
     }
     section.table(&table);
     for figures in all {
+        for stall in &figures.stalls {
+            section.paragraph(format!("Stall of {}: {}.", figures.host, stall_text(stall)));
+        }
         for note in figures.notes(connections) {
             section.paragraph(format!("Note on {}: {note}.", figures.host));
         }
@@ -148,23 +151,23 @@ fn sections(page: &mut HtmlReport, all: &[&Figures]) {
     page.section("Latency", |section| {
         let series: Vec<_> =
             all.iter().map(|figures| Series { name: &figures.host, points: &figures.distribution }).collect();
-        let chart = distribution("Distribution of the latencies", &series);
-        section.figure(&chart, "From when a name was due to the last byte of its reply, or to when that was waited for in vain; the rarer, the \
-             further right.");
+        let chart = distribution("Latency distribution", &series);
+        section.figure(&chart, "From the time a name was due to the last byte of its reply, or to the end of the wait. The rare, long latencies are on the \
+             right.");
     });
     if all.iter().all(|figures| figures.over_time.is_empty()) {
-        return; // it was over too soon
+        return; // the run was too short
     }
     page.section("Over time", |section| {
         let series: Vec<_> =
             all.iter().map(|figures| Series { name: &figures.host, points: &figures.over_time }).collect();
-        let chart = over_time("Names a second over time", "names a second", Unit::Rate, &series);
-        section.figure(&chart, "Replies as they came.");
+        let chart = over_time("Throughput over time", "names/s", Unit::Rate, &series);
+        section.figure(&chart, "Replies received.");
     });
 }
 
 fn errors_table(section: &mut Html, all: &[&Figures]) {
-    let mut table = Table::new(&["errors", "server", "what", "the first of them"]);
+    let mut table = Table::new(&["errors", "server", "kind", "first message"]);
     for figures in all {
         for error in &figures.errors {
             table.rated_row(

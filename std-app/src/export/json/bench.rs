@@ -1,6 +1,6 @@
 //! The JSON documents of `greet bench`: their keys and units. Times are in seconds, latencies in nanoseconds.
 
-use core::time::Duration;
+use core::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -8,6 +8,8 @@ use crate::{
     bench::{
         compare::{Comparison, Ratio},
         figures::{ErrorFigures, Figures, Run, Settings},
+        intervals::Interval,
+        stalls::Stall,
     },
     latency::{Latency, Point},
 };
@@ -95,6 +97,10 @@ struct SettingsDocument<'a> {
     duration_s: Option<f64>,
     warmup_s: f64,
     timeout_s: Option<f64>,
+    mss: Option<u32>,
+    window: Option<usize>,
+    bind: Option<IpAddr>,
+    interface: Option<&'a str>,
 }
 
 impl<'a> From<&'a Settings> for SettingsDocument<'a> {
@@ -109,6 +115,10 @@ impl<'a> From<&'a Settings> for SettingsDocument<'a> {
             duration_s: seconds(settings.duration),
             warmup_s: settings.warmup.as_secs_f64(),
             timeout_s: seconds(settings.timeout),
+            mss: settings.socket.mss,
+            window: settings.socket.window.map(NonZeroUsize::get),
+            bind: settings.socket.bind,
+            interface: settings.socket.interface.as_deref(),
         }
     }
 }
@@ -134,6 +144,10 @@ struct FiguresDocument<'a> {
     own_cpu: f64,
     distribution: Vec<PointDocument>,
     over_time: &'a [(f64, f64)],
+    last_reply: Option<LastReplyDocument>,
+    stalls: Vec<StallDocument>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    intervals: Vec<IntervalDocument>,
 }
 
 impl<'a> From<&'a Figures> for FiguresDocument<'a> {
@@ -160,6 +174,54 @@ impl<'a> From<&'a Figures> for FiguresDocument<'a> {
             own_cpu: figures.own_cpu,
             distribution: figures.distribution.iter().map(PointDocument::from).collect(),
             over_time: &figures.over_time,
+            last_reply: figures
+                .last_reply()
+                .map(|(time, rate)| LastReplyDocument { at_s: time.as_secs_f64(), names_per_s_until_then: rate }),
+            stalls: figures.stalls.iter().map(StallDocument::from).collect(),
+            intervals: figures.intervals.iter().map(IntervalDocument::from).collect(),
+        }
+    }
+}
+
+/// The last reply, if replies are missing at the end.
+#[derive(Serialize)]
+struct LastReplyDocument {
+    at_s: f64,
+    names_per_s_until_then: f64,
+}
+
+#[derive(Serialize)]
+struct StallDocument {
+    begin_s: f64,
+    length_s: f64,
+}
+
+impl From<&Stall> for StallDocument {
+    fn from(stall: &Stall) -> Self {
+        Self { begin_s: stall.begin.as_secs_f64(), length_s: stall.length.as_secs_f64() }
+    }
+}
+
+#[derive(Serialize)]
+struct IntervalDocument {
+    begin_s: f64,
+    end_s: f64,
+    names: u64,
+    names_per_s: f64,
+    latency_ns: LatencyDocument,
+    errors: u64,
+}
+
+impl From<&Interval> for IntervalDocument {
+    fn from(interval: &Interval) -> Self {
+        let &Interval { begin, end, names, names_per_s, latency, errors } = interval;
+        Self {
+            begin_s: begin.as_secs_f64(),
+            end_s: end.as_secs_f64(),
+            names,
+            names_per_s,
+            latency_ns: LatencyDocument(latency),
+            errors,
         }
     }
 }
