@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use greet_core::{Machine, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpMethod, Instant, State};
+use greet_core::{Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpMethod, Instant, Machine, State};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Instant = Instant::ZERO;
