@@ -1,4 +1,4 @@
-"""The boards' firmware in QEMU: how it is built and run, and how its log is read. What the boards are, boards.py says."""
+"""The boards' firmware in QEMU: how it is built and run, and how its log is read. smoltcp-app/boards/boards.py lists the boards."""
 
 import os
 import re
@@ -11,14 +11,15 @@ import sys
 import threading
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from .programs import ROOT
+
 BOARDS = ROOT / "smoltcp-app" / "boards"
 sys.path.insert(0, str(BOARDS))
 from boards import Board, boards
 
 # A folder of its own, wherever the other programs are built: this is another workspace.
 TARGET = Path(os.environ["CARGO_TARGET_DIR"]) / "boards" if os.environ.get("CARGO_TARGET_DIR") else BOARDS / "target"
-PLUGIN_SOURCE = ROOT / "tests" / "count-instructions.c"
+PLUGIN_SOURCE = Path(__file__).resolve().with_name("count-instructions.c")
 
 TIMEOUT = 30  # seconds; longer than anything takes that is waited for
 PORT = 9999
