@@ -19,6 +19,7 @@ mod client;
 mod judge;
 mod ledger;
 mod script;
+mod segment;
 mod settings;
 mod tap;
 mod wire;
@@ -37,8 +38,9 @@ use self::{
     chance::Chance,
     client::{CLIENT, Client, Figures, SERVER, Station, switch_on},
     ledger::{Ledger, seconds},
+    segment::Side,
     settings::{CAPACITIES, Settings},
-    tap::{Side, Tap, hardware},
+    tap::{Tap, hardware},
     wire::{CLIENT_FRAMES, SERVER_FRAMES},
 };
 use crate::ether::Ether;

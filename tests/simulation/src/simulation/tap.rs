@@ -10,30 +10,14 @@ use smoltcp::{
     time,
     wire::{
         ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol,
-        Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+        Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpPacket, TcpRepr,
     },
 };
 
-use super::ledger::Ledger;
-
-/// What the ledger wants to know of a segment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
-    pub(super) source: IpEndpoint,
-    pub(super) destination: IpEndpoint,
-    pub(super) control: TcpControl,
-    pub(super) sequence: TcpSeqNumber,
-    pub(super) acknowledged: Option<TcpSeqNumber>,
-    pub(super) length: usize,
-    pub(super) window: u16,
-}
-
-/// Whose device it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Server,
-    Client(usize),
-}
+use super::{
+    ledger::Ledger,
+    segment::{Segment, Side},
+};
 
 /// The device.
 pub(super) struct Tap<D> {

@@ -12,7 +12,7 @@ use smoltcp::{
     time,
 };
 
-use super::{chance::Chance, tap::Side};
+use super::{chance::Chance, segment::Side};
 use crate::ether::Port;
 
 /// For so many frames there is room under way: at a client, and at the server.

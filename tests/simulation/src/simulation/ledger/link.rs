@@ -7,7 +7,7 @@ use greet_smoltcp::pool::Outcome;
 use smoltcp::wire::TcpSeqNumber;
 
 use super::conversation::Served;
-use crate::simulation::{settings::Settings, tap::Segment};
+use crate::simulation::{segment::Segment, settings::Settings};
 
 /// What passed between the server and one endpoint, since it answered a SYN from there.
 #[derive(Debug)]

@@ -31,8 +31,8 @@ use self::{
     shown::Shown,
 };
 use super::{
+    segment::{Segment, Side},
     settings::Settings,
-    tap::{Segment, Side},
 };
 
 /// For so long the server knows a closed connection, unless another client needs the socket: if the acknowledgement of the

@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use greet_core::Instant;
 
-use crate::simulation::tap::Segment;
+use crate::simulation::segment::Segment;
 
 /// A segment, for people.
 pub(super) struct Shown<'a>(pub(super) &'a Segment);
@@ -21,7 +21,7 @@ impl core::fmt::Display for Shown<'_> {
 }
 
 /// An instant, for people.
-pub(in crate::simulation) fn seconds(now: Instant) -> String {
+pub(crate) fn seconds(now: Instant) -> String {
     let mut text = String::new();
     let micros = now.as_micros();
     let _ = write!(text, "{}.{:06}", micros / 1_000_000, micros % 1_000_000);
