@@ -223,10 +223,10 @@ impl Network {
         if wire.impairments() != Impairments::NONE.into() {
             let Directions { receive, transmit } = wire.counters();
             for (direction, counters) in [("received", receive), ("sent", transmit)] {
-                let impair::Counters { frames, lost, duplicated, reordered, damaged, dropped, .. } = counters;
+                let impair::Counters { frames, lost, duplicated, reordered, corrupted, dropped, .. } = counters;
                 failed.push_str(&format!(
-                    "on the wire, {direction}: {frames} frames; lost {lost}, duplicated {duplicated}, reordered \
-                     {reordered}, damaged {damaged}, dropped for want of room {dropped}\n"
+                    "impaired link, {direction}: {frames} frames; lost {lost}, duplicated {duplicated}, reordered \
+                     {reordered}, corrupted {corrupted}, dropped as the queue was full {dropped}\n"
                 ));
             }
         }

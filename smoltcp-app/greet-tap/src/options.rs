@@ -178,7 +178,8 @@ pub(crate) struct ImpairmentOptions {
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     latency: Duration,
 
-    /// Random variation of the delay, up to this time in either direction
+    /// Random variation of the delay, up to this time in either direction. The order of frames is kept: when they follow each
+    /// other quickly, the mean delay is above --latency
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     jitter: Duration,
 
@@ -199,7 +200,7 @@ impl ImpairmentOptions {
             loss,
             duplication: duplicate,
             reordering: reorder,
-            damage: corrupt,
+            corruption: corrupt,
             delay: latency,
             jitter,
             rate,

@@ -1,8 +1,8 @@
-//! A wire that fails on purpose: it loses, repeats, reorders, damages and delays frames, by numbers and by a seed.
+//! A device whose link is impaired on purpose: it loses, duplicates, reorders, corrupts and delays frames, by
+//! probabilities and a seed.
 //!
-//! [`Impaired`] is a device around another one. What passes it is impaired in both directions, each by its own
-//! [`Impairments`] and its own dice; all dice come from one seed. The same seed, frames and times make the same fate,
-//! on every machine.
+//! [`Impaired`] wraps another device. Each direction has its own [`Impairments`] and its own random numbers; all of these
+//! come from one seed. The same seed, frames and times have the same result on every host.
 //!
 //! ```
 //! use core::time::Duration;
@@ -43,27 +43,27 @@
 //! device.transmit(Instant::ZERO).unwrap().consume(60, |frame| frame.fill(0xFF));
 //! assert_eq!(device.counters().transmit.delivered, 0);
 //!
-//! let due = device.next_due().unwrap(); // whoever waits for frames waits no longer than this,
+//! let due = device.next_due().unwrap(); // wait for frames no longer than this,
 //! assert!((280..=320).contains(&due.total_millis()));
-//! device.advance(due); // and polls again; a poll does it too, if it has anything to send
+//! device.advance(due); // and poll again; a poll that sends does this too
 //! assert_eq!(device.counters().transmit.delivered, 1);
 //! ```
 //!
-//! # The wire
+//! # The link
 //!
-//! A frame that enters is lost, or takes one of the places in the caller's storage; is perhaps damaged, and followed by
-//! a copy; waits until those before it are on the wire, takes its own time at the wire's rate, and travels for the
-//! delay. Where there is no place left it is dropped: the storage is the queue, one for each direction. It needs one
-//! place at least; a wire without impairments needs none, and copies nothing.
+//! A frame that enters is lost, or takes a slot in the caller's storage; is perhaps corrupted, and followed by a copy; waits
+//! until the frames before it have entered, takes its own time at the link's rate, and is delayed. Where no slot is free it
+//! is dropped: the storage is the queue, one for each direction. It needs at least one slot; a link without impairments needs
+//! none, and copies nothing.
 //!
-//! Frames leave in the order they came in, whatever the jitter, but for those that are held back to be reordered.
+//! Frames leave in the order in which they entered, whatever the jitter, except those that are held back to be reordered.
 //!
-//! # What to keep in mind
+//! # Limits
 //!
-//! - Damage must be found by the checksums. The capabilities are those of the device inside, so where these leave
-//!   checksums to the hardware, which had looked before the damage was done, it goes unnoticed.
-//! - Frames that go move on whenever the device is called. Where nobody calls, [`Impaired::advance`] does it.
-//! - A frame that is held loses its [`PacketMeta`].
+//! - Checksums must detect corruption. The capabilities are those of the inner device: if these leave checksums to the
+//!   hardware, which verified them before the corruption, it stays undetected.
+//! - Held frames that are sent leave whenever the device is called. [`Impaired::advance`] does it too.
+//! - A held frame loses its [`PacketMeta`].
 
 mod lane;
 mod probability;
@@ -82,24 +82,24 @@ pub use self::{
     settings::{Counters, Directions, Impairments},
 };
 
-/// How many frames one call takes from the device inside: that all are lost or late must not make it endless.
+/// How many frames one call takes from the inner device: it ends even if all of them are lost or late.
 const FRAMES_A_CALL: usize = 64;
 
-/// A device, behind a wire that fails on purpose.
+/// A device behind an impaired link.
 #[derive(Debug)]
 pub struct Impaired<'a, D> {
     inner: D,
     lanes: Directions<Lane<'a>>,
-    /// Where a frame is written that has no place.
+    /// Where a frame is written that has no slot.
     spare: Frame,
-    /// There was more to take from the device inside, at that time.
+    /// The inner device had more frames at that time.
     more: Option<Instant>,
 }
 
 impl<'a, D: Device> Impaired<'a, D> {
     /// Impairs what `inner` receives and transmits; one [`Impairments`] is for both directions.
     ///
-    /// `storage` is for the frames under way. What it held before is forgotten.
+    /// `storage` is the queue of each direction. Its content is discarded.
     pub fn new(
         inner: D,
         impairments: impl Into<Directions<Impairments>>,
@@ -115,62 +115,61 @@ impl<'a, D: Device> Impaired<'a, D> {
         Self { inner, lanes, spare: Frame::EMPTY, more: None }
     }
 
-    /// Changes the wire, for the frames that enter from now on: those under way arrive when they would have.
+    /// Changes the impairments of frames that enter from now on; held frames keep their time.
     pub fn set_impairments(&mut self, impairments: impl Into<Directions<Impairments>>) {
         let impairments = impairments.into();
         self.lanes.receive.impairments = impairments.receive;
         self.lanes.transmit.impairments = impairments.transmit;
     }
 
-    /// What the wire is like.
+    /// The impairments.
     #[must_use]
     pub const fn impairments(&self) -> Directions<Impairments> {
         Directions { receive: self.lanes.receive.impairments, transmit: self.lanes.transmit.impairments }
     }
 
-    /// What became of the frames so far.
+    /// The counters so far.
     #[must_use]
     pub const fn counters(&self) -> Directions<Counters> {
         Directions { receive: self.lanes.receive.counters, transmit: self.lanes.transmit.counters }
     }
 
-    /// How many frames are under way, copies included.
+    /// How many frames are held, including copies.
     #[must_use]
     pub const fn held(&self) -> Directions<usize> {
         Directions { receive: self.lanes.receive.held(), transmit: self.lanes.transmit.held() }
     }
 
-    /// When to come back at the latest, even if nothing arrives: when the first of the held frames is due; `None` where
-    /// none is held.
+    /// When to poll at the latest, even if no frame is received: when the first held frame is due; `None` if none is held.
     ///
-    /// A time that is past says that the device inside has no room for a frame that is due, or has more frames than one
-    /// call takes.
+    /// A time in the past means that the inner device has no room for a frame that is due, or has more frames than one call
+    /// takes.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         [self.lanes.receive.next_due(), self.lanes.transmit.next_due(), self.more].into_iter().flatten().min()
     }
 
-    /// Gives the frames that are due to the device inside, as long as it has room for them; [`Device::receive`] and
-    /// [`Device::transmit`] begin with this.
+    /// Gives the frames that are due to the inner device, as long as it has room; [`Device::receive`] and
+    /// [`Device::transmit`] do this first.
     pub fn advance(&mut self, now: Instant) {
-        while let Some(place) = self.lanes.transmit.due(now) {
+        while let Some(slot) = self.lanes.transmit.due(now) {
             let Some(token) = self.inner.transmit(now) else { return };
-            send(token, &mut self.lanes.transmit, place);
+            send(token, &mut self.lanes.transmit, slot);
         }
     }
 
-    /// The device inside.
+    /// The inner device.
     #[must_use]
     pub const fn inner(&self) -> &D {
         &self.inner
     }
 
-    /// The device inside; what is sent there is not impaired.
+    /// The inner device; what is sent there is not impaired.
     pub const fn inner_mut(&mut self) -> &mut D {
         &mut self.inner
     }
 
-    /// The device inside; the frames under way are lost.
+    /// The inner device; held frames are lost.
     #[must_use]
     pub fn into_inner(self) -> D {
         self.inner
@@ -196,11 +195,11 @@ impl<'a, D: Device> Device for Impaired<'a, D> {
             let received = RxToken { source: Source::Through(token), lane };
             return Some((received, TxToken { token: reply, lane: reply_lane, spare, now }));
         }
-        // All that came, came now: only so long as nothing is due may the rest stay where it is.
+        // Frames are received now: the rest may stay in the inner device only while no frame is due.
         let mut taken = 0;
-        let place = loop {
-            if let Some(place) = lane.due(now) {
-                break place;
+        let slot = loop {
+            if let Some(slot) = lane.due(now) {
+                break slot;
             }
             if taken == FRAMES_A_CALL {
                 *more = Some(now);
@@ -210,8 +209,8 @@ impl<'a, D: Device> Device for Impaired<'a, D> {
             phy::RxToken::consume(token, |frame| lane.take(now, frame, spare));
             taken += 1;
         };
-        let reply = inner.transmit(now)?; // where there is no room for a reply, the frame waits
-        let received = RxToken { source: Source::Held(place), lane };
+        let reply = inner.transmit(now)?; // without room for a reply, the frame waits
+        let received = RxToken { source: Source::Held(slot), lane };
         Some((received, TxToken { token: reply, lane: reply_lane, spare, now }))
     }
 
@@ -221,7 +220,7 @@ impl<'a, D: Device> Device for Impaired<'a, D> {
         Some(TxToken { token, lane: &mut self.lanes.transmit, spare: &mut self.spare, now })
     }
 
-    /// The capabilities of the device inside, for frames that fit into a [`Frame`].
+    /// The capabilities of the inner device, for frames that fit into a [`Frame`].
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.max_transmission_unit = capabilities.max_transmission_unit.min(FRAME_CAPACITY);
@@ -229,19 +228,19 @@ impl<'a, D: Device> Device for Impaired<'a, D> {
     }
 }
 
-/// A frame that came through. If nobody reads it, it stays where it is held.
+/// A received frame. If it is not read, it stays in its slot.
 #[derive(Debug)]
 pub struct RxToken<'t, 'a, T> {
     source: Source<T>,
     lane: &'t mut Lane<'a>,
 }
 
-/// Where a frame is read.
+/// Where a frame is read from.
 #[derive(Debug)]
 enum Source<T> {
-    /// At the device inside.
+    /// From the inner device.
     Through(T),
-    /// At this place in the storage.
+    /// From this slot of the queue.
     Held(usize),
 }
 
@@ -252,7 +251,7 @@ impl<T: phy::RxToken> phy::RxToken for RxToken<'_, '_, T> {
                 self.lane.pass();
                 token.consume(read)
             }
-            Source::Held(place) => self.lane.deliver(place, read),
+            Source::Held(slot) => self.lane.deliver(slot, read),
         }
     }
 
@@ -264,10 +263,10 @@ impl<T: phy::RxToken> phy::RxToken for RxToken<'_, '_, T> {
     }
 }
 
-/// The right to send one frame into the wire.
+/// The right to send one frame over the link.
 #[derive(Debug)]
 pub struct TxToken<'t, 'a, T> {
-    /// The right to send one out of it.
+    /// The inner device's token.
     token: T,
     lane: &'t mut Lane<'a>,
     spare: &'t mut Frame,
@@ -277,14 +276,14 @@ pub struct TxToken<'t, 'a, T> {
 impl<T: phy::TxToken> phy::TxToken for TxToken<'_, '_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         let Self { token, lane, spare, now } = self;
-        // Longer than the capabilities say is no frame of smoltcp's, but it must be written somewhere.
+        // smoltcp sends no frame longer than the capabilities allow, but it must be written somewhere.
         if lane.is_clear() || length > FRAME_CAPACITY {
             lane.pass();
             return token.consume(length, write);
         }
         let result = lane.enter(now, length, spare, write);
-        if let Some(place) = lane.due(now) {
-            send(token, lane, place);
+        if let Some(slot) = lane.due(now) {
+            send(token, lane, slot);
         }
         result
     }
@@ -294,7 +293,7 @@ impl<T: phy::TxToken> phy::TxToken for TxToken<'_, '_, T> {
     }
 }
 
-/// Sends the frame that is held in `place`.
-fn send(token: impl phy::TxToken, lane: &mut Lane<'_>, place: usize) {
-    token.consume(lane.length(place), |buffer| lane.deliver(place, |frame| lane::copy(frame, buffer)));
+/// Sends the frame in `slot`.
+fn send(token: impl phy::TxToken, lane: &mut Lane<'_>, slot: usize) {
+    token.consume(lane.length(slot), |buffer| lane.deliver(slot, |frame| lane::copy(frame, buffer)));
 }

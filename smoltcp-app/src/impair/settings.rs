@@ -1,58 +1,57 @@
-//! What is wrong with a wire, and what became of the frames on it.
+//! The impairments of a link, and what happened to the frames on it.
 
 use core::{num::NonZeroU64, time::Duration};
 
 use super::Probability;
 
-/// What a wire does to the frames in one direction.
+/// The impairments of one direction of a link.
 ///
-/// Which frames are lost, repeated, held back or damaged is decided by dice that are thrown for every frame, whether
-/// they are asked for or not: so with the same seed, the same frames are lost whatever else is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a frame is lost, duplicated, held back or corrupted is drawn for every frame, even where the probability is 0: so
+/// with the same seed the same frames are lost, whatever else is set.
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Impairments {
-    /// A frame never arrives. It takes no time on the wire.
+    /// A frame is lost. It takes no time on the link.
     pub loss: Probability,
-    /// A frame arrives twice; the copy is right behind it, damaged or late as it is.
+    /// A frame arrives twice. The copy follows at once, corrupted or held back like the frame.
     pub duplication: Probability,
     /// A frame is held back for [`Impairments::reorder_by`], so that later ones overtake it.
     pub reordering: Probability,
-    /// By how much, above what delays it otherwise: so it works on a wire without delay too, as long as frames follow
-    /// one another sooner than this. A frame arrives after this time even if none came to overtake it. With zero,
-    /// nothing is held back.
+    /// The additional delay of such a frame. It works on a link without delay too, if frames follow each other within this
+    /// time. A frame arrives after this time even if no other has overtaken it. With zero, nothing is held back.
     pub reorder_by: Duration,
-    /// One to eight bits of a frame are flipped, all in one byte, and each byte is as likely as any other.
+    /// One to eight bits of a frame are flipped, all in one byte; each byte is equally likely.
     ///
-    /// In one byte, because that is always found by the checksums of IP, TCP and UDP, while in two bytes the flips can
-    /// make up for each other; on a real wire, Ethernet's own check would have found those. What has no checksum, as
-    /// ARP and the header of Ethernet, arrives damaged and nobody can tell.
-    pub damage: Probability,
-    /// How long a frame travels.
+    /// In one byte, because the checksums of IP, TCP and UDP always detect that, while flips in two bytes can cancel out; on
+    /// a real link the check of Ethernet would detect those. What has no checksum, such as ARP and the Ethernet header,
+    /// arrives corrupted and nobody can tell.
+    pub corruption: Probability,
+    /// The delay of a frame.
     pub delay: Duration,
-    /// By how much that is less or more, each as likely as any other in between, but never below zero.
+    /// The maximum deviation from the delay, uniformly distributed in both directions; the delay is never below zero.
     ///
-    /// Jitter alone reorders nothing, as in the queue of a router: a frame that would overtake the one before it
-    /// arrives right behind it. So where frames follow one another faster than this, the long delays prevail.
+    /// The order is kept, as in the queue of a router: a frame that would overtake the one before it arrives right behind
+    /// it. So if frames follow each other faster than this, long delays prevail and the mean is above the delay.
     pub jitter: Duration,
-    /// How many bits a second the wire takes; `None` is any number. Counted are the bits of the frames alone, without
-    /// the preamble, check and gap of Ethernet.
+    /// The bandwidth in bits per second; `None` is unlimited. Only the bits of the frames count, not the preamble, check and
+    /// gap of Ethernet.
     pub rate: Option<NonZeroU64>,
 }
 
 impl Impairments {
-    /// A good wire; [`Impairments::reorder_by`] is 10 ms, should reordering be set.
+    /// A perfect link; [`Impairments::reorder_by`] is 10 ms, in case reordering is set.
     pub const NONE: Self = Self {
         loss: Probability::NEVER,
         duplication: Probability::NEVER,
         reordering: Probability::NEVER,
         reorder_by: Duration::from_millis(10),
-        damage: Probability::NEVER,
+        corruption: Probability::NEVER,
         delay: Duration::ZERO,
         jitter: Duration::ZERO,
         rate: None,
     };
 
-    /// Whether all frames come through, as they are and at once.
+    /// Whether every frame arrives at once and unchanged.
     pub(super) fn is_none(&self) -> bool {
         *self == Self { reorder_by: self.reorder_by, ..Self::NONE }
     }
@@ -64,35 +63,35 @@ impl Default for Impairments {
     }
 }
 
-/// What became of the frames in one direction.
+/// The counters of one direction.
 ///
-/// No frame is forgotten: `frames` and `duplicated` together are `lost`, `dropped`, `delivered` and those still held.
+/// Every frame is accounted for: `frames + duplicated` is `lost + dropped + delivered` and the frames still held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Counters {
     /// Frames that entered.
     pub frames: u64,
-    /// Frames that were lost on purpose.
+    /// Frames that were lost by impairment.
     pub lost: u64,
     /// Copies that were made.
     pub duplicated: u64,
-    /// Frames that were held back to be overtaken.
+    /// Frames that were held back.
     pub reordered: u64,
-    /// Frames that were damaged; a copy does not count.
-    pub damaged: u64,
-    /// Frames that came out.
+    /// Frames that were corrupted, without their copies.
+    pub corrupted: u64,
+    /// Frames that left.
     pub delivered: u64,
-    /// Frames, and copies, for which there was no room.
+    /// Frames and copies that were dropped because the queue was full.
     pub dropped: u64,
 }
 
-/// Something for each direction, as the device's user sees them.
+/// One value for each direction, as seen by the device's user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Directions<T> {
-    /// For frames that come.
+    /// For received frames.
     pub receive: T,
-    /// For frames that go.
+    /// For sent frames.
     pub transmit: T,
 }
 

@@ -7,7 +7,8 @@ use greet_smoltcp::impair::{Counters, Directions, FRAME_CAPACITY, Impaired, Impa
 use smoltcp::phy::{Device, RxToken, TxToken};
 
 use super::{
-    Card, Storage, WAYS, assert_accounted_for, at_micros, at_millis, millis, number_of, numbered, receive, transmit,
+    Card, DIRECTIONS, Storage, assert_accounted_for, at_micros, at_millis, millis, number_of, numbered, receive,
+    transmit,
 };
 
 fn late() -> Impairments {
@@ -16,42 +17,42 @@ fn late() -> Impairments {
 
 #[test]
 fn what_finds_no_room_is_dropped_and_counted() {
-    for way in WAYS {
+    for direction in DIRECTIONS {
         let mut storage = Storage::new(4);
         let mut wire = storage.wire(late(), 0);
-        assert!(way.pass(&mut wire, at_millis(0), (0..10).map(|number| numbered(number, 60))).is_empty());
-        assert_eq!(way.of(wire.held()), 4);
+        assert!(direction.pass(&mut wire, at_millis(0), (0..10).map(|number| numbered(number, 60))).is_empty());
+        assert_eq!(direction.of(wire.held()), 4);
         assert_accounted_for(&wire);
-        let left = way.pass(&mut wire, at_millis(10), [numbered(10, 60)]);
+        let left = direction.pass(&mut wire, at_millis(10), [numbered(10, 60)]);
         assert!(left.iter().map(|frame| number_of(frame)).eq(0..4), "{left:?}");
         let expected = Counters { frames: 11, delivered: 4, dropped: 6, ..Counters::default() };
-        assert_eq!(way.of(wire.counters()), expected);
-        assert_eq!(way.pass(&mut wire, at_millis(20), []), [numbered(10, 60)]);
+        assert_eq!(direction.of(wire.counters()), expected);
+        assert_eq!(direction.pass(&mut wire, at_millis(20), []), [numbered(10, 60)]);
         assert_accounted_for(&wire);
     }
 }
 
 #[test]
 fn a_copy_without_room_is_dropped_and_its_frame_is_not() {
-    for way in WAYS {
+    for direction in DIRECTIONS {
         let mut storage = Storage::new(1);
         let mut wire = storage.wire(Impairments { duplication: Probability::ALWAYS, ..late() }, 0);
-        assert!(way.pass(&mut wire, at_millis(0), [numbered(0, 60)]).is_empty());
-        assert_eq!(way.pass(&mut wire, at_millis(10), []), [numbered(0, 60)]);
+        assert!(direction.pass(&mut wire, at_millis(0), [numbered(0, 60)]).is_empty());
+        assert_eq!(direction.pass(&mut wire, at_millis(10), []), [numbered(0, 60)]);
         let expected = Counters { frames: 1, duplicated: 1, delivered: 1, dropped: 1, ..Counters::default() };
-        assert_eq!(way.of(wire.counters()), expected);
+        assert_eq!(direction.of(wire.counters()), expected);
     }
 }
 
 #[test]
 fn a_good_wire_needs_no_storage_and_a_bad_one_without_it_drops_everything() {
-    for way in WAYS {
+    for direction in DIRECTIONS {
         let mut storage = Storage::new(0);
         let mut wire = storage.wire(Impairments::NONE, 0);
-        assert_eq!(way.pass(&mut wire, at_millis(0), [numbered(0, 60)]), [numbered(0, 60)]);
+        assert_eq!(direction.pass(&mut wire, at_millis(0), [numbered(0, 60)]), [numbered(0, 60)]);
         wire.set_impairments(late());
-        assert!(way.pass(&mut wire, at_millis(0), [numbered(1, 60)]).is_empty());
-        assert_eq!(way.of(wire.counters()).dropped, 1);
+        assert!(direction.pass(&mut wire, at_millis(0), [numbered(1, 60)]).is_empty());
+        assert_eq!(direction.of(wire.counters()).dropped, 1);
         assert_eq!(wire.next_due(), None);
     }
 }
@@ -61,9 +62,9 @@ fn storage_that_was_used_before_is_empty() {
     let mut storage = Storage::new(2);
     for _ in 0..3 {
         let mut wire = storage.wire(late(), 0);
-        for way in WAYS {
-            assert!(way.pass(&mut wire, at_millis(0), [numbered(0, 60), numbered(1, 60)]).is_empty());
-            assert_eq!(way.of(wire.counters()).dropped, 0);
+        for direction in DIRECTIONS {
+            assert!(direction.pass(&mut wire, at_millis(0), [numbered(0, 60), numbered(1, 60)]).is_empty());
+            assert_eq!(direction.of(wire.counters()).dropped, 0);
         }
     }
 }
@@ -186,7 +187,7 @@ fn a_frame_that_is_too_long_is_dropped_where_it_came_and_goes_by_where_it_goes()
 fn whatever_is_wrong_every_frame_is_accounted_for_and_none_is_held_for_ever() {
     let mut random = Rng::with_seed(2026);
     for seed in 0..500 {
-        let mut probability = || Probability::per_million(random.u32(0..=1_000_000) * u32::from(random.bool()));
+        let mut probability = || Probability::new(random.f64() * f64::from(u8::from(random.bool()))).unwrap();
         let (loss, duplication, reordering) = (probability(), probability(), probability());
         let mut span = || millis(random.u64(0..20) * u64::from(random.bool()));
         let impairments = Impairments {
@@ -194,24 +195,24 @@ fn whatever_is_wrong_every_frame_is_accounted_for_and_none_is_held_for_ever() {
             duplication,
             reordering,
             reorder_by: span(),
-            damage: Probability::NEVER,
+            corruption: Probability::NEVER,
             delay: span(),
             jitter: span(),
             rate: NonZeroU64::new(random.u64(0..3) * 1_000_000),
         };
-        for way in WAYS {
+        for direction in DIRECTIONS {
             let mut storage = Storage::new(random.usize(0..20));
             let mut wire = storage.wire(impairments, seed);
             let gap = random.usize(0..2000);
             let length = |number: usize| 60 + number % 1455;
-            let left = way
+            let left = direction
                 .travel(&mut wire, (0..300).map(|number| (at_micros(number * gap), numbered(number, length(number)))));
             for (_, frame) in &left {
                 let number = number_of(frame);
                 assert_eq!(frame, &numbered(number, length(number)), "{impairments:?}");
             }
-            assert_eq!(left.len() as u64, way.of(wire.counters()).delivered);
-            assert_eq!(way.of(wire.held()), 0);
+            assert_eq!(left.len() as u64, direction.of(wire.counters()).delivered);
+            assert_eq!(direction.of(wire.held()), 0);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The wire that fails on purpose, between a card that remembers everything and a clock that is a variable.
+//! The impaired link, between a device that records everything and a virtual clock.
 
 #![allow(
     clippy::unwrap_used,
@@ -97,15 +97,15 @@ type Wire<'a> = Impaired<'a, Card>;
 
 /// A direction: most tests are made for both.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
+enum Direction {
     Receive,
     Transmit,
 }
 
-const WAYS: [Way; 2] = [Way::Receive, Way::Transmit];
+const DIRECTIONS: [Direction; 2] = [Direction::Receive, Direction::Transmit];
 const SEEDS: [u64; 5] = [0, 1, 2, 0x5EED, u64::MAX];
 
-impl Way {
+impl Direction {
     fn of<T>(self, directions: Directions<T>) -> T {
         match self {
             Self::Receive => directions.receive,
@@ -204,10 +204,10 @@ const fn millis(millis: u64) -> Duration {
 
 /// Each frame and each copy is lost, dropped, delivered or held.
 fn assert_accounted_for(wire: &Wire<'_>) {
-    for way in WAYS {
-        let Counters { frames, lost, duplicated, delivered, dropped, .. } = way.of(wire.counters());
-        let held = u64::try_from(way.of(wire.held())).unwrap();
-        assert_eq!(frames + duplicated, lost + dropped + delivered + held, "{way:?}: {:?}", wire.counters());
+    for direction in DIRECTIONS {
+        let Counters { frames, lost, duplicated, delivered, dropped, .. } = direction.of(wire.counters());
+        let held = u64::try_from(direction.of(wire.held())).unwrap();
+        assert_eq!(frames + duplicated, lost + dropped + delivered + held, "{direction:?}: {:?}", wire.counters());
     }
 }
 

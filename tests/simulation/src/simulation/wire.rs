@@ -78,16 +78,16 @@ impl Weather {
     }
 }
 
-/// What happens to the frames that go one way. At most every fifth is lost, those among them that are damaged.
+/// What happens to the frames that go one way. At most every fifth is lost, those among them that are corrupted.
 fn one_way(calm: bool, lossless: bool, chance: &mut Chance) -> Impairments {
     let mut percent = |most, never| if never { Probability::NEVER } else { up_to(most, chance) };
-    let (loss, damage) = (percent(16, lossless), percent(4, lossless));
+    let (loss, corruption) = (percent(16, lossless), percent(4, lossless));
     let (duplication, reordering) = (percent(15, calm), percent(15, calm));
     let mut span = |most, never| if never || chance.percent(30) { Duration::ZERO } else { chance.millis(0..=most) };
     let (delay, jitter, reorder_by) = (span(80, false), span(60, calm), span(120, calm));
     let rate = (!lossless && chance.percent(20)).then(|| chance.within(1_000_000..=20_000_000));
     let rate = rate.and_then(|rate| NonZeroU64::new(rate as u64));
-    Impairments { loss, duplication, reordering, reorder_by, damage, delay, jitter, rate }
+    Impairments { loss, duplication, reordering, reorder_by, corruption, delay, jitter, rate }
 }
 
 fn up_to(most: usize, chance: &mut Chance) -> Probability {
