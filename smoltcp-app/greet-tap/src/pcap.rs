@@ -1,11 +1,11 @@
-//! The frames of a run in a file, for tcpdump and Wireshark.
+//! A capture of all frames in a pcap file, for tcpdump and Wireshark.
 //!
-//! A capture is a help, not the service: where it cannot be written any more, that is said once, and all else goes on.
+//! An error of the file ends the capture and not the program: it is logged once, and the file ends with a whole packet.
 
 use core::{cell::RefCell, time::Duration};
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
     rc::Rc,
     time::SystemTime,
@@ -15,21 +15,25 @@ use greet_core::Instant;
 use greet_host::clock;
 use smoltcp::{phy::PcapSink, time};
 
-/// So much is kept back before it is written, at the most.
+/// How many bytes are buffered at most.
 const BUFFER: usize = 64 * 1024;
 
-/// A capture, or none where nobody asked for one. Each of its copies writes to the same file.
+/// A capture, or none if none was asked for. Its clones write to the same file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Capture(Option<Rc<RefCell<Writer>>>);
 
 #[derive(Debug)]
 struct Writer {
     path: PathBuf,
-    /// `None` once it could not be written.
+    /// `None` after an error.
     file: Option<File>,
-    /// Whole packets that are not written yet: so the file always ends with a whole one.
+    /// The length of the file: whole packets.
+    length: u64,
+    /// Whole packets that are not written yet.
     pending: Vec<u8>,
-    /// The time of day when the machines' clock began.
+    /// Where each of them ends in `pending`.
+    ends: Vec<usize>,
+    /// The time of day at the zero of the program's clock.
     start: Duration,
 }
 
@@ -39,11 +43,12 @@ impl Capture {
         let file = Some(File::create(path)?);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let start = now.saturating_sub(clock::now().since(Instant::ZERO));
-        let writer = Writer { path: path.to_owned(), file, pending: Vec::with_capacity(BUFFER), start };
+        let (path, pending) = (path.to_owned(), Vec::with_capacity(BUFFER));
+        let writer = Writer { path, file, length: 0, pending, ends: Vec::new(), start };
         Ok(Self(Some(Rc::new(RefCell::new(writer)))))
     }
 
-    /// Writes what is kept back: before each wait, so that the file of a program that is killed lacks nothing.
+    /// Writes the buffered packets. Called before each wait, so that nothing is missing if the program is killed.
     pub(crate) fn write_out(&self) {
         if let Some(writer) = &self.0 {
             writer.borrow_mut().write_out();
@@ -72,24 +77,70 @@ impl PcapSink for Capture {
         };
         self.packet_header(timestamp + start.into(), packet.len());
         self.write(packet);
+        if let Some(writer) = &self.0 {
+            let mut writer = writer.borrow_mut();
+            let end = writer.pending.len();
+            writer.ends.push(end);
+        }
     }
 }
 
 impl Writer {
     fn write_out(&mut self) {
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.write_all(&self.pending)
-        {
-            tracing::warn!("the capture {} ends here, for it cannot be written: {error}", self.path.display());
-            self.file = None;
+        let (written, result) = match &mut self.file {
+            Some(file) => write_all(file, &self.pending),
+            None => return,
+        };
+        match result {
+            Ok(()) => self.length = self.length.saturating_add(written as u64),
+            Err(error) => self.end(written, &error),
         }
         self.pending.clear();
+        self.ends.clear();
     }
+
+    /// Ends the capture after an error that came when so many of the pending bytes were written.
+    fn end(&mut self, written: usize, error: &io::Error) {
+        let whole = whole_packets(&self.ends, written);
+        let length = self.length.saturating_add(whole as u64);
+        // What is no regular file, such as a pipe, has no length.
+        if let Some(file) = self.file.take() {
+            let _ = file.set_len(length);
+        }
+        let path = self.path.display();
+        tracing::warn!("the capture {path} ends here, after {length} bytes: it cannot be written ({error})");
+    }
+}
+
+/// Writes `bytes`. Returns how many were written, and the error that stopped it.
+fn write_all(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while let Some(rest @ [_, ..]) = bytes.get(written..) {
+        match file.write(rest) {
+            Ok(0) => return (written, Err(ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+/// How many of the first `written` bytes are whole packets, which end at `ends`.
+fn whole_packets(ends: &[usize], written: usize) -> usize {
+    ends.iter().copied().take_while(|&end| end <= written).last().unwrap_or(0)
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         self.write_out();
+        // Some file systems report a full disk only now. What is no regular file cannot be synchronized.
+        if let Some(file) = &self.file
+            && file.metadata().is_ok_and(|metadata| metadata.is_file())
+            && let Err(error) = file.sync_data()
+        {
+            self.end(0, &error);
+        }
     }
 }
 
@@ -127,6 +178,33 @@ mod tests {
             at += 16 + packet.len();
         }
         assert_eq!(at, written.len());
+    }
+
+    /// A disk with room for so many bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = self.1.saturating_sub(self.0.len()).min(bytes.len()).min(7);
+            self.0.extend_from_slice(&bytes[..room]);
+            if room == 0 { Err(ErrorKind::StorageFull.into()) } else { Ok(room) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn of_a_write_that_fails_in_between_the_whole_packets_are_kept() {
+        let ends = [24, 60, 100];
+        for room in 0..=110 {
+            let (written, result) = write_all(&mut Disk(Vec::new(), room), &[0; 100]);
+            assert_eq!((written, result.is_ok()), (room.min(100), room >= 100));
+            let whole = whole_packets(&ends, written);
+            assert!(whole == 0 || ends.contains(&whole));
+            assert!(whole <= written && ends.iter().all(|&end| end <= whole || end > written), "{room}");
+        }
     }
 
     #[test]
