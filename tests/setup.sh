@@ -2,7 +2,6 @@
 # shellcheck shell=bash
 
 readonly TARGETS=(thumbv6m-none-eabi thumbv7m-none-eabi riscv32imac-unknown-none-elf)
-readonly BOARD_TARGETS=(thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf thumbv8m.main-none-eabi riscv32imac-unknown-none-elf)
 readonly BOARD_TOOLS=(qemu-system-arm qemu-system-riscv32 defmt-print flip-link addr2line)
 readonly NIGHTLY=nightly
 
@@ -37,7 +36,7 @@ add_rustup_parts() {
     for part in rustfmt clippy; do
         grep -q "^$part" <<<"$installed" || rustup component add "$part"
     done
-    for part in $(printf '%s\n' "${TARGETS[@]}" "${BOARD_TARGETS[@]}" | sort -u); do
+    for part in $(printf '%s\n' "${TARGETS[@]}" $("$BOARDS" targets) | sort -u); do
         grep -qx "$part" <<<"$installed" || rustup target add "$part"
     done
 }
@@ -93,7 +92,7 @@ have_target() {
 
 have_board_tools() {
     local target tool
-    for target in "${BOARD_TARGETS[@]}"; do
+    for target in $("$BOARDS" targets); do
         have_target "$target" || return 1
     done
     for tool in "${BOARD_TOOLS[@]}"; do

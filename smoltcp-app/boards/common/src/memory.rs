@@ -4,37 +4,35 @@ use greet_smoltcp::pool::Slot;
 use heapless::Vec;
 use smoltcp::iface::SocketStorage;
 
-/// All that the service keeps: for `CLIENTS` at once, each with a name of up to `NAME` bytes and two buffers of `BUFFER` bytes.
+/// All memory of the service: for `CLIENTS` concurrent clients, each with a name of up to `NAME` bytes and two buffers of `BUFFER`
+/// bytes.
 ///
-/// `SOCKETS` is `CLIENTS` and one more, for DHCP; `BUFFER` is at least `NAME`, so that a name fits into one read. It had better
-/// be 1024 or more: a client's system may wait with its acknowledgement until more has come than fits into a small buffer
-/// (Linux: 536 bytes or 40 ms), and lines in bulk went 180 times as fast as with 512. A board has it once:
+/// `BUFFER` is at least `NAME`, so that a name fits into one read. Use 1024 or more: a client's system may delay its
+/// acknowledgement until more has arrived than fits into a small buffer (Linux: 536 bytes or 40 ms); lines in bulk were 180 times
+/// as fast as with 512. A board has one:
 ///
 /// ```
 /// use greet_board::{ConstStaticCell, Memory};
 ///
-/// static MEMORY: ConstStaticCell<Memory<256, 1024, 8, 9>> = ConstStaticCell::new(Memory::new());
+/// static MEMORY: ConstStaticCell<Memory<256, 1024, 8>> = ConstStaticCell::new(Memory::new());
 /// ```
 #[derive(Debug)]
-pub struct Memory<const NAME: usize, const BUFFER: usize, const CLIENTS: usize, const SOCKETS: usize> {
-    // Vectors, because an empty slot and an empty socket are not all zero: an array of them would lie in flash, to be
-    // copied at the start. A vector is filled when the program runs.
-    pub(crate) sockets: Vec<SocketStorage<'static>, SOCKETS>,
+pub struct Memory<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> {
+    // Vectors, because an empty slot and an empty socket are not all zero: an array of them would lie in flash and be copied at
+    // the start. A vector is filled when the program runs.
+    pub(crate) sockets: Vec<SocketStorage<'static>, CLIENTS>,
     pub(crate) slots: Vec<Slot<NAME>, CLIENTS>,
     pub(crate) receive: [[u8; BUFFER]; CLIENTS],
     pub(crate) transmit: [[u8; BUFFER]; CLIENTS],
     pub(crate) read: [u8; BUFFER],
 }
 
-impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize, const SOCKETS: usize>
-    Memory<NAME, BUFFER, CLIENTS, SOCKETS>
-{
+impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> Memory<NAME, BUFFER, CLIENTS> {
     const FITS: () = {
-        assert!(SOCKETS == CLIENTS + 1, "one socket for each client, and one for DHCP");
         assert!(BUFFER >= NAME, "the longest name has to fit into one read");
     };
 
-    /// Memory that nothing is in yet: all of it is zero.
+    /// Empty memory: all bytes are zero.
     #[must_use]
     pub const fn new() -> Self {
         let () = Self::FITS;
@@ -47,16 +45,14 @@ impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize, const SOCKETS
         }
     }
 
-    /// Makes the places for sockets and conversations.
+    /// Makes the empty sockets and slots.
     pub(crate) fn fill(&mut self) {
         while self.sockets.push(SocketStorage::EMPTY).is_ok() {}
         while self.slots.push(Slot::new()).is_ok() {}
     }
 }
 
-impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize, const SOCKETS: usize> Default
-    for Memory<NAME, BUFFER, CLIENTS, SOCKETS>
-{
+impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> Default for Memory<NAME, BUFFER, CLIENTS> {
     fn default() -> Self {
         Self::new()
     }

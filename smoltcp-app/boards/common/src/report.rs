@@ -1,24 +1,24 @@
-//! The log's lines: who the board is, where it listens, who comes and goes, and what was counted.
+//! The log's lines: the board, its addresses, its clients, and the counters.
 
 use core::time::Duration;
 
 use greet_core::Instant;
 use greet_smoltcp::{
     pool::{self, Event},
-    stack,
+    stack::{self, Stack},
 };
 use smoltcp::{config::IFACE_MAX_ADDR_COUNT, wire::IpCidr};
 
 use crate::{Identity, Link, Losses};
 
-/// The counters are logged at most so often while clients are served, and so often when all are gone.
-const EVERY_BUSY: Duration = Duration::from_secs(10);
-const EVERY_IDLE: Duration = Duration::from_secs(1);
+/// How often the counters are logged at most: while clients are connected, and when none is.
+const WHILE_BUSY: Duration = Duration::from_secs(10);
+const WHILE_IDLE: Duration = Duration::from_secs(1);
 
-/// There is no log: so nothing of this needs to be in flash.
-const NOBODY_READS: bool = cfg!(not(feature = "defmt"));
+/// Without a log none of this needs to be in flash.
+const NO_LOG: bool = cfg!(not(feature = "defmt"));
 
-/// What was logged, so that nothing is twice.
+/// What was logged last, so that only changes are logged.
 #[derive(Debug)]
 pub(crate) struct Report {
     link: Option<Link>,
@@ -28,7 +28,7 @@ pub(crate) struct Report {
     since: Instant,
 }
 
-/// All counters that there are.
+/// All counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) busy: usize,
@@ -39,14 +39,17 @@ pub(crate) struct Counted {
 
 impl Report {
     pub(crate) fn new(identity: &Identity, clients: usize, name: usize) -> Self {
-        info!("greet on {=str}: {=usize} clients at once, names of up to {=usize} bytes", identity.name, clients, name);
+        info!(
+            "greet on {=str}: {=usize} concurrent clients, names of up to {=usize} bytes",
+            identity.name, clients, name
+        );
         let [a, b, c, d, e, f] = identity.hardware_address.0;
         info!("MAC {=u8:02x}:{=u8:02x}:{=u8:02x}:{=u8:02x}:{=u8:02x}:{=u8:02x}", a, b, c, d, e, f);
         info!("entropy: {=str}", identity.entropy);
         Self { link: None, addresses: [None; IFACE_MAX_ADDR_COUNT], counted: Counted::default(), since: Instant::ZERO }
     }
 
-    /// Logs how the link stands, if that is new; whether it is up now and was not before.
+    /// Logs the state of the link if it has changed. Returns whether it has come up.
     pub(crate) fn link(&mut self, link: Link) -> bool {
         let before = self.link.replace(link);
         if before == Some(link) {
@@ -57,15 +60,18 @@ impl Report {
             Link::Up { megabits, full_duplex: true } => info!("link up, {=u16} Mbit/s, full duplex", megabits),
             Link::Up { megabits, full_duplex: false } => info!("link up, {=u16} Mbit/s, half duplex", megabits),
             Link::UpSomehow => info!("link up, speed unknown"),
-            Link::Unknown => info!("link unknown, taken for up"),
+            Link::Unknown => info!("link state unknown, assumed up"),
         }
         link != Link::Down && before.is_none_or(|before| before == Link::Down)
     }
 
-    /// Logs where the service listens, as far as that is new.
+    /// Logs new addresses, where the service listens on them, and lost addresses.
     pub(crate) fn addresses(&mut self, addresses: &[IpCidr], port: u16) {
-        if NOBODY_READS || self.addresses.iter().flatten().eq(addresses) {
+        if NO_LOG || self.addresses.iter().flatten().eq(addresses) {
             return;
+        }
+        for lost in self.addresses.iter().flatten().filter(|lost| !addresses.contains(lost)) {
+            info!("address {} lost", lost);
         }
         for network in addresses.iter().filter(|network| !self.addresses.contains(&Some(**network))) {
             match network {
@@ -80,12 +86,25 @@ impl Report {
                 }
             }
         }
-        for (index, place) in self.addresses.iter_mut().enumerate() {
-            *place = addresses.get(index).copied();
+        for (index, entry) in self.addresses.iter_mut().enumerate() {
+            *entry = addresses.get(index).copied();
         }
     }
 
-    /// Writes the lines of the log that wait, and says how many were dropped.
+    /// Logs what is wrong with the DHCP server or its lease, and other hosts that use an address of this board.
+    pub(crate) fn problems(&self, stack: &mut Stack<'_>) {
+        if NO_LOG {
+            return;
+        }
+        if let Some(notice) = stack.take_dhcp_notice() {
+            error!("DHCP: {}", notice);
+        }
+        if let Some(conflict) = stack.take_conflict() {
+            error!("{}", conflict);
+        }
+    }
+
+    /// Writes the waiting lines of the log, and logs how many were dropped.
     pub(crate) fn dropped_lines(&self) {
         #[cfg(all(feature = "defmt", feature = "qemu", target_os = "none"))]
         match crate::semihosting_log::flush() {
@@ -94,17 +113,17 @@ impl Report {
         }
     }
 
-    /// Logs the counters, if the service has moved and it is time. When to come back for that, otherwise.
+    /// Logs the counters if they have changed and enough time has passed. Returns when to call it again if not.
     pub(crate) fn counters(&mut self, now: Instant, counted: Counted) -> Option<Instant> {
-        if NOBODY_READS {
+        if NO_LOG {
             return None;
         }
-        // Frames alone, that others on the wire send to everybody, are nothing to tell.
+        // Frames alone are no change: hosts on the network send some to everybody.
         let stack = stack::Counters { refused: counted.stack.refused, ..self.counted.stack };
         if (Counted { stack, ..counted }) == self.counted {
             return None;
         }
-        let due = self.since + if counted.busy == 0 { EVERY_IDLE } else { EVERY_BUSY };
+        let due = self.since + if counted.busy == 0 { WHILE_IDLE } else { WHILE_BUSY };
         if now < due {
             return Some(due);
         }
@@ -128,8 +147,8 @@ impl Report {
     }
 }
 
-/// Logs who comes and goes.
-pub(crate) fn tell(event: Event<'_>) {
+/// Logs connections as they are accepted and closed.
+pub(crate) fn log_event(event: Event<'_>) {
     match event {
         Event::Accepted(peer) => info!("accepted {}", peer),
         Event::Heard(..) => {}

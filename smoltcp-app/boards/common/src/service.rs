@@ -15,19 +15,19 @@ use smoltcp::{
 
 use crate::{
     Board, Identity, Memory,
-    report::{Counted, Report, tell},
+    report::{Counted, Report, log_event},
     silence::{Silence, Verdict},
 };
 
-/// The IPv4 address where nobody answers by DHCP: that of `greet-tap`, on whose network a board can so be tried.
+/// The IPv4 address without a DHCP server: that of `greet-tap`, on whose network a board can be tried.
 const FALLBACK: IpCidr = IpCidr::Ipv4(Ipv4Cidr::new(Ipv4Address::new(192, 168, 69, 1), 24));
-/// The gateway that belongs to it.
+/// The gateway of that network.
 const FALLBACK_GATEWAY: IpAddress = IpAddress::Ipv4(Ipv4Address::new(192, 168, 69, 100));
 
-/// How often the link is looked at, and the watchdog told that all is well.
+/// How often the link is checked and the watchdog reset.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Where a name ends: `GREET_FRAMING` when the firmware is built, and as the first read suggests where that is not set.
+/// The framing: `GREET_FRAMING` at build time, by default `auto`.
 const FRAMING: Framing = match option_env!("GREET_FRAMING") {
     None => Framing::Auto,
     Some(framing) => match framing.as_bytes() {
@@ -38,11 +38,11 @@ const FRAMING: Framing = match option_env!("GREET_FRAMING") {
     },
 };
 
-/// Serves on `board`, for ever.
-pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usize, const SOCKETS: usize>(
+/// Serves on `board` and never returns.
+pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usize>(
     board: &mut B,
     identity: &Identity,
-    memory: &'static mut Memory<NAME, BUFFER, CLIENTS, SOCKETS>,
+    memory: &'static mut Memory<NAME, BUFFER, CLIENTS>,
 ) -> ! {
     memory.fill();
     let Memory { sockets, slots, receive, transmit, read } = memory;
@@ -103,8 +103,9 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
             }
             report.dropped_lines();
         }
-        let next = stack.poll(now, board.device(), |sockets, reason| pool.serve(now, sockets, reason, tell));
+        let next = stack.poll(now, board.device(), |sockets, reason| pool.serve(now, sockets, reason, log_event));
         report.addresses(stack.addresses(), settings.port);
+        report.problems(&mut stack);
         let counted =
             Counted { busy: pool.busy(), pool: pool.counters(), stack: stack.counters(), losses: board.losses() };
         let due = report.counters(now, counted);

@@ -14,8 +14,8 @@ use greet_board::{ConstStaticCell, Memory, failure, run};
 
 use crate::board::{Lm3s6965evb, identity, systick};
 
-/// Eight clients at once, names of up to 256 bytes, buffers of 1024 bytes.
-static MEMORY: ConstStaticCell<Memory<256, 1024, 8, 9>> = ConstStaticCell::new(Memory::new());
+/// Eight concurrent clients, names of up to 256 bytes, buffers of 1024 bytes.
+static MEMORY: ConstStaticCell<Memory<256, 1024, 8>> = ConstStaticCell::new(Memory::new());
 
 #[entry]
 fn main() -> ! {

@@ -16,9 +16,9 @@ use greet_board::{ConstStaticCell, Memory, error, failure, run};
 
 use crate::board::Mps2;
 
-/// Eight clients at once, names of up to 512 bytes, buffers of 1024 bytes. What all of them may send at once fits into the
+/// Eight concurrent clients, names of up to 512 bytes, buffers of 1024 bytes. What all of them may send at once fits into the
 /// network card, with its headers: so nothing is dropped there.
-static MEMORY: ConstStaticCell<Memory<512, 1024, 8, 9>> = ConstStaticCell::new(Memory::new());
+static MEMORY: ConstStaticCell<Memory<512, 1024, 8>> = ConstStaticCell::new(Memory::new());
 
 #[entry]
 fn main() -> ! {

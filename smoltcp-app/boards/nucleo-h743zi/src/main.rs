@@ -13,8 +13,8 @@ use greet_board::{ConstStaticCell, Memory, run};
 
 use crate::board::start;
 
-/// Sixteen clients at once, names of up to 1024 bytes, buffers of 4096 bytes.
-static MEMORY: ConstStaticCell<Memory<1024, 4096, 16, 17>> = ConstStaticCell::new(Memory::new());
+/// Sixteen concurrent clients, names of up to 1024 bytes, buffers of 4096 bytes.
+static MEMORY: ConstStaticCell<Memory<1024, 4096, 16>> = ConstStaticCell::new(Memory::new());
 
 #[entry]
 fn main() -> ! {

@@ -14,8 +14,8 @@ use greet_board::{ConstStaticCell, Memory, error, failure, run};
 
 use crate::{board::Virt, network::Buffers};
 
-/// Sixteen clients at once, names of up to 1024 bytes, buffers of 4096 bytes.
-static MEMORY: ConstStaticCell<Memory<1024, 4096, 16, 17>> = ConstStaticCell::new(Memory::new());
+/// Sixteen concurrent clients, names of up to 1024 bytes, buffers of 4096 bytes.
+static MEMORY: ConstStaticCell<Memory<1024, 4096, 16>> = ConstStaticCell::new(Memory::new());
 static FRAMES: ConstStaticCell<Buffers> = ConstStaticCell::new(network::no_frames());
 
 #[riscv_rt::entry]

@@ -17,8 +17,8 @@ use smoltcp as _;
 
 use crate::board::{Pico, start};
 
-/// Eight clients at once, names of up to 256 bytes, buffers of 2048 bytes.
-static MEMORY: ConstStaticCell<Memory<256, 2048, 8, 9>> = ConstStaticCell::new(Memory::new());
+/// Eight concurrent clients, names of up to 256 bytes, buffers of 2048 bytes.
+static MEMORY: ConstStaticCell<Memory<256, 2048, 8>> = ConstStaticCell::new(Memory::new());
 
 #[entry]
 fn main() -> ! {
