@@ -38,6 +38,7 @@ class Board:
 
     framings: tuple = ("auto",)  # with which the conformance table is run
     failures: tuple = ("panic", "fault", "overflow")  # which it is made to fail with
+    proofs: tuple = ()  # examples of the package that end with status 0 in QEMU if what they prove is true
     long_frames: int = 0  # frames beyond the limit that reach it, of those that a test sends: QEMU drops the others
     steady: bool = True  # the instructions of a round trip are always the same
     flash_limit: int = 0  # bytes of flash that the smallest build may take

@@ -31,13 +31,22 @@ SILICON = [board for board in boards() if not board.machine]
 def build(board: Board, copy, features=None, **environment):
     """Builds the firmware with these features of cargo, or the default ones; `copy` is where the program is put."""
     features = board.default_features if features is None else features
-    command = ["cargo", "build", "--quiet", "--release", f"--target={board.target}"]
-    command += ["--no-default-features", f"--features={features}"]
-    # What was said to cargo for the programs of a PC is not for a board.
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), **environment}
-    subprocess.run(command, cwd=board.path, env=environment, check=True)
+    cargo_build(board, "--no-default-features", f"--features={features}", **environment)
     shutil.copy(TARGET / board.target / "release" / board.package, copy)
     return copy
+
+
+def build_example(board: Board, example):
+    """Builds an example of the board's package, which prints no log; returns the program."""
+    cargo_build(board, "--no-default-features", f"--example={example}")
+    return TARGET / board.target / "release" / "examples" / example
+
+
+def cargo_build(board: Board, *options, **environment):
+    command = ["cargo", "build", "--quiet", "--release", f"--target={board.target}", *options]
+    # CARGO_TARGET_DIR is that of the other workspace.
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), **environment}
+    subprocess.run(command, cwd=board.path, env=environment, check=True)
 
 
 class InstructionCounter:
