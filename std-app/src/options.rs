@@ -11,7 +11,7 @@ use greet_host::{
     values::{count, listen_address},
 };
 
-use crate::{bench::BenchOptions, check::CheckOptions};
+use crate::{bench::BenchOptions, check::CheckOptions, fetch::encryption::TlsArgs};
 
 /// A first TCP service that can be trusted, and its client.
 #[derive(Debug, Parser)]
@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// Check a server, its driver and its network stack, and say where to look
     Check(CheckOptions),
     /// Fetch a page from a web server: print its head, save its body
-    Fetch(FetchOptions),
+    Fetch(Box<FetchOptions>),
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -104,8 +104,13 @@ pub(crate) struct ChatOptions {
 const FETCH_EXAMPLES: &str = "\
 Examples:
   greet fetch http://example.org/                 head to standard output, body to index.html
-  greet fetch https://example.org/a.pdf -o b.pdf  encrypted, and to another file
-  greet fetch -L -o - http://example.org/ | wc    follow redirects, and pass the body on
+  greet fetch https://example.org/a.pdf -o b.pdf  over TLS, to another file
+  greet fetch -L -o - http://example.org/ | wc    follow redirects, pass the body to a program
+  greet fetch -I 192.168.1.50                     the head only
+  greet fetch -C - --retry 5 http://example.org/big.iso
+                                                  continue an incomplete file
+  greet fetch --resolve board.example:80:192.168.1.50 http://board.example/
+                                                  a name that no name server knows
   greet fetch -H 'Accept: text/plain' --max-size 1M http://example.org/";
 
 /// What is fetched, and how.
@@ -114,4 +119,7 @@ Examples:
 pub(crate) struct FetchOptions {
     #[command(flatten)]
     pub(crate) download: DownloadArgs,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }

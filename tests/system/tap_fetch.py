@@ -214,15 +214,15 @@ class Fetch(unittest.TestCase):
     def test_a_body_that_is_not_whole_leaves_nothing_and_it_is_told_how_much_came(self):
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
         with web(saying(head, bytes(1234))):
-            self.fails("1234 of 5000 bytes had come", f"http://{OWN}/page")
+            self.fails("received 1234 of 5000 bytes", f"http://{OWN}/page")
         with web(saying(head, bytes(1234), 5)):
-            self.fails("nothing came for 2s, and 3766 more bytes are due", "--timeout", "2s", f"http://{OWN}/page")
+            self.fails("no byte arrived for 2s; 3766 bytes of the body are missing", "--timeout", "2s", f"http://{OWN}/page")
         with web(saying_and_resetting(head, bytes(1234), 0.1)):
-            self.fails("connection reset): see what the server says, and try again; 1234 of 5000", f"http://{OWN}/page")
+            self.fails("connection reset): check the server, and try again or use --retry; received 1234 of 5000", f"http://{OWN}/page")
         with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", *256 * [MEBIBYTE])):
             self.fails("longer than 1000000 bytes", "--max-size", "1000000", f"http://{OWN}/page")
         with web(saying(*256 * [b"a" * 65536])):
-            self.fails("at byte 0", f"http://{OWN}/page")
+            self.fails("is not a web server; it sent `aaaa", f"http://{OWN}/page")
 
     def test_what_came_before_a_reset_counts(self):
         with web(saying_and_resetting(HAHA)):
@@ -257,9 +257,9 @@ class Fetch(unittest.TestCase):
         with web(saying(3)):
             interrupted("stopped by a signal\n", f"http://{OWN}/page")
         with web(saying(page(MEBIBYTE)[:1000], 3)):
-            interrupted("of 1048576 bytes had come", f"http://{OWN}/page", when=has_head)
+            interrupted("of 1048576 bytes", f"http://{OWN}/page", when=has_head)
         with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", *10_000 * [MEBIBYTE])):
-            interrupted(" bytes had come", f"http://{OWN}/page", when=has_head)
+            interrupted("; received ", f"http://{OWN}/page", when=has_head)
 
     def test_over_a_wire_that_fails_on_purpose_every_byte_is_right(self):
         wire = "--loss 5% --duplicate 5% --reorder 5% --corrupt 1% --latency 1ms --jitter 1ms --seed 7"

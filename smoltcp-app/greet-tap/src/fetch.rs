@@ -1,5 +1,6 @@
 //! `greet-tap fetch`: a page from a web server, over as many connections as there are redirects.
 
+use core::time::Duration;
 use std::{io::ErrorKind, process::ExitCode};
 
 use greet_core::{Get, GetEvent, Machine as _, Received, State};
@@ -25,7 +26,8 @@ pub(crate) fn run(options: &FetchOptions) -> Result<ExitCode, Failure> {
     let mut download = Download::new(&options.download).map_err(DownloadFailure::from)?;
     check_plain(download.url()).map_err(DownloadFailure::from)?;
     let mut network = Network::new(&options.network, download.url().server().port)?;
-    let outcome = fetch(&mut network, &mut download, options).map_err(|error| download.failed(error));
+    let converse = |network: &mut Network, download: &mut Download<'_>| converse(network, download, options);
+    let outcome = download.run(&mut network, converse, wait).map_err(|error| download.failed(error));
     if options.network.stats {
         network.report(format_args!(""));
     }
@@ -33,17 +35,22 @@ pub(crate) fn run(options: &FetchOptions) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn fetch(network: &mut Network, download: &mut Download<'_>, options: &FetchOptions) -> Result<(), DownloadError> {
-    while converse(network, download, options)? == Next::Again {}
+/// Waits before another attempt; the host stays reachable.
+fn wait(network: &mut Network, delay: Duration) -> Result<(), DownloadError> {
+    let end = clock::now() + delay;
+    while clock::now() < end {
+        let next = network.poll(|_, _| Some(end))?;
+        network.pause(next)?;
+    }
     Ok(())
 }
 
-/// Asks for the page where it is as far as is known, and takes what comes.
+/// Makes one connection for the current URL, and handles the response.
 fn converse(network: &mut Network, download: &mut Download<'_>, options: &FetchOptions) -> Result<Next, DownloadError> {
     check_plain(download.url())?;
-    let server = download.url().server();
+    let server = download.server();
     let addresses = names::addresses(network, options, &server)?;
-    let connection = Connection::open(network, &server, &addresses, options.download.timeout.0)?;
+    let connection = Connection::open(network, &server, &addresses, download.limit()?.0)?;
     let outcome = talk(network, &connection, download);
     let parted = connection.close(network, outcome.is_ok());
     match outcome? {
@@ -63,6 +70,7 @@ fn check_plain(url: &HttpUrl) -> Result<(), DownloadError> {
 
 fn talk(network: &mut Network, connection: &Connection, download: &mut Download<'_>) -> Result<Next, DownloadError> {
     let get = download.request(clock::now())?;
+    let end = download.deadline();
     let mut conversation =
         Conversation { get, driver: Driver::new(), download, read: vec![0; BUFFER], is_at_rest: true };
     loop {
@@ -71,8 +79,9 @@ fn talk(network: &mut Network, connection: &Connection, download: &mut Download<
             if over.is_none() {
                 over = conversation.step(sockets.get_mut(connection.handle));
             }
-            conversation.get.deadline()
+            conversation.get.deadline().into_iter().chain(end).min()
         })?;
+        conversation.download.check_time()?;
         if let Some(outcome) = over {
             return outcome;
         }

@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Talk to a server: send names, print the replies
     Chat(ChatOptions),
     /// Fetch a page from a web server: print its head, save its body
-    Fetch(FetchOptions),
+    Fetch(Box<FetchOptions>),
 }
 
 const SERVE_EXAMPLES: &str = "\

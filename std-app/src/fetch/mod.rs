@@ -1,13 +1,14 @@
 //! `greet fetch`: a page from a web server, over as many connections as there are redirects.
 
-mod encryption;
+pub(crate) mod encryption;
+mod socket;
 mod transport;
-mod wire;
 
 use core::cell::Cell;
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write},
     process::ExitCode,
+    thread,
 };
 
 use greet_core::{
@@ -19,29 +20,38 @@ use greet_host::{
     download::{CAPACITY, Download, DownloadError, DownloadFailure, Next},
 };
 
-use self::{transport::WebTransport, wire::Wire};
+use self::{socket::TimedSocket, transport::WebTransport};
 use crate::options::FetchOptions;
 use greet_host::connect::connect;
+
+/// Size of the buffer for the request in bytes; a longer request leaves in several writes.
+const OUTPUT: usize = 8192;
 
 /// Fetches the page that `options` ask for.
 pub(crate) fn run(options: &FetchOptions) -> Result<ExitCode, DownloadFailure> {
     let mut download = Download::new(&options.download)?;
+    if options.tls.is_insecure() {
+        let _ = writeln!(io::stderr(), "greet: warning: --insecure: the server's certificate is not verified");
+    }
     let outcome = download.end_on_signals("greet").and_then(|()| {
-        while converse(options, &mut download)? == Next::Again {}
-        Ok(ExitCode::SUCCESS)
+        let pause = |_: &mut (), delay| {
+            thread::sleep(delay);
+            Ok(())
+        };
+        download.run(&mut (), |(), download| converse(options, download), pause)
     });
-    outcome.map_err(|error| download.failed(error))
+    outcome.map(|()| ExitCode::SUCCESS).map_err(|error| download.failed(error))
 }
 
-/// Asks for the page where it is as far as is known, and takes what comes.
+/// Makes one connection for the current URL, and handles the response.
 fn converse(options: &FetchOptions, download: &mut Download<'_>) -> Result<Next, DownloadError> {
-    download.request(clock::now())?; // what cannot be asked for needs no connection
-    let (stream, _) = connect(&download.url().server(), options.download.ip, options.download.timeout)?;
+    download.request(clock::now())?; // a request that is not valid needs no connection
+    let (stream, _) = connect(&download.server(), options.download.ip, download.limit()?)?;
     let moved = Cell::new(false);
-    let wire = Wire::new(stream, &moved).map_err(DownloadError::Broken)?;
-    let mut transport = WebTransport::new(wire, download.url())?;
+    let socket = TimedSocket::new(stream, &moved, download.deadline()).map_err(DownloadError::Broken)?;
+    let mut transport = WebTransport::new(socket, download.url(), &options.tls)?;
     let mut get = download.request(clock::now())?;
-    let mut output = [0; CAPACITY];
+    let mut output = [0; OUTPUT];
     let mut driver = Driver::new(&mut get, &mut transport, clock::now as fn() -> Instant, output.as_mut_slice());
     loop {
         let has_news = match driver.turn() {
@@ -55,19 +65,23 @@ fn converse(options: &FetchOptions, download: &mut Download<'_>) -> Result<Next,
             }
             Ok(Turn::Quiet) => false,
             Ok(Turn::Over) => return download.end(driver.machine().outcome()),
-            Err(error) => return Err(lost(download, driver.machine(), error)),
+            Err(error) => {
+                download.check_time()?;
+                return Err(lost(download, driver.machine(), error));
+            }
         };
-        // Writing may have taken long, and what is encrypted may come slowly: the server's time begins with the last byte.
+        download.check_time()?;
+        // A slow destination or a slow TLS record is not the server's silence: its time starts with the last byte.
         if moved.take() || has_news {
             driver.machine().progress(clock::now());
         }
     }
 }
 
-/// Why the connection is of no use any more.
+/// The error for a connection that failed.
 fn lost(download: &Download<'_>, get: &mut Get<CAPACITY>, error: io::Error) -> DownloadError {
     match error.kind() {
-        // Of what the library for encryption held back; the machine has given it all, and does not wait for it.
+        // The TLS library waited to send what it had buffered; the state machine has sent everything.
         ErrorKind::TimedOut => {
             get.handle_timeout(clock::now());
             let failure = get.outcome().and_then(Result::err).unwrap_or(GetFailure::TimedOut(GetMissing::Head));

@@ -6,30 +6,29 @@ use greet_core::{Instant, drive::blocking::Transport};
 use greet_host::download::{DownloadError, HttpUrl};
 use rustls::{ClientConnection, StreamOwned};
 
-use super::{encryption, wire::Wire};
+use super::{encryption, encryption::TlsArgs, socket::TimedSocket};
 
-/// What one read delivers at the most: enough that a fast server's gigabyte takes few calls of the system, and few enough
-/// that it stays in the processor's cache until it is written.
+/// Size of one read in bytes: large enough for few system calls, small enough for the processor's cache.
 const READ: usize = 128 * 1024;
 
-/// The way to one server.
+/// The connection to one server.
 #[derive(Debug)]
 pub(super) enum WebTransport<'a> {
-    Plain(BufReader<Wire<'a>>),
-    Encrypted(Box<StreamOwned<ClientConnection, Wire<'a>>>),
+    Plain(BufReader<TimedSocket<'a>>),
+    Encrypted(Box<StreamOwned<ClientConnection, TimedSocket<'a>>>),
 }
 
 impl<'a> WebTransport<'a> {
     /// The way to `place` over `wire`. Encryption begins with the first byte that is written.
-    pub(super) fn new(wire: Wire<'a>, url: &HttpUrl) -> Result<Self, DownloadError> {
+    pub(super) fn new(socket: TimedSocket<'a>, url: &HttpUrl, tls: &TlsArgs) -> Result<Self, DownloadError> {
         if url.is_encrypted() {
-            let connection = encryption::connection(url)?;
-            return Ok(Self::Encrypted(Box::new(StreamOwned::new(connection, wire))));
+            let connection = tls.connection(url)?;
+            return Ok(Self::Encrypted(Box::new(StreamOwned::new(connection, socket))));
         }
-        Ok(Self::Plain(BufReader::with_capacity(READ, wire)))
+        Ok(Self::Plain(BufReader::with_capacity(READ, socket)))
     }
 
-    fn wire(&mut self) -> &mut Wire<'a> {
+    fn socket(&mut self) -> &mut TimedSocket<'a> {
         match self {
             Self::Plain(stream) => stream.get_mut(),
             Self::Encrypted(stream) => &mut stream.sock,
@@ -59,7 +58,7 @@ impl embedded_io::BufRead for WebTransport<'_> {
 
 impl embedded_io::ReadReady for WebTransport<'_> {
     fn read_ready(&mut self) -> io::Result<bool> {
-        Ok(false) // there is one request, and what comes is never answered
+        Ok(false) // there is one request, and the response is never answered
     }
 }
 
@@ -76,7 +75,7 @@ impl embedded_io::Write for WebTransport<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.get_mut().write(bytes),
-            // Before the request goes out both sides agree on how it is encrypted.
+            // The handshake comes before the request.
             Self::Encrypted(stream) => stream.write(bytes).map_err(encryption::in_handshake),
         }
     }
@@ -91,20 +90,20 @@ impl embedded_io::Write for WebTransport<'_> {
 
 impl Transport for WebTransport<'_> {
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.wire().set_deadline(deadline);
+        self.socket().set_deadline(deadline);
         Ok(())
     }
 
     fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        Wire::sleep_until(deadline)
+        TimedSocket::sleep_until(deadline)
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
         if let Self::Encrypted(stream) = self {
             stream.conn.send_close_notify();
-            // What was wanted is there, or will never be: whether the server hears of the end is nobody's concern.
+            // The download is complete or has failed; the server need not see the end.
             let _ = stream.flush();
         }
-        self.wire().shutdown()
+        self.socket().shutdown()
     }
 }

@@ -5,7 +5,7 @@ use std::{io::ErrorKind, net::TcpListener};
 
 use crate::common::{
     assert_fails, listen_on_ipv6,
-    web::{Folder, Web, assert_fetched, redirect, say, text, whole},
+    web::{Folder, Web, assert_fetched, redirect, say, say_and_wait, text, whole},
 };
 
 #[test]
@@ -50,7 +50,7 @@ fn an_error_of_the_server_is_an_error_and_its_body_kept_only_where_that_is_wante
         let web = Web::new(vec![answer(status), answer(status)]);
         let folder = Folder::with_older_page();
         let output = folder.fetch(&[&web.url("/page"), "--force"]);
-        assert_fails(&output, 1, &[status, "--keep-errors", "page is as it was"]);
+        assert_fails(&output, 1, &[status, "--keep-errors", "page is unchanged"]);
         assert!(text(&output.stdout).starts_with("HTTP/1.1 "));
         folder.assert_untouched();
 
@@ -58,7 +58,7 @@ fn an_error_of_the_server_is_an_error_and_its_body_kept_only_where_that_is_wante
         let said = text(&output.stderr);
         assert_eq!((output.status.code(), folder.read("page").as_str()), (Some(1), "oops"));
         assert!(said.starts_with("4 bytes saved as page\ngreet: ") && said.contains(status), "{said}");
-        assert!(!said.contains("as it was") && !said.contains("--keep-errors"), "{said}");
+        assert!(!said.contains("unchanged") && !said.contains("--keep-errors"), "{said}");
     }
 }
 
@@ -102,16 +102,16 @@ fn a_server_that_is_not_there_is_told() {
 #[test]
 fn what_must_not_be_asked_for_is_wrong_usage() {
     for (arguments, said) in [
-        (&["http://user:password@127.0.0.1/"][..], "leave it out"),
+        (&["http://user:password@127.0.0.1/"][..], "use -H"),
         (&["http://127.0.0.1/\r\nX: y"], "control characters"),
-        (&["http://127.0.0.1/", "-H", "A: b\r\nC: d"], "a field has no CR"),
-        (&["http://127.0.0.1/", "-H", "A: b\nC: d"], "a field has no LF"),
-        (&["http://127.0.0.1/", "-H", "A"], "with a colon between"),
+        (&["http://127.0.0.1/", "-H", "A: b\r\nC: d"], "a field cannot contain CR"),
+        (&["http://127.0.0.1/", "-H", "A: b\nC: d"], "a field cannot contain LF"),
+        (&["http://127.0.0.1/", "-H", "A"], "`Name: value`"),
         (&["http://127.0.0.1/", "-H", "A(b): c"], "letters, digits and hyphens"),
-        (&["http://127.0.0.1/", "-H", "A: \u{1}"], "no control characters"),
-        (&["http://127.0.0.1/", "-H", "Content-Length: 4"], "not for you to say"),
-        (&["ftp://127.0.0.1/"], "is not spoken here"),
-        (&["127.0.0.1"], "it is no URL"),
+        (&["http://127.0.0.1/", "-H", "A: \u{1}"], "cannot contain control characters"),
+        (&["http://127.0.0.1/", "-H", "Content-Length: 4"], "this program sets"),
+        (&["ftp://127.0.0.1/"], "`ftp:` is not supported"),
+        (&["127.0.0.1:x"], "it is not a URL"),
         (&["http://127.0.0.1/", "--max-size", "much"], "a number of bytes"),
         (&["http://127.0.0.1/", "--timeout", "0"], "at least a microsecond"),
         (&["http://127.0.0.1/", "-4", "-6"], "cannot be used with"),
@@ -126,7 +126,104 @@ fn a_request_that_is_too_long_is_told_before_anybody_is_asked() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let long = format!("A: {}", "b".repeat(5_000));
-    assert_fails(&Folder::new().fetch(&[&url, "-H", &long, "-H", &long]), 1, &["longer than 8192 bytes"]);
+    let long = format!("A: {}", "b".repeat(100_000));
+    assert_fails(
+        &Folder::new().fetch(&[&url, "-H", &long, "-H", &long, "-H", &long]),
+        1,
+        &["longer than 262144 bytes"],
+    );
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_peer_that_is_no_web_server_is_told_at_once_though_it_stays_open() {
+    for (first, said) in [
+        ("SSH-2.0-Example_1.0\r\n", "`SSH-2.0-Example_1.0\\r\\n`: it seems to be an SSH server"),
+        ("220 mail.example ESMTP\r\n", "an SMTP or FTP server"),
+        ("Welcome!", "a greeting server"),
+        ("\0\0\0", "`\\u{0}\\u{0}\\u{0}`"),
+        ("\u{15}\u{3}\u{1}", "https://"),
+    ] {
+        let (done, script) = say_and_wait(first);
+        let web = Web::new(vec![script]);
+        let output = Folder::new().fetch(&[&web.url("/page"), "--timeout", "none"]);
+        assert_fails(&output, 1, &["is not a web server", said]);
+        drop(done);
+        web.end();
+    }
+}
+
+#[test]
+fn the_head_may_have_the_length_that_is_allowed() {
+    let head = |length: usize| {
+        let rest = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX: \r\n\r\n".len();
+        say(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX: {}\r\n\r\nhaha", "x".repeat(length - rest)))
+    };
+    let web = Web::new(vec![head(8_193), head(65_536), head(65_537), head(65_537), head(262_144)]);
+    let folder = Folder::new();
+    for (options, status) in
+        [(&[][..], 0), (&[], 0), (&[], 1), (&["--max-head", "65537"], 0), (&["--max-head", "256K"], 0)]
+    {
+        let output = folder.fetch(&[&[&web.url("/page"), "-o", "/dev/null"], options].concat());
+        assert_eq!(output.status.code(), Some(status), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn the_advice_fits_the_status_and_an_empty_reason_leaves_no_blank() {
+    for (answer, said) in [
+        ("418 \r\n", "with status 418: the server rejects"),
+        ("401 Unauthorized\r\n", "-H 'Authorization: ...'"),
+        ("407 Proxy\r\n", "-H 'Proxy-Authorization: ...'"),
+        ("416 Range\r\n", "-H 'Range: ...'"),
+        ("429 Slow Down\r\nRetry-After: 90\r\n", "try again in 1m 30s, or use --retry"),
+    ] {
+        let web = Web::saying(format!("HTTP/1.1 {answer}Content-Length: 0\r\n\r\n"));
+        assert_fails(&Folder::new().fetch(&[&web.url("/page")]), 1, &[said]);
+    }
+}
+
+#[test]
+fn the_head_alone_is_asked_for_and_saves_nothing() {
+    let web = Web::saying("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+    let folder = Folder::new();
+    assert_fetched(&folder.fetch(&["-I", &web.url("/page")]), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+    assert!(web.request().starts_with("HEAD /page HTTP/1.1\r\n"));
+    assert!(folder.names().is_empty());
+}
+
+#[test]
+fn an_address_may_stand_for_a_name_that_no_name_server_knows_and_http_is_assumed() {
+    let web = Web::saying(whole("haha"));
+    let port = web.address.port();
+    let rule = format!("board.invalid:{port}:127.0.0.1");
+    let output = Folder::new().fetch(&[&format!("board.invalid:{port}/page"), "--resolve", &rule]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(web.request().contains(&format!("\r\nHost: board.invalid:{port}\r\n")));
+}
+
+#[test]
+fn another_attempt_is_made_where_that_is_wanted_and_useful() {
+    let web = Web::new(vec![
+        say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"),
+        say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha"),
+        say(whole("haha")),
+        say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+    ]);
+    let folder = Folder::new();
+    let output = folder.fetch(&[&web.url("/page"), "--retry", "2"]);
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), folder.read("page").as_str()), (Some(0), "haha"), "{said}");
+    assert!(said.contains("retry 1 of 2 in 1s") && said.contains("retry 2 of 2 in 2s"), "{said}");
+    assert_fails(&folder.fetch(&[&web.url("/other"), "--retry", "2"]), 1, &["404"]);
+    web.end();
+}
+
+#[test]
+fn everything_together_ends_with_the_maximum_time() {
+    let (done, script) = say_and_wait("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
+    let web = Web::new(vec![script]);
+    let output = Folder::new().fetch(&[&web.url("/page"), "--max-time", "400ms"]);
+    assert_fails(&output, 1, &["took longer than 400ms", "--max-time", "received 2 of 4 bytes"]);
+    drop(done);
 }

@@ -14,9 +14,10 @@ use std::{
 use crate::common::{GREET, assert_fails};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
+    RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     crypto::ring,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tempfile::TempDir;
 
@@ -48,6 +49,25 @@ impl Signer {
 
     /// A server with a certificate for these names, that answers one connection.
     fn serve(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams), script: Script) -> SocketAddr {
+        self.serve_with(names, change, script, WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// The same, for clients with a certificate that this signer has signed.
+    fn serve_clients(&self, names: &[&str], script: Script) -> SocketAddr {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        self.serve_with(names, |_| {}, script, verifier)
+    }
+
+    fn serve_with(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+        script: Script,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> SocketAddr {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         change(&mut params);
@@ -56,7 +76,7 @@ impl Signer {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(
                 vec![certificate.der().clone()],
                 PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
@@ -151,11 +171,11 @@ fn a_certificate_that_is_not_to_be_trusted_says_why() {
     signer.assert_refused(
         elsewhere.to_str().unwrap(),
         &url(address),
-        &["nobody whom this system trusts", "SSL_CERT_FILE"],
+        &["an authority that this system does not trust", "--cacert"],
     );
 
     let address = signer.serve(&["example.org"], |_| {}, answer(PAGE));
-    signer.assert_refused("signer.pem", &url(address), &["for another name", "example.org", &url(address)]);
+    signer.assert_refused("signer.pem", &url(address), &["for another host", "example.org", &url(address)]);
 
     let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2001, 2, 3);
     let address = signer.serve(&["localhost"], expired, answer(PAGE));
@@ -186,15 +206,15 @@ fn a_server_that_does_not_answer_the_handshake_runs_into_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let signer = Signer::new();
     let url = format!("https://{}/page", listener.local_addr().unwrap());
-    assert_fails(&signer.fetch("signer.pem", &[&url, "--timeout", "300ms"]), 1, &["nothing came for 300ms"]);
+    assert_fails(&signer.fetch("signer.pem", &[&url, "--timeout", "300ms"]), 1, &["no byte arrived for 300ms"]);
 }
 
 #[test]
 fn a_body_that_could_have_been_cut_by_anybody_is_not_whole() {
     let signer = Signer::new();
     for (page, said) in [
-        (&b"HTTP/1.1 200 OK\r\n\r\nhaha"[..], &["was cut", "4 bytes had come"][..]),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhaha", &["was cut", "4 of 5 bytes had come"]),
+        (&b"HTTP/1.1 200 OK\r\n\r\nhaha"[..], &["was cut", "received 4 bytes"][..]),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhaha", &["was cut", "received 4 of 5 bytes"]),
     ] {
         let address = signer.serve(&["localhost"], |_| {}, cut(page));
         signer.assert_refused("signer.pem", &format!("https://localhost:{}/", address.port()), said);
@@ -215,7 +235,7 @@ fn what_is_encrypted_leads_to_nothing_that_is_not() {
     let redirect = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
     let address = signer.serve(&["localhost"], |_| {}, answer(redirect));
     let output = signer.fetch("signer.pem", &["-L", &format!("https://localhost:{}/page", address.port())]);
-    assert_fails(&output, 1, &["http://127.0.0.1:1/ is not encrypted"]);
+    assert_fails(&output, 1, &["http://127.0.0.1:1/ leads from https to http"]);
 }
 
 #[test]
@@ -223,7 +243,7 @@ fn an_end_before_encryption_has_begun_is_told_as_that() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
     thread::spawn(move || drop(listener.accept().unwrap().0.read(&mut [0; 4096])));
-    Signer::new().assert_refused("signer.pem", &url, &["the server ended the connection at once"]);
+    Signer::new().assert_refused("signer.pem", &url, &["closed the connection during the handshake"]);
 }
 
 #[test]
@@ -232,7 +252,46 @@ fn a_certificate_that_signs_itself_says_so() {
     let own = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let address = signer.serve(&["localhost"], own, answer(PAGE));
     let url = format!("https://localhost:{}/", address.port());
-    signer.assert_refused("signer.pem", &url, &["made to sign, and not for a server"]);
+    signer.assert_refused("signer.pem", &url, &["CA:TRUE", "--insecure"]);
+}
+
+#[test]
+fn an_authority_may_be_named_and_the_verification_left_out() {
+    let signer = Signer::new();
+    let elsewhere = Signer::named("a stranger").folder.path().join("signer.pem");
+    let elsewhere = elsewhere.to_str().unwrap();
+    for (options, warning) in [(&["--cacert", "signer.pem"][..], false), (&["--insecure"], true), (&["-k"], true)] {
+        let address = signer.serve(&["localhost"], |_| {}, answer(PAGE));
+        let url = format!("https://localhost:{}/page", address.port());
+        let output = signer.fetch(elsewhere, &[&[url.as_str(), "--force"], options].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.contains("not verified")), (Some(0), warning), "{said}");
+    }
+    let output = signer.fetch("signer.pem", &["https://localhost:1/", "--cacert", "/dev/null"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_certificate_without_a_host_says_so() {
+    let signer = Signer::new();
+    let address = signer.serve(&[], |_| {}, answer(PAGE));
+    let url = format!("https://localhost:{}/", address.port());
+    signer.assert_refused("signer.pem", &url, &["names no host", "subjectAltName"]);
+}
+
+#[test]
+fn a_server_that_requires_a_client_certificate_says_so_and_gets_it() {
+    let signer = Signer::new();
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec!["client".to_owned()]).unwrap().signed_by(&key, &signer.issuer).unwrap();
+    fs::write(signer.folder.path().join("client.pem"), certificate.pem()).unwrap();
+    fs::write(signer.folder.path().join("client.key"), key.serialize_pem()).unwrap();
+    let serve = || format!("https://localhost:{}/page", signer.serve_clients(&["localhost"], answer(PAGE)).port());
+    signer.assert_refused("signer.pem", &serve(), &["requires a client certificate", "--cert and --key"]);
+    let url = serve();
+    let output = signer.fetch("signer.pem", &[&url, "--cert", "client.pem", "--key", "client.key"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

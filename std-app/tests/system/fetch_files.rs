@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 use std::{
+    fs,
     io::Write,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -30,8 +31,12 @@ fn an_existing_file_is_replaced_only_by_force_and_nobody_is_asked_before() {
 fn what_cannot_be_written_says_so() {
     let folder = Folder::new();
     let web = Web::new(vec![say(whole("haha")), say(whole("haha"))]);
-    assert_fails(&folder.fetch(&[&web.url("/page"), "-o", "no/such/folder"]), 1, &["no/such/folder cannot be written"]);
-    assert_fails(&folder.fetch(&[&web.url("/page"), "-o", "."]), 1, &[". cannot be written"]);
+    assert_fails(
+        &folder.fetch(&[&web.url("/page"), "-o", "no/such/folder"]),
+        1,
+        &["no/such/folder cannot be written", "the folder no/such does not exist"],
+    );
+    assert_fails(&folder.fetch(&[&web.url("/page"), "-o", "."]), 1, &[". cannot be written", "it is a folder"]);
     assert!(folder.names().is_empty());
 }
 
@@ -42,7 +47,7 @@ fn a_body_that_fills_the_disk_says_how_much_had_come() {
     }
     let web = Web::saying(whole("haha"));
     let output = Folder::new().fetch(&[&web.url("/page"), "-o", "/dev/full"]);
-    assert_fails(&output, 1, &["/dev/full cannot be written", "room", "4 of 4 bytes had come"]);
+    assert_fails(&output, 1, &["/dev/full cannot be written", "free some space", "received 4 of 4 bytes"]);
 }
 
 #[test]
@@ -61,13 +66,13 @@ fn an_error_of_the_server_is_one_also_for_a_reader_that_has_seen_enough() {
 #[test]
 fn a_signal_says_how_much_had_come_and_leaves_the_older_file() {
     for (answer, signal, said) in [
-        ("", "INT", "stopped by a signal; page is as it was"),
+        ("", "INT", "stopped by a signal; page is unchanged"),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha",
             "INT",
-            "stopped by a signal; 2 of 4 bytes had come; page is as it was",
+            "stopped by a signal; received 2 of 4 bytes; page is unchanged",
         ),
-        ("HTTP/1.1 200 OK\r\n\r\nha", "TERM", "stopped by a signal; 2 bytes had come; page is as it was"),
+        ("HTTP/1.1 200 OK\r\n\r\nha", "TERM", "stopped by a signal; received 2 bytes; page is unchanged"),
     ] {
         let (done, script) = say_and_wait(answer);
         let web = Web::new(vec![script]);
@@ -75,7 +80,7 @@ fn a_signal_says_how_much_had_come_and_leaves_the_older_file() {
         let child = folder.start(&[&web.url("/page"), "--force"]);
         web.request();
         if !answer.is_empty() {
-            await_bytes_beside(&folder);
+            wait_for_body(&child, &folder);
         }
         kill(&child, signal);
         assert_fails(&child.wait_with_output().unwrap(), 130, &[said]);
@@ -85,9 +90,14 @@ fn a_signal_says_how_much_had_come_and_leaves_the_older_file() {
     }
 }
 
-/// Waits until a body has begun; and a moment more, as it is counted when it is read and is not in the file before its end.
-fn await_bytes_beside(folder: &Folder) {
-    while folder.names().len() < 2 {
+/// Waits until the file for the body is open, which has no name before its end; and a moment more, as a byte is counted
+/// when it is read.
+fn wait_for_body(child: &Child, folder: &Folder) {
+    let descriptors = format!("/proc/{}/fd", child.id());
+    let is_in_folder = |entry: std::io::Result<fs::DirEntry>| {
+        entry.and_then(|entry| fs::read_link(entry.path())).is_ok_and(|target| target.starts_with(folder.0.path()))
+    };
+    while !fs::read_dir(&descriptors).unwrap().any(is_in_folder) {
         thread::sleep(Duration::from_millis(5));
     }
     thread::sleep(Duration::from_millis(300));
@@ -111,13 +121,11 @@ fn many_signals_are_one() {
         let web = Web::new(vec![script]);
         let folder = Folder::with_older_page();
         let child = folder.start(&[&web.url("/page"), "--force"]);
-        while folder.names().len() < 2 {
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_for_body(&child, &folder);
         for signal in ["INT", "INT", "TERM", "HUP"] {
             kill(&child, signal);
         }
-        assert_fails(&child.wait_with_output().unwrap(), 130, &["stopped by a signal", "page is as it was"]);
+        assert_fails(&child.wait_with_output().unwrap(), 130, &["stopped by a signal", "page is unchanged"]);
         folder.assert_untouched();
         drop(done);
     }
@@ -170,4 +178,60 @@ fn end(mut child: Child) -> Option<i32> {
 
 fn kill(child: &Child, signal: &str) {
     assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_download_that_is_killed_leaves_no_file() {
+    let (done, script) = say_and_wait("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
+    let web = Web::new(vec![script]);
+    let folder = Folder::with_older_page();
+    let child = folder.start(&[&web.url("/page"), "--force"]);
+    wait_for_body(&child, &folder);
+    kill(&child, "KILL");
+    assert_eq!(end(child), None);
+    folder.assert_untouched();
+    drop(done);
+}
+
+#[test]
+fn a_closed_standard_output_is_an_error() {
+    let command = format!("exec {GREET} fetch http://127.0.0.1:1/ -o - >&-");
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert_fails(&output, 1, &["standard output is closed", "-o FILE"]);
+}
+
+#[test]
+fn an_output_folder_is_used_and_must_exist() {
+    let web = Web::saying(whole("haha"));
+    let folder = Folder::new();
+    fs::create_dir(folder.0.path().join("to")).unwrap();
+    assert_eq!(folder.fetch(&[&web.url("/page"), "--output-dir", "to"]).status.code(), Some(0));
+    assert_eq!(folder.read("to/page"), "haha");
+    let output = folder.fetch(&["http://127.0.0.1:1/page", "--output-dir", "from"]);
+    assert_fails(&output, 1, &["from/page cannot be written", "the folder from does not exist"]);
+}
+
+#[test]
+fn an_incomplete_file_is_continued_by_a_range() {
+    let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-3/4\r\nContent-Length: 2\r\n\r\nha";
+    let complete = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */4\r\nContent-Length: 0\r\n\r\n";
+    let web = Web::new(vec![
+        say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha"), // incomplete
+        say(part),
+        say(complete),
+        say(whole("new!!")), // a server without ranges
+        say("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 3-4/9\r\nContent-Length: 2\r\n\r\nxx"),
+    ]);
+    let folder = Folder::new();
+    let fetch = || folder.fetch(&[&web.url("/page"), "-C", "-"]);
+    assert_fails(&fetch(), 1, &["closed the connection early"]);
+    assert!(!web.request().contains("Range"));
+    assert_eq!(folder.read("page"), "ha");
+    for body in ["haha", "haha", "new!!"] {
+        assert_eq!(fetch().status.code(), Some(0));
+        assert!(web.request().contains("\r\nRange: bytes="));
+        assert_eq!((folder.read("page").as_str(), folder.names().len()), (body, 1));
+    }
+    assert_fails(&fetch(), 1, &["another part", "without -C"]);
+    assert_eq!(folder.read("page"), "new!!");
 }

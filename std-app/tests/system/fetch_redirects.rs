@@ -13,7 +13,7 @@ fn a_redirect_is_reported_with_its_target_and_followed_where_that_is_wanted() {
         let target = web.url("/there/page?x");
         let folder = Folder::new();
         let output = folder.fetch(&[&web.url("/here/mine")]);
-        assert_fails(&output, 1, &[&format!("status {status} sends us to {target}"), "-L"]);
+        assert_fails(&output, 1, &[&format!("status {status} redirects to {target}"), "-L"]);
         assert!(text(&output.stdout).starts_with(&format!("HTTP/1.1 {status} Elsewhere\r\n")));
         web.request();
 
@@ -33,22 +33,26 @@ fn ten_redirects_are_followed_and_no_eleventh() {
     assert_eq!(Folder::new().fetch(&["-L", &web.url("/page")]).status.code(), Some(0));
     web.end();
     let web = Web::new(circle(11).collect());
-    assert_fails(&Folder::new().fetch(&["-L", &web.url("/page")]), 1, &["10 redirects", "in circles"]);
+    assert_fails(&Folder::new().fetch(&["-L", &web.url("/page")]), 1, &["10 redirects", "in a circle"]);
     web.end();
 }
 
 #[test]
 fn a_redirect_to_where_nobody_can_go_says_why() {
     for (target, said) in [
-        ("ftp://example.org/", "`ftp:` is not spoken here"),
-        ("http://user@example.org/", "leave it out"),
-        ("http://[::1/", "it is no URL"),
+        ("ftp://example.org/", "`ftp:` is not supported"),
+        ("http://user@example.org/", "user name"),
+        ("http://[::1/", "it is not a URL"),
     ] {
-        let web = Web::new(vec![redirect(302, target)]);
-        assert_fails(&Folder::new().fetch(&["-L", &web.url("/page")]), 1, &["status 302", target, said]);
+        for options in [&["-L"][..], &[]] {
+            let web = Web::new(vec![redirect(302, target)]);
+            let output = Folder::new().fetch(&[&[web.url("/page").as_str()], options].concat());
+            assert_fails(&output, 1, &["status 302", target, said]);
+            assert!(!text(&output.stderr).contains("-L"));
+        }
     }
     let web = Web::saying("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n");
-    assert_fails(&Folder::new().fetch(&["-L", &web.url("/page")]), 1, &["302 Found", "does not say where"]);
+    assert_fails(&Folder::new().fetch(&["-L", &web.url("/page")]), 1, &["302 Found", "without Location"]);
 }
 
 #[test]

@@ -56,6 +56,14 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether another attempt may succeed without any change of the command line.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::NoNameServer { .. } | Self::LookupTimedOut { .. } | Self::Failed { .. })
+    }
+}
+
 /// The result of each attempt, and advice for the last one.
 struct Attempts<'a>(&'a [(SocketAddr, io::Error)]);
 

@@ -1,182 +1,325 @@
-//! What can go wrong with a page: one line each that says what, where, and what to do.
+//! What can go wrong with a download: one line each that says what, where, and what to do.
 
 use core::{fmt, time::Duration};
-use std::{io, path::PathBuf};
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
 
 use greet_core::{Escaped, GetFailure, GetMissing, HeadProblem, RequestError};
 use thiserror::Error;
 
-use super::{http_url::UrlError, save::shown};
+use super::{http_url::UrlError, peer, save::shown};
 use crate::connect::ConnectError;
 
-/// Why a page did not come, or did not get where it was to go.
+/// Number of bytes of a peer that is no web server that a message shows.
+const SHOWN: usize = 64;
+
+/// Why a download failed.
 #[derive(Debug, Error)]
 pub enum DownloadError {
-    /// It cannot be asked for.
-    #[error("it cannot be asked for: {0}")]
+    /// The request is not valid.
+    #[error("the request cannot be sent: {0}")]
     Request(#[from] RequestError),
-    /// There is no way to the server.
+    /// No connection to the server.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The server cannot be trusted, or does not speak TLS.
-    #[error("the encrypted connection to {url} failed: {reason}")]
+    /// The server is not trusted, or does not speak TLS.
+    #[error("the TLS connection for {url} failed: {reason}")]
     Encryption {
-        /// Where the page was to come from.
+        /// The URL.
         url: String,
-        /// What the library said, in words.
+        /// The library's reason in plain words, with advice.
         reason: String,
     },
     /// The connection was lost.
-    #[error("the connection broke ({0}): see what the server says, and try again")]
+    #[error("the connection was lost ({0}): check the server, and try again or use --retry")]
     Broken(io::Error),
-    /// The encrypted connection ended, and the server did not say that it would: anybody could have cut it.
-    #[error(
-        "the encrypted connection was cut before the server said that this is all: try again, and see what it says"
-    )]
+    /// The TLS connection ended without the server's close_notify (RFC 8446, 6.1): anybody could have cut it.
+    #[error("the TLS connection was cut before the server declared its end: the body may be incomplete; try again")]
     Cut,
-    /// What came is no response, or not all of one.
-    #[error("{}", Told(.failure, *.offset, *.timeout))]
+    /// The peer does not speak HTTP.
+    #[error("{server} is not a web server; it sent `{}`: {}", excerpt(.seen), no_web_server(.seen))]
+    NotHttp {
+        /// The host and port.
+        server: String,
+        /// Its first bytes.
+        seen: Vec<u8>,
+    },
+    /// The response is not valid, or incomplete.
+    #[error("{}", Shown(.failure, *.offset, *.timeout))]
     Response {
-        /// What is wrong.
+        /// The failure of the state machine.
         failure: GetFailure,
         /// The offset of the first wrong byte, counted from the first that the server sent.
         offset: Option<u64>,
-        /// How long was waited.
+        /// The time limit for each byte.
         timeout: Option<Duration>,
     },
-    /// The page is elsewhere, and nobody asked to follow.
-    #[error("status {status} sends us to {}: ask for that, or give -L to follow", Escaped(.target.as_bytes()))]
+    /// `--max-time` is over.
+    #[error(
+        "the download took longer than {}: raise --max-time, or -C - continues an incomplete file",
+        humantime::format_duration(*.0)
+    )]
+    MaxTime(Duration),
+    /// The page is at another URL, and redirects are not followed.
+    #[error("status {status} redirects to {}: use that URL, or -L to follow redirects", Escaped(.target.as_bytes()))]
     Moved {
         /// The status.
         status: u16,
-        /// Where to, as the server wrote it.
+        /// The other URL.
         target: String,
     },
-    /// The way leads nowhere.
-    #[error("status {status} sends us to `{}`, and there is no going there: {reason}", Escaped(.target.as_bytes()))]
-    Nowhere {
+    /// The redirect leads to a URL that cannot be fetched.
+    #[error("status {status} redirects to `{}`, which cannot be fetched: {reason}", Escaped(.target.as_bytes()))]
+    BadRedirect {
         /// The status.
         status: u16,
-        /// Where to, as the server wrote it.
+        /// The target as the server wrote it.
         target: String,
-        /// What is wrong with that.
+        /// What is wrong with it.
         reason: UrlError,
     },
-    /// The way leads into the open.
-    #[error(
-        "{0} is not encrypted and the page that leads there was: what is fetched there may be anybody's; ask for it by name"
-    )]
+    /// The redirect leads from https to http.
+    #[error("the redirect to {0} leads from https to http and is not followed: use that URL if you trust it")]
     Unencrypted(String),
-    /// The way does not end.
-    #[error("there were {0} redirects, and here is another: the server sends us in circles")]
+    /// Too many redirects.
+    #[error("more than {0} redirects: the server redirects in a circle; check the URL")]
     Redirects(usize),
-    /// The server has an answer, and no page.
-    #[error("the server answers with status {status} {}: {advice}{}", Escaped(.reason.as_bytes()), keeping(*.kept))]
+    /// The server answered with an error status.
+    #[error("the server answered with status {status}{}: {advice}{}", reason_phrase(.reason), keeping(*.kept))]
     Status {
         /// The status.
         status: u16,
-        /// What it said of it.
+        /// The reason phrase; may be empty.
         reason: String,
         /// What to do.
-        advice: &'static str,
-        /// What it sent is saved all the same.
+        advice: String,
+        /// The time after which the server wants to be asked again, from its field `Retry-After`.
+        retry_after: Option<Duration>,
+        /// The body is saved all the same.
         kept: bool,
     },
-    /// It is longer than is wanted.
+    /// The server did not send the part that was asked for.
+    #[error("the server sent another part than the one asked for ({0}): download the whole page without -C")]
+    Range(String),
+    /// The body is longer than allowed.
     #[error("the body is longer than {limit} bytes: raise --max-size")]
     TooLarge {
-        /// What was wanted at most.
+        /// The limit.
         limit: u64,
     },
-    /// There is such a file already.
-    #[error("{} exists: --force replaces it, and -o writes elsewhere", shown(.0))]
+    /// The file exists.
+    #[error("{} exists: --force replaces it, and -o FILE writes to another file", shown(.0))]
     Exists(PathBuf),
-    /// It cannot be written.
-    #[error("{} cannot be written ({error}): see whether it is yours to write, and whether there is room", shown(.path))]
+    /// The file cannot be written.
+    #[error("{} cannot be written: {}", shown(.path), file_advice(.path, .error))]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The output cannot be written.
-    #[error("standard output cannot be written ({0}): see where it leads, and whether there is room")]
+    /// Standard output cannot be written.
+    #[error("standard output cannot be written ({0}): check where it leads, and whether there is space")]
     Output(io::Error),
-    /// What carries the connections fails, and said this of it.
+    /// Standard output is closed, and the body was to go there.
+    #[error("standard output is closed: give a file with -o FILE")]
+    OutputClosed,
+    /// The network stack of the program failed.
     #[error("{0}")]
     Carrier(String),
-    /// The system has no room for signals.
-    #[error("signals cannot be heard ({0}): close other programs")]
+    /// The signal handlers cannot be installed.
+    #[error("signals cannot be handled ({0}): close other programs")]
     Signals(io::Error),
-    /// A signal came.
+    /// A signal ended the download.
     #[error("stopped by a signal")]
     Interrupted,
 }
 
-const fn keeping(kept: bool) -> &'static str {
-    if kept { "" } else { "; --keep-errors saves what it sends" }
+impl DownloadError {
+    /// Whether another attempt may succeed without any change of the command line.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.is_transient(),
+            Self::Broken(_) | Self::Cut => true,
+            Self::Response { failure, .. } => matches!(failure, GetFailure::EndedEarly(_) | GetFailure::TimedOut(_)),
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
+            _ => false,
+        }
+    }
 }
 
-/// A failure of the machine, told: which, at which byte, and how long was waited.
-struct Told<'a>(&'a GetFailure, Option<u64>, Option<Duration>);
+/// The advice for an error status (RFC 9110, 15.5 and 15.6).
+pub(super) fn status_advice(status: u16, retry_after: Option<Duration>) -> String {
+    let wait = retry_after.map(|time| format!(" in {}", humantime::format_duration(time)));
+    let advice = match status {
+        401 => "the server requires credentials: send them with -H 'Authorization: ...'",
+        403 => "the server refuses access: check the URL and the credentials",
+        407 => "a proxy requires credentials: send them with -H 'Proxy-Authorization: ...'",
+        408 => "the server waited too long for the request: try again, or use --retry",
+        416 => "the part that was asked for is beyond the end of the page: check -C and -H 'Range: ...'",
+        429 => return format!("too many requests: try again{}, or use --retry", wait.as_deref().unwrap_or(" later")),
+        404 | 410 => "there is no such page: check the URL",
+        400..=499 => "the server rejects the request: check the URL and the -H fields",
+        500..=599 => {
+            return format!("the server failed: try again{}, or use --retry", wait.as_deref().unwrap_or(" later"));
+        }
+        _ => "this is not a page: check the URL",
+    };
+    advice.to_owned()
+}
 
-impl fmt::Display for Told<'_> {
+fn reason_phrase(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" {}", Escaped(reason.as_bytes())) }
+}
+
+const fn keeping(kept: bool) -> &'static str {
+    if kept { "" } else { "; --keep-errors saves its body" }
+}
+
+fn excerpt(seen: &[u8]) -> String {
+    let shown = Escaped(seen.get(..SHOWN).unwrap_or(seen));
+    if seen.len() > SHOWN { format!("{shown}...") } else { shown.to_string() }
+}
+
+fn no_web_server(seen: &[u8]) -> String {
+    match peer::guess(seen) {
+        Some(name) => format!("it seems to be {name}; check the port"),
+        None => "check the host and the port".to_owned(),
+    }
+}
+
+/// The system's reason, and the advice for it.
+fn file_advice(path: &Path, error: &io::Error) -> String {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match error.kind() {
+        ErrorKind::NotFound => format!("the folder {} does not exist; create it", shown(folder)),
+        ErrorKind::NotADirectory => format!("{} is not a folder", shown(folder)),
+        ErrorKind::IsADirectory => "it is a folder; give a file with -o, or use --output-dir".to_owned(),
+        ErrorKind::PermissionDenied => {
+            format!("you may not write in {}; choose another with --output-dir", shown(folder))
+        }
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only; choose another with --output-dir".to_owned(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("{error}; free some space"),
+        ErrorKind::InvalidFilename => format!("{error}; give another name with -o"),
+        _ => format!("{error}"),
+    }
+}
+
+/// A failure of the state machine in words: what, at which byte, and the advice.
+struct Shown<'a>(&'a GetFailure, Option<u64>, Option<Duration>);
+
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let &Self(failure, offset, timeout) = self;
         let advice = match failure {
             GetFailure::EndedEarly(missing) => {
-                write!(formatter, "the server ended the connection, and {}", still_to_come(*missing))?;
-                "try again, and see what the server says"
+                write!(formatter, "the server closed the connection early; {}", remaining(*missing))?;
+                "check the server, and try again or use --retry"
             }
             GetFailure::TimedOut(missing) => {
                 let limit = humantime::format_duration(timeout.unwrap_or_default());
-                write!(formatter, "nothing came for {limit}, and {}", still_to_come(*missing))?;
-                "try again, or raise --timeout"
+                write!(formatter, "no byte arrived for {limit}; {}", remaining(*missing))?;
+                "try again, use --retry, or raise --timeout"
             }
             GetFailure::HeadTooLong { limit } => {
                 write!(formatter, "the head of the response is longer than {limit} bytes")?;
-                "is it a web server?"
+                "raise --max-head"
             }
             GetFailure::TooMuchBefore { limit } => {
-                write!(formatter, "there are over {limit} bytes of informational responses and empty lines")?;
-                "the server goes on like that and does not answer; see what else speaks at this port"
+                write!(formatter, "more than {limit} bytes of informational responses and empty lines")?;
+                "the server never sends the final response; check the port"
             }
             failure => {
                 formatter.write_str(match failure {
-                    GetFailure::Head(HeadProblem::StatusLine) => "the response does not begin like `HTTP/1.1 200 OK`",
+                    GetFailure::NotHttp | GetFailure::Head(HeadProblem::StatusLine) => {
+                        "the response has no valid status line such as `HTTP/1.1 200 OK`"
+                    }
                     GetFailure::Head(HeadProblem::Version) => "the response is neither HTTP/1.0 nor HTTP/1.1",
-                    GetFailure::Head(HeadProblem::LeadingBlank) => {
-                        "the line after the status line begins with white space"
-                    }
-                    GetFailure::Head(HeadProblem::FieldName) => "a line of the head is no field with a name",
+                    GetFailure::Head(HeadProblem::LeadingBlank) => "white space follows the status line",
+                    GetFailure::Head(HeadProblem::FieldName) => "a field of the head has no valid name",
                     GetFailure::Head(HeadProblem::FieldValue) => "a field of the head has a control character",
-                    GetFailure::Switched => "the server switches to another protocol, and nobody asked it to",
+                    GetFailure::Switched => "the server switches to another protocol without being asked",
                     GetFailure::LengthAndEncoding => "the head has both Content-Length and Transfer-Encoding",
-                    GetFailure::UnequalLengths => "the head has two lengths of the body, and they differ",
-                    GetFailure::Length => "the Content-Length is no number, or too large",
+                    GetFailure::UnequalLengths => "the head has two different values of Content-Length",
+                    GetFailure::Length => "the Content-Length is not a number, or too large",
                     GetFailure::Encoding => "the Transfer-Encoding is not `chunked` alone",
-                    GetFailure::EncodingTooEarly => "the server speaks HTTP/1.0, which has no Transfer-Encoding",
-                    GetFailure::ChunkSize => "the size of a chunk is no number, or too large",
-                    GetFailure::ChunkEnd => "a chunk is longer than it said",
-                    GetFailure::ChunkLine => {
-                        "the line of a chunk's size, or one behind the last chunk, is out of order"
-                    }
-                    _ => "the response is out of order",
+                    GetFailure::EncodingTooEarly => "an HTTP/1.0 response has a Transfer-Encoding",
+                    GetFailure::ChunkSize => "a chunk size is not a number, or too large",
+                    GetFailure::ChunkEnd => "a chunk has not the length that its size says",
+                    GetFailure::ChunkLine => "a chunk-size line or a trailer is not valid",
+                    _ => "the response is not valid",
                 })?;
-                "the server is wrong, or something on the way; see what else speaks at this port"
+                "the server, or a proxy before it, is wrong; check the port"
             }
         };
         if let Some(offset) = offset {
-            write!(formatter, ", at byte {offset} of what it sent")?;
+            write!(formatter, ", at byte {offset} of what the server sent")?;
         }
         write!(formatter, ": {advice}")
     }
 }
 
-fn still_to_come(missing: GetMissing) -> String {
+fn remaining(missing: GetMissing) -> String {
     match missing {
-        GetMissing::Head => "the head of the response is not there".to_owned(),
-        GetMissing::Body(Some(count)) => format!("{count} more bytes are due"),
-        GetMissing::Body(None) => "the body is not at its end".to_owned(),
+        GetMissing::Head => "the head of the response is incomplete".to_owned(),
+        GetMissing::Body(Some(1)) => "1 byte of the body is missing".to_owned(),
+        GetMissing::Body(Some(count)) => format!("{count} bytes of the body are missing"),
+        GetMissing::Body(None) => "the end of the body is missing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_fits_the_status() {
+        for (status, part) in [
+            (401, "Authorization"),
+            (403, "refuses access"),
+            (404, "no such page"),
+            (407, "Proxy-Authorization"),
+            (408, "--retry"),
+            (416, "Range"),
+            (418, "rejects"),
+            (429, "later"),
+            (503, "later"),
+        ] {
+            assert!(status_advice(status, None).contains(part), "{status}");
+        }
+        assert!(status_advice(503, Some(Duration::from_secs(120))).contains("in 2m"));
+    }
+
+    #[test]
+    fn an_empty_reason_phrase_leaves_no_blank() {
+        let error = |reason: &str| DownloadError::Status {
+            status: 418,
+            reason: reason.to_owned(),
+            advice: "x".to_owned(),
+            retry_after: None,
+            kept: true,
+        };
+        assert_eq!(error("").to_string(), "the server answered with status 418: x");
+        assert_eq!(error("I am").to_string(), "the server answered with status 418 I am: x");
+    }
+
+    #[test]
+    fn the_advice_fits_the_error_of_the_file() {
+        let message = |kind: ErrorKind| DownloadError::File { path: "a/b".into(), error: kind.into() }.to_string();
+        assert_eq!(message(ErrorKind::NotFound), "a/b cannot be written: the folder a does not exist; create it");
+        assert!(message(ErrorKind::IsADirectory).contains("--output-dir"));
+    }
+
+    #[test]
+    fn a_peer_that_is_no_web_server_is_named_where_its_first_bytes_are_known() {
+        let message =
+            |seen: &[u8]| DownloadError::NotHttp { server: "h:1".to_owned(), seen: seen.to_vec() }.to_string();
+        assert!(
+            message(b"SSH-2.0-x\r\n").starts_with("h:1 is not a web server; it sent `SSH-2.0-x\\r\\n`: it seems to be")
+        );
+        assert!(message(b"\x15\x03\x03").contains("https://"));
+        assert!(message(&[0; 100]).ends_with("...`: check the host and the port"));
     }
 }

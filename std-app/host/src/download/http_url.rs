@@ -1,4 +1,4 @@
-//! Where a page is: a URL that can be asked for, and what a request takes of it.
+//! The URL of a page, and the parts of it that a request needs.
 
 use core::{fmt, str::FromStr};
 
@@ -7,40 +7,47 @@ use url::{Host, Url};
 
 use crate::client::HostPort;
 
-/// What a file is called where the path does not say.
+/// The file name where the path has none.
 const INDEX: &str = "index.html";
 
 /// A URL of `http` or `https` with a host, and without a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpUrl(Url);
+pub struct HttpUrl {
+    url: Url,
+    /// The interface of a link-local address, as in `http://[fe80::1%25eth0]/` (RFC 6874); the URL is without it.
+    zone: Option<String>,
+}
 
-/// Why a text is not where a page is.
+/// Why a text is not the URL of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UrlError {
-    /// It has a line's end, a tab or the like.
-    #[error("a URL has no blanks and no control characters: see its byte {offset}, and encode it as %{byte:02X}")]
+    /// It contains white space or a control character.
+    #[error("a URL has no blanks and no control characters: encode byte {offset} as %{byte:02X}")]
     Character {
-        /// Where.
+        /// The offset of the byte.
         offset: usize,
-        /// Which.
+        /// The byte.
         byte: u8,
     },
-    /// It is no URL.
-    #[error("it is no URL ({0}): write it like http://example.org/page.html")]
+    /// It is not a URL.
+    #[error("it is not a URL ({0}): write it like http://example.org/page.html")]
     Url(#[from] url::ParseError),
-    /// It is none of a web server.
-    #[error("`{0}:` is not spoken here: a page is at http:// or https://")]
+    /// Its scheme is not http or https.
+    #[error("`{0}:` is not supported: only http:// and https:// are")]
     Scheme(String),
-    /// It tells who wants it.
-    #[error("a user name or a password in a URL is seen by everybody: leave it out; -H can send what the server wants")]
+    /// It contains a user name or a password.
+    #[error("a URL with a user name or password is not sent, as logs show it: use -H 'Authorization: ...'")]
     User,
-    /// Nothing listens there.
-    #[error("port 0 is nobody's: give one from 1 to 65535, or none")]
+    /// Its port is 0.
+    #[error("port 0 cannot be connected to: give a port from 1 to 65535, or none")]
     Port,
+    /// Its zone is empty or has an illegal character.
+    #[error("the interface in `[ADDRESS%25INTERFACE]` has letters, digits and `-._~`")]
+    Zone,
 }
 
 impl HttpUrl {
-    fn of(url: Url) -> Result<Self, UrlError> {
+    fn of(url: Url, zone: Option<String>) -> Result<Self, UrlError> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UrlError::Scheme(url.scheme().to_owned()));
         }
@@ -50,60 +57,72 @@ impl HttpUrl {
         if url.port() == Some(0) {
             return Err(UrlError::Port);
         }
-        Ok(Self(url))
+        Ok(Self { url, zone })
     }
 
-    /// The place that a response of this one names (RFC 9110, 10.2.2).
+    /// The URL that a redirect of this one leads to (RFC 9110, 10.2.2).
     ///
     /// # Errors
-    /// Why it is none.
+    /// It is not a URL of http or https.
     pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
-        // Blanks are wrong there, and so common that everybody encodes them.
+        // Blanks are wrong there, but so common that clients encode them.
         check_characters(reference, |byte| byte.is_ascii_control())?;
-        Self::of(self.0.join(reference)?)
+        let url = self.url.join(reference)?;
+        let zone = self.zone.clone().filter(|_| url.host() == self.url.host());
+        Self::of(url, zone)
     }
 
-    /// Whether the conversation is to be encrypted.
+    /// Whether the scheme is https.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
-        self.0.scheme() == "https"
+        self.url.scheme() == "https"
     }
 
-    /// Whom to connect to.
+    /// The host: a name or an address, without a zone.
     #[must_use]
-    pub fn server(&self) -> HostPort {
-        let host = match self.0.host() {
+    pub fn host(&self) -> String {
+        match self.url.host() {
             Some(Host::Ipv6(address)) => address.to_string(),
             Some(host) => host.to_string(),
             None => String::new(), // not with these schemes
-        };
-        HostPort { host, port: self.0.port_or_known_default().unwrap_or_default() }
+        }
     }
 
-    /// The value of the field `Host` (RFC 9110, 7.2): the host, and its port where it is not the scheme's own.
+    /// The server to connect to.
+    #[must_use]
+    pub fn server(&self) -> HostPort {
+        let zone = self.zone.as_ref().map(|zone| format!("%{zone}")).unwrap_or_default();
+        HostPort { host: self.host() + &zone, port: self.url.port_or_known_default().unwrap_or_default() }
+    }
+
+    /// The value of the field `Host` (RFC 9110, 7.2): the host, and the port if it is not the scheme's default.
     #[must_use]
     pub fn host_field(&self) -> String {
-        let host = self.0.host_str().unwrap_or_default();
-        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        let host = self.url.host_str().unwrap_or_default();
+        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
     /// The path and the query, encoded.
     #[must_use]
     pub fn target(&self) -> &str {
-        // What is behind `#` is for whoever reads the page.
-        &self.0[url::Position::BeforePath..url::Position::AfterQuery]
+        // The fragment is for the reader of the page.
+        &self.url[url::Position::BeforePath..url::Position::AfterQuery]
     }
 
-    /// The last part of the path, as it stands there.
+    /// The last part of the path, still encoded, or `index.html`.
     #[must_use]
     pub fn file_name(&self) -> &str {
-        self.0.path_segments().and_then(|mut parts| parts.next_back()).filter(|part| !part.is_empty()).unwrap_or(INDEX)
+        self.url
+            .path_segments()
+            .and_then(|mut parts| parts.next_back())
+            .filter(|part| !part.is_empty())
+            .unwrap_or(INDEX)
     }
 
-    /// Whether both are of one server, as far as a URL tells: scheme, host and port.
+    /// Whether both have the same scheme, host and port.
     #[must_use]
     pub fn is_of_same_server(&self, other: &Self) -> bool {
-        self.0.origin() == other.0.origin()
+        self.url.origin() == other.url.origin() && self.zone == other.zone
     }
 }
 
@@ -112,11 +131,28 @@ impl FromStr for HttpUrl {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         check_characters(text, |byte| byte.is_ascii_control() || byte == b' ')?;
-        Self::of(text.parse()?)
+        let end = text.find(['/', '?', '#']).unwrap_or(text.len());
+        let has_scheme = text.get(end..).is_some_and(|rest| rest.starts_with("//")) && text[..end].ends_with(':');
+        let text = if has_scheme || text.is_empty() { text.to_owned() } else { format!("http://{text}") };
+        let (text, zone) = without_zone(&text)?;
+        Self::of(text.parse()?, zone)
     }
 }
 
-/// The parser of URLs leaves line ends, tabs and outer blanks out, as browsers do; who sends them means no good.
+/// Takes the zone out of `scheme://[address%25zone]`; a bare `%` is accepted too, as in most programs.
+fn without_zone(text: &str) -> Result<(String, Option<String>), UrlError> {
+    let parts = text.split_once("://[").and_then(|(scheme, rest)| Some((scheme, rest.split_once(']')?)));
+    let Some((scheme, (host, rest))) = parts else { return Ok((text.to_owned(), None)) };
+    let Some((address, zone)) = host.split_once('%') else { return Ok((text.to_owned(), None)) };
+    let zone = zone.strip_prefix("25").unwrap_or(zone);
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if zone.is_empty() || !zone.bytes().all(is_legal) {
+        return Err(UrlError::Zone);
+    }
+    Ok((format!("{scheme}://[{address}]{rest}"), Some(zone.to_owned())))
+}
+
+/// The parser of URLs removes line ends, tabs and outer blanks, as browsers do. A request must not be altered silently.
 fn check_characters(text: &str, is_wrong: impl Fn(u8) -> bool) -> Result<(), UrlError> {
     match text.bytes().enumerate().find(|&(_, byte)| is_wrong(byte)) {
         Some((offset, byte)) => Err(UrlError::Character { offset, byte }),
@@ -126,7 +162,10 @@ fn check_characters(text: &str, is_wrong: impl Fn(u8) -> bool) -> Result<(), Url
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        match &self.zone {
+            Some(zone) => formatter.write_str(&self.url.as_str().replacen(']', &format!("%25{zone}]"), 1)),
+            None => self.url.fmt(formatter),
+        }
     }
 }
 
@@ -135,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_tells_whom_to_connect_to_and_what_to_ask_for() {
+    fn a_url_gives_the_server_and_the_request() {
         for (text, server, host, target, file) in [
             ("http://example.org", "example.org:80", "example.org", "/", "index.html"),
             ("https://example.org/a/", "example.org:443", "example.org", "/a/", "index.html"),
@@ -167,7 +206,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_of_a_page_says_why() {
+    fn without_a_scheme_a_url_is_one_of_http() {
+        for (text, url) in [
+            ("example.org", "http://example.org/"),
+            ("localhost:8080/a//b", "http://localhost:8080/a//b"),
+            ("192.168.1.50?a=http://b", "http://192.168.1.50/?a=http://b"),
+            ("[::1]:80/", "http://[::1]/"),
+        ] {
+            assert_eq!(text.parse::<HttpUrl>().unwrap().to_string(), url, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_may_name_its_interface() {
+        for text in ["http://[fe80::1%25eth0]:8080/a", "[fe80::1%eth0]:8080/a"] {
+            let url: HttpUrl = text.parse().unwrap();
+            assert_eq!(url.server(), HostPort { host: "fe80::1%eth0".to_owned(), port: 8080 });
+            // RFC 6874, 4: no other host may see the zone.
+            assert_eq!((url.host().as_str(), url.host_field().as_str()), ("fe80::1", "[fe80::1]:8080"));
+            assert_eq!(url.to_string(), "http://[fe80::1%25eth0]:8080/a");
+            assert_eq!(url.join("/b").unwrap().server().host, "fe80::1%eth0");
+            assert_eq!(url.join("http://[fe80::2]/b").unwrap().server().host, "fe80::2");
+        }
+        for text in ["http://[fe80::1%25]/", "http://[fe80::1%25a/b]/", "http://[fe80::1%]/"] {
+            assert!(text.parse::<HttpUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_url_of_a_page_is_refused_with_the_reason() {
         let refused = |text: &str| text.parse::<HttpUrl>().unwrap_err();
         assert_eq!(refused("http://a/\r\nX: y"), UrlError::Character { offset: 9, byte: b'\r' });
         assert_eq!(refused("http://a/\nb"), UrlError::Character { offset: 9, byte: b'\n' });
@@ -175,9 +242,8 @@ mod tests {
         assert_eq!(refused("http://user@a/"), UrlError::User);
         assert_eq!(refused("http://:password@a/"), UrlError::User);
         assert_eq!(refused("ftp://a/"), UrlError::Scheme("ftp".to_owned()));
-        assert_eq!(refused("localhost:8080/a"), UrlError::Scheme("localhost".to_owned()));
         assert_eq!(refused("http://a:0/"), UrlError::Port);
-        for text in ["example.org", "", "http://", "http://a:65536/", "http://[::1/", "http://a b/"] {
+        for text in ["", "http://", "/", "a b", "http://a:65536/", "http://[::1/", "http://a b/"] {
             assert!(matches!(refused(text), UrlError::Url(_) | UrlError::Character { .. }), "{text}");
         }
     }

@@ -1,4 +1,4 @@
-//! A signal ends a page on its way at once, wherever the program waits: for a name, a server, or whoever reads the body.
+//! A signal ends a download at once, wherever the program waits: for a name server, a server, or the reader of the body.
 
 use std::{
     fs,
@@ -16,55 +16,59 @@ use signal_hook::{
 
 use super::{DownloadError, DownloadFailure, progress::Progress};
 
-/// What a shell says of a program that Ctrl-C ended; the other signals are told alike.
+/// The exit status that shells report for Ctrl-C; the other signals have the same here.
 const INTERRUPTED: i32 = 130;
 
-/// How far a page has come, for whoever has to end it.
+/// How much of a page has arrived, and what to remove when the download ends early.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// The body has begun, and is not saved: so many bytes came.
-    pub(super) came: Option<u64>,
-    /// How many there will be, where the server said so.
+    /// The number of bytes of the body that have arrived; none before its start and after it is saved.
+    pub(super) received: Option<u64>,
+    /// The length of the body, if the server gave it.
     pub(super) length: Option<u64>,
-    /// The file that is as it was, as long as the new one is not saved.
+    /// The file that keeps its older content until the new one is saved.
     pub(super) untouched: Option<String>,
-    /// What is not whole, and has to go.
+    /// The temporary file to remove.
     pub(super) temporary: Option<PathBuf>,
     pub(super) progress: Progress,
 }
 
 impl State {
-    /// The failure with which fetching ended.
+    /// The failure that ends the download.
     pub(super) fn failure(&self, error: DownloadError) -> DownloadFailure {
-        let Self { came, length, untouched, .. } = self;
-        DownloadFailure { error: error.into(), came: came.map(|came| (came, *length)), untouched: untouched.clone() }
+        let Self { received, length, untouched, .. } = self;
+        DownloadFailure {
+            error: error.into(),
+            received: received.map(|received| (received, *length)),
+            untouched: untouched.clone(),
+        }
     }
 }
 
-/// The same, for the thread that fetches and the one that hears the signals.
+/// The same, shared by the thread that downloads and the one that handles signals.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shared(Arc<Mutex<State>>);
 
 impl Shared {
-    /// As long as it is held no signal ends the program.
+    /// While the guard is held, no signal ends the program.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on a signal says how far the page has come, removes what is not whole, and ends the program.
+    /// From now on a signal prints how much of the page has arrived, removes a temporary file, and ends the program.
     pub(super) fn end_on_signals(&self, program: &'static str) -> io::Result<()> {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        // Whoever started the program so that it stays when they leave means it.
+        // `nohup` and the like start a program so that it outlives its terminal.
         if !is_ignored(SIGHUP) {
             signals.add_signal(SIGHUP)?;
         }
         let shared = self.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if signals.forever().next().is_some() {
-                let state = shared.lock(); // for good: nothing gets its name any more
+                let state = shared.lock(); // for good: no file gets its name any more
                 state.progress.clear();
                 if let Some(temporary) = &state.temporary {
-                    let _ = fs::remove_file(temporary); // it may have gone by itself
+                    let _ = fs::remove_file(temporary); // it may be gone already
                 }
                 let _ = writeln!(io::stderr(), "{program}: {}", state.failure(DownloadError::Interrupted));
                 process::exit(INTERRUPTED);

@@ -1,23 +1,27 @@
-//! A page that is fetched, whatever brings it: what is asked for, what comes of it, and where that goes.
+//! A page that is fetched, whatever carries it: what is asked for, what the response means, and where the body goes.
 
 mod error;
+mod failure;
+mod head;
 mod http_url;
 mod interruption;
 mod options;
+mod output;
+mod peer;
 mod progress;
 mod save;
 
-use core::fmt;
+use core::time::Duration;
 use std::{
-    io::{self, ErrorKind, IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     path::Path,
 };
 
-use crate::exit::{self, Fatal};
-use greet_core::{Escaped, Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpHead, HttpMethod, Instant};
+use greet_core::{Get, GetEvent, GetFailure, GetRequest, GetSettings, HttpHead, HttpMethod, Instant};
 
 pub use self::{
     error::DownloadError,
+    failure::DownloadFailure,
     http_url::{HttpUrl, UrlError},
     options::{DownloadArgs, Field},
 };
@@ -26,50 +30,64 @@ use self::{
     progress::Progress,
     save::{Destination, Saving},
 };
+use crate::{client::HostPort, clock, values::Limit};
 
-/// The longest head, and the longest request.
-pub const CAPACITY: usize = 8192;
+/// The longest head and the longest request in bytes.
+pub const CAPACITY: usize = 256 * 1024;
 
-/// How many redirects are followed.
+/// The largest number of redirects that are followed.
 const REDIRECTS: usize = 10;
 
-/// A page on its way, over as many connections as there are redirects.
+/// The longest delay between two attempts.
+const LONGEST_DELAY: Duration = Duration::from_secs(600);
+
+/// A download, over as many connections as there are redirects and attempts.
 ///
-/// Whoever has the connections asks for [`url`](Self::url), drives the machine of [`request`](Self::request), and hands
-/// its events to [`take`](Self::take) and its outcome to [`end`](Self::end).
+/// A program calls [`run`](Self::run) with a function that makes one connection: it asks for [`server`](Self::server),
+/// drives the state machine of [`request`](Self::request), and passes its events to [`take`](Self::take) and its outcome to
+/// [`end`](Self::end).
 #[derive(Debug)]
 pub struct Download<'a> {
-    options: &'a DownloadArgs,
+    args: &'a DownloadArgs,
     url: HttpUrl,
     redirects: usize,
+    attempts: u32,
+    /// The end of `--max-time`.
+    deadline: Option<Instant>,
     destination: Destination,
     saving: Option<Saving>,
     state: Shared,
-    /// The body is wanted, and this is to be told when it is saved.
+    /// The error to report after the body is saved: `--keep-errors`.
     kept: Option<DownloadError>,
 }
 
-/// What is to be done next.
+/// The next step of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Go on with this connection.
+    /// Continue with this connection.
     More,
-    /// Leave this connection, and ask again: the page is elsewhere.
+    /// Close this connection, and make the next: the page is at another URL.
     Again,
-    /// Leave this connection: all is there that was wanted.
+    /// Close this connection: the download is complete.
     Done,
 }
 
 impl<'a> Download<'a> {
-    /// The page that is asked for.
+    /// The download that `args` ask for.
     ///
     /// # Errors
-    /// Where its body cannot go where it is to.
-    pub fn new(options: &'a DownloadArgs) -> Result<Self, DownloadError> {
-        let destination = match &options.output {
+    /// The body cannot be written to its destination.
+    pub fn new(args: &'a DownloadArgs) -> Result<Self, DownloadError> {
+        let file = |path: &Path| {
+            let path = args.output_dir.as_deref().unwrap_or(Path::new("")).join(path);
+            if args.resume.is_some() { Destination::resume(&path) } else { Destination::at(&path, args.force) }
+        };
+        let destination = match &args.output {
+            _ if args.head => Destination::Nowhere,
+            Some(path) if path.as_os_str() == "-" && output::is_closed() => return Err(DownloadError::OutputClosed),
             Some(path) if path.as_os_str() == "-" => Destination::Output,
-            Some(path) => Destination::at(path, options.force)?,
-            None => Destination::at(Path::new(options.url.file_name()), options.force)?,
+            Some(path) => file(path)?,
+            None => file(Path::new(args.url.file_name()))?,
         };
         let state = Shared::default();
         if let Destination::File { path, replace: true } = &destination
@@ -77,124 +95,271 @@ impl<'a> Download<'a> {
         {
             state.lock().untouched = Some(destination.name());
         }
-        Ok(Self { options, url: options.url.clone(), redirects: 0, destination, saving: None, state, kept: None })
+        Ok(Self {
+            args,
+            url: args.url.clone(),
+            redirects: 0,
+            attempts: 0,
+            deadline: args.max_time.map(|limit| clock::now() + limit),
+            destination,
+            saving: None,
+            state,
+            kept: None,
+        })
     }
 
-    /// From now on SIGINT, SIGTERM and SIGHUP end the program at once, with exit status 130: it says, as `program`, how far
-    /// the page had come, and removes what is not whole. (Not SIGHUP where the program was started with it ignored.)
+    /// From now on SIGINT, SIGTERM and SIGHUP end the program at once, with exit status 130: it prints, as `program`, how
+    /// much of the page had arrived, and removes an incomplete file. (Not SIGHUP if it was ignored at the start.)
     ///
     /// # Errors
-    /// Where the system has no room for what it takes.
+    /// The signal handlers cannot be installed.
     pub fn end_on_signals(&self, program: &'static str) -> Result<(), DownloadError> {
         self.state.end_on_signals(program).map_err(DownloadError::Signals)
     }
 
-    /// Where it is, as far as is known.
+    /// Makes connections by `converse` until the download is complete, and waits with `pause` before another attempt.
+    /// An attempt that failed is reported on standard error.
+    ///
+    /// # Errors
+    /// Those of `converse` and `pause`, where another attempt is of no use or not wanted.
+    pub fn run<Context>(
+        &mut self,
+        context: &mut Context,
+        mut converse: impl FnMut(&mut Context, &mut Self) -> Result<Next, DownloadError>,
+        mut pause: impl FnMut(&mut Context, Duration) -> Result<(), DownloadError>,
+    ) -> Result<(), DownloadError> {
+        loop {
+            match converse(context, self) {
+                Ok(Next::Again) => {}
+                Ok(Next::More | Next::Done) => return Ok(()),
+                Err(error) => {
+                    let Some(delay) = self.delay_after(&error) else { return Err(error) };
+                    self.attempts += 1;
+                    let time = humantime::format_duration(delay);
+                    let _ = writeln!(io::stderr(), "{error}\nretry {} of {} in {time}", self.attempts, self.args.retry);
+                    self.start_again();
+                    pause(context, delay)?;
+                }
+            }
+        }
+    }
+
+    /// The delay before another attempt, if that is wanted, possible and useful: 1 s, doubled with each attempt, or longer
+    /// if the server says so (RFC 9110, 10.2.3).
+    fn delay_after(&self, error: &DownloadError) -> Option<Duration> {
+        let has_arrived = self.state.lock().received.is_some_and(|received| received > 0);
+        if self.attempts >= self.args.retry
+            || !error.is_transient()
+            || (has_arrived && !self.destination.can_start_again())
+        {
+            return None;
+        }
+        let wanted = match error {
+            DownloadError::Status { retry_after, .. } => retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        let backoff = Duration::from_secs(1).saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX));
+        let delay = backoff.min(LONGEST_DELAY).max(wanted);
+        let is_in_time = self.deadline.is_none_or(|deadline| deadline.since(clock::now()) > delay);
+        is_in_time.then_some(delay)
+    }
+
+    /// Forgets an attempt that failed. A file that is continued keeps what has arrived.
+    fn start_again(&mut self) {
+        self.saving = None; // closes the file, and removes a temporary one
+        if let Destination::Resume { path, .. } = &self.destination
+            && let Ok(destination) = Destination::resume(path)
+        {
+            self.destination = destination;
+        }
+        let mut state = self.state.lock();
+        state.progress.clear();
+        (state.received, state.length, state.temporary) = (None, None, None);
+        self.kept = None;
+        self.url = self.args.url.clone();
+        self.redirects = 0;
+    }
+
+    /// The URL to fetch next.
     #[must_use]
     pub const fn url(&self) -> &HttpUrl {
         &self.url
     }
 
-    /// The machine that asks for it, on a connection that was opened at `now`.
+    /// The server to connect to: the host of the URL, or the address that `--resolve` gives for it.
+    #[must_use]
+    pub fn server(&self) -> HostPort {
+        let server = self.url.server();
+        match self.args.resolve.iter().find(|rule| rule.matches(&server)) {
+            Some(rule) => HostPort { host: rule.address.to_string(), port: server.port },
+            None => server,
+        }
+    }
+
+    /// The time limit for connecting: `--timeout`, and what is left of `--max-time`.
     ///
     /// # Errors
-    /// Why it cannot be asked for.
+    /// `--max-time` is over.
+    pub fn limit(&self) -> Result<Limit, DownloadError> {
+        self.check_time()?;
+        let rest = self.deadline.map(|deadline| deadline.since(clock::now()));
+        Ok(Limit(match (self.args.timeout.0, rest) {
+            (Some(limit), Some(rest)) => Some(limit.min(rest)),
+            (limit, rest) => limit.or(rest),
+        }))
+    }
+
+    /// The end of `--max-time`.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Checks that `--max-time` is not over.
+    ///
+    /// # Errors
+    /// It is.
+    pub fn check_time(&self) -> Result<(), DownloadError> {
+        match (self.deadline, self.args.max_time) {
+            (Some(deadline), Some(limit)) if clock::now() >= deadline => Err(DownloadError::MaxTime(limit)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The state machine for the next request, on a connection that was opened at `now`.
+    ///
+    /// # Errors
+    /// The request is not valid.
     pub fn request(&self, now: Instant) -> Result<Get<CAPACITY>, DownloadError> {
-        let is_known = self.url.is_of_same_server(&self.options.url);
-        let sent = self.options.fields.iter().filter(|field| is_known || !field.is_secret());
+        let is_known = self.url.is_of_same_server(&self.args.url);
+        let sent = self.args.fields.iter().filter(|field| is_known || !field.is_secret());
         let mut fields: Vec<_> = sent.map(|field| (field.name.as_str(), field.value.as_str())).collect();
         if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
             fields.push(("User-Agent", concat!("greet/", env!("CARGO_PKG_VERSION"))));
         }
+        let range = format!("bytes={}-", self.destination.present());
+        if self.destination.present() > 0 {
+            fields.push(("Range", &range));
+        }
         let host = self.url.host_field();
-        let request = GetRequest { method: HttpMethod::Get, host: &host, target: self.url.target(), fields: &fields };
-        Ok(Get::new(request, GetSettings { timeout: self.options.timeout.0, max_head: None }, now)?)
+        let method = if self.args.head { HttpMethod::Head } else { HttpMethod::Get };
+        let request = GetRequest { method, host: &host, target: self.url.target(), fields: &fields };
+        let max_head = usize::try_from(self.args.max_head).ok();
+        Ok(Get::new(request, GetSettings { timeout: self.args.timeout.0, max_head }, now)?)
     }
 
-    /// Does what an event of the machine asks for.
+    /// Handles an event of the state machine.
     ///
     /// # Errors
-    /// Why this is the end of it.
+    /// The download cannot be completed.
     pub fn take(&mut self, event: GetEvent<'_>) -> Result<Next, DownloadError> {
         match event {
             GetEvent::Head { head, length } => self.take_head(&head, length),
             GetEvent::Body(bytes) => self.take_body(bytes).map(|()| Next::More),
+            GetEvent::Wrong { failure: GetFailure::NotHttp, seen, .. } => {
+                Err(DownloadError::NotHttp { server: self.url.server().to_string(), seen: seen.to_vec() })
+            }
             GetEvent::Wrong { failure, offset, .. } => Err(self.response(failure, Some(offset))),
         }
     }
 
-    /// The machine is at its end.
+    /// Handles the outcome of the state machine.
     ///
     /// # Errors
-    /// Why the page did not come.
+    /// The page did not arrive, or is an error page.
     pub fn end(&mut self, outcome: Option<Result<(), GetFailure>>) -> Result<Next, DownloadError> {
         if let Some(Err(failure)) = outcome {
             return Err(self.response(failure, None));
         }
         self.state.lock().progress.clear();
         if let Some(mut saving) = self.saving.take() {
-            saving.flush_all()?; // which may take as long as whoever reads it
+            saving.flush_all()?; // which may take as long as its reader wants
             let mut state = self.state.lock();
             saving.end()?;
             (state.temporary, state.untouched) = (None, None);
-            let came = state.came.take().unwrap_or_default();
-            if self.destination != Destination::Output {
-                // Whoever closed it does not want to know.
-                let _ = writeln!(io::stderr(), "{} saved as {}", bytes(came), self.destination.name());
+            let received = state.received.take().unwrap_or_default();
+            if !matches!(self.destination, Destination::Output | Destination::Nowhere) {
+                // A closed standard error is no reason to fail.
+                let _ = writeln!(io::stderr(), "{} saved as {}", failure::bytes(received), self.destination.name());
             }
         }
         self.kept.take().map_or(Ok(Next::Done), Err)
     }
 
-    /// Nothing comes for the moment: what came is handed on.
+    /// Writes what is buffered, as no more bytes come for a while.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// It cannot be written.
     pub fn rest(&mut self) -> Result<(), DownloadError> {
         self.saving.as_mut().map_or(Ok(()), Saving::flush)
     }
 
-    /// The failure with which fetching ended, with how far it had come. What was not whole is removed.
+    /// The error with which the download ended, with the number of bytes that had arrived. An incomplete file is removed.
     #[must_use]
     pub fn failed(self, error: DownloadError) -> DownloadFailure {
         let state = self.state.lock();
         state.progress.clear();
-        // Whoever read the body of an error has seen enough of it; that it is one is to be told all the same.
-        let error = if is_enough(&error) { self.kept.unwrap_or(error) } else { error };
+        // The reader of the body has closed the pipe; that the page is an error page is reported all the same.
+        let error = if failure::is_broken_pipe(&error) { self.kept.unwrap_or(error) } else { error };
         state.failure(error)
     }
 
     fn take_head(&mut self, head: &HttpHead<'_>, length: Option<u64>) -> Result<Next, DownloadError> {
         self.show_head(head)?;
         let status = head.status();
-        let verdict = match status {
-            200..=299 => None,
+        let present = self.destination.present();
+        let error = match status {
+            206 if present == 0 && !self.asks_for_range() => Some(DownloadError::Range("nothing was asked for".into())),
+            206 if present > 0 => {
+                let range = head::content_range(head);
+                if range.is_none_or(|range| range.first != Some(present)) {
+                    return Err(DownloadError::Range(format!("byte {present} and all after it")));
+                }
+                None
+            }
+            200..=299 => {
+                self.destination.restart(); // the server sends the whole page
+                None
+            }
             304 => {
-                let _ = writeln!(io::stderr(), "status 304: the page is as it was, and nothing is saved");
+                let _ = writeln!(io::stderr(), "status 304: the page has not changed, and nothing is saved");
+                return Ok(Next::Done);
+            }
+            416 if present > 0 && head::content_range(head).is_some_and(|range| range.total == Some(present)) => {
+                let _ = writeln!(io::stderr(), "{} is complete already", self.destination.name());
                 return Ok(Next::Done);
             }
             301 | 302 | 303 | 307 | 308 => match head.field("location") {
                 Some(target) => {
-                    let target = encoded(target);
-                    if self.options.location {
-                        return self.follow(status, &target);
+                    let target = head::encoded(target);
+                    let url = self.url.join(&target).map_err(|reason| DownloadError::BadRedirect {
+                        status,
+                        target: target.clone(),
+                        reason,
+                    })?;
+                    if self.args.location {
+                        return self.follow(url);
                     }
-                    Some(DownloadError::Moved { status, target: self.resolved(target) })
+                    Some(DownloadError::Moved { status, target: url.to_string() })
                 }
-                None => Some(self.no_page(head, "it sends us elsewhere and does not say where")),
+                None => Some(self.status_error(head, "a redirect without Location: check the server".to_owned())),
             },
-            400..=499 => Some(self.no_page(head, "check the URL")),
-            500..=599 => Some(self.no_page(head, "try again later")),
-            _ => Some(self.no_page(head, "that is no page")),
+            _ => Some(self.status_error(head, error::status_advice(status, head::retry_after(head)))),
         };
-        match verdict {
-            Some(error) if !self.options.keep_errors => return Err(error),
-            verdict => self.kept = verdict,
+        match error {
+            Some(error) if !self.args.keep_errors || self.delay_after(&error).is_some() => return Err(error),
+            // An error page is not a part of the page.
+            error @ Some(_) if present > 0 => return Err(error.unwrap_or(DownloadError::Interrupted)),
+            error => self.kept = error,
         }
-        self.check_size(length.unwrap_or(0))?;
+        if self.args.head {
+            return self.kept.take().map_or(Ok(Next::Done), Err);
+        }
+        let present = self.destination.present();
+        self.check_size(length.unwrap_or(0).saturating_add(present))?;
         self.open()?;
         let mut state = self.state.lock();
-        (state.came, state.length) = (Some(0), length);
+        (state.received, state.length) = (Some(0), length);
         // On a terminal the body is its own progress.
         if self.destination != Destination::Output || !io::stdout().is_terminal() {
             state.progress = Progress::new(length);
@@ -202,9 +367,14 @@ impl<'a> Download<'a> {
         Ok(Next::More)
     }
 
-    /// Begins to write.
+    /// Whether a field of the user asks for a part of the page.
+    fn asks_for_range(&self) -> bool {
+        self.args.fields.iter().any(|field| field.name.eq_ignore_ascii_case("range"))
+    }
+
+    /// Opens the destination.
     fn open(&mut self) -> Result<(), DownloadError> {
-        // Nothing may be made of which a signal would not know. What is no file may wait for its reader, and makes nothing.
+        // A file must not exist before the signal handler can know of it. A pipe may wait for its reader, and makes none.
         let state = matches!(self.destination, Destination::File { .. }).then(|| self.state.lock());
         let saving = self.destination.open()?;
         if let Some(mut state) = state {
@@ -216,30 +386,26 @@ impl<'a> Download<'a> {
 
     fn take_body(&mut self, bytes: &[u8]) -> Result<(), DownloadError> {
         let mut state = self.state.lock();
-        let came = state.came.unwrap_or_default().saturating_add(bytes.len() as u64);
-        self.check_size(came)?;
-        state.came = Some(came);
-        state.progress.show(came);
-        drop(state); // a signal does not wait until it is written
+        let received = state.received.unwrap_or_default().saturating_add(bytes.len() as u64);
+        self.check_size(received.saturating_add(self.destination.present()))?;
+        state.received = Some(received);
+        state.progress.show(received);
+        drop(state); // a signal does not wait for the write
         self.saving.as_mut().map_or(Ok(()), |saving| saving.write(bytes))
     }
 
     fn check_size(&self, size: u64) -> Result<(), DownloadError> {
-        match self.options.max_size {
+        match self.args.max_size {
             Some(limit) if size > limit => Err(DownloadError::TooLarge { limit }),
             _ => Ok(()),
         }
     }
 
-    /// The next connection goes there.
-    fn follow(&mut self, status: u16, target: &str) -> Result<Next, DownloadError> {
+    /// The next connection is for `url`.
+    fn follow(&mut self, url: HttpUrl) -> Result<Next, DownloadError> {
         if self.redirects == REDIRECTS {
             return Err(DownloadError::Redirects(REDIRECTS));
         }
-        let url = self.url.join(target).map_err(|reason| {
-            let target = target.to_owned();
-            DownloadError::Nowhere { status, target, reason }
-        })?;
         if self.url.is_encrypted() && !url.is_encrypted() {
             return Err(DownloadError::Unencrypted(url.to_string()));
         }
@@ -248,135 +414,32 @@ impl<'a> Download<'a> {
         Ok(Next::Again)
     }
 
-    /// The whole URL, where the server wrote only what differs.
-    fn resolved(&self, target: String) -> String {
-        self.url.join(&target).map_or(target, |url| url.to_string())
-    }
-
     fn show_head(&self, head: &HttpHead<'_>) -> Result<(), DownloadError> {
         if self.destination == Destination::Output {
-            // Where nobody can see it, the body is wanted all the same.
-            let _ = write_head(&mut io::stderr().lock(), head.bytes(), io::stderr().is_terminal());
+            // A closed standard error is no reason to fail.
+            let _ = output::write_head(&mut io::stderr().lock(), head.bytes(), io::stderr().is_terminal());
             return Ok(());
         }
-        match write_head(&mut io::stdout().lock(), head.bytes(), io::stdout().is_terminal()) {
-            // Whoever read it has seen enough; the body is wanted all the same.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        match output::write_head(&mut io::stdout().lock(), head.bytes(), io::stdout().is_terminal()) {
+            // The reader of the head has closed the pipe; the body is wanted all the same.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             outcome => outcome.map_err(DownloadError::Output),
         }
     }
 
-    fn no_page(&self, head: &HttpHead<'_>, advice: &'static str) -> DownloadError {
-        let reason = String::from_utf8_lossy(head.reason()).into_owned();
-        DownloadError::Status { status: head.status(), reason, advice, kept: self.options.keep_errors }
+    fn status_error(&self, head: &HttpHead<'_>, advice: String) -> DownloadError {
+        DownloadError::Status {
+            status: head.status(),
+            reason: String::from_utf8_lossy(head.reason()).into_owned(),
+            advice,
+            retry_after: head::retry_after(head),
+            kept: self.args.keep_errors || self.args.head,
+        }
     }
 
-    /// What came is no response, or not all of one.
+    /// The error for a failure of the state machine.
     #[must_use]
     pub fn response(&self, failure: GetFailure, offset: Option<u64>) -> DownloadError {
-        DownloadError::Response { failure, offset, timeout: self.options.timeout.0 }
-    }
-}
-
-/// A reference with what is not ASCII encoded, as a URL has it: no byte of it gets lost.
-fn encoded(reference: &[u8]) -> String {
-    let mut text = String::new();
-    for &byte in reference {
-        if byte.is_ascii() { text.push(byte.into()) } else { text.push_str(&format!("%{byte:02X}")) }
-    }
-    text
-}
-
-fn bytes(count: u64) -> String {
-    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
-}
-
-/// Whoever read the body has seen enough: there is nobody left to tell.
-fn is_enough(error: &DownloadError) -> bool {
-    matches!(error, DownloadError::Output(error) if error.kind() == ErrorKind::BrokenPipe)
-}
-
-/// The bytes as they came; on a terminal without what would move it.
-fn write_head(output: &mut impl Write, head: &[u8], is_terminal: bool) -> io::Result<()> {
-    if is_terminal {
-        for line in head.strip_suffix(b"\n").unwrap_or(head).split(|byte| *byte == b'\n') {
-            writeln!(output, "{}", Escaped(line.strip_suffix(b"\r").unwrap_or(line)))?;
-        }
-    } else {
-        output.write_all(head)?;
-    }
-    output.flush()
-}
-
-/// An error, and how far the body had come.
-#[derive(Debug)]
-pub struct DownloadFailure {
-    error: Box<DownloadError>,
-    /// So many bytes, of so many.
-    came: Option<(u64, Option<u64>)>,
-    /// The file that is as it was.
-    untouched: Option<String>,
-}
-
-impl DownloadFailure {
-    /// A signal ended it.
-    #[must_use]
-    pub fn is_interruption(&self) -> bool {
-        matches!(*self.error, DownloadError::Interrupted)
-    }
-}
-
-impl From<DownloadError> for DownloadFailure {
-    /// Nothing had come.
-    fn from(error: DownloadError) -> Self {
-        Self { error: error.into(), came: None, untouched: None }
-    }
-}
-
-impl fmt::Display for DownloadFailure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.error)?;
-        match self.came {
-            Some((came, Some(length))) => write!(formatter, "; {came} of {} had come", bytes(length))?,
-            Some((came, None)) => write!(formatter, "; {} had come", bytes(came))?,
-            None => {}
-        }
-        match &self.untouched {
-            Some(name) => write!(formatter, "; {name} is as it was"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl core::error::Error for DownloadFailure {}
-
-impl Fatal for DownloadFailure {
-    fn status(&self) -> u8 {
-        if self.is_interruption() { exit::INTERRUPTED } else { exit::FAILURE }
-    }
-
-    fn is_broken_pipe(&self) -> bool {
-        is_enough(&self.error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn on_a_terminal_a_head_moves_nothing_and_elsewhere_it_is_as_it_came() {
-        let head = b"HTTP/1.1 200 OK\r\nA: \x1b[2J\xc2\x9b\r\n\r\n";
-        for (is_terminal, shown) in [(true, &b"HTTP/1.1 200 OK\nA: \\u{1b}[2J\\u{9b}\n\n"[..]), (false, head)] {
-            let mut output = Vec::new();
-            write_head(&mut output, head, is_terminal).unwrap();
-            assert_eq!(String::from_utf8_lossy(&output), String::from_utf8_lossy(shown));
-        }
-    }
-
-    #[test]
-    fn of_a_reference_no_byte_gets_lost() {
-        assert_eq!(encoded(b"/a?b#c"), "/a?b#c");
-        assert_eq!(encoded(b"/\xfc\xc3\xbc"), "/%FC%C3%BC");
+        DownloadError::Response { failure, offset, timeout: self.args.timeout.0 }
     }
 }

@@ -1,36 +1,50 @@
-//! Where a body goes: beside the file until it is whole, or straight to where nothing can be put beside.
+//! Where a body is written: to a file that gets its name when it is complete, to the end of one, or straight to a pipe.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Stdout, Write},
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
 use greet_core::Escaped;
+use nix::{
+    fcntl::{AT_FDCWD, AtFlags, OFlag},
+    unistd::linkat,
+};
 use tempfile::TempPath;
 
 use super::error::DownloadError;
 
-/// Short stretches are gathered: a server may send a chunk for each byte.
+/// Size of the write buffer in bytes: a server may send a chunk for each byte.
 const BUFFER: usize = 64 * 1024;
 
-/// How many links may lead from one to the next, as for the system.
+/// Longest chain of symbolic links that is followed, as for the system.
 const LINKS: usize = 40;
 
-/// Where a body is to go.
+/// The prefix of a temporary name, where one is needed.
+const TEMPORARY: &str = ".greet-";
+
+/// Where a body goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Destination {
+    /// Nowhere: the head alone is wanted.
+    Nowhere,
     /// To standard output.
     Output,
-    /// Into something that is no file, as a device or a pipe: there is no older content to keep.
+    /// Into something that is no regular file, such as a device or a pipe: there is no older content to keep.
     Device(PathBuf),
-    /// To this file, which there is or is not; a link is followed.
+    /// To this file, which may exist; a symbolic link is followed.
     File { path: PathBuf, replace: bool },
+    /// To the end of this file, which may exist with `present` bytes: the first part of the body.
+    Resume { path: PathBuf, present: u64 },
 }
 
 impl Destination {
-    /// What is at `path`, and whether it may be written, as far as one can tell before there is anything to write.
+    /// The destination that is named `path`. It reports what can be known before there is anything to write.
     pub(super) fn at(path: &Path, replace: bool) -> Result<Self, DownloadError> {
         let failed = |error| DownloadError::File { path: path.to_owned(), error };
         match fs::metadata(path) {
@@ -46,49 +60,110 @@ impl Destination {
         }
     }
 
-    /// Its name, for whoever reads of it.
-    pub(super) fn name(&self) -> String {
+    /// The destination that continues the file named `path`, where it exists.
+    pub(super) fn resume(path: &Path) -> Result<Self, DownloadError> {
+        let Self::File { path, .. } = Self::at(path, true)? else { return Self::at(path, true) };
+        let present = fs::metadata(&path).map_or(0, |found| found.len());
+        Ok(Self::Resume { path, present })
+    }
+
+    /// The number of bytes of the body that are there already.
+    pub(super) const fn present(&self) -> u64 {
         match self {
-            Self::Output => "standard output".to_owned(),
-            Self::Device(path) | Self::File { path, .. } => shown(path),
+            Self::Resume { present, .. } => *present,
+            _ => 0,
         }
     }
 
-    /// Begins to write.
+    /// The server sends the body from its first byte on: what is there already is replaced.
+    pub(super) const fn restart(&mut self) {
+        if let Self::Resume { present, .. } = self {
+            *present = 0;
+        }
+    }
+
+    /// Whether written bytes can be taken back, so that the download can start again.
+    pub(super) const fn can_start_again(&self) -> bool {
+        matches!(self, Self::Nowhere | Self::File { .. } | Self::Resume { .. })
+    }
+
+    /// The name for messages.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Nowhere => "nowhere".to_owned(),
+            Self::Output => "standard output".to_owned(),
+            Self::Device(path) | Self::File { path, .. } | Self::Resume { path, .. } => shown(path),
+        }
+    }
+
+    /// Starts to write.
     pub(super) fn open(&self) -> Result<Saving, DownloadError> {
-        let failed = |path: &Path, error| DownloadError::File { path: path.to_owned(), error };
+        let failed = |path: &Path, error: io::Error| DownloadError::File { path: path.to_owned(), error };
+        let buffered = |file| io::BufWriter::with_capacity(BUFFER, file);
         Ok(match self {
+            Self::Nowhere => Saving::Nowhere,
             Self::Output => Saving::Output(io::BufWriter::with_capacity(BUFFER, io::stdout())),
             Self::Device(path) => {
                 let file = OpenOptions::new().write(true).open(path).map_err(|error| failed(path, error))?;
-                Saving::Device { file: io::BufWriter::with_capacity(BUFFER, file), path: path.clone() }
+                Saving::Direct { file: buffered(file), path: path.clone() }
+            }
+            Self::Resume { path, present } => {
+                let mut options = OpenOptions::new();
+                let options = if *present > 0 { options.append(true) } else { options.write(true).truncate(true) };
+                let file = options.create(true).open(path).map_err(|error| failed(path, error))?;
+                Saving::Direct { file: buffered(file), path: path.clone() }
             }
             Self::File { path, replace } => {
-                // The link stays, and what it leads to is replaced.
+                // The link stays, and its target is replaced.
                 let path = behind_links(path);
                 let older = fs::metadata(&path).ok().map(|older| older.permissions());
-                let mut builder = tempfile::Builder::new();
-                // As any file of this user's; not as secret as a temporary one.
-                builder.prefix(".greet-").permissions(Permissions::from_mode(0o666));
-                // The library says with an error where that was, which is nothing that anybody asked about.
-                let failed = |error: io::Error| failed(&path, error.kind().into());
-                let (file, temporary) = builder.tempfile_in(folder_of(&path)).map_err(failed)?.into_parts();
+                let folder = folder_of(&path);
+                let (file, temporary) = match unnamed(folder) {
+                    Ok(file) => (file, None),
+                    Err(_) => {
+                        named(folder).map_err(|error| failed(&path, error)).map(|(file, path)| (file, Some(path)))?
+                    }
+                };
                 if let Some(older) = older {
-                    file.set_permissions(older).map_err(failed)?;
+                    file.set_permissions(older).map_err(|error| failed(&path, error))?;
                 }
-                let file = io::BufWriter::with_capacity(BUFFER, file);
-                Saving::File { file, temporary, path, replace: *replace }
+                Saving::File { file: buffered(file), temporary, path, replace: *replace }
             }
         })
     }
 }
 
-/// The folder in which a file is or will be.
+/// A file without a name, which the system removes when the program ends, however it ends. Not every file system has it.
+fn unnamed(folder: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).custom_flags(OFlag::O_TMPFILE.bits()).mode(0o666).open(folder)?;
+    fs::symlink_metadata(link_to(&file))?; // without /proc it could never get a name
+    Ok(file)
+}
+
+/// A file with a temporary name, and the permissions of any other file of this user.
+fn named(folder: &Path) -> io::Result<(File, TempPath)> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY).permissions(Permissions::from_mode(0o666));
+    // The library's error adds the path of the temporary file, which says nothing to the user.
+    builder.tempfile_in(folder).map(tempfile::NamedTempFile::into_parts).map_err(|error| error.kind().into())
+}
+
+fn link_to(file: &File) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Gives the unnamed `file` this name.
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    Ok(linkat(AT_FDCWD, &link_to(file), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?)
+}
+
+/// The folder that contains the file, or will contain it.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// What a link leads to, be it there or not; any other path as it is.
+/// The target of a symbolic link, whether it exists or not; any other path unchanged.
 fn behind_links(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
@@ -100,59 +175,83 @@ fn behind_links(path: &Path) -> PathBuf {
     path
 }
 
-/// The path as it may be shown.
+/// The path as it may be shown (rule K3).
 pub(super) fn shown(path: &Path) -> String {
     Escaped(path.as_os_str().as_bytes()).to_string()
 }
 
-/// A body on its way. Dropped before its end, it leaves nothing beside the file.
+/// A body that is being written. Dropped before its end, it leaves nothing beside the file.
 #[derive(Debug)]
 pub(super) enum Saving {
+    Nowhere,
     Output(io::BufWriter<Stdout>),
-    Device { file: io::BufWriter<File>, path: PathBuf },
-    File { file: io::BufWriter<File>, temporary: TempPath, path: PathBuf, replace: bool },
+    /// What is written stays, complete or not.
+    Direct {
+        file: io::BufWriter<File>,
+        path: PathBuf,
+    },
+    /// `temporary` is the file's name until its end, where it cannot be without one.
+    File {
+        file: io::BufWriter<File>,
+        temporary: Option<TempPath>,
+        path: PathBuf,
+        replace: bool,
+    },
 }
 
 impl Saving {
-    /// What has to go if it does not come to its end.
+    /// The file to remove if the body does not come to its end.
     pub(super) fn temporary(&self) -> Option<PathBuf> {
         match self {
-            Self::File { temporary, .. } => Some(temporary.to_path_buf()),
+            Self::File { temporary: Some(temporary), .. } => Some(temporary.to_path_buf()),
             _ => None,
         }
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), DownloadError> {
         let outcome = match self {
+            Self::Nowhere => Ok(()),
             Self::Output(output) => output.write_all(bytes),
-            Self::Device { file, .. } | Self::File { file, .. } => file.write_all(bytes),
+            Self::Direct { file, .. } | Self::File { file, .. } => file.write_all(bytes),
         };
         outcome.map_err(|error| self.failed(error))
     }
 
-    /// What was gathered is wanted now, as nothing comes for a while.
+    /// Writes what is buffered, as no more bytes come for a while.
     pub(super) fn flush(&mut self) -> Result<(), DownloadError> {
         match self {
-            Self::File { .. } => Ok(()), // nobody looks at it before its end
+            Self::File { .. } => Ok(()), // nobody reads it before its end
             _ => self.flush_all(),
         }
     }
 
-    /// It is whole: all of it is written.
+    /// Writes all that is buffered.
     pub(super) fn flush_all(&mut self) -> Result<(), DownloadError> {
         let outcome = match self {
+            Self::Nowhere => Ok(()),
             Self::Output(output) => output.flush(),
-            Self::Device { file, .. } | Self::File { file, .. } => file.flush(),
+            Self::Direct { file, .. } | Self::File { file, .. } => file.flush(),
         };
         outcome.map_err(|error| self.failed(error))
     }
 
-    /// From now on it stands under its name.
+    /// The body is complete: the file gets its name.
     pub(super) fn end(self) -> Result<(), DownloadError> {
-        let Self::File { temporary, path, replace, .. } = self else { return Ok(()) };
-        let outcome = if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
-        match outcome.map_err(|error| error.error) {
-            // It came while the page did.
+        let Self::File { file, temporary, path, replace } = self else { return Ok(()) };
+        let outcome = match temporary {
+            Some(temporary) if replace => temporary.persist(&path).map_err(|error| error.error),
+            Some(temporary) => temporary.persist_noclobber(&path).map_err(|error| error.error),
+            // A link never replaces a file. So the new one gets a temporary name, for the moment until it is renamed.
+            None if replace => {
+                let folder = folder_of(&path);
+                let linked =
+                    tempfile::Builder::new().prefix(TEMPORARY).make_in(folder, |name| link(file.get_ref(), name));
+                linked.and_then(|linked| linked.into_temp_path().persist(&path).map_err(|error| error.error))
+            }
+            None => link(file.get_ref(), &path),
+        };
+        match outcome {
+            // Somebody made it during the download.
             Err(error) if error.kind() == ErrorKind::AlreadyExists && !replace => Err(DownloadError::Exists(path)),
             Err(error) => Err(DownloadError::File { path, error }),
             Ok(()) => Ok(()),
@@ -161,8 +260,8 @@ impl Saving {
 
     fn failed(&self, error: io::Error) -> DownloadError {
         match self {
-            Self::Output(_) => DownloadError::Output(error),
-            Self::Device { path, .. } | Self::File { path, .. } => DownloadError::File { path: path.clone(), error },
+            Self::Nowhere | Self::Output(_) => DownloadError::Output(error),
+            Self::Direct { path, .. } | Self::File { path, .. } => DownloadError::File { path: path.clone(), error },
         }
     }
 }
@@ -178,46 +277,63 @@ mod tests {
         names
     }
 
-    #[test]
-    fn a_file_stands_under_its_name_when_it_is_whole_and_not_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("page");
-        let mut saving = Destination::at(&path, false).unwrap().open().unwrap();
-        saving.write(b"ha").unwrap();
-        assert!(!path.exists());
-        saving.write(b"ha").unwrap();
-        saving.flush_all().unwrap();
-        saving.end().unwrap();
-        assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"haha".to_vec(), vec!["page".to_owned()]));
+    fn is_unnamed(saving: &Saving) -> bool {
+        matches!(saving, Saving::File { temporary: None, .. })
+    }
+
+    /// The same file with a temporary name, as on a file system that has none without.
+    fn with_name(saving: Saving) -> Saving {
+        let Saving::File { path, replace, .. } = saving else { return saving };
+        let (file, temporary) = named(folder_of(&path)).unwrap();
+        Saving::File { file: io::BufWriter::new(file), temporary: Some(temporary), path, replace }
     }
 
     #[test]
-    fn what_is_not_whole_leaves_the_older_file_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("page");
-        fs::write(&path, "older").unwrap();
-        let mut saving = Destination::at(&path, true).unwrap().open().unwrap();
-        saving.write(b"newer").unwrap();
-        drop(saving);
-        assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"older".to_vec(), vec!["page".to_owned()]));
+    fn a_file_has_its_name_when_it_is_complete_and_not_before() {
+        for change in [|saving| saving, with_name] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("page");
+            let mut saving = change(Destination::at(&path, false).unwrap().open().unwrap());
+            saving.write(b"ha").unwrap();
+            assert_eq!(names(folder.path()).len(), usize::from(!is_unnamed(&saving)));
+            saving.write(b"ha").unwrap();
+            saving.flush_all().unwrap();
+            saving.end().unwrap();
+            assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"haha".to_vec(), vec!["page".to_owned()]));
+        }
     }
 
     #[test]
-    fn an_older_file_is_replaced_only_where_that_is_wanted_even_if_it_comes_meanwhile() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("page");
-        let mut saving = Destination::at(&path, false).unwrap().open().unwrap();
-        saving.write(b"newer").unwrap();
-        fs::write(&path, "older").unwrap();
-        assert!(matches!(saving.end(), Err(DownloadError::Exists(_))));
-        assert!(matches!(Destination::at(&path, false), Err(DownloadError::Exists(_))));
-        assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"older".to_vec(), vec!["page".to_owned()]));
-        Destination::at(&path, true).unwrap().open().unwrap().end().unwrap();
-        assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (Vec::new(), vec!["page".to_owned()]));
+    fn an_incomplete_body_leaves_the_older_file_and_nothing_else() {
+        for change in [|saving| saving, with_name] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("page");
+            fs::write(&path, "older").unwrap();
+            let mut saving = change(Destination::at(&path, true).unwrap().open().unwrap());
+            saving.write(b"newer").unwrap();
+            drop(saving);
+            assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"older".to_vec(), vec!["page".to_owned()]));
+        }
     }
 
     #[test]
-    fn a_link_is_followed_a_device_is_written_into_and_a_folder_refused() {
+    fn an_older_file_is_replaced_only_where_that_is_wanted_even_if_it_appears_during_the_download() {
+        for change in [|saving| saving, with_name] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("page");
+            let mut saving = change(Destination::at(&path, false).unwrap().open().unwrap());
+            saving.write(b"newer").unwrap();
+            fs::write(&path, "older").unwrap();
+            assert!(matches!(saving.end(), Err(DownloadError::Exists(_))));
+            assert!(matches!(Destination::at(&path, false), Err(DownloadError::Exists(_))));
+            assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"older".to_vec(), vec!["page".to_owned()]));
+            change(Destination::at(&path, true).unwrap().open().unwrap()).end().unwrap();
+            assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (Vec::new(), vec!["page".to_owned()]));
+        }
+    }
+
+    #[test]
+    fn a_link_is_followed_a_device_is_written_to_and_a_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (path, link) = (folder.path().join("page"), folder.path().join("link"));
         fs::write(&path, "older").unwrap();
@@ -225,7 +341,7 @@ mod tests {
         Destination::at(&link, true).unwrap().open().unwrap().end().unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&path).unwrap(), b"");
-        fs::remove_file(&path).unwrap(); // now the link leads to nothing
+        fs::remove_file(&path).unwrap(); // now the link has no target
         Destination::at(&link, false).unwrap().open().unwrap().end().unwrap();
         assert_eq!(
             (fs::read(&path).unwrap(), names(folder.path())),
@@ -238,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_replaces_another_is_no_more_open_than_that() {
+    fn a_file_that_replaces_another_has_its_permissions() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("page");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -249,11 +365,29 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_known_before_there_is_anything_to_write() {
+    fn a_file_that_cannot_be_written_is_refused_before_there_is_anything_to_write() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["none/page", "new/", &"a".repeat(300)] {
             let outcome = Destination::at(&folder.path().join(name), false);
             assert!(matches!(outcome, Err(DownloadError::File { .. })), "{name} {outcome:?}");
         }
+    }
+
+    #[test]
+    fn a_resumed_file_keeps_its_first_bytes_and_every_byte_that_is_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("page");
+        for (expected, added) in [(0, "ha"), (2, "ha"), (4, "!")] {
+            let destination = Destination::resume(&path).unwrap();
+            assert_eq!(destination.present(), expected);
+            let mut saving = destination.open().unwrap();
+            saving.write(added.as_bytes()).unwrap();
+            drop(saving); // not at its end
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"haha!");
+        let mut destination = Destination::resume(&path).unwrap();
+        destination.restart();
+        destination.open().unwrap().write(b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 }

@@ -1,4 +1,4 @@
-//! A socket whose waits end when nothing has moved until the deadline.
+//! A socket whose waits end if no byte is sent or received until a deadline, or at the end of the download's time.
 
 use core::{cell::Cell, time::Duration};
 use std::{
@@ -17,32 +17,34 @@ use nix::{
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Wire<'a> {
+pub(super) struct TimedSocket<'a> {
     stream: TcpStream,
-    /// Raised when a byte has come or gone. Where what comes is encrypted the machine may not have heard of it yet.
+    /// Set when a byte is sent or received. Over TLS the state machine may not have seen it yet.
     moved: &'a Cell<bool>,
     deadline: Option<Instant>,
-    /// How far the deadline was away when it was set; it moves along with the bytes.
-    patience: Option<Duration>,
+    /// The time to the deadline when it was set; each byte starts it again.
+    timeout: Option<Duration>,
+    /// The deadline of the whole download, which bytes do not move.
+    end: Option<Instant>,
 }
 
-impl<'a> Wire<'a> {
-    pub(super) fn new(stream: TcpStream, moved: &'a Cell<bool>) -> io::Result<Self> {
+impl<'a> TimedSocket<'a> {
+    pub(super) fn new(stream: TcpStream, moved: &'a Cell<bool>, end: Option<Instant>) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, moved, deadline: None, patience: None })
+        Ok(Self { stream, moved, deadline: None, timeout: None, end })
     }
 
     pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
-        self.patience = deadline.map(|deadline| deadline.since(clock::now()));
+        self.timeout = deadline.map(|deadline| deadline.since(clock::now()));
     }
 
-    /// Waits for the deadline alone.
+    /// Waits until the deadline.
     pub(super) fn sleep_until(deadline: Option<Instant>) -> io::Result<()> {
         wait(&mut [], deadline).map(drop)
     }
 
-    /// Ends this side. A peer that has let go of the connection has no need to hear of it.
+    /// Sends the FIN. A connection that the peer has reset needs none.
     pub(super) fn shutdown(&self) -> io::Result<()> {
         match self.stream.shutdown(Shutdown::Write) {
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
@@ -50,7 +52,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Tries until it need not wait.
+    /// Repeats the operation until it succeeds or fails, and waits where it would block.
     fn attempt(
         &mut self,
         events: PollFlags,
@@ -63,40 +65,41 @@ impl<'a> Wire<'a> {
                 Err(error) => return Err(error),
                 Ok(count) => {
                     self.moved.set(true);
-                    self.deadline = self.patience.map(|patience| clock::now() + patience);
+                    self.deadline = self.timeout.map(|timeout| clock::now() + timeout);
                     return Ok(count);
                 }
             }
-            if !wait(&mut [PollFd::new(self.stream.as_fd(), events)], self.deadline)? {
+            if !wait(&mut [PollFd::new(self.stream.as_fd(), events)], self.deadline.into_iter().chain(self.end).min())?
+            {
                 return Err(ErrorKind::TimedOut.into());
             }
         }
     }
 }
 
-/// Waits until something is there, which is true, or the deadline is over.
-fn wait(awaited: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
+/// Waits for an event, which gives true, or until the deadline.
+fn wait(events: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
     loop {
         let remaining = deadline.map(|deadline| TimeSpec::from_duration(deadline.since(clock::now())));
-        match ppoll(awaited, remaining, None) {
+        match ppoll(events, remaining, None) {
             Err(Errno::EINTR) => {}
             outcome => return Ok(outcome? > 0),
         }
     }
 }
 
-impl Read for Wire<'_> {
+impl Read for TimedSocket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.attempt(PollFlags::POLLIN, |mut stream| stream.read(buffer))
     }
 }
 
-impl Write for Wire<'_> {
+impl Write for TimedSocket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.attempt(PollFlags::POLLOUT, |mut stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // nothing is held back
+        Ok(()) // nothing is buffered
     }
 }
