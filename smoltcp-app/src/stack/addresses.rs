@@ -74,6 +74,19 @@ impl fmt::Display for SettingsError {
 
 impl core::error::Error for SettingsError {}
 
+/// How the addresses changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Change {
+    /// They did not.
+    Nothing,
+    /// At least one was removed, and none is new.
+    #[allow(dead_code, reason = "without DHCP and SLAAC nothing changes")]
+    Removed,
+    /// At least one is new.
+    #[allow(dead_code, reason = "without DHCP and SLAAC nothing changes")]
+    Added,
+}
+
 /// The addresses while the stack runs.
 #[derive(Debug)]
 pub(super) struct Addresses {
@@ -212,33 +225,39 @@ impl Addresses {
         self.unannounced = true;
     }
 
-    /// Puts in force what was learned. When to come back, even if nothing is learned.
+    /// Puts in force what was learned. How the addresses changed, and when to come back even if nothing is learned.
     pub(super) fn settle<D: Device + ?Sized>(
         &mut self,
         interface: &mut Interface,
         sockets: &mut SocketSet<'_>,
         device: &mut D,
         now: Instant,
-    ) -> Option<Instant> {
-        #[allow(unused_mut, reason = "without DHCP and SLAAC nothing is new")]
-        let (mut new, mut deadline) = (false, None);
+    ) -> (Change, Option<Instant>) {
+        #[allow(unused_mut, reason = "without DHCP and SLAAC nothing changes")]
+        let (mut change, mut deadline) = (Change::Nothing, None);
         #[cfg(feature = "dhcpv4")]
         if let Some(dhcp) = &mut self.dhcp {
-            new |= dhcp.settle(interface, sockets, device, now);
+            let network = |interface: &Interface| interface.ip_addrs().iter().copied().find(super::dhcp::is_ipv4);
+            let before = network(interface);
+            if dhcp.settle(interface, sockets, device, now) {
+                change = Change::Added;
+            } else if network(interface) != before {
+                change = Change::Removed;
+            }
             deadline = dhcp.deadline();
         }
         #[cfg(feature = "ipv6")]
         if let Some(slaac) = &mut self.slaac {
-            new |= slaac.settle(interface, device, now);
+            change = change.max(slaac.settle(interface, device, now));
             deadline = earliest(deadline, slaac.deadline(now));
         }
-        self.unprobed |= new;
-        self.unannounced |= new;
+        self.unprobed |= change == Change::Added;
+        self.unannounced |= change == Change::Added;
         if self.unannounced && announce_all(interface, self.unprobed, device, now).is_some() {
             (self.unprobed, self.unannounced) = (false, false);
         }
         let _ = sockets;
-        deadline
+        (change, deadline)
     }
 }
 

@@ -32,7 +32,12 @@ use smoltcp::{socket::dns, wire::DnsQueryType};
 
 #[cfg(feature = "dhcpv4")]
 pub use self::dhcp::Notice as DhcpNotice;
-use self::{addresses::Addresses, guard::Guard, meter::Metered, neighbors::Neighbors};
+use self::{
+    addresses::{Addresses, Change},
+    guard::Guard,
+    meter::Metered,
+    neighbors::Neighbors,
+};
 pub use self::{
     addresses::{FALLBACK_AFTER, SettingsError},
     meter::Counters,
@@ -293,12 +298,15 @@ impl<'a> Stack<'a> {
                 self.receive(frame, reply, now, serve);
             });
         }
-        let Self { interface, sockets, addresses, .. } = self;
+        let Self { interface, sockets, addresses, neighbors, .. } = self;
         interface.poll_maintenance(time);
         let mut reason = Reason::Received;
         let mut passes = 0;
         loop {
-            let settled = addresses.settle(interface, sockets, &mut device, now);
+            let (change, settled) = addresses.settle(interface, sockets, &mut device, now);
+            if change != Change::Nothing {
+                neighbors.forget(); // smoltcp has, of all of them
+            }
             let served = serve(sockets, reason);
             let moved = interface.poll_egress(time, &mut device, sockets) != PollResult::None;
             // A socket may have more than one segment to send, and `serve` may have more for it to send then.

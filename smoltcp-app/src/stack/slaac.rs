@@ -17,7 +17,7 @@ use smoltcp::{
 };
 
 use super::{
-    addresses::set_route,
+    addresses::{Change, set_route},
     discovery::{Message, Options},
 };
 use crate::time::{earliest, to_smoltcp};
@@ -158,18 +158,18 @@ impl Slaac {
         }
     }
 
-    /// Puts in force what was learned and what is over, and searches for routers. Whether an address is new.
+    /// Puts in force what was learned and what is over, and searches for routers. How the addresses changed.
     pub(super) fn settle<D: Device + ?Sized>(
         &mut self,
         interface: &mut Interface,
         device: &mut D,
         now: Instant,
-    ) -> bool {
+    ) -> Change {
         let HardwareAddress::Ethernet(hardware) = interface.hardware_addr();
         for slot in &mut self.prefixes {
             slot.take_if(|prefix| prefix.valid_until <= now);
         }
-        let new = self.settle_addresses(interface, hardware);
+        let change = self.settle_addresses(interface, hardware);
         self.settle_router(interface, now);
         if self.solicitations > 0
             && self.solicit_at <= now
@@ -179,13 +179,13 @@ impl Slaac {
             self.solicitations -= 1;
             self.solicit_at = now + SOLICITATION_INTERVAL;
         }
-        new
+        change
     }
 
-    fn settle_addresses(&mut self, interface: &mut Interface, hardware: EthernetAddress) -> bool {
+    fn settle_addresses(&mut self, interface: &mut Interface, hardware: EthernetAddress) -> Change {
         let wanted = self.prefixes.map(|prefix| prefix.map(|prefix| prefix.address(hardware)));
         if wanted == self.made {
-            return false;
+            return Change::Nothing;
         }
         let before = core::mem::replace(&mut self.made, wanted);
         let mut new = false;
@@ -201,7 +201,7 @@ impl Slaac {
                 }
             }
         });
-        new
+        if new { Change::Added } else { Change::Removed }
     }
 
     fn settle_router(&mut self, interface: &mut Interface, now: Instant) {

@@ -5,6 +5,7 @@
 //!   Ethernet in memory ([`ether`]), and a server at a TCP address.
 //! - [`simulation`]: the pool, its clients and a bad wire between them, on a virtual clock and all from one seed.
 //! - [`scene`]: one stack on a virtual clock, and frames that a test writes.
+//! - [`mutation`]: frames of every kind that a stack reads, and mutations of them.
 //! - [`oracle`]: the protocol once more, naively, over a whole conversation.
 
 use std::env;
@@ -14,6 +15,7 @@ pub use greet_conformance::{frontend, socket, vectors};
 pub mod ether;
 pub mod machine;
 pub mod memory;
+pub mod mutation;
 pub mod oracle;
 pub mod scene;
 pub mod segment;

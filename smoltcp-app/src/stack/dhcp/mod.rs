@@ -181,6 +181,6 @@ fn set_address<D: Device + ?Sized>(
     address.is_some()
 }
 
-fn is_ipv4(address: &IpCidr) -> bool {
+pub(super) fn is_ipv4(address: &IpCidr) -> bool {
     matches!(address, IpCidr::Ipv4(_))
 }
