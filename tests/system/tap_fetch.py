@@ -113,8 +113,8 @@ class Fetch(unittest.TestCase):
             self.fails("`none.test` is not found", *DNS, "http://none.test/page")
             self.fails("`four.test` has no IPv6 address: leave out -6", *DNS, "-6", "http://four.test/page")
             self.fails("`six.test` has no IPv4 address: leave out -4", *DNS, "-4", "http://six.test/page")
-            self.fails("from 1 to 63 between two dots", *DNS, "http://a..test/page")
-            self.fails("from 1 to 63 between two dots", *DNS, f"http://{'a' * 64}.test/page")
+            self.fails("each part between dots 1 to 63", *DNS, "http://a..test/page")
+            self.fails("each part between dots 1 to 63", *DNS, f"http://{'a' * 64}.test/page")
             self.fails("at most 253 bytes", *DNS, f"http://{'.'.join(130 * ['a'])}/page")
         self.fails("--dns", "http://no.test/page")
         self.fails("10.0.0.1 is unreachable", "--dns", "10.0.0.1", "http://no.test/page")
@@ -188,8 +188,8 @@ class Fetch(unittest.TestCase):
                 self.saves(b"haha", "--dhcp", "http://name.test/page")
             self.assertEqual(asked[0][0], "192.168.69.77")
             with dhcp():
-                self.fails("DHCP told of no DNS server", "--dhcp", "http://name.test/page")
-            self.fails("DHCP told of no DNS server", "--dhcp", "--timeout", "1s", "http://name.test/page")
+                self.fails("DHCP gave no DNS server", "--dhcp", "http://name.test/page")
+            self.fails("DHCP gave no DNS server", "--dhcp", "--timeout", "1s", "http://name.test/page")
 
     def test_redirects_are_followed_over_connections_of_their_own(self):
         def serve(connection, request):
@@ -207,9 +207,9 @@ class Fetch(unittest.TestCase):
             self.assertEqual(Fetched(*DNS, "http://one.test/page").status, 1)
 
     def test_what_is_encrypted_is_refused_also_where_a_redirect_leads_there(self):
-        self.fails("https://name.test/page: greet-tap speaks http alone", "https://name.test/page")
+        self.fails("https://name.test/page: greet-tap has no TLS", "https://name.test/page")
         with web(saying(moved("https://name.test/page"))):
-            self.fails("https://name.test/page: greet-tap speaks http alone", "-L", f"http://{OWN}/page")
+            self.fails("https://name.test/page: greet-tap has no TLS", "-L", f"http://{OWN}/page")
 
     def test_a_body_that_is_not_whole_leaves_nothing_and_it_is_told_how_much_came(self):
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"

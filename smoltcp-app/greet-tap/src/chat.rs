@@ -14,14 +14,15 @@ use smoltcp::socket::tcp::Socket;
 
 use crate::{
     connection::{BUFFER, Connection},
-    network::{Failure, Network},
+    error::Error,
+    network::Network,
     options::ChatOptions,
 };
 
 const _: () = assert!(BUFFER >= NAME_CAPACITY, "under chunk a name has to fit in one write");
 
 /// Holds the conversation that `options` ask for.
-pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, Failure> {
+pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, Error> {
     let names = CommandLine::new(&options.names, options.chat.framing)?;
     let (_, _written_at_the_end) = log::start(Verbosity::default());
     let mut network = Network::new(&options.network, options.server.port())?;
@@ -32,7 +33,7 @@ pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, Failure> {
     outcome
 }
 
-fn converse(network: &mut Network, options: &ChatOptions, chat: Chat<CommandLine<'_>>) -> Result<ExitCode, Failure> {
+fn converse(network: &mut Network, options: &ChatOptions, chat: Chat<CommandLine<'_>>) -> Result<ExitCode, Error> {
     let host = HostPort { host: options.server.ip().to_string(), port: options.server.port() };
     let connection = Connection::open(network, &host, &[options.server], options.chat.timeout.timeout.0)?;
     let outcome = talk(network, &connection, chat);
@@ -40,7 +41,7 @@ fn converse(network: &mut Network, options: &ChatOptions, chat: Chat<CommandLine
     outcome
 }
 
-fn talk(network: &mut Network, connection: &Connection, chat: Chat<CommandLine<'_>>) -> Result<ExitCode, Failure> {
+fn talk(network: &mut Network, connection: &Connection, chat: Chat<CommandLine<'_>>) -> Result<ExitCode, Error> {
     let client = chat.client(clock::now());
     let mut conversation = Conversation { client, driver: Driver::new(), chat, read: vec![0; BUFFER] };
     loop {
@@ -52,7 +53,7 @@ fn talk(network: &mut Network, connection: &Connection, chat: Chat<CommandLine<'
             conversation.client.deadline()
         })?;
         if let Some(outcome) = over {
-            return outcome.map_err(Failure::Chat);
+            return outcome.map_err(Error::Chat);
         }
         network.pause(next)?;
     }

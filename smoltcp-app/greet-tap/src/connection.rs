@@ -1,4 +1,4 @@
-//! One connection as the client: opened once there is a way to the server, and left so that the server hears of it.
+//! One connection as the client: opened when there is a route to the server, and closed so that the server notices.
 
 use core::{net::SocketAddr, time::Duration};
 use std::io::ErrorKind;
@@ -9,47 +9,46 @@ use greet_smoltcp::time::earliest;
 use smoltcp::{
     iface::SocketHandle,
     socket::tcp::{self, Socket, SocketBuffer, State},
-    wire::IpAddress,
 };
 
-use crate::network::{Failure, Network};
+use crate::{
+    error::Error,
+    network::{Network, is_over},
+};
 
-/// What each direction of a connection holds.
+/// Size of the buffer of each direction, in bytes.
 pub(crate) const BUFFER: usize = 64 * 1024;
 
-/// How long a server that has ended the conversation may take to acknowledge that we did.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-/// How soon to look again whether there is a way.
-const WAY_RETRY: Duration = Duration::from_millis(50);
+/// Time that the server has to acknowledge the FIN.
+const LAST_ACK: Duration = Duration::from_secs(1);
 
 /// A connection, which has to be closed.
-#[must_use = "the server hears nothing of its end"]
+#[must_use = "the server does not notice the end otherwise"]
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) handle: SocketHandle,
 }
 
 impl Connection {
-    /// Connects to the first of the addresses of `host` that answers, each within `limit`.
+    /// Connects to the first address of `host` that answers, trying each for `limit`.
     pub(crate) fn open(
         network: &mut Network,
         host: &HostPort,
         addresses: &[SocketAddr],
         limit: Option<Duration>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let buffer = || SocketBuffer::new(vec![0; BUFFER]);
         let mut failures = Vec::new();
         for &address in addresses {
             let mut socket = Socket::new(buffer(), buffer());
-            socket.set_nagle_enabled(false); // a name or a request goes out as soon as it is said
+            socket.set_nagle_enabled(false); // a name or a request is sent at once
             let connection = Self { handle: network.stack.sockets().add(socket) };
             match connection.establish(network, address, limit) {
                 Ok(()) => return Ok(connection),
-                Err(Unconnected::Address(kind)) => failures.push((address, kind.into())),
-                Err(Unconnected::Failure(failure)) => {
+                Err(AttemptError::Address(kind)) => failures.push((address, kind.into())),
+                Err(AttemptError::Fatal(error)) => {
                     connection.close(network, false)?;
-                    return Err(failure);
+                    return Err(error);
                 }
             }
             connection.close(network, false)?;
@@ -57,35 +56,35 @@ impl Connection {
         Err(ConnectError::Failed { host: host.clone(), failures }.into())
     }
 
-    /// Connects, once there is an address to speak from.
+    /// Connects when there is a source address.
     fn establish(
         &self,
         network: &mut Network,
         address: SocketAddr,
         limit: Option<Duration>,
-    ) -> Result<(), Unconnected> {
+    ) -> Result<(), AttemptError> {
         let deadline = limit.map(|limit| clock::now() + limit);
-        if !await_way(network, address.ip().into(), deadline)? {
-            return Err(Unconnected::Address(ErrorKind::NetworkUnreachable));
+        if !network.await_route(address.ip().into(), deadline)? {
+            return Err(AttemptError::Address(ErrorKind::NetworkUnreachable));
         }
-        let port = network.port();
+        let port = network.local_port();
         network.stack.connect(self.handle, address.into(), port)?;
         loop {
             let (state, next) = self.poll(network)?;
             match state {
                 State::SynSent | State::SynReceived => {}
-                State::Closed => return Err(Unconnected::Address(ErrorKind::ConnectionRefused)),
+                State::Closed => return Err(AttemptError::Address(ErrorKind::ConnectionRefused)),
                 _ => return Ok(()),
             }
             if is_over(deadline) {
-                return Err(Unconnected::Address(ErrorKind::TimedOut));
+                return Err(AttemptError::Address(ErrorKind::TimedOut));
             }
             network.pause(earliest(next, deadline))?;
         }
     }
 
-    /// Polls the stack; how the connection stands then, and when to poll again.
-    fn poll(&self, network: &mut Network) -> Result<(State, Option<Instant>), Failure> {
+    /// Polls the stack. Returns the state of the connection, and when to poll again.
+    fn poll(&self, network: &mut Network) -> Result<(State, Option<Instant>), Error> {
         let mut state = State::Closed;
         let next = network.poll(|sockets, _| {
             state = sockets.get::<Socket<'_>>(self.handle).state();
@@ -94,9 +93,9 @@ impl Connection {
         Ok((state, next))
     }
 
-    /// Ends the connection: in good order if all that came was wanted, or by a reset. When this program is gone, nobody
-    /// answers for it.
-    pub(crate) fn close(self, network: &mut Network, in_good_order: bool) -> Result<(), Failure> {
+    /// Closes the connection: with a FIN if `in_good_order` and everything was read, else with a reset. It waits for the
+    /// acknowledgement, as nothing answers the server when this program has ended.
+    pub(crate) fn close(self, network: &mut Network, in_good_order: bool) -> Result<(), Error> {
         let socket = network.stack.sockets().get_mut::<Socket<'_>>(self.handle);
         if in_good_order && socket.recv_queue() == 0 {
             socket.close();
@@ -108,8 +107,8 @@ impl Connection {
         outcome
     }
 
-    fn await_end(&self, network: &mut Network) -> Result<(), Failure> {
-        let until = clock::now() + FAREWELL;
+    fn await_end(&self, network: &mut Network) -> Result<(), Error> {
+        let until = clock::now() + LAST_ACK;
         loop {
             let (state, next) = self.poll(network)?;
             if matches!(state, State::Closed | State::TimeWait) || is_over(Some(until)) {
@@ -120,42 +119,21 @@ impl Connection {
     }
 }
 
-/// Waits until there is an address to speak to `remote` from, and a way there; whether there is. Where nobody is asked for
-/// either, that is known at once.
-///
-/// Without the wait smoltcp would speak to a server elsewhere from the link-local IPv6 address, which is always there.
-pub(crate) fn await_way(network: &mut Network, remote: IpAddress, deadline: Option<Instant>) -> Result<bool, Failure> {
-    while !network.has_way(remote) {
-        if !network.learns_ways(remote) || is_over(deadline) {
-            return Ok(false);
-        }
-        let next = network.poll(|_, _| None)?;
-        let retry = clock::now() + WAY_RETRY;
-        network.pause(earliest(earliest(next, deadline), Some(retry)))?;
-    }
-    Ok(true)
-}
-
-/// Whether that instant has come.
-pub(crate) fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| clock::now() >= deadline)
-}
-
 /// Why there is no connection.
-enum Unconnected {
-    /// This address gives none.
+enum AttemptError {
+    /// This address failed.
     Address(ErrorKind),
-    /// No address will.
-    Failure(Failure),
+    /// No other address would help.
+    Fatal(Error),
 }
 
-impl From<Failure> for Unconnected {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
+impl From<Error> for AttemptError {
+    fn from(error: Error) -> Self {
+        Self::Fatal(error)
     }
 }
 
-impl From<tcp::ConnectError> for Unconnected {
+impl From<tcp::ConnectError> for AttemptError {
     fn from(_: tcp::ConnectError) -> Self {
         Self::Address(ErrorKind::NetworkUnreachable)
     }

@@ -1,4 +1,4 @@
-//! A Linux TAP device as smoltcp's: a read is a frame that came, a write is a frame that goes.
+//! A Linux TAP device for smoltcp: each read receives a frame, each write sends one.
 
 use std::{
     fs::{File, OpenOptions},
@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use nix::{libc, net::if_::if_nametoindex};
+use nix::libc;
 use smoltcp::{
     phy::{self, Device, DeviceCapabilities, Medium},
     time::Instant,
@@ -17,31 +17,31 @@ use smoltcp::{
 };
 use thiserror::Error;
 
-use crate::interface::Interface;
+use crate::interface::{Interface, Status};
 
 const TUN: &str = "/dev/net/tun";
 
-/// Ethernet's header, which a packet's limit does not count.
+/// Length of the Ethernet header, which the MTU does not count.
 const HEADER: usize = 14;
-/// A header may have a tag for a virtual network, which is not ours; read whole, such a frame is known and left alone.
+/// Length of a VLAN tag: a frame with one is read whole, recognized and dropped.
 const TAG: usize = 4;
-/// The shortest limit of packets that every IPv6 network has (RFC 8200, 5).
-const LEAST_PACKET_LIMIT: usize = 1280;
-/// The longest packet that smoltcp is made for.
-const LARGEST_PACKET_LIMIT: usize = 9216 - HEADER;
+/// The smallest MTU of an IPv6 link (RFC 8200, 5).
+const SMALLEST_MTU: usize = 1280;
+/// The largest MTU that smoltcp is made for.
+const LARGEST_MTU: usize = 9216 - HEADER;
 
-/// Why there is no TAP, or no more.
+/// Why the TAP device cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum TapError {
-    #[error("there is no {TUN}: load its driver with `sudo modprobe tun`")]
+    #[error("{TUN} does not exist: load its driver with `sudo modprobe tun`")]
     NoDriver,
-    #[error("{TUN} may not be opened: permit it with `sudo chmod 0666 {TUN}`")]
+    #[error("no permission to open {TUN}: give it with `sudo chmod 0666 {TUN}`")]
     DriverNotPermitted,
-    #[error("there is no network device `{0}`: make it with `sudo smoltcp-app/tap up {0}`")]
+    #[error("the network device `{0}` does not exist: create it with `sudo smoltcp-app/tap up {0}`")]
     Missing(String),
     #[error(
-        "the network device `{0}` is no TAP, or one with several queues: make one with `sudo smoltcp-app/tap up`, and \
-         name it with --tap"
+        "the network device `{0}` is not a TAP device, or has several queues: create one with `sudo smoltcp-app/tap up`, \
+         and name it with --tap"
     )]
     NotTap(String),
     #[error(
@@ -49,58 +49,59 @@ pub(crate) enum TapError {
          `sudo smoltcp-app/tap down {0} && sudo smoltcp-app/tap up {0}`"
     )]
     NotPermitted(String),
-    #[error(
-        "the TAP device `{0}` is in use: end the program that has it; `sudo fuser -v {TUN}` lists who uses TAP devices"
-    )]
+    #[error("the TAP device `{0}` is in use by another program; `sudo fuser -v {TUN}` lists who uses TAP devices")]
     Busy(String),
     #[error("the network device `{0}` is down: set it up with `sudo ip link set {0} up`")]
     Down(String),
-    #[error("packets on `{name}` may have {limit} bytes: set a fit limit with `sudo ip link set {name} mtu 1500`")]
-    PacketLimit { name: String, limit: usize },
-    #[error("the network device `{0}` was removed: make it again with `sudo smoltcp-app/tap up {0}`")]
+    #[error(
+        "the MTU of `{name}` is {mtu} bytes, and has to be from {SMALLEST_MTU} to {LARGEST_MTU}: set it with `sudo ip link set \
+         {name} mtu 1500`"
+    )]
+    Mtu { name: String, mtu: usize },
+    #[error("the network device `{0}` was removed: create it again with `sudo smoltcp-app/tap up {0}`")]
     Removed(String),
     #[error("the TAP device `{name}` cannot be used: {error}")]
     Other { name: String, error: io::Error },
 }
 
-/// A TAP device, which must exist and be up; that takes no right if it was made for the user.
+/// A TAP device, which has to exist and be up. A device that was made for this user takes no privileges.
 ///
-/// It reads and writes without waiting, into two buffers that it keeps.
+/// Reads and writes do not block; each direction has a buffer for one frame.
 #[derive(Debug)]
 pub(crate) struct Tap {
-    /// What smoltcp takes the device for.
+    /// The longest frame in bytes, with its header.
     frame_limit: usize,
     hardware_address: [u8; 6],
     index: u32,
     received: Box<[u8]>,
-    wire: Wire,
+    link: Link,
 }
 
-/// The wire, and what goes onto it.
+/// The link, and the frame that is being sent.
 #[derive(Debug)]
-struct Wire {
+struct Link {
     name: String,
     interface: Interface,
     file: File,
     frame: Vec<u8>,
-    /// Why nothing is read or written any more.
+    /// The error after which nothing is read or written any more.
     error: Option<io::Error>,
-    link: Link,
-    /// Frames that did not go out, as the system had no room for them or the link was down.
+    state: LinkState,
+    /// Frames that were not sent: the kernel had no memory for them, or the link was down.
     dropped: u64,
 }
 
-/// Whether somebody has set the link down while it is used.
+/// Whether the link was set down while it was in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
+enum LinkState {
     Up,
     Down,
-    /// It was down, and nobody was told yet that it is up.
+    /// It was down, and the stack does not know yet that it is up.
     UpAgain,
 }
 
 impl Tap {
-    /// Takes hold of the TAP device `name`.
+    /// Opens the TAP device `name`.
     pub(crate) fn open(name: &str) -> Result<Self, TapError> {
         let other = |error| TapError::Other { name: name.to_owned(), error };
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(TUN).map_err(
@@ -110,7 +111,7 @@ impl Tap {
                 _ => other(error),
             },
         )?;
-        // Before it is attached: for root, attaching would make the device, and the host's side would have no address.
+        // First, because for root attaching would create the device, and the host would have no address on it.
         let interface = Interface::find(name).map_err(other)?.ok_or_else(|| TapError::Missing(name.to_owned()))?;
         interface.attach(&file).map_err(|error| match error.raw_os_error() {
             Some(libc::EINVAL) => TapError::NotTap(name.to_owned()),
@@ -118,37 +119,35 @@ impl Tap {
             Some(libc::EBUSY) => TapError::Busy(name.to_owned()),
             _ => other(error),
         })?;
-        if !interface.is_up().map_err(other)? {
+        let Status { is_up, index, hardware_address } = interface.status().map_err(other)?;
+        if !is_up {
             return Err(TapError::Down(name.to_owned()));
         }
-        // Where that cannot be asked, it is noticed all the same, though later.
+        // If this fails, the kernel notices the link later.
         let _ = interface.notice_link();
-        let limit = interface.packet_limit().map_err(other)?;
-        if !(LEAST_PACKET_LIMIT..=LARGEST_PACKET_LIMIT).contains(&limit) {
-            return Err(TapError::PacketLimit { name: name.to_owned(), limit });
+        let mtu = interface.mtu().map_err(other)?;
+        if !(SMALLEST_MTU..=LARGEST_MTU).contains(&mtu) {
+            return Err(TapError::Mtu { name: name.to_owned(), mtu });
         }
-        let frame_limit = limit.saturating_add(HEADER);
-        let hardware_address = interface.hardware_address().map_err(other)?;
-        let index = if_nametoindex(name).map_err(|error| other(error.into()))?;
+        let frame_limit = mtu.saturating_add(HEADER);
         Ok(Self {
             frame_limit,
             hardware_address,
             index,
             received: vec![0; frame_limit.saturating_add(TAG)].into(),
-            wire: Wire {
+            link: Link {
                 name: name.to_owned(),
                 interface,
                 file,
                 frame: vec![0; frame_limit],
                 error: None,
-                link: Link::Up,
+                state: LinkState::Up,
                 dropped: 0,
             },
         })
     }
 
-    /// A hardware address for this end of the wire: another than the system's end has, and the same for every program
-    /// on this device, for the neighbours remember it.
+    /// A MAC address for this program: not that of the host, and always the same on this device, as neighbors cache it.
     pub(crate) const fn peer_address(&self) -> EthernetAddress {
         const LOCALLY_ADMINISTERED: u8 = 0b10;
         const GROUP: u8 = 0b1;
@@ -158,44 +157,44 @@ impl Tap {
         EthernetAddress(address)
     }
 
-    /// Why the device is of no use any more, if it is not.
+    /// The error after which the device is of no use, if there was one.
     pub(crate) fn take_error(&mut self) -> Option<TapError> {
-        let error = self.wire.error.take()?;
-        let name = self.wire.name.clone();
+        let error = self.link.error.take()?;
+        let name = self.link.name.clone();
         Some(match error.raw_os_error() {
             Some(libc::EBADFD | libc::ENODEV) => TapError::Removed(name),
             _ => TapError::Other { name, error },
         })
     }
 
-    /// Looks whether the link is up, as something was said about it: that it was down, perhaps.
-    pub(crate) fn look(&mut self, was_down: bool) {
-        self.wire.look(was_down);
+    /// Updates the state of the link; `was_down` tells that it was down in between.
+    pub(crate) fn update_link(&mut self, was_down: bool) {
+        self.link.update(was_down);
     }
 
-    /// The number that the system calls the device by.
+    /// The index of the interface.
     pub(crate) const fn index(&self) -> u32 {
         self.index
     }
 
-    /// Whether the link was down for a while, and is up again; said once.
+    /// Whether the link was down and is up again. Each time is reported once.
     pub(crate) fn is_up_again(&mut self) -> bool {
-        let is = self.wire.link == Link::UpAgain;
-        if is {
-            self.wire.link = Link::Up;
+        let is_up_again = self.link.state == LinkState::UpAgain;
+        if is_up_again {
+            self.link.state = LinkState::Up;
         }
-        is
+        is_up_again
     }
 
-    /// Frames that did not go out, as the system had no room for them or the link was down.
+    /// Frames that were not sent: the kernel had no memory for them, or the link was down.
     pub(crate) const fn dropped(&self) -> u64 {
-        self.wire.dropped
+        self.link.dropped
     }
 }
 
 impl AsFd for Tap {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wire.file.as_fd()
+        self.link.file.as_fd()
     }
 }
 
@@ -211,17 +210,17 @@ impl Device for Tap {
     }
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Permit<'_>)> {
-        let length = self.wire.receive(&mut self.received)?;
-        Some((Received(self.received.get(..length)?), Permit(&mut self.wire)))
+        let length = self.link.receive(&mut self.received)?;
+        Some((Received(self.received.get(..length)?), Permit(&mut self.link)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Permit<'_>> {
-        Some(Permit(&mut self.wire))
+        Some(Permit(&mut self.link))
     }
 }
 
-impl Wire {
-    /// The length of a frame that came, if one did.
+impl Link {
+    /// Receives a frame, if there is one. Returns its length.
     fn receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
         if self.error.is_some() {
             return None;
@@ -248,8 +247,8 @@ impl Wire {
         loop {
             match self.file.write(frame) {
                 Ok(_) => {
-                    if self.link == Link::Down {
-                        self.link = Link::UpAgain;
+                    if self.state == LinkState::Down {
+                        self.state = LinkState::UpAgain;
                     }
                     return;
                 }
@@ -261,33 +260,33 @@ impl Wire {
 
     fn failed(&mut self, error: io::Error) {
         match error.raw_os_error() {
-            // As a wire does, and TCP makes good: there is no room just now.
+            // No memory at the moment: the frame is lost, as on any link, and TCP retransmits.
             Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => self.dropped = self.dropped.saturating_add(1),
-            // A cable that is pulled does not end a service either.
+            // The link is down. The service goes on, as it does without a cable.
             Some(libc::EIO) => {
                 self.dropped = self.dropped.saturating_add(1);
-                self.look(true);
+                self.update(true);
             }
             _ => self.error = Some(error),
         }
     }
 
-    /// Looks whether the link is up, and remembers when it was down.
-    fn look(&mut self, was_down: bool) {
-        // A change is told of before it is done: a device that is removed is first set down, and one that is set up does
-        // not hear at once. This waits for the end of it.
-        let is_up = match self.interface.is_attached(&self.file).and_then(|()| self.interface.is_up()) {
-            Ok(is_up) => is_up,
+    /// Updates the state of the link; `was_down` tells that it was down in between.
+    fn update(&mut self, was_down: bool) {
+        // A change is reported before it is complete: a device that is removed is first set down, and one that is set up
+        // does not receive at once. `is_attached` waits for the end of the change.
+        let is_up = match self.interface.is_attached(&self.file).and_then(|()| self.interface.status()) {
+            Ok(status) => status.is_up,
             Err(error) => return self.error = Some(error),
         };
-        match (is_up, self.link) {
-            (true, Link::Down) => self.link = Link::UpAgain,
-            (true, Link::Up) if was_down => self.link = Link::UpAgain,
-            (false, Link::Up | Link::UpAgain) => {
-                self.link = Link::Down;
+        match (is_up, self.state) {
+            (true, LinkState::Down) => self.state = LinkState::UpAgain,
+            (true, LinkState::Up) if was_down => self.state = LinkState::UpAgain,
+            (false, LinkState::Up | LinkState::UpAgain) => {
+                self.state = LinkState::Down;
                 let name = &self.name;
                 tracing::warn!(
-                    "the network device `{name}` was set down, and nobody is heard until `sudo ip link set {name} up`"
+                    "the network device `{name}` was set down: no frame is received until `sudo ip link set {name} up`"
                 );
             }
             _ => {}
@@ -295,7 +294,7 @@ impl Wire {
     }
 }
 
-/// A frame that came.
+/// A received frame.
 pub(crate) struct Received<'a>(&'a [u8]);
 
 impl phy::RxToken for Received<'_> {
@@ -304,17 +303,17 @@ impl phy::RxToken for Received<'_> {
     }
 }
 
-/// The right to send one frame.
-pub(crate) struct Permit<'a>(&'a mut Wire);
+/// Permission to send one frame.
+pub(crate) struct Permit<'a>(&'a mut Link);
 
 impl phy::TxToken for Permit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let Self(wire) = self;
-        if wire.frame.len() < length {
-            wire.frame.resize(length, 0); // never, as long as smoltcp keeps to the limit
+        let Self(link) = self;
+        if link.frame.len() < length {
+            link.frame.resize(length, 0); // never, as long as smoltcp respects the MTU
         }
-        let result = write(wire.frame.get_mut(..length).unwrap_or_default());
-        wire.send(length);
+        let result = write(link.frame.get_mut(..length).unwrap_or_default());
+        link.send(length);
         result
     }
 }

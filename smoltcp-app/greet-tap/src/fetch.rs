@@ -15,13 +15,14 @@ use smoltcp::socket::tcp::Socket;
 
 use crate::{
     connection::{BUFFER, Connection},
-    names,
-    network::{Failure, Network},
+    error::Error,
+    lookup,
+    network::Network,
     options::FetchOptions,
 };
 
 /// Fetches the page that `options` ask for.
-pub(crate) fn run(options: &FetchOptions) -> Result<ExitCode, Failure> {
+pub(crate) fn run(options: &FetchOptions) -> Result<ExitCode, Error> {
     let (_, _written_at_the_end) = log::start(Verbosity::default());
     let mut download = Download::new(&options.download).map_err(DownloadFailure::from)?;
     check_plain(download.url()).map_err(DownloadFailure::from)?;
@@ -49,20 +50,20 @@ fn wait(network: &mut Network, delay: Duration) -> Result<(), DownloadError> {
 fn converse(network: &mut Network, download: &mut Download<'_>, options: &FetchOptions) -> Result<Next, DownloadError> {
     check_plain(download.url())?;
     let server = download.server();
-    let addresses = names::addresses(network, options, &server)?;
+    let addresses = lookup::addresses(network, options, &server)?;
     let connection = Connection::open(network, &server, &addresses, download.limit()?.0)?;
     let outcome = talk(network, &connection, download);
-    let parted = connection.close(network, outcome.is_ok());
+    let closed = connection.close(network, outcome.is_ok());
     match outcome? {
         // What was wanted is there: whether the server hears of the end is nobody's concern.
         Next::Done => Ok(Next::Done),
-        next => Ok(parted.map(|()| next)?),
+        next => Ok(closed.map(|()| next)?),
     }
 }
 
 fn check_plain(url: &HttpUrl) -> Result<(), DownloadError> {
     if url.is_encrypted() {
-        let what = "greet-tap speaks http alone: ask for http://, or use `greet fetch`";
+        let what = "greet-tap has no TLS: use an http:// URL, or `greet fetch`";
         return Err(DownloadError::Carrier(format!("{url}: {what}")));
     }
     Ok(())
@@ -159,16 +160,6 @@ fn take_rest(get: &mut Get<CAPACITY>, socket: &mut Socket<'_>, mut tell: impl Fn
         });
         if !matches!(taken, Ok(1..)) {
             return;
-        }
-    }
-}
-
-impl From<Failure> for DownloadError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Interrupted => Self::Interrupted,
-            Failure::Connect(error) => Self::Connect(error),
-            failure => Self::Carrier(failure.to_string()),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What Linux knows of a network interface, and how a program takes hold of a TAP: the system calls that no library has.
+//! What Linux knows about a network interface, and the system calls of TAP devices that no library has.
 //!
-//! Not by the files under /sys: in a network namespace they still show the interfaces of another.
+//! The files under /sys are of no use: in a network namespace they may show the interfaces of another one.
 
 use std::{
     fs::File,
@@ -8,48 +8,65 @@ use std::{
     os::{fd::AsRawFd, unix::net::UnixDatagram},
 };
 
-use nix::libc::{self, c_char, c_int, c_short};
+use nix::{
+    ifaddrs::getifaddrs,
+    libc::{self, c_char, c_short},
+    net::if_::InterfaceFlags,
+};
 
-/// An interface, and a socket to ask about it.
+/// An interface by its name, and a socket for questions about it.
 #[derive(Debug)]
 pub(crate) struct Interface {
-    name: [c_char; libc::IFNAMSIZ],
+    name: String,
+    /// The name as system calls take it.
+    field: [c_char; libc::IFNAMSIZ],
     socket: UnixDatagram,
 }
 
+/// The present state of an interface.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Status {
+    pub(crate) is_up: bool,
+    pub(crate) index: u32,
+    /// MAC address of the host's side; zeros if it has none.
+    pub(crate) hardware_address: [u8; 6],
+}
+
 impl Interface {
-    /// The interface of that name; `None` where there is none.
+    /// The interface of that name; `None` if there is none.
     pub(crate) fn find(name: &str) -> io::Result<Option<Self>> {
         let mut field = [0; libc::IFNAMSIZ];
-        // The last byte stays 0, as the end of the name.
+        // The last byte stays 0: the end of the name.
         if name.is_empty() || name.len() >= field.len() {
             return Ok(None);
         }
         for (to, from) in field.iter_mut().zip(name.bytes()) {
             *to = c_char::from_ne_bytes([from]);
         }
-        // Of any kind: these questions are not for the socket.
-        let interface = Self { name: field, socket: UnixDatagram::unbound()? };
-        match interface.is_up() {
+        // A socket of any kind will do.
+        let interface = Self { name: name.to_owned(), field, socket: UnixDatagram::unbound()? };
+        match interface.status() {
             Ok(_) => Ok(Some(interface)),
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether it is up, as `ip link set NAME up` makes it.
-    pub(crate) fn is_up(&self) -> io::Result<bool> {
-        let mut request = self.request();
-        // SAFETY: the request outlives the call, and the kernel fills it with the flags.
-        let flags = unsafe {
-            get_flags(self.socket.as_raw_fd(), &raw mut request)?;
-            request.ifr_ifru.ifru_flags
-        };
-        Ok(c_int::from(flags) & libc::IFF_UP != 0)
+    /// The present state; the error ENODEV if the interface was removed.
+    pub(crate) fn status(&self) -> io::Result<Status> {
+        let found = getifaddrs()?.filter(|found| found.interface_name == self.name).find_map(|found| {
+            let address = *found.address?.as_link_addr()?;
+            Some(Status {
+                is_up: found.flags.contains(InterfaceFlags::IFF_UP),
+                index: u32::try_from(address.ifindex()).ok()?,
+                hardware_address: address.addr().unwrap_or_default(),
+            })
+        });
+        found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
     }
 
-    /// Has the system notice now that the other side is attached. Otherwise it does in a while, and lets until then every
-    /// frame fall that it has to send: the answer to a first question too.
+    /// Makes the kernel notice now that the TAP device is attached. Otherwise it does so after a while, and until then drops
+    /// every frame that it should send, the answer to the first ARP request too.
     pub(crate) fn notice_link(&self) -> io::Result<()> {
         let mut question = LinkQuestion { command: GET_LINK, answer: 0 };
         let mut request = self.request();
@@ -59,45 +76,32 @@ impl Interface {
         Ok(())
     }
 
-    /// How many bytes one packet may have, without the frame around it.
-    pub(crate) fn packet_limit(&self) -> io::Result<usize> {
+    /// The MTU: the longest packet in bytes, without the Ethernet header.
+    pub(crate) fn mtu(&self) -> io::Result<usize> {
         let mut request = self.request();
-        // SAFETY: the request outlives the call, and the kernel fills it with the limit.
-        let limit = unsafe {
-            get_packet_limit(self.socket.as_raw_fd(), &raw mut request)?;
+        // SAFETY: the request outlives the call, and the kernel fills it with the MTU.
+        let mtu = unsafe {
+            get_mtu(self.socket.as_raw_fd(), &raw mut request)?;
             request.ifr_ifru.ifru_mtu
         };
-        usize::try_from(limit).map_err(io::Error::other)
+        usize::try_from(mtu).map_err(io::Error::other)
     }
 
-    /// The address that its own side of the wire has.
-    pub(crate) fn hardware_address(&self) -> io::Result<[u8; 6]> {
-        let mut request = self.request();
-        // SAFETY: the request outlives the call, and the kernel fills it with the address.
-        let address = unsafe {
-            get_hardware_address(self.socket.as_raw_fd(), &raw mut request)?;
-            request.ifr_ifru.ifru_hwaddr
-        };
-        let [a, b, c, d, e, f, ..] = address.sa_data.map(|byte| byte.to_ne_bytes()).map(|[byte]| byte);
-        Ok([a, b, c, d, e, f])
-    }
-
-    /// Makes `tap`, which is /dev/net/tun, this interface's other side: one frame a read, one frame a write.
+    /// Attaches `tap`, an open /dev/net/tun, to this interface: then each read and each write is one frame.
     pub(crate) fn attach(&self, tap: &File) -> io::Result<()> {
         let mut request = self.request();
         let flags = libc::IFF_TAP | libc::IFF_NO_PI;
         request.ifr_ifru.ifru_flags = c_short::try_from(flags).map_err(io::Error::other)?;
         // SAFETY: the request outlives the call, which reads it and writes nothing but it.
         unsafe { set_interface(tap.as_raw_fd(), &raw const request)? };
-        // What an earlier program asked for stays with the device: without this, frames could come larger than the wire
-        // allows, and without their checksums.
+        // Offloads that an earlier program set stay with the device. With them frames could be longer than the MTU, and lack
+        // their checksums.
         // SAFETY: no memory is involved.
         unsafe { set_offload(tap.as_raw_fd(), 0)? };
         Ok(())
     }
 
-    /// Whether `tap` still is this interface's other side. The answer waits until a change of an interface that the system
-    /// is about to make is made.
+    /// Fails if `tap` is not attached to this interface any more. The call waits for a change of interfaces that is under way.
     pub(crate) fn is_attached(&self, tap: &File) -> io::Result<()> {
         let mut request = self.request();
         // SAFETY: the request outlives the call, and the kernel fills it.
@@ -106,26 +110,24 @@ impl Interface {
     }
 
     const fn request(&self) -> libc::ifreq {
-        // The member that is as large as the union, so that the kernel reads nothing that has no value.
+        // This member is as large as the union, so that the kernel reads no uninitialized bytes.
         let map = libc::__c_anonymous_ifru_map { mem_start: 0, mem_end: 0, base_addr: 0, irq: 0, dma: 0, port: 0 };
-        libc::ifreq { ifr_name: self.name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_map: map } }
+        libc::ifreq { ifr_name: self.field, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_map: map } }
     }
 }
 
-/// What the system calls `struct ethtool_value`.
+/// `struct ethtool_value` of Linux.
 #[repr(C)]
 struct LinkQuestion {
     command: u32,
     answer: u32,
 }
 
-/// Whether there is a link, which is of no interest here: the question is what makes it noticed.
+/// `ETHTOOL_GLINK`. The answer is not needed: the question makes the kernel look.
 const GET_LINK: u32 = 0x0a;
 
 nix::ioctl_read_bad!(ask_driver, libc::SIOCETHTOOL, libc::ifreq);
-nix::ioctl_read_bad!(get_flags, libc::SIOCGIFFLAGS, libc::ifreq);
-nix::ioctl_read_bad!(get_packet_limit, libc::SIOCGIFMTU, libc::ifreq);
-nix::ioctl_read_bad!(get_hardware_address, libc::SIOCGIFHWADDR, libc::ifreq);
+nix::ioctl_read_bad!(get_mtu, libc::SIOCGIFMTU, libc::ifreq);
 nix::ioctl_read_bad!(get_interface, libc::TUNGETIFF, libc::ifreq);
 nix::ioctl_write_ptr_bad!(set_interface, libc::TUNSETIFF, libc::ifreq);
 nix::ioctl_write_int_bad!(set_offload, libc::TUNSETOFFLOAD);

@@ -5,11 +5,12 @@
 mod chat;
 mod connection;
 mod device;
+mod error;
 mod fetch;
 #[allow(unsafe_code, reason = "system calls that no library has")]
 mod interface;
-mod link;
-mod names;
+mod link_changes;
+mod lookup;
 mod network;
 mod options;
 mod pcap;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use greet_host::{exit, usage};
 
 use crate::{
-    network::Failure,
+    error::Error,
     options::{Command, Options},
 };
 
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<ExitCode, Failure> {
+fn run(options: Options) -> Result<ExitCode, Error> {
     match options.command {
         Command::Serve(options) => serve::run(&options),
         Command::Chat(options) => chat::run(&options),

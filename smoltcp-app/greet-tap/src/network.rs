@@ -1,125 +1,76 @@
-//! What serving and chatting share: the stack on its device, the wait between two polls, and what can go wrong.
+//! What the subcommands share: the stack on its TAP device, and the wait between two polls.
 
 use core::{fmt, time::Duration};
 use std::{
     io::{self, Write},
     os::fd::AsFd,
-    path::PathBuf,
 };
 
 use greet_core::Instant;
-use greet_host::{
-    client::ChatError,
-    clock,
-    connect::ConnectError,
-    download::DownloadFailure,
-    exit::{self, Fatal},
-};
+use greet_host::clock;
 use greet_smoltcp::{
     impair::{self, Directions, Frame, Impaired, Impairments},
-    stack::{self, SettingsError, Stack},
-    time::{from_smoltcp, to_smoltcp},
+    stack::{self, DhcpNotice, Stack},
+    time::{earliest, from_smoltcp, to_smoltcp},
 };
 use smoltcp::{
     iface::SocketSet,
     phy::{PcapMode, PcapWriter},
     wire::{IpAddress, IpVersion},
 };
-use thiserror::Error;
 
 use crate::{
-    device::{Tap, TapError},
-    link::Changes,
-    names::NameError,
+    device::Tap,
+    error::Error,
+    link_changes::LinkChanges,
     options::{ImpairmentOptions, NetworkOptions},
     pcap::Capture,
     wait::{Signalled, Signals},
 };
 
-/// The first of the ports that are for whoever needs one, and how many they are (RFC 6335, 6).
+/// The dynamic ports (RFC 6335, 6).
 const FIRST_PORT: u16 = 49152;
 const PORTS: u16 = 16384;
 
-/// How many frames are taken in before the conversations are served.
+/// Frames that are received at most before the conversations are served.
 const FRAMES_A_POLL: usize = 256;
 
-/// Why the program does not come to a good end.
-#[derive(Debug, Error)]
-pub(crate) enum Failure {
-    #[error(transparent)]
-    Tap(#[from] TapError),
-    #[error("{0}; --help says more")]
-    Settings(#[from] SettingsError),
-    #[error("the system gives no random numbers: {0}")]
-    Entropy(#[from] getrandom::Error),
-    #[error("cannot prepare for signals: {0}")]
-    Signals(#[source] io::Error),
-    #[error("cannot wait for frames: {0}")]
-    Wait(#[source] io::Error),
-    #[error("the capture {} cannot be made: {error}", path.display())]
-    Capture { path: PathBuf, error: io::Error },
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error(transparent)]
-    Chat(#[from] ChatError),
-    #[error(transparent)]
-    Name(#[from] NameError),
-    #[error(transparent)]
-    Download(#[from] DownloadFailure),
-    #[error("ended by a signal")]
-    Interrupted,
-}
-
-impl Fatal for Failure {
-    fn status(&self) -> u8 {
-        match self {
-            Self::Settings(_) => exit::USAGE, // one option contradicts another
-            Self::Interrupted => exit::INTERRUPTED,
-            Self::Download(failure) => failure.status(),
-            _ => exit::FAILURE,
-        }
-    }
-
-    fn is_broken_pipe(&self) -> bool {
-        match self {
-            Self::Chat(error) => error.is_broken_pipe(),
-            Self::Download(failure) => failure.is_broken_pipe(),
-            _ => false,
-        }
-    }
-}
-
-/// How long the last frames may take, where the wire delays them.
+/// Time for the last frames to leave, where an impairment delays them.
 const LAST_FRAMES: Duration = Duration::from_secs(1);
 
-/// A wire that may fail on purpose, with this program's end of it watched.
-type Wire = PcapWriter<Impaired<'static, Tap>, Capture>;
+/// Frames that can be delayed at once, in each direction.
+const DELAYED_FRAMES: usize = 1024;
 
-/// How many frames may be under way in each direction, where the wire makes them wait.
-const UNDER_WAY: usize = 1024;
+/// Time between two looks for a route that DHCP or a router may give.
+const ROUTE_RETRY: Duration = Duration::from_millis(50);
+
+/// The TAP device with its impairments, and with every frame captured.
+type Device = PcapWriter<Impaired<'static, Tap>, Capture>;
 
 /// The stack, its device, and what it waits for.
 pub(crate) struct Network {
     pub(crate) stack: Stack<'static>,
-    device: Wire,
+    device: Device,
     capture: Capture,
     signals: Signals,
-    changes: Changes,
-    /// Whether addresses and routers are learnt, of IPv4 and of IPv6.
-    learns: (bool, bool),
-    /// So many ports were given away, the first ones by chance.
+    changes: LinkChanges,
+    dhcp: bool,
+    /// --gateway was given.
+    has_gateway: bool,
+    slaac: bool,
+    /// Number of local ports that were used, from a random start.
     ports: u16,
 }
 
 impl Network {
-    /// Takes hold of the device, and makes the stack that `options` ask for; `port` is the service's.
-    pub(crate) fn new(options: &NetworkOptions, port: u16) -> Result<Self, Failure> {
-        let signals = Signals::register().map_err(Failure::Signals)?;
-        // Before the first look at the device, so that no change is missed.
-        let changes = Changes::listen().map_err(Failure::Wait)?;
+    /// Opens the device, and starts the stack with these options. `port` is that of the service or of the server.
+    pub(crate) fn new(options: &NetworkOptions, port: u16) -> Result<Self, Error> {
+        let signals = Signals::register().map_err(Error::Signals)?;
+        // Before the state of the device is read, so that no change is missed.
+        let changes = LinkChanges::listen().map_err(Error::Wait)?;
         let tap = Tap::open(&options.tap)?;
         let capture = match &options.pcap {
-            Some(path) => Capture::create(path).map_err(|error| Failure::Capture { path: path.clone(), error })?,
+            Some(path) => Capture::create(path).map_err(|error| Error::Capture { path: path.clone(), error })?,
             None => Capture::default(),
         };
         let hardware_address = options.mac.unwrap_or(tap.peer_address());
@@ -134,44 +85,67 @@ impl Network {
             slaac: options.slaac,
             ..stack::Settings::new(hardware_address, getrandom::u64()?)
         };
-        let wire = impaired(tap, &options.impairments)?;
-        let mut device = PcapWriter::new(wire, capture.clone(), PcapMode::Both);
+        let impaired = impaired(tap, &options.impairments)?;
+        let mut device = PcapWriter::new(impaired, capture.clone(), PcapMode::Both);
         let stack = Stack::new(settings, &mut device, SocketSet::new(Vec::new()), clock::now())?;
-        let learns = (options.dhcp, options.slaac);
         let ports = u16::try_from(getrandom::u32()? % u32::from(PORTS)).unwrap_or_default();
-        Ok(Self { stack, device, capture, signals, changes, learns, ports })
+        let &NetworkOptions { dhcp, slaac, .. } = options;
+        Ok(Self {
+            stack,
+            device,
+            capture,
+            signals,
+            changes,
+            dhcp,
+            has_gateway: !options.gateway.is_empty(),
+            slaac,
+            ports,
+        })
     }
 
-    /// A port to speak from, another one each time.
-    pub(crate) fn port(&mut self) -> u16 {
+    /// A local port for a connection: another one each time.
+    pub(crate) fn local_port(&mut self) -> u16 {
         self.ports = self.ports.wrapping_add(1);
         FIRST_PORT.saturating_add(self.ports % PORTS)
     }
 
-    /// Whether `remote` is in a network of ours, or a router is known that may know it.
-    pub(crate) fn has_way(&mut self, remote: IpAddress) -> bool {
-        self.stack.addresses().iter().any(|ours| ours.contains_addr(&remote)) || self.stack.router(remote).is_some()
+    /// Whether there is a route to `remote`: it is on the link, or a router is known.
+    pub(crate) fn has_route(&mut self, remote: IpAddress) -> bool {
+        self.stack.addresses().iter().any(|own| own.contains_addr(&remote)) || self.stack.router(remote).is_some()
     }
 
-    /// Whether somebody is asked who may know a way to `remote`.
-    pub(crate) fn learns_ways(&self, remote: IpAddress) -> bool {
-        let (ipv4, ipv6) = self.learns;
-        if remote.version() == IpVersion::Ipv4 { ipv4 } else { ipv6 }
+    /// Waits until there is a source address and a route for `remote`; whether there is one before `deadline`. Without DHCP
+    /// or SLAAC the answer is known at once.
+    ///
+    /// Without this wait smoltcp would connect from the link-local IPv6 address, which is always there.
+    pub(crate) fn await_route(&mut self, remote: IpAddress, deadline: Option<Instant>) -> Result<bool, Error> {
+        while !self.has_route(remote) {
+            let may_come = if remote.version() == IpVersion::Ipv4 { self.dhcp } else { self.slaac };
+            if !may_come || is_over(deadline) {
+                return Ok(false);
+            }
+            let next = self.poll(|_, _| None)?;
+            self.pause(earliest(earliest(next, deadline), Some(clock::now() + ROUTE_RETRY)))?;
+        }
+        Ok(true)
     }
 
     /// Polls the stack, as [`Stack::poll`] does.
     pub(crate) fn poll(
         &mut self,
         serve: impl FnMut(&mut SocketSet<'static>, stack::Reason) -> Option<Instant>,
-    ) -> Result<Option<Instant>, Failure> {
+    ) -> Result<Option<Instant>, Error> {
         let now = clock::now();
         let deadline = self.stack.poll(now, &mut self.device, serve);
         if let Some(notice) = self.stack.take_dhcp_notice() {
-            tracing::warn!("{notice}");
+            match notice {
+                DhcpNotice::NoRouter(_) if !self.has_gateway => tracing::debug!("{notice}"),
+                notice => tracing::warn!("{notice}"),
+            }
         }
-        let wire = self.device.get_mut();
-        let due = wire.next_due().map(from_smoltcp);
-        let tap = wire.inner_mut();
+        let impaired = self.device.get_mut();
+        let due = impaired.next_due().map(from_smoltcp);
+        let tap = impaired.inner_mut();
         if let Some(error) = tap.take_error() {
             return Err(error.into());
         }
@@ -183,28 +157,28 @@ impl Network {
     }
 
     /// Waits for a frame, a signal, or `deadline`.
-    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Result<Signalled, Failure> {
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Result<Signalled, Error> {
         self.capture.write_out();
         let tap = self.device.get_mut().inner_mut();
-        let signalled = self.signals.wait(tap.as_fd(), self.changes.as_fd(), deadline).map_err(Failure::Wait)?;
+        let signalled = self.signals.wait(tap.as_fd(), self.changes.as_fd(), deadline).map_err(Error::Wait)?;
         if signalled.link {
             let was_down = self.changes.take(tap.index());
-            tap.look(was_down);
+            tap.update_link(was_down);
         }
         Ok(signalled)
     }
 
-    /// Waits like [`wait`](Self::wait), and does what the signals ask for: to stop is a failure.
-    pub(crate) fn pause(&mut self, deadline: Option<Instant>) -> Result<(), Failure> {
+    /// Waits as [`wait`](Self::wait) does. SIGUSR1 prints the counters; a signal that ends the program is an error.
+    pub(crate) fn pause(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
         let signalled = self.wait(deadline)?;
         if signalled.report {
             self.report(format_args!(""));
         }
-        if signalled.stop { Err(Failure::Interrupted) } else { Ok(()) }
+        if signalled.stop { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// Lets what is under way to the network arrive there, for a second at most.
-    pub(crate) fn deliver(&mut self) -> Result<(), Failure> {
+    /// Sends the frames that an impairment delays, for one second at most.
+    pub(crate) fn deliver(&mut self) -> Result<(), Error> {
         let until = clock::now() + LAST_FRAMES;
         while self.device.get_ref().held().transmit > 0 && clock::now() < until {
             let due = self.device.get_ref().next_due().map(from_smoltcp);
@@ -214,43 +188,48 @@ impl Network {
         Ok(())
     }
 
-    /// Prints what was counted on standard error, each thing on a line of its own.
+    /// Prints the counters to standard error, one a line, after `before`.
     pub(crate) fn report(&self, before: fmt::Arguments<'_>) {
         let stack::Counters { frames_received, frames_sent, refused } = self.stack.counters();
-        let dropped = self.device.get_ref().inner().dropped();
-        let wire = self.device.get_ref();
-        let mut failed = String::new();
-        if wire.impairments() != Impairments::NONE.into() {
-            let Directions { receive, transmit } = wire.counters();
+        let impaired = self.device.get_ref();
+        let dropped = impaired.inner().dropped();
+        let mut impairments = String::new();
+        if impaired.impairments() != Impairments::NONE.into() {
+            let Directions { receive, transmit } = impaired.counters();
             for (direction, counters) in [("received", receive), ("sent", transmit)] {
                 let impair::Counters { frames, lost, duplicated, reordered, corrupted, dropped, .. } = counters;
-                failed.push_str(&format!(
+                impairments.push_str(&format!(
                     "impaired link, {direction}: {frames} frames; lost {lost}, duplicated {duplicated}, reordered \
                      {reordered}, corrupted {corrupted}, dropped as the queue was full {dropped}\n"
                 ));
             }
         }
-        // Where nobody reads it there is nobody to tell.
+        // If standard error is closed, nobody reads the counters.
         let _ = write!(
             io::stderr().lock(),
             "{before}connections refused: {refused}\nframes received: {frames_received}\nframes sent: {frames_sent}\n\
-             frames dropped, as the device took none: {dropped}\n{failed}"
+             frames dropped by the device: {dropped}\n{impairments}"
         );
     }
 }
 
-/// The wire to `tap` that `options` ask for. Without any, frames pass as they are.
-fn impaired(tap: Tap, options: &ImpairmentOptions) -> Result<Impaired<'static, Tap>, Failure> {
+/// Whether that time has come.
+pub(crate) fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| clock::now() >= deadline)
+}
+
+/// Puts the impairments of `options` in front of `tap`. Without any, frames pass unchanged.
+fn impaired(tap: Tap, options: &ImpairmentOptions) -> Result<Impaired<'static, Tap>, Error> {
     let impairments = options.impairments();
-    let (seed, room) = if impairments == Impairments::NONE {
+    let (seed, capacity) = if impairments == Impairments::NONE {
         (0, 0)
     } else {
         let seed = options.seed.map_or_else(getrandom::u64, Ok)?;
         if options.seed.is_none() {
-            tracing::warn!("the wire fails on purpose; --seed {seed} makes it fail the same way again");
+            tracing::warn!("frames are impaired; --seed {seed} repeats the same impairments");
         }
-        (seed, UNDER_WAY)
+        (seed, DELAYED_FRAMES)
     };
-    let frames = || vec![Frame::EMPTY; room].leak();
+    let frames = || vec![Frame::EMPTY; capacity].leak();
     Ok(Impaired::new(tap, impairments, seed, Directions { receive: frames(), transmit: frames() }))
 }

@@ -15,10 +15,7 @@ use smoltcp::{
     wire::IpCidr,
 };
 
-use crate::{
-    network::{Failure, Network},
-    options::ServeOptions,
-};
+use crate::{error::Error, network::Network, options::ServeOptions};
 
 /// What each direction of a connection holds: some names in a row, and no less than the longest one.
 const BUFFER: usize = 16 * 1024;
@@ -26,7 +23,7 @@ const BUFFER: usize = 16 * 1024;
 type ServicePool<'a> = Pool<'a, NAME_CAPACITY>;
 
 /// Serves until a signal ends it.
-pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Failure> {
+pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
     let (log, _written_at_the_end) = log::start(options.verbosity);
     let mut network = Network::new(&options.network, options.port)?;
     let settings = Settings { port: options.port, server: options.service.settings(), ..Settings::DEFAULT };
@@ -55,7 +52,7 @@ struct Service<'a> {
 
 impl Service<'_> {
     /// Serves until somebody wishes that it stops.
-    fn serve(&mut self) -> Result<(), Failure> {
+    fn serve(&mut self) -> Result<(), Error> {
         loop {
             let deadline = self.poll()?;
             self.announce();
@@ -67,7 +64,7 @@ impl Service<'_> {
 
     /// Has every conversation deliver what it owes and end, within the grace: half of it is for what clients still say,
     /// the other half for their FIN.
-    fn end(&mut self, options: &ServeOptions) -> Result<(), Failure> {
+    fn end(&mut self, options: &ServeOptions) -> Result<(), Error> {
         let start = clock::now();
         let (patience, until) = (start + options.service.grace / 2, start + options.service.grace);
         self.pool.close(self.network.stack.sockets());
@@ -91,7 +88,7 @@ impl Service<'_> {
     }
 
     /// Resets the connections that are left: when this program is gone, nobody answers for it.
-    fn cut_off(&mut self) -> Result<(), Failure> {
+    fn cut_off(&mut self) -> Result<(), Error> {
         match self.pool.busy() {
             1 => tracing::warn!("1 conversation was cut off when the grace was over"),
             conversations => tracing::warn!("{conversations} conversations were cut off when the grace was over"),
@@ -105,7 +102,7 @@ impl Service<'_> {
         self.network.deliver()
     }
 
-    fn poll(&mut self) -> Result<Option<Instant>, Failure> {
+    fn poll(&mut self) -> Result<Option<Instant>, Error> {
         let Self { network, pool, log, .. } = self;
         network.poll(|sockets: &mut SocketSet<'static>, reason| {
             pool.serve(clock::now(), sockets, reason, |event| tell(log, event))
@@ -113,7 +110,7 @@ impl Service<'_> {
     }
 
     /// Waits; whether somebody wishes that the service stops.
-    fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, Failure> {
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, Error> {
         let signalled = self.network.wait(deadline)?;
         if signalled.report {
             self.report();

@@ -1,67 +1,125 @@
-//! What is wrong with a command line, in one line.
+//! Reads a command line, and says in one line what is wrong with it.
 
+use core::error::Error as _;
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
-use clap::{Parser, error::ErrorKind};
+use clap::{
+    Parser,
+    error::{ContextKind, ContextValue, Error, ErrorKind},
+};
+
+use crate::exit::USAGE;
 
 /// Reads the command line.
 ///
 /// # Errors
-/// How the program ends at once: with status 0 if it was asked for help, with 2 if something is wrong, which it then says.
+/// The exit status: 0 after `--help` or `--version`, 2 after an error. Both are printed.
 pub fn parse<P: Parser>(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<P, ExitCode> {
     P::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that is gone has seen enough.
-            let _ = error.print();
+            let _ = error.print(); // the reader may have closed the pipe
             ExitCode::SUCCESS
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
-            ExitCode::from(2)
+            USAGE.into()
         }
         _ => {
-            let _ = writeln!(std::io::stderr(), "{}: {}", P::command().get_name(), one_line(&error.to_string()));
-            ExitCode::from(2)
+            let _ = writeln!(std::io::stderr(), "{}: {}; --help says more", P::command().get_name(), one_line(&error));
+            USAGE.into()
         }
     })
 }
 
-/// The parts of clap's message that say what is wrong and what may be meant, one behind the other.
-fn one_line(message: &str) -> String {
-    let parts = message.lines().map(str::trim).filter(|line| !line.is_empty());
-    let parts = parts.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
-    let mut text = String::new();
-    for part in parts {
-        let part = part.strip_prefix("error: ").unwrap_or(part);
-        let separator = match text.chars().last() {
-            None => "",
-            Some(':') => " ",
-            Some(_) => "; ",
-        };
-        text.push_str(separator);
-        text.push_str(part);
+/// What is wrong, and what may have been meant.
+fn one_line(error: &Error) -> String {
+    let context = |kind| error.get(kind).map(text).filter(|text| !text.is_empty());
+    let argument = context(ContextKind::InvalidArg).unwrap_or_default();
+    let value = context(ContextKind::InvalidValue);
+    let mut line = match (error.kind(), value) {
+        (ErrorKind::InvalidValue | ErrorKind::ValueValidation, Some(value)) => {
+            format!("invalid value '{value}' for '{argument}'")
+        }
+        (ErrorKind::InvalidValue, None) => format!("a value is required for '{argument}' but none was supplied"),
+        (ErrorKind::ValueValidation, None) => format!("invalid value '' for '{argument}'"),
+        (ErrorKind::UnknownArgument, _) => format!("unexpected argument '{argument}' found"),
+        (ErrorKind::MissingRequiredArgument, _) => format!("missing: {argument}"),
+        (ErrorKind::ArgumentConflict, _) => match context(ContextKind::PriorArg) {
+            Some(prior) if prior != argument => format!("the argument '{argument}' cannot be used with '{prior}'"),
+            _ => format!("the argument '{argument}' cannot be used multiple times"),
+        },
+        (ErrorKind::InvalidSubcommand, _) => {
+            format!("unrecognized subcommand '{}'", context(ContextKind::InvalidSubcommand).unwrap_or_default())
+        }
+        (kind, _) => kind.as_str().unwrap_or("the command line is wrong").to_owned(),
+    };
+    if let Some(reason) = error.source() {
+        line.push_str(&format!(": {reason}"));
     }
-    text.push_str("; --help says more");
-    text
+    if let Some(values) = context(ContextKind::ValidValue) {
+        line.push_str(&format!("; possible values: {values}"));
+    }
+    for (kind, what) in [
+        (ContextKind::SuggestedArg, "argument"),
+        (ContextKind::SuggestedSubcommand, "subcommand"),
+        (ContextKind::SuggestedValue, "value"),
+    ] {
+        if let Some(suggestion) = context(kind) {
+            line.push_str(&format!("; a similar {what} exists: '{suggestion}'"));
+        }
+    }
+    line
+}
+
+fn text(value: &ContextValue) -> String {
+    match value {
+        ContextValue::Strings(all) => all.join(", "),
+        ContextValue::None => String::new(),
+        value => value.to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(Debug, Parser)]
+    #[command(name = "program", subcommand_required = true)]
+    enum Program {
+        Serve {
+            #[arg(long)]
+            listen: u16,
+            #[arg(long, conflicts_with = "listen")]
+            quiet: bool,
+            #[arg(long, value_parser = ["threads", "tokio"])]
+            runtime: Option<String>,
+        },
+    }
+
     #[test]
-    fn a_message_becomes_one_line() {
-        let message = "error: unexpected argument '--lisen' found\n\n  tip: a similar argument exists: '--listen'\n\nUsage: greet \
-                       serve\n\nFor more information, try '--help'.\n";
-        assert_eq!(
-            one_line(message),
-            "unexpected argument '--lisen' found; tip: a similar argument exists: '--listen'; --help says more"
-        );
-        let message =
-            "error: the following required arguments were not provided:\n  <HOST[:PORT]>\n\nUsage: greet chat\n";
-        assert_eq!(
-            one_line(message),
-            "the following required arguments were not provided: <HOST[:PORT]>; --help says more"
-        );
+    fn an_error_is_one_line_that_says_what_is_wrong_and_what_may_be_meant() {
+        for (arguments, line) in [
+            (
+                &["serve", "--lisen", "1"][..],
+                "unexpected argument '--lisen' found; a similar argument exists: '--listen'",
+            ),
+            (&["serve"], "missing: --listen <LISTEN>"),
+            (&["serve", "--listen", "a"], "invalid value 'a' for '--listen <LISTEN>': invalid digit found in string"),
+            (&["serve", "--listen"], "a value is required for '--listen <LISTEN>' but none was supplied"),
+            (&["serve", "--quiet", "--listen", "1"], "the argument '--quiet' cannot be used with '--listen <LISTEN>'"),
+            (
+                &["serve", "--listen", "1", "--listen", "2"],
+                "the argument '--listen <LISTEN>' cannot be used multiple times",
+            ),
+            (
+                &["serve", "--listen", "1", "--runtime", "thread"],
+                "invalid value 'thread' for '--runtime <RUNTIME>'; possible values: threads, tokio; a similar value \
+                 exists: 'threads'",
+            ),
+            (&["sreve"], "unrecognized subcommand 'sreve'; a similar subcommand exists: 'serve'"),
+        ] {
+            let error = Program::try_parse_from([&["program"], arguments].concat()).unwrap_err();
+            assert_eq!(one_line(&error), line);
+        }
     }
 }

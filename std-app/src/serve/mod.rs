@@ -8,7 +8,7 @@ mod tasks;
 mod threads;
 
 use core::{net::SocketAddr, time::Duration};
-use std::{io, process::ExitCode};
+use std::{io, process::ExitCode, sync::Arc};
 
 use greet_core::{NAME_CAPACITY, Server, ServerSettings};
 use greet_host::{
@@ -17,6 +17,7 @@ use greet_host::{
     log::{self, Log},
     stop::Stop,
 };
+use signal_hook::{consts::SIGUSR1, flag};
 use thiserror::Error;
 
 use self::{closing::Closing, listen::ListenError};
@@ -66,6 +67,8 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
     let (log, _written_at_the_end) = log::start(options.verbosity);
     // Before anyone can know of the service, so that no signal finds it unprepared.
     let stop = Stop::on_signals().map_err(ServeError::Signals)?;
+    // It interrupts a thread that waits for its client. The handler does nothing, so that it does nothing to other runtimes.
+    flag::register(SIGUSR1, Arc::default()).map_err(ServeError::Signals)?;
     let listeners = listen::all(&options.listen, options.backlog)?;
     let service = Service {
         settings: options.service.settings(),

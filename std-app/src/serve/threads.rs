@@ -1,6 +1,6 @@
 //! A thread a connection: the acceptor, the conversations, and how they are ended.
 
-use core::{net::SocketAddr, sync::atomic::AtomicBool, time::Duration};
+use core::{net::SocketAddr, time::Duration};
 use std::{
     collections::HashMap,
     io::{self, ErrorKind, Read},
@@ -100,8 +100,6 @@ pub(super) fn serve(listeners: Vec<Listener>, service: Service, mut stop: Stop) 
     }
     let shared =
         Arc::new(Shared { service, open: Mutex::default(), left: Condvar::new(), waker: Waker::new(registry, WAKE)? });
-    // What interrupts a thread that waits for its client; the handler has nothing to do.
-    signal_hook::flag::register(Signal::SIGUSR1 as i32, Arc::new(AtomicBool::new(false)))?;
 
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     shared.service.announce(&addresses);

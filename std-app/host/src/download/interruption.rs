@@ -15,6 +15,7 @@ use signal_hook::{
 };
 
 use super::{DownloadError, DownloadFailure, progress::Progress};
+use crate::stop::is_ignored;
 
 /// The exit status that shells report for Ctrl-C; the other signals have the same here.
 const INTERRUPTED: i32 = 130;
@@ -57,11 +58,7 @@ impl Shared {
 
     /// From now on a signal prints how much of the page has arrived, removes a temporary file, and ends the program.
     pub(super) fn end_on_signals(&self, program: &'static str) -> io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        // `nohup` and the like start a program so that it outlives its terminal.
-        if !is_ignored(SIGHUP) {
-            signals.add_signal(SIGHUP)?;
-        }
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)))?;
         let shared = self.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if signals.forever().next().is_some() {
@@ -76,11 +73,4 @@ impl Shared {
         })?;
         Ok(())
     }
-}
-
-/// Whether this process was started with that signal ignored; where the system does not tell, it was not.
-fn is_ignored(signal: i32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -13,11 +13,10 @@ use smoltcp::{
     socket::dns::{GetQueryResultError, QueryHandle, Socket},
     wire::{DnsQueryType, IpAddress, IpVersion},
 };
-use thiserror::Error;
 
 use crate::{
-    connection::{await_way, is_over},
-    network::{Failure, Network},
+    error::{Error, LookupError},
+    network::{Network, is_over},
     options::FetchOptions,
 };
 
@@ -32,33 +31,13 @@ const COMPANION: Duration = Duration::from_secs(2);
 /// How soon to look again whether DHCP has named a server.
 const LEASE_RETRY: Duration = Duration::from_millis(50);
 
-/// Why a name has no addresses.
-#[derive(Debug, Error)]
-pub(crate) enum NameError {
-    #[error("`{0}` is a name, and nobody is there to ask for its address: name a DNS server with --dns")]
-    NoServer(String),
-    #[error("`{0}` is a name, and DHCP told of no DNS server: name one with --dns")]
-    NoLeasedServer(String),
-    #[error("`{0}` cannot be looked up: it has at most 253 bytes, and from 1 to 63 between two dots")]
-    NoName(String),
-    #[error("`{name}` is not found: {server} knows no address of it; check the name, or ask another server with --dns")]
-    NotFound { name: String, server: IpAddress },
-    #[error("`{name}` cannot be looked up: {server} is unreachable; check --dns, and --gateway if it is elsewhere")]
-    Unreachable { name: String, server: IpAddress },
-    #[error(
-        "`{name}` cannot be looked up: no answer from {servers} within {limit:?}; is that a DNS server? Ask another with \
-         --dns, or raise --timeout"
-    )]
-    Silent { name: String, servers: String, limit: Duration },
-}
-
 /// The addresses of `host` that are wanted, in the order in which they are to be tried: first those to which there is a way,
 /// and among these IPv6.
 pub(crate) fn addresses(
     network: &mut Network,
     options: &FetchOptions,
     host: &HostPort,
-) -> Result<Vec<SocketAddr>, Failure> {
+) -> Result<Vec<SocketAddr>, Error> {
     let mut found = match host.host.parse() {
         Ok(address) => vec![address],
         Err(_) => Search::new(network, options, &host.host)?.run(network)?,
@@ -67,7 +46,7 @@ pub(crate) fn addresses(
     if found.is_empty() {
         return Err(ConnectError::NoAddress { host: host.host.clone(), version: options.download.ip }.into());
     }
-    found.sort_by_key(|&address| !network.has_way(address.into()));
+    found.sort_by_key(|&address| !network.has_route(address.into()));
     Ok(found.into_iter().map(|address| SocketAddr::new(address, host.port)).collect())
 }
 
@@ -80,23 +59,23 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(network: &mut Network, options: &'a FetchOptions, name: &'a str) -> Result<Self, Failure> {
+    fn new(network: &mut Network, options: &'a FetchOptions, name: &'a str) -> Result<Self, Error> {
         let deadline = options.download.timeout.0.map(|limit| clock::now() + limit);
         let servers = match &options.dns {
             servers if !servers.is_empty() => servers.clone(),
             _ if options.network.dhcp => leased_servers(network, name, deadline)?,
-            _ => return Err(NameError::NoServer(name.to_owned()).into()),
+            _ => return Err(LookupError::NoServer(name.to_owned()).into()),
         };
         Ok(Self { options, name, servers, deadline })
     }
 
     /// All addresses that the first server knows that knows any, whether they are wanted or not.
-    fn run(&self, network: &mut Network) -> Result<Vec<IpAddr>, Failure> {
+    fn run(&self, network: &mut Network) -> Result<Vec<IpAddr>, Error> {
         let mut patience = PATIENCE;
         loop {
             let (mut was_reached, mut knows_none) = (false, None);
             for &server in &self.servers {
-                if !await_way(network, server, self.deadline)? {
+                if !network.await_route(server, self.deadline)? {
                     continue;
                 }
                 was_reached = true;
@@ -114,22 +93,22 @@ impl<'a> Search<'a> {
             }
             let name = self.name.to_owned();
             if let Some(server) = knows_none {
-                return Err(NameError::NotFound { name, server }.into());
+                return Err(LookupError::NotFound { name, server }.into());
             }
             if !was_reached && let Some(&server) = self.servers.first() {
-                return Err(NameError::Unreachable { name, server }.into());
+                return Err(LookupError::Unreachable { name, server }.into());
             }
             if is_over(self.deadline) {
                 let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
                 let limit = self.options.download.timeout.0.unwrap_or_default();
-                return Err(NameError::Silent { name, servers: servers.join(" or "), limit }.into());
+                return Err(LookupError::TimedOut { name, servers: servers.join(" or "), limit }.into());
             }
             patience = GREATER_PATIENCE;
         }
     }
 
     /// Asks one server for the addresses of both families: it is to be known of a name whether it has the other one.
-    fn ask(&self, network: &mut Network, server: IpAddress, until: Option<Instant>) -> Result<[Question; 2], Failure> {
+    fn ask(&self, network: &mut Network, server: IpAddress, until: Option<Instant>) -> Result<[Question; 2], Error> {
         let handle = network.stack.sockets().add(Socket::new(&[server], Vec::new()));
         let outcome = self.converse(network, handle, until);
         network.stack.sockets().remove(handle);
@@ -141,11 +120,11 @@ impl<'a> Search<'a> {
         network: &mut Network,
         handle: SocketHandle,
         mut until: Option<Instant>,
-    ) -> Result<[Question; 2], Failure> {
+    ) -> Result<[Question; 2], Error> {
         let mut ask = |kind| network.stack.look_up(handle, self.name, kind);
         // There is room for as many questions as there is memory: so it is the name.
         let (Ok(ipv6), Ok(ipv4)) = (ask(DnsQueryType::Aaaa), ask(DnsQueryType::A)) else {
-            return Err(NameError::NoName(self.name.to_owned()).into());
+            return Err(LookupError::NotAName(self.name.to_owned()).into());
         };
         let mut questions =
             [Question::new(ipv6, !self.options.download.ip.ipv4), Question::new(ipv4, !self.options.download.ip.ipv6)];
@@ -175,7 +154,7 @@ impl<'a> Search<'a> {
 }
 
 /// The servers that DHCP tells of, once there is a lease.
-fn leased_servers(network: &mut Network, name: &str, deadline: Option<Instant>) -> Result<Vec<IpAddress>, Failure> {
+fn leased_servers(network: &mut Network, name: &str, deadline: Option<Instant>) -> Result<Vec<IpAddress>, Error> {
     loop {
         let next = network.poll(|_, _| None)?;
         let servers: Vec<_> = network.stack.dns_servers().filter(IpAddress::is_unicast).collect();
@@ -184,7 +163,7 @@ fn leased_servers(network: &mut Network, name: &str, deadline: Option<Instant>) 
         }
         let has_address = network.stack.addresses().iter().any(|ours| ours.address().version() == IpVersion::Ipv4);
         if has_address || is_over(deadline) {
-            return Err(NameError::NoLeasedServer(name.to_owned()).into());
+            return Err(LookupError::NoLeasedServer(name.to_owned()).into());
         }
         network.pause(earliest(earliest(next, deadline), Some(clock::now() + LEASE_RETRY)))?;
     }
