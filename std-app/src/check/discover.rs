@@ -28,10 +28,10 @@ pub(crate) fn protocol(target: &Target, facts: &Facts, settings: &Settings) -> R
     thread::sleep(SLOT_IS_FREE);
     let mut protocol = first_reply(Context::new(target, facts, settings))?;
     if protocol.rtt >= MAY_BE_LOSS {
-        let facts = Facts { protocol: Some(protocol), ..*facts };
+        let facts = Facts { protocol: Some(protocol), ..facts.clone() };
         protocol.rtt = protocol.rtt.min(shortest_rtt(Context::new(target, &facts, settings))?);
     }
-    let facts = Facts { protocol: Some(protocol), ..*facts };
+    let facts = Facts { protocol: Some(protocol), ..facts.clone() };
     if let (None, Some(capacity)) = (settings.capacity, capacity(Context::new(target, &facts, settings))) {
         if capacity < LEAST_CAPACITY {
             return Err(too_small(capacity));
@@ -90,7 +90,8 @@ fn first_reply(context: Context<'_>) -> Result<Protocol, Verdict> {
                 );
             }
             Err(Kind::Timeout) => {
-                let what = format!("only {} of the reply to the first name came within the timeout", shown(&received));
+                let what =
+                    format!("only {} of the reply to the first name was received within the timeout", shown(&received));
                 break Failure::new(what).with_kind(Kind::Timeout).because(
                     "the reply comes in pieces, and each is held back: write it at once, and set TCP_NODELAY",
                 );

@@ -19,8 +19,19 @@ pub(crate) fn kind_of(error: &io::Error) -> Kind {
 pub(crate) fn describe(error: &io::Error) -> String {
     match kind_of(error) {
         Kind::Reset => "the connection was reset".to_owned(),
-        Kind::Timeout => "nothing came within the timeout".to_owned(),
+        Kind::Timeout => "nothing was received within the timeout".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+/// What a server does, by the outcome of an attempt to connect.
+pub(crate) fn describe_attempt<T>(outcome: &io::Result<T>) -> String {
+    use io::ErrorKind::{ConnectionRefused, TimedOut};
+    match outcome.as_ref().map_err(io::Error::kind) {
+        Ok(_) => "accepts connections".to_owned(),
+        Err(ConnectionRefused) => "refuses connections".to_owned(),
+        Err(TimedOut) => "does not answer".to_owned(),
+        Err(_) => outcome.as_ref().err().map_or_else(String::new, |error| format!("cannot be reached ({error})")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Facts about the server. Discovery finds them out; probes read them.
 
-use core::time::Duration;
+use core::{net::SocketAddr, time::Duration};
 
 use greet_core::{Framing, NAME_CAPACITY};
 
@@ -16,10 +16,12 @@ pub(crate) enum Fact {
 }
 
 /// What is known about the server.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     /// How long the name lookup took.
     pub(crate) lookup_time: Duration,
+    /// The other addresses of the name, and what happens to a client there: "refuses connections".
+    pub(crate) other_addresses: Vec<(SocketAddr, String)>,
     pub(crate) protocol: Option<Protocol>,
     pub(crate) slots: Option<Slots>,
 }

@@ -37,7 +37,7 @@ pub(crate) struct Failure {
     pub(crate) offset: Option<u64>,
     /// The bytes that were expected from there on.
     pub(crate) expected: Option<Vec<u8>>,
-    /// The bytes that came.
+    /// The bytes that were received.
     pub(crate) received: Option<Vec<u8>>,
     /// What this failure points at, the most likely cause first.
     pub(crate) causes: Vec<String>,

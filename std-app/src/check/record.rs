@@ -15,8 +15,17 @@ pub(crate) struct Record {
     pub(crate) passed: bool,
     pub(crate) verdict: String,
     pub(crate) probes: Vec<Entry>,
+    pub(crate) aborted: Option<Aborted>,
     /// What got worse since the baseline, if there was one to compare with.
     pub(crate) worse_than_baseline: Option<Vec<String>>,
+}
+
+/// Why the remaining probes were skipped.
+#[derive(Clone, Debug)]
+pub(crate) struct Aborted {
+    pub(crate) reason: String,
+    /// The probe that found it out.
+    pub(crate) by: String,
 }
 
 /// The server that was checked, and the load it was put under.
@@ -24,6 +33,8 @@ pub(crate) struct Subject {
     /// As the user typed it.
     pub(crate) host: String,
     pub(crate) address: Option<SocketAddr>,
+    /// The other addresses of the name, and what happens to a client there.
+    pub(crate) other_addresses: Vec<(SocketAddr, String)>,
     pub(crate) framing: Option<&'static str>,
     /// Maximum length of a name in bytes.
     pub(crate) capacity: Option<usize>,
@@ -40,6 +51,7 @@ impl Subject {
         Self {
             host,
             address: target.map(|target| target.address),
+            other_addresses: facts.other_addresses.clone(),
             framing: facts.protocol.map(|protocol| framing_name(protocol.framing)),
             capacity: facts.protocol.map(|protocol| protocol.capacity),
             slots: facts.slots.map(|slots| slots.count()),
@@ -85,7 +97,7 @@ impl Outcome {
 
 impl Record {
     /// `aborted` is why the check ended early, if it did.
-    pub(crate) fn new(subject: Subject, probes: Vec<Entry>, aborted: Option<String>) -> Self {
+    pub(crate) fn new(subject: Subject, probes: Vec<Entry>, aborted: Option<Aborted>) -> Self {
         let failed = |level| {
             let failed = |entry: &&Entry| entry.level == level && matches!(entry.outcome, Outcome::Failed(_));
             probes.iter().filter(failed).map(|entry| entry.id.as_str()).collect::<Vec<_>>()
@@ -96,7 +108,7 @@ impl Record {
         // No MUST failed, at least one probe passed, and the check was not aborted.
         let passed = must.is_empty() && aborted.is_none() && passes > 0;
         let findings = [must, should].concat().join(", ");
-        let verdict = match (passed, findings.is_empty(), &aborted) {
+        let verdict = match (passed, findings.is_empty(), aborted.as_ref().map(|aborted| &aborted.reason)) {
             (true, true, _) => "PASSED".to_owned(),
             (true, false, _) => format!("PASSED with warnings: {findings}"),
             (false, true, None) => "NOTHING CHECKED".to_owned(),
@@ -110,6 +122,7 @@ impl Record {
             passed,
             verdict: format!("{verdict} ({passes} passed{skipped})"),
             probes,
+            aborted,
             worse_than_baseline: None,
         }
     }
@@ -146,7 +159,8 @@ mod tests {
 
     fn verdict(probes: Vec<Entry>, aborted: Option<&str>) -> (bool, String) {
         let subject = Subject::new("host".into(), None, &Facts::default());
-        let record = Record::new(subject, probes, aborted.map(Into::into));
+        let record =
+            Record::new(subject, probes, aborted.map(|reason| Aborted { reason: reason.into(), by: "bad".into() }));
         (record.passed, record.verdict)
     }
 

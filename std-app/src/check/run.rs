@@ -1,18 +1,19 @@
 //! The run of a check: one probe after the other, each behind the discovery of the facts that it needs.
 
-use core::net::SocketAddr;
-use std::{net::TcpStream, time::Instant};
+use core::{net::SocketAddr, time::Duration};
+use std::{io, net::TcpStream, thread, time::Instant};
 
 use greet_host::{client::HostPort, resolve::addresses, values::Limit};
 
 use super::{
     context::Context,
     discover,
+    explain::describe_attempt,
     facts::{Fact, Facts},
     failure::{Failure, Kind},
     options::CheckOptions,
     probe::{Group, Notes, Probe, Verdict},
-    record::{Entry, Outcome, Record, Subject},
+    record::{Aborted, Entry, Outcome, Record, Subject},
     session::Session,
     settings::Settings,
     slots,
@@ -24,9 +25,12 @@ use crate::export::text::check::List;
 pub(super) fn run(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List) -> Record {
     let begin = Instant::now();
     let found = addresses(host, options.ip, Limit(Some(options.timeout)));
-    let facts = Facts { lookup_time: begin.elapsed(), ..Facts::default() };
+    let lookup_time = begin.elapsed();
+    let found = found.map(|found| choose(&found, options.timeout)).map_err(|error| error.to_string());
+    let other_addresses = found.as_ref().map(|(_, others)| others.clone()).unwrap_or_default();
+    let facts = Facts { lookup_time, other_addresses, ..Facts::default() };
     let mut run = Run {
-        target: found.map(|found| Target::new(first_that_accepts(&found, options))).map_err(|error| error.to_string()),
+        target: found.map(|(address, _)| Target::new(address)),
         facts,
         settings: Settings::new(options),
         aborted: None,
@@ -55,14 +59,26 @@ pub(super) fn run(host: &HostPort, probes: &[&Probe], options: &CheckOptions, li
         list.skipped(skipped, &aborted.by);
     }
     let subject = Subject::new(host.to_string(), run.target.as_ref().ok(), &run.facts);
-    Record::new(subject, entries, run.aborted.map(|aborted| aborted.reason))
+    Record::new(subject, entries, run.aborted)
 }
 
-/// The first address that accepts a connection; the first of all if none does.
-fn first_that_accepts(addresses: &[SocketAddr], options: &CheckOptions) -> SocketAddr {
-    let accepts = |address: &&SocketAddr| TcpStream::connect_timeout(address, options.timeout).is_ok();
-    let found = if addresses.len() > 1 { addresses.iter().find(accepts) } else { None };
-    found.or(addresses.first()).copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))) // there is always one
+/// Tries all addresses at the same time. Returns the first that accepts a connection, or the first of all, and what the others do.
+fn choose(addresses: &[SocketAddr], timeout: Duration) -> (SocketAddr, Vec<(SocketAddr, String)>) {
+    /// An address that does not answer within this time is not waited for.
+    const LONGEST: Duration = Duration::from_secs(3);
+    let [first, _, ..] = addresses else {
+        // A host without an address is an error before.
+        return (addresses.first().copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))), Vec::new());
+    };
+    let attempts: Vec<io::Result<TcpStream>> = thread::scope(|scope| {
+        let attempt = |address| move || TcpStream::connect_timeout(address, timeout.min(LONGEST));
+        let running: Vec<_> = addresses.iter().map(|address| scope.spawn(attempt(address))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or(Err(io::ErrorKind::Other.into()))).collect()
+    });
+    let pairs = || addresses.iter().zip(&attempts);
+    let chosen = pairs().find(|(_, outcome)| outcome.is_ok()).map_or(first, |(address, _)| address);
+    let others = pairs().filter(|(address, _)| *address != chosen);
+    (*chosen, others.map(|(address, outcome)| (*address, describe_attempt(outcome))).collect())
 }
 
 struct Run {
@@ -71,13 +87,6 @@ struct Run {
     facts: Facts,
     settings: Settings,
     aborted: Option<Aborted>,
-}
-
-/// Why the remaining probes are skipped.
-struct Aborted {
-    reason: String,
-    /// The probe that found it out.
-    by: String,
 }
 
 impl Run {
@@ -191,4 +200,23 @@ fn with_causes(probe: &Probe, mut failure: Box<Failure>) -> Box<Failure> {
         failure.causes.extend(usual);
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn of_several_addresses_the_first_that_accepts_is_chosen_and_the_others_are_described() {
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [open, other] = [&open, &other].map(|listener| listener.local_addr().unwrap());
+        let (chosen, others) = choose(&[closed, open, other], Duration::from_secs(10));
+        let expected = [(closed, "refuses connections".to_owned()), (other, "accepts connections".to_owned())];
+        assert_eq!((chosen, others), (open, expected.to_vec()));
+        assert_eq!(choose(&[closed], Duration::from_secs(10)), (closed, Vec::new()));
+    }
 }

@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
                 Err(error) => {
                     let why = match kind_of(&error) {
                         Kind::Timeout if matched > 0 => incomplete(matched, expected.len()),
-                        Kind::Timeout => format!("nothing came within {}", Time::from(self.timeout)),
+                        Kind::Timeout => format!("nothing was received within {}", Time::from(self.timeout)),
                         _ => describe(&error),
                     };
                     return Err(self.missing(what, rest, kind_of(&error), &why));
@@ -174,7 +174,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// One read, or why nothing came until then.
+    /// One read, or why nothing was received until then.
     pub(crate) fn read_until(&mut self, until: Instant, buffer: &mut [u8]) -> Result<usize, Kind> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -227,7 +227,7 @@ impl<'a> Session<'a> {
                         offset: Some(self.offset),
                         expected: Some(Vec::new()),
                         received: Some(received),
-                        ..Failure::new("more bytes came than expected")
+                        ..Failure::new("more bytes were received than expected")
                     };
                     Err(cause.map_or(failure.clone(), |cause| failure.because(cause)))
                 }
@@ -266,7 +266,7 @@ impl<'a> Session<'a> {
         self.mss().clamp(100, ETHERNET_MSS)
     }
 
-    /// Closes this side (FIN). Receiving goes on.
+    /// Closes this side (FIN). Receiving continues.
     pub(crate) fn half_close(&self) -> Result<(), Failure> {
         self.stream
             .shutdown(Shutdown::Write)
@@ -363,7 +363,7 @@ impl<'a> Session<'a> {
 }
 
 fn incomplete(received: usize, expected: usize) -> String {
-    format!("only {received} of {expected} bytes came within the timeout")
+    format!("only {received} of {expected} bytes were received within the timeout")
 }
 
 /// Additional timeout for an answer of `count` bytes.

@@ -55,29 +55,35 @@ fn broken(defect: Defect) -> SocketAddr {
     address
 }
 
-/// Checks every broken server, six at a time, with options that may depend on the probe that is meant for its defect.
+/// Checks every broken server, six at a time, with options that may depend on the probe that has to find its defect.
 fn assert_every_defect_is_found(options: impl Fn(&'static str) -> Vec<&'static str> + Sync) {
     const AT_ONCE: usize = 6;
+    // What is wrong with the check of a defect.
+    let problem = |(name, defect, probe, cause): &(&str, Defect, &'static str, &str)| {
+        // Each conversation with this one takes 1.5 s: a whole check takes minutes.
+        let only: &[&str] = if *defect == Defect::LateFin { &["--only", probe] } else { &[] };
+        let (_, result) = check_json(broken(*defect), &[&options(probe), only].concat());
+        let found = failures(&result);
+        let is_found = found.iter().any(|(id, first)| id == probe && first.contains(cause));
+        (!is_found).then(|| format!("{name}: not `{cause}` by {probe}, but {found:#?}"))
+    };
     let next = AtomicUsize::new(0);
     let missed = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some((name, defect, probe, cause)) = DEFECTS.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    // Each conversation with this one takes 1.5 s: a whole check takes minutes.
-                    let only: &[&str] = if *defect == Defect::LateFin { &["--only", probe] } else { &[] };
-                    let (_, result) = check_json(broken(*defect), &[&options(probe), only].concat());
-                    let found = failures(&result);
-                    match found.iter().find(|(id, _)| id == probe) {
-                        Some((_, text)) if text.contains(cause) => {}
-                        _ => missed.lock().unwrap().push(format!("{name}: not `{cause}` by {probe}, but {found:#?}")),
+                while let Some(row) = DEFECTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if problem(row).is_some() {
+                        missed.lock().unwrap().push(row);
                     }
                 }
             });
         }
     });
+    // Beside five other checks RTTs may be so long that a delay of 10 ms is not seen: what was missed is checked alone.
     let missed = missed.into_inner().unwrap();
-    assert!(missed.is_empty(), "{}", missed.join("\n"));
+    let problems: Vec<String> = missed.into_iter().filter_map(problem).collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]

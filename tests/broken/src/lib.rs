@@ -74,7 +74,7 @@ pub enum Defect {
     /// Two bytes are swapped where a segment of 1,460 bytes ends.
     SwappedAtSegment,
     /// The idle timeout is 2 s.
-    Impatient,
+    ShortIdleTimeout,
     /// A write that blocks never continues.
     StuckAfterStop,
     /// The connection is reset after 64 KiB.
@@ -151,7 +151,7 @@ pub const DEFECTS: [(&str, Defect, &str, &str); 51] = [
     ("one-too-few", Defect::OneTooFew, "rules.L1", "one byte too short"),
     ("nul-behind-greeting", Defect::NulBehindGreeting, "reach.greeting", "NUL that ends a C string"),
     ("swapped-at-segment", Defect::SwappedAtSegment, "stream.lengths", "wrong byte order"),
-    ("impatient", Defect::Impatient, "connections.silent", "idle timeout is a few seconds"),
+    ("short-idle-timeout", Defect::ShortIdleTimeout, "connections.silent", "idle timeout is a few seconds"),
     ("stuck-after-stop", Defect::StuckAfterStop, "stream.stopped-reader", "when the window opens"),
     ("reset-after-64-k", Defect::ResetAfter64K, "stream.lengths", "look for a limit"),
     ("shared-buffer", Defect::SharedBuffer, "connections.isolation", "another client's"),

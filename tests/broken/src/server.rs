@@ -174,7 +174,7 @@ impl<'a> Conversation<'a> {
         let mut received_bytes = 0;
         match self.shared.defect {
             Defect::GreetingLate => thread::sleep(Duration::from_millis(300)),
-            Defect::Impatient => self.stream.set_read_timeout(Some(Duration::from_secs(2)))?,
+            Defect::ShortIdleTimeout => self.stream.set_read_timeout(Some(Duration::from_secs(2)))?,
             Defect::StuckAfterStop => self.stream.set_write_timeout(Some(Duration::from_millis(200)))?,
             _ => {}
         }

@@ -181,18 +181,18 @@ fn overflow(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> 
     await_free_slots(context)?;
     let greeted = |_| Session::greeted_with_retries(context).map(|(session, _)| session);
     let mut open = (0..count).map(greeted).collect::<Result<Vec<_>, _>>()?;
-    let Some(leaving) = open.pop() else { return Err(Verdict::Skipped("there is no slot".to_owned())) };
+    let Some(last) = open.pop() else { return Err(Verdict::Skipped("there is no slot".to_owned())) };
     let text = match when_full {
         WhenFull::Queued => {
             let mut waiting = Session::open(context)?;
-            leaving.exit()?;
+            last.exit()?;
             waiting.expect_greeting().map_err(|failure| failure.during("the queued client"))?;
             waiting.exchange(b"next")?;
             waiting.exit()?;
             "the queued client was served when a slot was free"
         }
         WhenFull::Refused | WhenFull::Closed | WhenFull::NoAnswer => {
-            leaving.exit()?;
+            last.exit()?;
             let begin = Instant::now();
             let mut session = loop {
                 match open_one_more(context) {
@@ -372,7 +372,7 @@ fn slots_are_freed(
     let limit = Duration::from_secs(1) + 4 * context.facts.rtt();
     // Packet loss delays some, and a defect all of them.
     if fastest_end > limit {
-        let what = format!("the server's FIN came after {} or later each time", Time::from(fastest_end));
+        let what = format!("the server's FIN arrived after {} or later each time", Time::from(fastest_end));
         return Err(Failure::new(what)
             .because("a timer or a poll decides when the FIN is sent: send it right after the last reply")
             .into());

@@ -67,7 +67,8 @@ fn connect(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdic
         open()
     })?;
     notes.time("connect", took);
-    Ok(format!("connected to {} in {}", context.target.address, Time::from(took)))
+    let others = context.facts.other_addresses.iter().map(|(address, what)| format!("; {address} {what}"));
+    Ok(format!("connected to {} in {}{}", context.target.address, Time::from(took), others.collect::<String>()))
 }
 
 fn greeting(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {

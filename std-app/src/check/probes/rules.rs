@@ -77,7 +77,7 @@ const RULES: [(&str, &str, &[&str]); 16] = [
     ),
     (
         "U1",
-        "a name that is not UTF-8 gets an error reply, and the conversation goes on",
+        "a name that is not UTF-8 gets an error reply, and the conversation continues",
         &[
             "a decoding error ends the thread or task: it crashes on invalid UTF-8",
             "bytes are replaced instead of refused",
@@ -333,7 +333,7 @@ fn failure(fault: Fault, context: Context<'_>) -> Failure {
     match fault {
         Fault::Connect(error) => connect_error(target.address, timeout, target.connections(), &error),
         Fault::Output { offset, expected, received, error } => {
-            let what = what_came(&received, error.as_ref(), timeout);
+            let what = what_was_received(&received, error.as_ref(), timeout);
             Failure {
                 causes: causes(&expected, &received, error.as_ref()),
                 offset: Some(offset as u64),
@@ -346,12 +346,14 @@ fn failure(fault: Fault, context: Context<'_>) -> Failure {
     }
 }
 
-/// What came instead of the expected bytes.
-fn what_came(received: &[u8], error: Option<&io::Error>, timeout: Duration) -> String {
+/// What was received instead of the expected bytes.
+fn what_was_received(received: &[u8], error: Option<&io::Error>, timeout: Duration) -> String {
     match error {
-        _ if !received.is_empty() => "wrong bytes came".to_owned(),
+        _ if !received.is_empty() => "wrong bytes were received".to_owned(),
         None => "the server closed its side".to_owned(),
-        Some(error) if kind_of(error) == Kind::Timeout => format!("nothing came within {}", Time::from(timeout)),
+        Some(error) if kind_of(error) == Kind::Timeout => {
+            format!("nothing was received within {}", Time::from(timeout))
+        }
         Some(error) => describe(error),
     }
 }
@@ -385,10 +387,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_agrees_with_the_bytes_that_are_shown() {
+    fn what_was_received_agrees_with_the_bytes_that_are_shown() {
         let (late, timeout) = (io::Error::from(io::ErrorKind::TimedOut), Duration::from_secs(10));
-        assert_eq!(what_came(b"Hello, exit!\n", Some(&late), timeout), "wrong bytes came");
-        assert_eq!(what_came(b"", Some(&late), timeout), "nothing came within 10.0 s");
-        assert_eq!(what_came(b"", None, timeout), "the server closed its side");
+        assert_eq!(what_was_received(b"Hello, exit!\n", Some(&late), timeout), "wrong bytes were received");
+        assert_eq!(what_was_received(b"", Some(&late), timeout), "nothing was received within 10.0 s");
+        assert_eq!(what_was_received(b"", None, timeout), "the server closed its side");
     }
 }

@@ -331,10 +331,10 @@ fn stopped_reader(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String,
     let stopped = format!("{stopped} {}", Bytes(sent as f64));
     if left > 0 {
         session.reset();
-        return Ok(format!("{stopped}; {} of {names} replies came within 8 s", names - left));
+        return Ok(format!("{stopped}; {} of {names} replies arrived within 8 s", names - left));
     }
     session.exit()?;
-    Ok(format!("{stopped}; all replies came"))
+    Ok(format!("{stopped}; all replies arrived"))
 }
 
 /// Both directions are kept full for this long at most.

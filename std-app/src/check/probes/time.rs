@@ -1,6 +1,6 @@
 //! Time: RTTs when idle and under load, throughput, and what their distribution points at.
 
-use core::{mem, time::Duration};
+use core::{fmt, mem, time::Duration};
 use std::{io::Write, net::Shutdown, sync::Mutex, thread, time::Instant};
 
 use crate::export::number::{ByteRate, Figure, Time};
@@ -127,13 +127,14 @@ fn greeting(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdi
     Ok(text)
 }
 
-/// Sends `count` names one at a time; `observe` gets each RTT.
+/// Sends `count` names one at a time; `observe` gets each RTT. Returns the number of segments that this host retransmitted.
 fn measure_rtts(
     mut session: Session<'_>,
     client: usize,
     count: u64,
     mut observe: impl FnMut(Duration),
-) -> Result<(), Failure> {
+) -> Result<u32, Failure> {
+    let before = retransmissions(&session.stream).unwrap_or_default();
     let name = format!("client {client:02} speaks"); // 16 bytes, and different for each client
     for _ in 0..count {
         if !session.context.has_time_for_names() {
@@ -143,17 +144,20 @@ fn measure_rtts(
         session.exchange(name.as_bytes())?;
         observe(begin.elapsed());
     }
-    session.exit()
+    let after = retransmissions(&session.stream).unwrap_or_default();
+    session.exit().map(|()| after.saturating_sub(before))
 }
 
 fn idle(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     let count = context.affordable(NAMES);
     let mut rtts = Vec::new();
-    measure_rtts(Session::ready(context)?, 0, count, |rtt| {
+    let pressure = CpuPressure::watch();
+    let retransmissions = measure_rtts(Session::ready(context)?, 0, count, |rtt| {
         rtts.push(rtt);
         notes.progress(rtts.len() as u64, count);
     })?;
-    judge(context, notes, rtts, ["RTT when idle, median", "RTT when idle, p99"])
+    let host = Host { is_busy: pressure.is_high(), retransmissions };
+    judge(context, notes, host, rtts, ["RTT when idle, median", "RTT when idle, p99"])
 }
 
 fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
@@ -163,8 +167,9 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
     // A server that greets slowly does not have to answer slowly.
     let context = context.restarted();
     let all = Mutex::new(Vec::new());
+    let pressure = CpuPressure::watch();
     let begin = Instant::now();
-    let outcomes: Vec<Result<(), Failure>> = thread::scope(|scope| {
+    let outcomes: Vec<Result<u32, Failure>> = thread::scope(|scope| {
         let all = &all;
         let running: Vec<_> = ready
             .into_iter()
@@ -185,11 +190,12 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
             .map(|client| client.join().unwrap_or_else(|_| Err(Failure::new("a thread of the check panicked"))))
             .collect()
     });
-    outcomes.into_iter().collect::<Result<(), Failure>>()?;
+    let retransmissions = outcomes.into_iter().sum::<Result<u32, Failure>>()?;
+    let host = Host { is_busy: pressure.is_high(), retransmissions };
     let rtts = all.into_inner().map_err(|_| Failure::new("a thread of the check panicked"))?;
     let rate = rtts.len() as f64 / begin.elapsed().as_secs_f64();
     notes.measure("names per second under load", Value::Rate(rate));
-    let text = judge(context, notes, rtts, ["RTT under load, median", "RTT under load, p99"])?;
+    let text = judge(context, notes, host, rtts, ["RTT under load, median", "RTT under load, p99"])?;
     Ok(format!("{clients} clients, {} names/s; {text}", Figure(rate)))
 }
 
@@ -197,12 +203,13 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
 fn judge(
     context: Context<'_>,
     notes: &mut Notes<'_>,
+    host: Host,
     mut rtts: Vec<Duration>,
     names: [&'static str; 2],
 ) -> Result<String, Verdict> {
     rtts.sort_unstable();
     let (Some(&shortest), Some(&longest)) = (rtts.first(), rtts.last()) else {
-        return Err(Verdict::Skipped("no reply came within the probe's time limit".to_owned()));
+        return Err(Verdict::Skipped("no reply arrived within the probe's time limit".to_owned()));
     };
     let at = |percent: usize| rtts.get((rtts.len() * percent).div_ceil(100) - 1).copied().unwrap_or(longest);
     let (median, high) = (at(50), at(99));
@@ -218,12 +225,43 @@ fn judge(
     );
     let network = context.target.handshake();
     let found = PLATEAUS.iter().find(|plateau| plateau.is_in(&rtts, network));
+    let delayed = found.map_or(0, |plateau| plateau.count(&rtts, network));
     notes.rtts = rtts;
     match found {
         None => Ok(text),
+        Some(plateau) if plateau.is_retransmission() && host.explains(delayed) => {
+            Ok(format!("{text}; {delayed} of about {}, but {host}", plateau.name))
+        }
         Some(plateau) => Err(Failure::new(format!("many replies take about {}: {text}", plateau.name))
             .because(if plateau.contains(shortest, network) { plateau.always } else { plateau.sometimes })
             .into()),
+    }
+}
+
+/// What this host did during a measurement.
+#[derive(Clone, Copy, Debug, Default)]
+struct Host {
+    /// Tasks waited for a CPU.
+    is_busy: bool,
+    /// Segments that its TCP sent again.
+    retransmissions: u32,
+}
+
+impl Host {
+    /// Whether as many delays as that may be its own: it is busy, and has retransmitted for at least half of them. It does so
+    /// when an ACK is processed too late; some stacks then wait for their own retransmission timer.
+    const fn explains(self, delays: usize) -> bool {
+        self.is_busy && 2 * self.retransmissions as usize >= delays
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { retransmissions, .. } = self;
+        write!(
+            formatter,
+            "this host is busy and retransmitted {retransmissions} segments: measure again on an idle host"
+        )
     }
 }
 
@@ -241,8 +279,12 @@ impl Plateau {
     fn is_in(&self, rtts: &[Duration], network: Duration) -> bool {
         // Other work of this host makes an RTT long now and then, but hardly ever by a second.
         let fewest = if *self.range.start() < 900_000 { 3 } else { 2 };
-        let count = rtts.iter().filter(|rtt| self.contains(**rtt, network)).count();
+        let count = self.count(rtts, network);
         count >= fewest && count * 1000 >= rtts.len() * self.share
+    }
+
+    fn count(&self, rtts: &[Duration], network: Duration) -> usize {
+        rtts.iter().filter(|rtt| self.contains(**rtt, network)).count()
     }
 }
 
@@ -299,11 +341,8 @@ fn throughput(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ver
             text += &format!(
                 "; {what}: the server's window or send buffer holds a segment or less, and each waits for a delayed ACK"
             );
-        } else if still.is_due_to_host(&flow) {
-            text += &format!(
-                "; {what}, but this host is busy and retransmitted {} segments itself: measure again on an idle host",
-                flow.retransmissions
-            );
+        } else if flow.host.explains(still.pauses) {
+            text += &format!("; {what}, but {}", flow.host);
         } else {
             return Err(Failure::new(format!("{what}: {text}")).because(still.plateau.sometimes).into());
         }
@@ -317,12 +356,9 @@ struct Flow {
     /// Bytes per second.
     rate: f64,
     took: Duration,
-    /// The times in which nothing came.
+    /// The times in which nothing was received.
     pauses: Vec<Duration>,
-    /// Segments that this host sent again.
-    retransmissions: u32,
-    /// Tasks of this host waited for a CPU meanwhile.
-    host_is_busy: bool,
+    host: Host,
 }
 
 impl Flow {
@@ -359,12 +395,6 @@ impl Standstill {
             .max_by_key(|plateau| at(plateau).iter().sum::<Duration>())?;
         let is_most = time >= LEAST && 2 * time >= took;
         is_most.then_some(Self { time, pauses: all.len(), plateau })
-    }
-
-    /// Whether the pauses may be this host's own: it is busy, and its TCP has retransmitted for at least half of the pauses. It
-    /// does so when an ACK is processed too late; some stacks then wait for their own retransmission timer.
-    fn is_due_to_host(&self, flow: &Flow) -> bool {
-        flow.host_is_busy && 2 * flow.retransmissions as usize >= self.pauses
     }
 }
 
@@ -407,8 +437,10 @@ fn flood(session: &mut Session<'_>, length: usize, bytes: usize, notes: &Notes<'
         rate: (done * replies.len()) as f64 / took.as_secs_f64(),
         took,
         pauses: mem::take(&mut session.pauses),
-        retransmissions: retransmissions(&session.stream).unwrap_or_default().saturating_sub(retransmitted_before),
-        host_is_busy: pressure.is_high(),
+        host: Host {
+            is_busy: pressure.is_high(),
+            retransmissions: retransmissions(&session.stream).unwrap_or_default().saturating_sub(retransmitted_before),
+        },
     })
 }
 
@@ -485,13 +517,12 @@ mod tests {
     }
 
     #[test]
-    fn pauses_are_the_hosts_own_only_if_it_is_busy_and_has_retransmitted() {
-        for (host_is_busy, retransmissions, expected) in
+    fn delays_are_the_hosts_own_only_if_it_is_busy_and_has_retransmitted() {
+        for (is_busy, retransmissions, expected) in
             [(true, 5, true), (true, 2, false), (false, 5, false), (true, 0, false)]
         {
-            let flow = Flow { host_is_busy, retransmissions, ..flow(&[205; 8], 2000) };
-            let standstill = flow.standstill(Duration::ZERO).unwrap();
-            assert_eq!(standstill.is_due_to_host(&flow), expected, "{host_is_busy}, {retransmissions}");
+            let host = Host { is_busy, retransmissions };
+            assert_eq!(host.explains(8), expected, "{host:?}");
         }
     }
 }

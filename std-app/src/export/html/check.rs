@@ -36,8 +36,11 @@ pub(crate) fn report(record: &Record) -> String {
         report.section("Findings", |html| failed.iter().for_each(|(entry, failure)| finding(html, entry, failure)));
     }
     charts(&mut report, record);
+    // Not those that were skipped because the check ended early.
+    let by = record.aborted.as_ref().and_then(|aborted| record.probes.iter().position(|entry| entry.id == aborted.by));
+    let run = by.and_then(|last| record.probes.get(..=last)).unwrap_or(&record.probes);
     for group in Group::ALL {
-        let entries: Vec<&Entry> = record.probes.iter().filter(|entry| entry.group == group).collect();
+        let entries: Vec<&Entry> = run.iter().filter(|entry| entry.group == group).collect();
         if !entries.is_empty() {
             report.section(title(group), |html| {
                 html.table(&table(&entries));
@@ -49,6 +52,7 @@ pub(crate) fn report(record: &Record) -> String {
 
 fn subject(subject: &Subject) -> String {
     let mut facts = vec![subject.address.map_or_else(|| "no address".to_owned(), |address| address.to_string())];
+    facts.extend(subject.other_addresses.iter().map(|(address, text)| format!("{address} {text}")));
     facts.extend(subject.framing.map(|framing| format!("framing {framing}")));
     facts.extend(subject.capacity.map(|capacity| format!("names of up to {} bytes", Count(capacity as u64))));
     facts.extend(subject.slots.map(|count| match subject.when_full {

@@ -20,6 +20,7 @@ pub(crate) struct Document<'a> {
     program: &'static str,
     host: &'a str,
     address: Option<SocketAddr>,
+    other_addresses: Vec<OtherAddress<'a>>,
     framing: Option<&'static str>,
     capacity: Option<usize>,
     slots: Option<usize>,
@@ -31,6 +32,12 @@ pub(crate) struct Document<'a> {
     probes: Vec<Probe<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worse_than_baseline: Option<&'a [String]>,
+}
+
+#[derive(Serialize)]
+struct OtherAddress<'a> {
+    address: SocketAddr,
+    text: &'a str,
 }
 
 #[derive(Serialize)]
@@ -69,6 +76,11 @@ impl<'a> Document<'a> {
             program: concat!("greet ", env!("CARGO_PKG_VERSION")),
             host: &subject.host,
             address: subject.address,
+            other_addresses: subject
+                .other_addresses
+                .iter()
+                .map(|(address, text)| OtherAddress { address: *address, text })
+                .collect(),
             framing: subject.framing,
             capacity: subject.capacity,
             slots: subject.slots,
