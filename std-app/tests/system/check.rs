@@ -215,7 +215,7 @@ fn what_is_worse_than_the_baseline_is_reported() {
     std::fs::write(&path, "{}").unwrap();
     let output = check(server.address, &["--baseline", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("is no such report"), "a file of another kind");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("is not such a report"), "a file of another kind");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
