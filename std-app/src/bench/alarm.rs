@@ -1,4 +1,4 @@
-//! A timer that wakes the event loop to the microsecond, where the loop's own time limit is in milliseconds.
+//! A timer that wakes the event loop with microsecond accuracy; the timeout of the poll is in milliseconds.
 
 use core::time::Duration;
 use std::{
@@ -12,19 +12,19 @@ use nix::sys::{
     timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
 };
 
-/// The timer.
+/// A timer of the kernel (timerfd).
 #[derive(Debug)]
 pub(super) struct Alarm(TimerFd);
 
 impl Alarm {
-    /// A timer that is not set, and that will wake `registry`'s owner.
+    /// An unset timer that wakes the poll of `registry`.
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         registry.register(&mut SourceFd(&timer.as_fd().as_raw_fd()), token, Interest::READABLE)?;
         Ok(Self(timer))
     }
 
-    /// Wakes in so long, and not at what was set before. (It need not be read: setting it is what makes it quiet.)
+    /// Sets the timer to `remaining` from now, instead of its earlier time. It need not be read: setting it resets the event.
     pub(super) fn set(&self, remaining: Duration) -> io::Result<()> {
         let expiration = Expiration::OneShot(TimeSpec::from_duration(remaining));
         Ok(self.0.set(expiration, TimerSetTimeFlags::empty())?)

@@ -1,4 +1,4 @@
-//! One conversation under load, without its socket: says names when they are due, and counts what comes.
+//! One conversation of a load, without its socket: sends names when they are due, and counts the replies.
 
 use core::{net::SocketAddr, time::Duration};
 use std::collections::VecDeque;
@@ -12,12 +12,12 @@ use super::{
     work::Work,
 };
 
-/// Of an error reply so many bytes are told ...
+/// The number of bytes of an error reply that a message shows.
 const SHOWN: usize = 64;
-/// ... and so many are waited for: each byte that comes renews the patience with a server, and one may send them for ever.
+/// The maximum length of an error reply. Each byte restarts the timeout, so a server could send one for ever.
 const LONGEST_ERROR: usize = 4096;
 
-/// Why a conversation is over before it should be: its kind, and more about it where there is more.
+/// Why a conversation failed: the kind, and a message if it says more than the kind.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) kind: Kind,
@@ -30,36 +30,36 @@ impl From<Kind> for Failure {
     }
 }
 
-/// One conversation.
+/// A client machine under load, with the times of its names in flight.
 #[derive(Debug)]
 pub(super) struct Conversation<const N: usize> {
     client: Client<N>,
-    /// When each of the names under way was due, oldest first.
-    under_way: VecDeque<Duration>,
-    /// How many names it has sent by the present schedule, also on connections before this one.
+    /// When each of the names in flight was due, oldest first.
+    in_flight: VecDeque<Duration>,
+    /// The number of names sent in this schedule, with those on earlier connections.
     sent: u64,
     number: usize,
     pipeline: usize,
     settings: ClientSettings,
-    /// An error reply, as far as it has come.
+    /// The bytes of the error reply that is being received.
     error: Vec<u8>,
     greeted: bool,
     /// A name was answered on this connection.
     answered: bool,
 }
 
-/// The time as the machine takes it.
+/// The time as machines take it.
 const fn instant(now: Duration) -> Instant {
     Instant::from_micros(now.as_secs().saturating_mul(1_000_000).saturating_add(now.subsec_micros() as u64))
 }
 
 impl<const N: usize> Conversation<N> {
-    /// Conversation `number` of those that are held at once; its connection is being opened.
+    /// Conversation `number` of the load; its connection is being opened.
     pub(super) fn new(number: usize, plan: &Plan, now: Duration) -> Self {
         let settings = ClientSettings { framing: plan.framing, timeout: plan.timeout };
         Self {
             client: Client::new(settings, instant(now)),
-            under_way: VecDeque::with_capacity(plan.pipeline),
+            in_flight: VecDeque::with_capacity(plan.pipeline),
             sent: 0,
             number,
             pipeline: plan.pipeline,
@@ -70,18 +70,18 @@ impl<const N: usize> Conversation<N> {
         }
     }
 
-    /// Begins anew on another connection, at the place of the schedule where it is.
+    /// Starts again on a new connection, at the same position of the schedule.
     pub(super) fn renew(&mut self, now: Duration) {
         self.client = Client::new(self.settings, instant(now));
         self.error.clear();
     }
 
-    /// A new schedule begins.
+    /// Starts a new schedule.
     pub(super) const fn restart_schedule(&mut self) {
         self.sent = 0;
     }
 
-    /// How many names it has sent by the present schedule.
+    /// The number of names sent in this schedule.
     pub(super) const fn sent(&self) -> u64 {
         self.sent
     }
@@ -90,39 +90,39 @@ impl<const N: usize> Conversation<N> {
         self.greeted
     }
 
-    /// Whether it is greeted and waits for nothing, and so has nothing to lose.
+    /// Whether it is greeted and no name is in flight.
     pub(super) fn is_quiet(&self) -> bool {
-        self.greeted && self.under_way.is_empty()
+        self.greeted && self.in_flight.is_empty()
     }
 
-    /// Whether no reply is to come any more.
+    /// Whether no reply is missing.
     pub(super) fn owes_nothing(&self) -> bool {
         self.client.is_idle()
     }
 
-    /// Hands the machine every name that is due and may be under way.
+    /// Gives the machine every name that is due, up to the limit of names in flight.
     pub(super) fn say(&mut self, now: Duration, work: &mut Work) {
-        while self.greeted && work.sending && work.remaining > 0 && self.under_way.len() < self.pipeline {
+        while self.greeted && work.sending && work.remaining > 0 && self.in_flight.len() < self.pipeline {
             let due = match &work.schedule {
                 Some(schedule) => schedule.due_on(self.number, self.sent),
                 None => Some(now),
             };
             let Some(due) = due.filter(|due| *due <= now) else { return };
             if self.client.say(work.names.next()).is_err() {
-                // It may be full while a name that is answered already is still being sent; then it is said later.
+                // The machine is full: the name is given to it later.
                 return;
             }
-            if work.under_way == 0 && work.schedule.is_some() {
+            if work.in_flight == 0 && work.schedule.is_some() {
                 work.tally.resume(due);
             }
-            self.under_way.push_back(due);
+            self.in_flight.push_back(due);
             self.sent = self.sent.saturating_add(1);
-            work.under_way = work.under_way.saturating_add(1);
+            work.in_flight = work.in_flight.saturating_add(1);
             work.remaining = work.remaining.saturating_sub(1);
         }
     }
 
-    /// Writes what is to be sent next; how many bytes that is.
+    /// Writes the next bytes to send to `output`, and returns their number.
     pub(super) fn transmit(&mut self, now: Duration, output: &mut [u8]) -> usize {
         let mut filled = 0;
         while let Some(room) = output.get_mut(filled..).filter(|room| !room.is_empty()) {
@@ -134,12 +134,12 @@ impl<const N: usize> Conversation<N> {
         filled
     }
 
-    /// What was held back has gone out now.
+    /// Held back bytes were written to the socket.
     pub(super) fn progress(&mut self, now: Duration) {
         self.client.progress(instant(now));
     }
 
-    /// Takes one read.
+    /// Takes the bytes of one read.
     pub(super) fn receive(
         &mut self,
         now: Duration,
@@ -152,8 +152,8 @@ impl<const N: usize> Conversation<N> {
             let Received { taken, event } = self.client.receive(instant(now), input);
             let mut answered = false;
             match event {
-                None if taken == 0 => break, // it is over, and takes nothing more
-                None if self.greeted && !matches!(input, [b'\r' | b'\n', ..]) => work.served_at = now, // a part of a reply
+                None if taken == 0 => break, // the machine is over and accepts nothing more
+                None if self.greeted && !matches!(input, [b'\r' | b'\n', ..]) => work.served_at = now, // part of a reply
                 None => {}
                 Some(ClientEvent::Greeted) => {
                     self.greeted = true;
@@ -164,7 +164,7 @@ impl<const N: usize> Conversation<N> {
                     answered = true;
                     self.answered = true;
                     work.served_at = now;
-                    if let Some(&due) = self.under_way.front() {
+                    if let Some(&due) = self.in_flight.front() {
                         work.tally.reply(now, due);
                     }
                 }
@@ -177,8 +177,8 @@ impl<const N: usize> Conversation<N> {
                         let shown = self.error.get(..SHOWN).unwrap_or(&self.error);
                         let kind = Kind::Reply(Escaped(shown).to_string());
                         self.error.clear();
-                        if self.under_way.is_empty() {
-                            // It answers nothing, so it says why the server ends the conversation (rule T2): one error, not two.
+                        if self.in_flight.is_empty() {
+                            // It replies to no name: it is the reason for the close that follows (rule T2). One error, not two.
                             return Err(kind.into());
                         }
                         work.tally.error(kind, None);
@@ -193,15 +193,15 @@ impl<const N: usize> Conversation<N> {
                     });
                 }
             }
-            if answered && self.under_way.pop_front().is_some() {
-                work.under_way = work.under_way.saturating_sub(1);
+            if answered && self.in_flight.pop_front().is_some() {
+                work.in_flight = work.in_flight.saturating_sub(1);
             }
             input = input.get(taken..).unwrap_or_default();
         }
         Ok(())
     }
 
-    /// The server has ended its side; whether that was asked of it.
+    /// The server's FIN was received; an error unless `exit` asked for it.
     pub(super) fn receive_end(&mut self, now: Duration) -> Result<(), Failure> {
         self.client.receive_end(instant(now));
         match self.client.outcome() {
@@ -210,7 +210,7 @@ impl<const N: usize> Conversation<N> {
         }
     }
 
-    /// Looks at the time.
+    /// Handles the timeout of the machine.
     pub(super) fn check_time(&mut self, now: Duration) -> Result<(), Failure> {
         if self.client.deadline().is_some_and(|deadline| deadline <= instant(now)) {
             self.client.handle_timeout(instant(now));
@@ -223,29 +223,29 @@ impl<const N: usize> Conversation<N> {
         }
     }
 
-    /// Says `exit` when everything is answered.
+    /// Sends `exit` once every name is answered.
     pub(super) fn close(&mut self, now: Duration) {
         self.client.close(instant(now));
     }
 
-    /// Its connection is over: what was under way is not answered any more. Whether anything was answered on it.
+    /// The connection is over, and the names in flight are lost. Returns whether any name was answered on it.
     pub(super) fn end(&mut self, now: Duration, work: &mut Work) -> bool {
-        self.count_under_way(now, work, Tally::lost);
+        self.count_in_flight(now, work, Tally::lost);
         if core::mem::take(&mut self.greeted) {
             work.greeted = work.greeted.saturating_sub(1);
         }
         core::mem::take(&mut self.answered)
     }
 
-    /// Nobody waits any more for what is under way.
+    /// The run is over: counts the names in flight as interrupted.
     pub(super) fn interrupt(&mut self, now: Duration, work: &mut Work) {
-        self.count_under_way(now, work, Tally::interrupted);
+        self.count_in_flight(now, work, Tally::interrupted);
     }
 
-    /// No name is under way any more; the tally hears how long each has waited.
-    fn count_under_way(&mut self, now: Duration, work: &mut Work, count: fn(&mut Tally, Duration)) {
-        work.under_way = work.under_way.saturating_sub(self.under_way.len());
-        for due in self.under_way.drain(..) {
+    /// Counts the names in flight with the time that each has waited, and removes them.
+    fn count_in_flight(&mut self, now: Duration, work: &mut Work, count: fn(&mut Tally, Duration)) {
+        work.in_flight = work.in_flight.saturating_sub(self.in_flight.len());
+        for due in self.in_flight.drain(..) {
             count(&mut work.tally, now.saturating_sub(due));
         }
     }
@@ -280,7 +280,7 @@ mod tests {
         names.flat_map(|name| [b"Hello, ", &name[..name.len() - 1], b"!\n"].concat()).collect()
     }
 
-    /// A second at 1,000 names a second and what is left of it, against a server that answers at once but for a stall.
+    /// One second at 1,000 names/s against a server that answers at once, except for one stall.
     fn second_with_a_stall(pipeline: usize, stall: core::ops::Range<Duration>) -> Work {
         let (mut conversation, mut work) = greeted(&plan(Some(1000.0), pipeline));
         let mut output = [0; 4096];
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn where_answers_set_the_pace_a_stall_delays_no_more_than_what_is_under_way() {
+    fn where_answers_set_the_pace_a_stall_delays_no_more_than_what_is_in_flight() {
         let (mut conversation, mut work) = greeted(&plan(None, 1));
         let mut output = [0; 64];
         conversation.say(ms(0), &mut work);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_names_are_under_way_than_the_pipeline_allows_nor_sent_than_remain() {
+    fn no_more_names_are_in_flight_than_the_pipeline_allows_nor_sent_than_remain() {
         let (mut conversation, mut work) = greeted(&plan(None, 4));
         work.remaining = 6;
         let mut output = [0; 512];
@@ -366,13 +366,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_under_way_when_a_conversation_ends_is_counted_as_unanswered() {
+    fn what_was_in_flight_when_a_conversation_ends_is_counted_as_unanswered() {
         let (mut conversation, mut work) = greeted(&plan(None, 4));
         conversation.say(ms(0), &mut work);
         conversation.transmit(ms(0), &mut [0; 512]);
         assert!(conversation.receive_end(ms(1)).is_err());
         assert!(!conversation.end(ms(1), &mut work)); // nothing was answered
-        assert_eq!((work.tally.unanswered, work.under_way, work.greeted), (4, 0, 0));
+        assert_eq!((work.tally.unanswered, work.in_flight, work.greeted), (4, 0, 0));
         assert_eq!((work.tally.waits.at_least, work.tally.waits.answered()), (4, 0));
     }
 
@@ -391,7 +391,7 @@ mod tests {
         conversation.transmit(ms(0), &mut [0; 512]);
         conversation.receive(ms(1), b"Error: name longer ", &mut work, PEER).unwrap();
         conversation.receive(ms(1), b"than 4 bytes\n", &mut work, PEER).unwrap();
-        assert_eq!((work.under_way, work.tally.waits.latencies.count()), (1, 0));
+        assert_eq!((work.in_flight, work.tally.waits.latencies.count()), (1, 0));
         assert_eq!(work.tally.errors[&Kind::Reply("name longer than 4 bytes".to_owned())].count, 1);
         let failure = conversation.receive(ms(2), b"Hello, 00000003!\n", &mut work, PEER).unwrap_err();
         assert_eq!(failure.kind, Kind::Mismatch);

@@ -1,4 +1,4 @@
-//! One connection of a load: moves bytes between a conversation and a socket that never waits.
+//! One connection of a load: moves bytes between a conversation and a non-blocking socket.
 
 use core::{net::SocketAddr, time::Duration};
 use std::io::{ErrorKind, Read, Write};
@@ -13,14 +13,14 @@ use super::{
     work::Work,
 };
 
-/// Room for one read and one write, for all connections together.
+/// The buffers for reads and writes, shared by all connections.
 #[derive(Debug)]
 pub(super) struct Buffers {
     input: Box<[u8]>,
     output: Box<[u8]>,
 }
 
-/// As much as a socket gives and takes at once, and a longest name with its end.
+/// The size of each buffer: as much as a socket usually moves at once, and more than the longest name.
 const BUFFER: usize = 128 * 1024;
 
 impl Buffers {
@@ -29,12 +29,12 @@ impl Buffers {
     }
 }
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Debug)]
 enum Socket {
-    /// There is none.
+    /// Not connected.
     Closed,
-    /// It is being opened since then.
+    /// Connecting, since this time.
     Opening {
         stream: TcpStream,
         since: Duration,
@@ -42,20 +42,20 @@ enum Socket {
     Open {
         stream: TcpStream,
     },
-    /// The conversation has come to its end.
+    /// The conversation is over, in good order.
     Over,
 }
 
-/// How long a connection that failed is not opened again: a server that refuses is asked ten times a second. If it answered
-/// before it ended, it is asked at once, for with a rate the pause would count as its latency.
-const AGAIN: Duration = Duration::from_millis(100);
+/// The pause before a failed connection is opened again. There is none if a name was answered on it: with `--rate` the pause
+/// would count as latency.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// One connection, opened again where it fails.
+/// One connection, which is opened again after a failure.
 #[derive(Debug)]
 pub(super) struct Link<const N: usize> {
     socket: Socket,
     conversation: Conversation<N>,
-    /// What the socket had no room for.
+    /// Bytes that the socket did not take yet.
     unwritten: Vec<u8>,
     number: usize,
 }
@@ -74,7 +74,7 @@ impl<const N: usize> Link<N> {
         &mut self.conversation
     }
 
-    /// Whether it waits for its greeting, and since when.
+    /// Whether it waits for the connection or the greeting.
     pub(super) const fn is_opening(&self) -> bool {
         matches!(self.socket, Socket::Opening { .. } | Socket::Open { .. }) && !self.conversation.is_greeted()
     }
@@ -83,7 +83,7 @@ impl<const N: usize> Link<N> {
         matches!(self.socket, Socket::Over | Socket::Closed)
     }
 
-    /// Asks for a connection.
+    /// Starts to connect.
     pub(super) fn open(
         &mut self,
         now: Duration,
@@ -103,14 +103,14 @@ impl<const N: usize> Link<N> {
         Ok(())
     }
 
-    /// The conversation is over, or could not be had; when it may be tried again.
+    /// The connection failed; returns when it may be opened again.
     pub(super) fn fail(&mut self, now: Duration, work: &mut Work) -> Duration {
         self.socket = Socket::Closed;
         let answered = self.conversation.end(now, work);
-        if answered { now } else { now.saturating_add(AGAIN) }
+        if answered { now } else { now.saturating_add(RECONNECT_PAUSE) }
     }
 
-    /// Something happened to the socket.
+    /// Handles an event of the socket.
     pub(super) fn handle(
         &mut self,
         event: &Event,
@@ -126,7 +126,7 @@ impl<const N: usize> Link<N> {
             if stream.peer_addr().is_err_and(|error| error.kind() == ErrorKind::NotConnected) {
                 return Ok(()); // not yet
             }
-            let _ = stream.set_nodelay(true); // where it cannot be, names may be late; that is no failure
+            let _ = stream.set_nodelay(true); // without it names may be late, which is no failure
             if let Socket::Opening { stream, .. } = core::mem::replace(&mut self.socket, Socket::Closed) {
                 self.socket = Socket::Open { stream };
             }
@@ -139,7 +139,7 @@ impl<const N: usize> Link<N> {
         self.write(time, work, buffers)
     }
 
-    /// Reads what there is; the time when the last of it was there.
+    /// Reads all available bytes; returns the time of the last read.
     fn read(
         &mut self,
         to_the_end: bool,
@@ -162,7 +162,7 @@ impl<const N: usize> Link<N> {
                     time = Some(read_at);
                     let input = buffers.input.get(..count).unwrap_or_default();
                     self.conversation.receive(read_at, input, work, peer)?;
-                    // A read that does not fill the buffer has taken all there was; of what comes later there is news.
+                    // A read that does not fill the buffer has emptied the socket; later bytes cause a new event.
                     if count < buffers.input.len() && !to_the_end {
                         break;
                     }
@@ -175,7 +175,7 @@ impl<const N: usize> Link<N> {
         Ok(time)
     }
 
-    /// Sends what is due, as far as the socket takes it.
+    /// Sends due names as far as the socket takes them.
     pub(super) fn write(&mut self, now: Duration, work: &mut Work, buffers: &mut Buffers) -> Result<(), Failure> {
         let Socket::Open { stream } = &mut self.socket else { return Ok(()) };
         if !self.unwritten.is_empty() {
@@ -206,12 +206,12 @@ impl<const N: usize> Link<N> {
         }
     }
 
-    /// Looks at the time, and whether something of it is over.
-    pub(super) fn check_time(&mut self, now: Duration, patience: Option<Duration>) -> Result<(), Failure> {
+    /// Handles the timeouts of connecting and of the conversation.
+    pub(super) fn check_time(&mut self, now: Duration, timeout: Option<Duration>) -> Result<(), Failure> {
         match &self.socket {
             Socket::Closed | Socket::Over => Ok(()),
-            Socket::Opening { since, .. } => match patience {
-                Some(patience) if now.saturating_sub(*since) >= patience => {
+            Socket::Opening { since, .. } => match timeout {
+                Some(timeout) if now.saturating_sub(*since) >= timeout => {
                     Err(Kind::of_connecting(&ErrorKind::TimedOut.into()).into())
                 }
                 _ => Ok(()),
@@ -220,15 +220,15 @@ impl<const N: usize> Link<N> {
         }
     }
 
-    /// Ends the conversation in good order; at once where it has not begun, or where replies are to come and nobody is patient.
+    /// Closes the conversation with `exit`; at once if it is not greeted, or if replies are missing and `may_wait` is false.
     pub(super) fn close(
         &mut self,
         now: Duration,
-        patient: bool,
+        may_wait: bool,
         work: &mut Work,
         buffers: &mut Buffers,
     ) -> Result<(), Failure> {
-        if self.conversation.is_greeted() && (patient || self.conversation.owes_nothing()) {
+        if self.conversation.is_greeted() && (may_wait || self.conversation.owes_nothing()) {
             self.conversation.close(now);
             self.write(now, work, buffers)
         } else {
@@ -239,7 +239,7 @@ impl<const N: usize> Link<N> {
     }
 }
 
-/// Writes as much as the socket takes now.
+/// Writes as much as the socket takes without waiting.
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize, Failure> {
     loop {
         return match stream.write(bytes) {

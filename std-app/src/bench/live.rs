@@ -31,7 +31,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new(connections: usize, prints_intervals: bool) -> Self {
-        // `wide_msg` cuts what is too wide: it would leave remains on the line above.
+        // `wide_msg` cuts what is too wide: it would leave remains on the screen.
         let style = ProgressStyle::with_template("{wide_msg}").ok().filter(|_| io::stderr().is_terminal());
         let bar = style.map(|style| ProgressBar::new_spinner().with_style(style));
         Self { bar, last: Cell::new(None), connections, intervals: Cell::new(prints_intervals.then_some(0)) }
@@ -72,7 +72,7 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.clear(); // an error is told on a line of its own
+        self.clear(); // an error message needs a line of its own
     }
 }
 

@@ -266,7 +266,7 @@ impl<'a, const N: usize> Load<'a, N> {
         let now = self.now();
         let is_late =
             |(index, link): (usize, &mut Link<N>)| schedule.backlog(index, link.conversation().sent(), now).names > 0;
-        self.work.under_way > 0 || self.links.iter_mut().enumerate().any(is_late)
+        self.work.in_flight > 0 || self.links.iter_mut().enumerate().any(is_late)
     }
 
     /// Whether the time limit after a signal is over.

@@ -1,12 +1,12 @@
-//! The names that are sent: each another, so that no reply can pass for the reply to another name.
+//! The names that are sent. All differ, so that a reply to another name is noticed.
 
-/// A stretch of letters that repeats at no power of two, so that bytes out of their place do not look right by chance.
+/// A pattern whose length is no power of two, so that misplaced bytes do not match by chance.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwyz0123456789"; // no x: no name is `exit`
 
-/// At most so many bytes of a name are its number.
+/// The maximum number of digits in a name.
 const DIGITS: usize = 8;
 
-/// Makes names of one size; the last bytes are their number, in hexadecimal digits.
+/// Generates names of one size that end with their number in hexadecimal digits.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     name: Vec<u8>,
@@ -21,7 +21,7 @@ impl Names {
         Self { name }
     }
 
-    /// The next name. Where there is room for few digits, names repeat after a while.
+    /// The next name. Short names have few digits, so they repeat.
     pub(super) fn next(&mut self) -> &[u8] {
         for digit in self.name.iter_mut().rev().take(DIGITS) {
             *digit = match *digit {
@@ -45,7 +45,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn names_have_the_size_that_is_asked_for_and_can_be_said() {
+    fn names_have_the_requested_size_and_are_valid() {
         for size in 1..=40 {
             let mut names = Names::new(size);
             for _ in 0..1000 {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn each_name_is_another() {
+    fn no_two_names_are_equal() {
         let mut names = Names::new(16);
         let seen: HashSet<Vec<u8>> = (0..100_000).map(|_| names.next().to_vec()).collect();
         assert_eq!(seen.len(), 100_000);

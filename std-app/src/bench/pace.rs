@@ -1,50 +1,50 @@
-//! When names are due: at once where answers set the pace, or at a rate that does not care for answers.
+//! The schedule of an open loop: when each name is due, independent of replies.
 
 use core::time::Duration;
 
-/// A schedule of names over all connections, in turn.
+/// A schedule of names over all connections, round robin.
 ///
-/// When a name is due does not depend on when it could be sent, or on when others were answered. A latency that counts from
-/// here shows all of a stall: also what the names had to wait that came during it (no coordinated omission). Nothing is
-/// kept of names that are due: their times can be computed, so a backlog of any length takes no memory and no time.
+/// A latency counts from the time a name is due, whenever it could be sent. So a stall also lengthens the latencies of the
+/// names that were due during it (no coordinated omission). The times are computed, not stored: a backlog of any length takes
+/// no memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     start: Duration,
     rate: f64,
     connections: u64,
-    /// How many names there are.
+    /// The number of names.
     total: u64,
-    /// The first name whose connection has not been told of it.
+    /// The first name that `take_due` has not returned.
     next: u64,
 }
 
-/// What was due and was not sent.
+/// Names that were due and not sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
     pub(crate) names: u64,
-    /// How long the oldest of them had been due.
+    /// The time since the oldest of them was due.
     pub(crate) behind: Duration,
 }
 
 impl Backlog {
-    /// This and another, which are not of the same names.
+    /// The sum of two backlogs of different names.
     pub(super) fn and(self, other: Self) -> Self {
         Self { names: self.names.saturating_add(other.names), behind: self.behind.max(other.behind) }
     }
 }
 
-/// Into so many groups the names of one connection that are not sent are put at most, to count how long they have waited.
+/// The waits of a connection's unsent names are recorded in at most this number of groups.
 const GROUPS: u64 = 1000;
 
 impl Schedule {
-    /// The names that are due from `start` on and before `end`; or `names` of them, whenever those are due.
+    /// The names that are due from `start` to `end`, or `names` of them.
     pub(super) fn new(start: Duration, end: Duration, rate: f64, connections: usize, names: Option<u64>) -> Self {
         let connections = u64::try_from(connections).unwrap_or(u64::MAX).max(1);
         let all = Self { start, rate, connections, total: u64::MAX, next: 0 };
         Self { total: names.unwrap_or_else(|| all.due_before(end)), ..all }
     }
 
-    /// How many names there are, over all connections.
+    /// The number of names over all connections.
     pub(super) const fn total(&self) -> u64 {
         self.total
     }
@@ -54,28 +54,28 @@ impl Schedule {
         self.due(self.total)
     }
 
-    /// When a name is due, counted over all connections.
+    /// When a name is due; its number counts over all connections.
     fn due(&self, name: u64) -> Duration {
         let after = Duration::try_from_secs_f64(name as f64 / self.rate).unwrap_or(Duration::MAX);
         self.start.saturating_add(after)
     }
 
-    /// When a connection's name is due, counted on that connection, if it has so many.
+    /// When a connection's name is due; its number counts on that connection. `None` beyond the last.
     pub(super) fn due_on(&self, connection: usize, name: u64) -> Option<Duration> {
         let connection = u64::try_from(connection).unwrap_or(u64::MAX);
         let name = name.saturating_mul(self.connections).saturating_add(connection);
         (name < self.total).then(|| self.due(name))
     }
 
-    /// When the next name is due of which its connection has not been told.
+    /// When the next name is due that `take_due` has not returned.
     pub(super) fn next_due(&self) -> Option<Duration> {
         (self.next < self.total).then(|| self.due(self.next))
     }
 
-    /// The connections that have something to send by now of which they were not told.
+    /// The connections with names that became due since the last call.
     ///
-    /// Each is named once, however many of its names are due: it sees those itself. So a rate beyond all that can be sent
-    /// costs a look at each connection, and not one for each name.
+    /// Each connection is returned once for all its names, so a rate that is too high costs one step per connection, not per
+    /// name.
     pub(super) fn take_due(&mut self, now: Duration) -> impl Iterator<Item = usize> + use<> {
         let (first, connections) = (self.next, self.connections);
         if self.next_due().is_some_and(|due| due <= now) {
@@ -88,9 +88,9 @@ impl Schedule {
         })
     }
 
-    /// How many names are due before `time`.
+    /// The number of names due before `time`.
     fn due_before(&self, time: Duration) -> u64 {
-        // A sum of parts may be off by the smallest part either way; the times themselves decide.
+        // The floating-point estimate may be off by one; the exact times decide.
         let seconds = time.saturating_sub(self.start).as_secs_f64();
         let about = (seconds * self.rate).max(0.0);
         #[expect(
@@ -108,7 +108,7 @@ impl Schedule {
         count
     }
 
-    /// What is due before `now` of a connection's names behind the first `sent`.
+    /// The names of a connection that are due before `now`, without the first `sent`.
     pub(super) fn backlog(&self, connection: usize, sent: u64, now: Duration) -> Backlog {
         let names = self.due_before(now).saturating_sub(u64::try_from(connection).unwrap_or(u64::MAX));
         let names = names.div_ceil(self.connections).saturating_sub(sent);
@@ -116,14 +116,14 @@ impl Schedule {
         Backlog { names, behind: oldest.map_or(Duration::ZERO, |due| now.saturating_sub(due)) }
     }
 
-    /// How long the names of that backlog have waited at least, in groups: a time, and how many names.
+    /// The waits of the names of that backlog, in groups: a lower bound of the wait, and the number of names.
     pub(super) fn waits(&self, connection: usize, sent: u64, now: Duration) -> impl Iterator<Item = (Duration, u64)> {
         let names = self.backlog(connection, sent, now).names;
         let size = names.div_ceil(GROUPS).max(1);
         (0..names.div_ceil(size)).map(move |group| {
             let first = group.saturating_mul(size);
             let count = size.min(names.saturating_sub(first));
-            // The youngest has waited least.
+            // The last one of the group has waited least.
             let youngest = sent.saturating_add(first).saturating_add(count.saturating_sub(1));
             let due = self.due_on(connection, youngest).unwrap_or(now);
             (now.saturating_sub(due), count)
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_due_evenly_and_go_round_the_connections() {
+    fn names_are_due_evenly_and_round_robin() {
         let mut schedule = Schedule::new(START, Duration::MAX, 1000.0, 3, Some(u64::MAX));
         assert_eq!(schedule.take_due(seconds(4)).count(), 0);
         let told: Vec<_> =
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_beyond_all_bounds_tells_each_connection_once() {
+    fn a_rate_that_is_too_high_returns_each_connection_once() {
         for rate in [5e7, 1e9] {
             let mut schedule = Schedule::new(START, seconds(3605), rate, 3, None);
             assert_eq!(schedule.total() as f64, 3600.0 * rate);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sent_is_a_backlog_and_has_waited() {
+    fn unsent_names_are_a_backlog_with_their_waits() {
         let schedule = Schedule::new(START, seconds(6), 10.0, 2, None);
         assert_eq!(schedule.total(), 10);
         assert_eq!(schedule.end(), Duration::from_millis(6_000));

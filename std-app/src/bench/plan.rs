@@ -1,4 +1,4 @@
-//! What a run does: the options, once they are known to fit together.
+//! The plan of a run: the options, checked against each other.
 
 use core::time::Duration;
 
@@ -7,34 +7,34 @@ use greet_host::client::{CAPACITY, check};
 
 use super::{error::UsageError, names::Names, options::BenchOptions};
 
-/// What every connection does.
+/// The settings of every connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) connections: usize,
     pub(super) size: usize,
     pub(super) pipeline: usize,
     pub(super) framing: Framing,
-    /// Names a second on all connections; `None` for as many as are answered.
+    /// Names per second on all connections (open loop); `None` for a closed loop.
     pub(super) rate: Option<f64>,
-    /// How many names; `None` for as many as the time allows.
+    /// The number of names; `None` for a run of fixed duration.
     pub(super) names: Option<u64>,
-    /// How long names are sent at the most.
+    /// The maximum time for sending names.
     pub(super) duration: Duration,
     pub(super) warmup: Duration,
     pub(super) timeout: Option<Duration>,
-    /// How many turns each of two servers has.
+    /// The number of turns of each server, with `--against`.
     pub(super) turns: u32,
     pub(super) turn: Duration,
     pub(super) interval: Option<Duration>,
 }
 
-/// How long the warm-up takes if nobody says, where names are sent for a time.
+/// The default warm-up of a run of fixed duration.
 const WARMUP: Duration = Duration::from_millis(500);
 
-/// How long a turn takes if nobody says.
+/// The default length of a turn.
 const TURN: Duration = Duration::from_millis(500);
 
-/// How many bytes a client's machine has to have room for: it is chosen among these, as each connection has one.
+/// The capacity of a client machine in bytes: the smallest of these that fits, because each connection has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Capacity {
     Small,
@@ -48,7 +48,7 @@ impl Capacity {
     pub(super) const LARGE: usize = CAPACITY;
 }
 
-/// A machine keeps the length of each name with it.
+/// The machine stores the length of each name.
 const LENGTH_BYTES: usize = 2;
 
 impl Plan {
@@ -93,11 +93,11 @@ impl Plan {
         plan.capacity().map(|_| plan)
     }
 
-    /// The least capacity that does.
+    /// The smallest capacity that fits.
     pub(super) fn capacity(&self) -> Result<Capacity, UsageError> {
         let Self { pipeline, size, .. } = *self;
         let needed = size.saturating_add(LENGTH_BYTES).saturating_mul(pipeline);
-        // Twice that, where it can be had: then what was answered is moved out of the way less often.
+        // Twice as much if possible: then answered names are removed from the buffer less often.
         match needed {
             _ if needed.saturating_mul(2) <= Capacity::SMALL => Ok(Capacity::Small),
             _ if needed.saturating_mul(2) <= Capacity::MIDDLE => Ok(Capacity::Middle),
@@ -106,7 +106,7 @@ impl Plan {
         }
     }
 
-    /// How many bytes of names and of replies go by for each name, with the ends of their lines.
+    /// The bytes sent and received per name, with line ends.
     pub(super) fn bytes_a_name(&self) -> (usize, usize) {
         let line_end = usize::from(self.framing == Framing::Line);
         let name = self.size.saturating_add(line_end);

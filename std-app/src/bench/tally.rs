@@ -1,4 +1,4 @@
-//! What is counted: replies and their latencies, errors by kind, and the pace over time.
+//! The counters of a load: replies and latencies, errors by kind, throughput over time.
 
 use core::{fmt, time::Duration};
 use std::{collections::BTreeMap, io};
@@ -8,33 +8,33 @@ use hdrhistogram::CreationError;
 use super::{intervals::Intervals, stalls::Stalls};
 use crate::latency::Latencies;
 
-/// What can go wrong, as it is counted.
+/// The kinds of errors.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// The connection was not to be had.
+    /// Connecting failed, for this reason.
     NoConnection(String),
-    /// It was there, and no greeting came in time.
+    /// Connected, and no greeting within the timeout.
     NoGreeting,
-    /// No whole reply came in time.
+    /// No complete reply within the timeout.
     NoReply,
-    /// The server did not end its side in time after `exit`.
+    /// No FIN within the timeout after `exit`.
     NoEnd,
-    /// The server ended its side before that was due.
+    /// The server's FIN was received without `exit`.
     EndedEarly,
-    /// The connection was lost.
+    /// The connection broke, for this reason.
     Broken(String),
-    /// A byte was wrong.
+    /// A reply had a wrong byte.
     Mismatch,
-    /// The protocol's own error reply, and its text.
+    /// An error reply, with its text.
     Reply(String),
-    /// Such a reply that went on and on.
+    /// An error reply that exceeded its maximum length.
     EndlessError,
-    /// More kinds than are kept apart.
+    /// Errors beyond the maximum number of kinds.
     Other,
 }
 
 impl Kind {
-    /// That a connection was not to be had.
+    /// The kind of an error while connecting.
     pub(super) fn of_connecting(error: &io::Error) -> Self {
         Self::NoConnection(match error.kind() {
             io::ErrorKind::ConnectionRefused => REFUSED.to_owned(),
@@ -45,32 +45,32 @@ impl Kind {
         })
     }
 
-    /// That a connection was lost.
+    /// The kind of an error on an open connection.
     pub(super) fn of_connection(error: &io::Error) -> Self {
         Self::Broken(match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "reset".to_owned(),
-            io::ErrorKind::TimedOut => "the network gave up".to_owned(),
+            io::ErrorKind::TimedOut => "timed out by the kernel".to_owned(),
             _ => error.to_string(),
         })
     }
 }
 
 impl Kind {
-    /// What to do about it, where it keeps a run from beginning.
+    /// Advice for the message if no connection could be opened.
     pub(super) fn advice(&self) -> &'static str {
         match self {
             Self::NoConnection(reason) if reason == REFUSED => "is the server running, and on this port?",
             Self::NoConnection(reason) if reason == NO_ANSWER => {
-                "check the address and the firewalls on the way, or raise --timeout"
+                "check the address and firewalls in between, or raise --timeout"
             }
-            Self::NoConnection(_) => "check the address and this machine's network",
-            Self::NoGreeting => "is it a greeting server? It may be full; --timeout gives it longer",
-            _ => "is it a greeting server? See what it says",
+            Self::NoConnection(_) => "check the address and this host's network",
+            Self::NoGreeting => "is it a greeting server? It may be full; --timeout sets a longer limit",
+            _ => "is it a greeting server? Check its log",
         }
     }
 }
 
-/// Why there is no connection, in words that are told from others.
+/// Reasons that have advice of their own.
 const REFUSED: &str = "refused";
 const NO_ANSWER: &str = "no answer in time";
 
@@ -79,36 +79,36 @@ impl fmt::Display for Kind {
         match self {
             Self::NoConnection(reason) => write!(formatter, "no connection: {reason}"),
             Self::NoGreeting => formatter.write_str("no greeting in time"),
-            Self::NoReply => formatter.write_str("no whole reply in time"),
-            Self::NoEnd => formatter.write_str("no end after `exit` in time"),
-            Self::EndedEarly => formatter.write_str("ended by the server before it was asked to"),
-            Self::Broken(reason) => write!(formatter, "connection lost: {reason}"),
+            Self::NoReply => formatter.write_str("no complete reply in time"),
+            Self::NoEnd => formatter.write_str("no FIN in time after `exit`"),
+            Self::EndedEarly => formatter.write_str("connection closed by the server without `exit`"),
+            Self::Broken(reason) => write!(formatter, "connection broken: {reason}"),
             Self::Mismatch => formatter.write_str("wrong bytes"),
             Self::Reply(text) => write!(formatter, "error reply: {text}"),
-            Self::EndlessError => formatter.write_str("error reply without an end"),
+            Self::EndlessError => formatter.write_str("error reply longer than 4096 bytes"),
             Self::Other => formatter.write_str("other errors"),
         }
     }
 }
 
-/// How many kinds are kept apart: a peer chooses the texts of its error replies.
+/// The maximum number of kinds: a peer chooses the texts of its error replies.
 const KINDS: usize = 32;
 
-/// What was counted of one kind.
+/// The errors of one kind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Errors {
     pub(super) count: u64,
-    /// So many more while nothing was measured yet.
+    /// The number during the warm-up.
     pub(super) in_warmup: u64,
-    /// The first of them in full, if there is more to say.
+    /// The message of the first of them, if it says more than the kind.
     pub(super) example: Option<String>,
 }
 
-/// How long names have waited for their replies.
+/// The latencies of names, with those of unanswered names.
 #[derive(Clone, Debug)]
 pub(super) struct Waits {
     pub(super) latencies: Latencies,
-    /// So many of these had no answer, and may have waited for longer.
+    /// The number of these without a reply: they would have taken longer.
     pub(super) at_least: u64,
 }
 
@@ -117,9 +117,9 @@ impl Waits {
         Ok(Self { latencies: Latencies::new()?, at_least: 0 })
     }
 
-    /// So many names had no answer after this time.
+    /// Records names without a reply after this time.
     ///
-    /// They count, for without them the rest would look too good; that makes of every figure the least that it can be.
+    /// Without them the latencies would look too good; with them every figure is a lower bound.
     pub(super) fn add_at_least(&mut self, wait: Duration, names: u64) {
         self.latencies.add_many(wait, names);
         self.at_least = self.at_least.saturating_add(names);
@@ -130,7 +130,7 @@ impl Waits {
         self.at_least = self.at_least.saturating_add(other.at_least);
     }
 
-    /// How many names were answered.
+    /// The number of answered names.
     pub(super) fn answered(&self) -> u64 {
         self.latencies.count().saturating_sub(self.at_least)
     }
@@ -141,26 +141,26 @@ impl Waits {
     }
 }
 
-/// What is counted.
+/// The counters of a load.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
-    /// When the present stretch began.
+    /// When the current stretch began.
     begin: Duration,
-    /// Replies count for the pace if they come before this time.
+    /// Replies before this time count for the throughput.
     end: Duration,
-    /// It is not measured: only what goes wrong is counted, and that apart.
+    /// During the warm-up only errors are counted, separately.
     warming_up: bool,
-    /// How long was measured before that, in earlier turns.
+    /// The measured time of earlier turns.
     before: Duration,
     pub(super) waits: Waits,
-    /// Replies between begin and end.
+    /// The number of replies between begin and end.
     pub(super) in_time: u64,
     pub(super) errors: BTreeMap<Kind, Errors>,
-    /// Names that were under way when their connections ended.
+    /// The number of names in flight when their connections ended.
     pub(super) unanswered: u64,
-    /// So many more while nothing was measured yet.
+    /// The same during the warm-up.
     pub(super) unanswered_in_warmup: u64,
-    /// Names that were under way when a signal ended the run.
+    /// The number of names in flight when a signal ended the run.
     pub(super) interrupted: u64,
     pub(super) over_time: OverTime,
     pub(super) stalls: Stalls,
@@ -187,7 +187,7 @@ impl Tally {
         })
     }
 
-    /// Measures anew, from `begin` to `end`. Errors stay, and the pace over time goes on.
+    /// Starts a new stretch from `begin` to `end`. Errors and the throughput over time are kept.
     pub(super) fn begin(&mut self, begin: Duration, end: Duration, warming_up: bool) {
         (self.begin, self.end, self.warming_up) = (begin, end, warming_up);
         self.waits.clear();
@@ -244,12 +244,12 @@ impl Tally {
         elapsed
     }
 
-    /// The last reply of the stretch has come.
+    /// The stretch is over, with its last reply.
     pub(super) const fn finish(&mut self) {
         self.warming_up = false;
     }
 
-    /// A reply came, to a name that was due at `due`.
+    /// A reply was received, to a name that was due at `due`.
     pub(super) fn reply(&mut self, now: Duration, due: Duration) {
         if self.warming_up {
             return;
@@ -263,11 +263,11 @@ impl Tally {
                 intervals.reply(time, now.saturating_sub(due));
             }
         }
-        // Also what is answered behind the end: without the slowest the rest would look too good.
+        // Also replies after the end: without the slowest the latencies would look too good.
         self.waits.latencies.add(now.saturating_sub(due));
     }
 
-    /// The connection ended on which a name was under way that has waited for so long.
+    /// A name is lost because its connection ended, after this wait.
     pub(super) fn lost(&mut self, wait: Duration) {
         if self.warming_up {
             self.unanswered_in_warmup = self.unanswered_in_warmup.saturating_add(1);
@@ -277,7 +277,7 @@ impl Tally {
         }
     }
 
-    /// The run was ended while a name was under way that has waited for so long.
+    /// A name is in flight at the end of the run, after this wait.
     pub(super) fn interrupted(&mut self, wait: Duration) {
         self.interrupted = self.interrupted.saturating_add(1);
         self.waits.add_at_least(wait, 1);
@@ -294,14 +294,14 @@ impl Tally {
         }
     }
 
-    /// Of all kinds, at all times.
+    /// The number of errors of all kinds, with those of the warm-up.
     pub(super) fn error_count(&self) -> u64 {
         let counts = self.errors.values().flat_map(|errors| [errors.count, errors.in_warmup]);
         counts.fold(0, u64::saturating_add)
     }
 }
 
-/// Replies over time, in no more than so many stretches of the same length; they double when time goes on.
+/// Replies over time, in at most `STRETCHES` stretches of equal length, which doubles when they are used up.
 #[derive(Clone, Debug)]
 pub(super) struct OverTime {
     stretch: Duration,
@@ -318,25 +318,25 @@ impl Default for OverTime {
 
 impl OverTime {
     fn add(&mut self, at: Duration) {
-        let mut place = self.place(at);
-        while place >= STRETCHES {
+        let mut index = self.index(at);
+        while index >= STRETCHES {
             self.double();
-            place = self.place(at);
+            index = self.index(at);
         }
-        if self.counts.len() <= place {
-            self.counts.resize(place.saturating_add(1), 0);
+        if self.counts.len() <= index {
+            self.counts.resize(index.saturating_add(1), 0);
         }
-        if let Some(count) = self.counts.get_mut(place) {
+        if let Some(count) = self.counts.get_mut(index) {
             *count = count.saturating_add(1);
         }
     }
 
-    fn place(&self, at: Duration) -> usize {
-        // Not `as_nanos`: for each reply a division of 128 bits would cost more than the rest. 584 years fit.
+    fn index(&self, at: Duration) -> usize {
+        // Not `as_nanos`: a division of 128 bits for each reply would cost more than the rest. 584 years fit.
         let nanoseconds =
             |span: Duration| span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos().into());
-        let place = nanoseconds(at).checked_div(nanoseconds(self.stretch)).unwrap_or(0);
-        usize::try_from(place).unwrap_or(usize::MAX)
+        let index = nanoseconds(at).checked_div(nanoseconds(self.stretch)).unwrap_or(0);
+        usize::try_from(index).unwrap_or(usize::MAX)
     }
 
     fn double(&mut self) {
@@ -349,10 +349,10 @@ impl OverTime {
         self.counts.reserve(STRETCHES.saturating_sub(self.counts.len()));
     }
 
-    /// The middle of each stretch in seconds, and replies a second in it; of whole stretches alone.
+    /// For each complete stretch: its middle in seconds, and its replies per second.
     pub(super) fn points(&self, elapsed: Duration) -> Vec<(f64, f64)> {
         let stretch = self.stretch.as_secs_f64();
-        let whole = self.place(elapsed);
+        let whole = self.index(elapsed);
         let mut middle = -stretch / 2.0;
         let counts = self.counts.iter().chain(core::iter::repeat(&0)).take(whole.min(STRETCHES));
         counts
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_is_of_what_came_in_time_and_the_latencies_are_of_all() {
+    fn replies_after_the_end_count_for_the_latencies_and_not_for_the_throughput() {
         let mut tally = Tally::new().unwrap();
         tally.begin(at(100), at(200), false);
         tally.reply(at(101), at(99));
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_had_no_answer_has_waited_at_least_so_long() {
+    fn names_without_a_reply_count_with_the_time_waited() {
         let mut tally = Tally::new().unwrap();
         tally.begin(at(0), at(100), false);
         tally.reply(at(1), at(0));
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_before_it_is_measured_is_told_apart_and_nothing_else_of_then_is_counted() {
+    fn during_the_warm_up_only_errors_are_counted_and_separately() {
         let mut tally = Tally::new().unwrap();
         tally.error(Kind::NoGreeting, None);
         tally.begin(at(0), at(100), true);
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_over_time_takes_the_same_memory_however_long_it_is() {
+    fn the_throughput_over_time_has_bounded_memory() {
         let mut over_time = OverTime::default();
         for millisecond in 0..100_000 {
             over_time.add(at(millisecond));
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_without_a_reply_shows_as_nothing() {
+    fn a_stretch_without_a_reply_has_a_throughput_of_zero() {
         let mut over_time = OverTime::default();
         over_time.add(at(5));
         over_time.add(at(25));
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_invents_errors_does_not_fill_the_memory() {
+    fn the_number_of_error_kinds_is_bounded() {
         let mut tally = Tally::new().unwrap();
         for number in 0..1000 {
             tally.error(Kind::Reply(number.to_string()), None);

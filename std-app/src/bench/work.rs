@@ -19,7 +19,7 @@ pub(super) struct Work {
     /// When names are due; `None` for as soon as a reply is received (closed loop).
     pub(super) schedule: Option<Schedule>,
     /// The number of names in flight.
-    pub(super) under_way: usize,
+    pub(super) in_flight: usize,
     /// The number of connections that are greeted and open.
     pub(super) greeted: usize,
     /// When the last greeting was received.
@@ -38,7 +38,7 @@ impl Work {
             sending: false,
             remaining: u64::MAX,
             schedule: None,
-            under_way: 0,
+            in_flight: 0,
             greeted: 0,
             greeted_at: Duration::ZERO,
             served_at: Duration::ZERO,
@@ -56,14 +56,14 @@ impl Work {
 
     /// Whether all names are sent and answered.
     pub(super) const fn is_done(&self) -> bool {
-        self.under_way == 0 && (self.remaining == 0 || !self.sending)
+        self.in_flight == 0 && (self.remaining == 0 || !self.sending)
     }
 
     /// The time without a reply, if it is so long that the run should be aborted: twice the timeout.
     ///
     /// Only replies count: a server may close each connection after its reply, or send greetings and never a reply.
     pub(super) fn silent_for(&mut self, now: Duration, timeout: Option<Duration>) -> Option<Duration> {
-        if self.greeted > 0 && self.under_way == 0 {
+        if self.greeted > 0 && self.in_flight == 0 {
             self.served_at = now; // no reply is expected
         }
         let unserved = now.saturating_sub(self.served_at);
@@ -112,10 +112,10 @@ pub(super) mod tests {
         assert_eq!(work.silent_for(seconds(120), timeout), None);
         assert_eq!(work.silent_for(seconds(121), timeout), Some(seconds(21)));
         // It sends greetings and no reply.
-        (work.greeted, work.under_way, work.greeted_at) = (1, 1, seconds(120));
+        (work.greeted, work.in_flight, work.greeted_at) = (1, 1, seconds(120));
         assert_eq!(work.silent_for(seconds(121), timeout), Some(seconds(21)));
         // No reply is expected.
-        work.under_way = 0;
+        work.in_flight = 0;
         assert_eq!(work.silent_for(seconds(121), timeout), None);
         assert_eq!(work.served_at, seconds(121));
         // The time of another server's turn does not count.
@@ -127,7 +127,7 @@ pub(super) mod tests {
     #[test]
     fn without_a_timeout_a_reply_may_take_any_time() {
         let mut work = Work::new(&plan(None, 1), Tally::new().unwrap());
-        (work.greeted, work.under_way) = (1, 1);
+        (work.greeted, work.in_flight) = (1, 1);
         assert_eq!(work.silent_for(seconds(1000), None), None);
         work.greeted = 0;
         assert!(work.silent_for(seconds(1000), None).is_some());

@@ -1,4 +1,4 @@
-//! Numbers as people read them: three digits that count, and the unit that fits.
+//! Numbers for people: three significant digits and a fitting unit.
 
 use core::{
     fmt::{self, Display, Formatter},
@@ -30,7 +30,7 @@ impl Display for Time {
     }
 }
 
-/// Bytes: `512 B`, `12.3 kB`, `4.56 MB`; in thousands, as the wire counts.
+/// Bytes in decimal units: `512 B`, `12.3 kB`, `4.56 MB`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bytes(pub(crate) f64);
 
@@ -40,7 +40,7 @@ impl Display for Bytes {
     }
 }
 
-/// Bytes a second: `4.56 MB/s`.
+/// Bytes per second: `4.56 MB/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ByteRate(pub(crate) f64);
 
@@ -50,7 +50,7 @@ impl Display for ByteRate {
     }
 }
 
-/// How often a second something happens: `123,456/s`, `12.3/s`.
+/// Events per second: `123,456/s`, `12.3/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rate(pub(crate) f64);
 
@@ -75,7 +75,7 @@ pub(crate) fn counted(count: u64, one: &str) -> String {
     format!("{} {one}{}", Count(count), if count == 1 { "" } else { "s" })
 }
 
-/// Any number: three digits that count, and all of those before the point.
+/// Any number with three significant digits, and all digits before the decimal point; `-` if it is not finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Figure(pub(crate) f64);
 
@@ -102,7 +102,7 @@ impl Display for Figure {
     }
 }
 
-/// Writes `value` in the largest of the units, given with their sizes, that it reaches.
+/// Writes `value` in the largest unit that does not exceed it. The units are given with their sizes, largest first.
 fn scaled(value: f64, units: &[(f64, &str)], formatter: &mut Formatter<'_>) -> fmt::Result {
     // 999.5 would be written as 1,000 of the smaller unit.
     let fitting = units.iter().find(|(size, _)| value.abs() >= size * 0.9995);
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_take_the_unit_that_fits() {
+    fn times_have_a_fitting_unit() {
         for (nanoseconds, text) in [
             (0.0, "0 ns"),
             (1.0, "1.00 ns"),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_have_three_digits_that_count_and_groups() {
+    fn figures_have_three_significant_digits_and_groups() {
         for (value, text) in [
             (0.0, "0"),
             (0.0456, "0.046"),

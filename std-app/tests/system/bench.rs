@@ -1,4 +1,4 @@
-//! `greet bench` as its user sees it, against the servers of both runtimes and against servers that do badly.
+//! `greet bench` as its user sees it, against the servers of both runtimes and against defective servers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::{
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::common::{GREET, Server, assert_fails};
 
-/// A server of one conversation after the other or beside it, by a script; it lives as long as the test.
+/// A server that runs a script for each connection, on a thread of its own.
 pub(crate) fn peer(script: impl Fn(TcpStream, usize) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -34,7 +34,7 @@ pub(crate) fn peer(script: impl Fn(TcpStream, usize) + Clone + Send + 'static) -
     address
 }
 
-/// Answers names, one a read, as `answer` wants: with how many were answered before in this conversation.
+/// Sends the greeting and answers each read with `answer(number of the read, name)`; `None` closes the connection.
 pub(crate) fn answer_each(mut stream: TcpStream, answer: impl Fn(usize, &[u8]) -> Option<Vec<u8>>) {
     if stream.write_all(b"Welcome!").is_err() {
         return;
@@ -61,7 +61,7 @@ pub(crate) fn bench(address: SocketAddr, arguments: &[&str]) -> Output {
     Command::new(GREET).args(["bench", &address]).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Its JSON, and its exit status.
+/// The JSON of a run and its exit status.
 pub(crate) fn figures(address: SocketAddr, arguments: &[&str]) -> (Value, i32) {
     let output = bench(address, &[arguments, &["--json"]].concat());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
@@ -69,7 +69,7 @@ pub(crate) fn figures(address: SocketAddr, arguments: &[&str]) -> (Value, i32) {
     (serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")), output.status.code().unwrap())
 }
 
-/// Whether it has an error of a kind that begins so; how many of them.
+/// The number of errors whose kind begins with `kind`.
 #[track_caller]
 fn errors_of(figures: &Value, kind: &str) -> u64 {
     let errors = figures["errors"].as_array().unwrap();
@@ -77,7 +77,7 @@ fn errors_of(figures: &Value, kind: &str) -> u64 {
     of_kind.map(|error| error["count"].as_u64().unwrap()).sum()
 }
 
-/// It fails like that, and prints no figures.
+/// Asserts that it fails with this status and message, and prints no figures.
 #[track_caller]
 pub(crate) fn assert_refuses(output: &Output, status: i32, said: &[&str]) {
     assert_fails(output, status, said);
@@ -159,7 +159,7 @@ fn a_reply_that_got_lost_is_missed() {
         answer_each(stream, |number, name| Some(if number == 3 { Vec::new() } else { right(name) }));
     });
     let (figures, status) = figures(address, &["-n", "7", "--timeout", "1500ms"]);
-    assert_eq!((status, errors_of(&figures, "no whole reply in time")), (1, 1), "{figures:#}");
+    assert_eq!((status, errors_of(&figures, "no complete reply in time")), (1, 1), "{figures:#}");
     assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(6), &Value::from(1)));
 }
 
@@ -191,7 +191,7 @@ fn a_reset_is_counted_and_what_was_under_way_with_it() {
         }
     });
     let (figures, status) = figures(address, &["-n", "5"]);
-    assert_eq!((status, errors_of(&figures, "connection lost: reset")), (1, 1), "{figures:#}");
+    assert_eq!((status, errors_of(&figures, "connection broken: reset")), (1, 1), "{figures:#}");
     assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(4), &Value::from(1)));
 }
 
@@ -203,7 +203,7 @@ fn a_server_that_ends_conversations_is_counted_each_time_and_asked_again() {
     let (figures, status) = figures(address, &["-n", "9"]);
     assert_eq!(status, 1);
     // Two answers and a question without one, three times over; the third conversation ends the run.
-    let ends = errors_of(&figures, "ended by the server") + errors_of(&figures, "connection lost");
+    let ends = errors_of(&figures, "connection closed by the server") + errors_of(&figures, "connection broken");
     assert_eq!((ends, &figures["answered"], &figures["unanswered"]), (3, &Value::from(6), &Value::from(3)));
 }
 
@@ -218,7 +218,7 @@ fn a_server_that_stops_in_the_middle_does_not_hold_up_the_end_for_longer_than_th
         });
     });
     let (figures, status) = figures(address, &["-c", "2", "-d", "100ms", "--warmup", "0", "--timeout", "1500ms"]);
-    assert_eq!((status, errors_of(&figures, "no whole reply in time")), (1, 2), "{figures:#}");
+    assert_eq!((status, errors_of(&figures, "no complete reply in time")), (1, 2), "{figures:#}");
     assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(100), &Value::from(2)));
 }
 
@@ -232,7 +232,7 @@ fn an_error_reply_that_never_ends_is_not_listened_to_for_ever() {
     });
     let (figures, status) = figures(address, &["-d", "300ms", "--warmup", "0", "--framing", "line"]);
     assert_eq!((status, &figures["answered"]), (1, &Value::from(0)), "{figures:#}");
-    assert!(errors_of(&figures, "error reply without an end") > 0, "{figures:#}");
+    assert!(errors_of(&figures, "error reply longer than 4096 bytes") > 0, "{figures:#}");
 }
 
 #[test]

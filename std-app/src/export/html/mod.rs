@@ -11,8 +11,8 @@ use greet_core::escape_of;
 
 /// A piece of HTML or SVG.
 ///
-/// Names of elements and attributes are the program's own (`&'static str`); contents and values are escaped. So whatever a
-/// peer has sent stays text, and characters that would act on the page instead of being seen are written out (rule K3).
+/// Names of elements and attributes are constants of the program (`&'static str`); contents and values are escaped. So bytes of
+/// a peer stay text, and control characters are shown as escapes (rule K3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Html(String);
 
@@ -20,7 +20,7 @@ pub(crate) struct Html(String);
 pub(crate) type Attributes<'a> = [(&'static str, &'a dyn Display)];
 
 impl Html {
-    /// Nothing yet.
+    /// An empty piece.
     pub(crate) const fn new() -> Self {
         Self(String::new())
     }
@@ -30,20 +30,20 @@ impl Html {
         &self.0
     }
 
-    /// Adds text.
+    /// Appends text, escaped.
     pub(crate) fn text(&mut self, text: impl Display) -> &mut Self {
-        // Writing to a string does not fail; a `Display` that does has written what it could.
+        // Writing to a string does not fail.
         let _ = write!(Escaping(&mut self.0), "{text}");
         self
     }
 
-    /// Adds another piece.
+    /// Appends another piece.
     pub(crate) fn html(&mut self, piece: &Self) -> &mut Self {
         self.0.push_str(&piece.0);
         self
     }
 
-    /// Adds an element with what `content` writes in it.
+    /// Appends an element; `content` writes what is inside.
     pub(crate) fn element(
         &mut self,
         name: &'static str,
@@ -56,7 +56,7 @@ impl Html {
         self
     }
 
-    /// Adds an element with text in it.
+    /// Appends an element that contains text.
     pub(crate) fn text_element(
         &mut self,
         name: &'static str,
@@ -68,7 +68,7 @@ impl Html {
         })
     }
 
-    /// Adds the beginning of an element; for one that HTML gives no end, like `meta`, that is all there is.
+    /// Appends a start tag; elements like `meta` have no end tag.
     pub(super) fn begin(&mut self, name: &'static str, attributes: &Attributes<'_>) -> &mut Self {
         self.0.extend(["<", name]);
         for (attribute, value) in attributes {
@@ -80,14 +80,14 @@ impl Html {
         self
     }
 
-    /// Adds markup of the program's own as it is.
+    /// Appends constant markup without escaping.
     pub(super) fn own(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
     }
 }
 
-/// Escapes what is written through it.
+/// A writer that escapes text.
 struct Escaping<'a>(&'a mut String);
 
 impl Write for Escaping<'_> {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_cannot_leave_its_element_nor_a_value_its_quotes() {
+    fn text_cannot_close_its_element_nor_a_value_its_quotes() {
         let hostile = "</p><script>alert('1')</script>\" onload=\"x&";
         let mut html = Html::new();
         html.text_element("p", &[("title", &hostile)], hostile);

@@ -5,24 +5,24 @@ use std::{fs, io, path::Path};
 
 use super::Html;
 
-/// All of the page's looks.
+/// The style sheet.
 const STYLE: &str = include_str!("report.css");
 
-/// What the whole of a report, or one line of it, comes to.
+/// The rating of a report or of one row of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rating {
-    /// All is well.
+    /// Everything is right.
     Good,
-    /// It works, and something is to be looked at.
+    /// It works, with a warning.
     Doubtful,
-    /// It does not work.
+    /// It failed.
     Bad,
-    /// It says nothing on that.
+    /// Not rated.
     None,
 }
 
 impl Rating {
-    /// The sign that says it without colour.
+    /// A sign that needs no colour.
     pub(crate) const fn sign(self) -> &'static str {
         match self {
             Self::Good => "\u{2714}",
@@ -32,7 +32,7 @@ impl Rating {
         }
     }
 
-    /// Its class in the page's style.
+    /// The CSS class.
     pub(crate) const fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -43,7 +43,7 @@ impl Rating {
     }
 }
 
-/// A page: a title, a verdict, and sections.
+/// A report: a title, verdicts, and sections.
 #[derive(Clone, Debug)]
 pub(crate) struct HtmlReport {
     title: String,
@@ -51,7 +51,7 @@ pub(crate) struct HtmlReport {
 }
 
 impl HtmlReport {
-    /// A page with nothing but a title, and a line on what the report is of.
+    /// A report with a title and a line below it.
     pub(crate) fn new(title: impl Display, subject: impl Display) -> Self {
         let title = title.to_string();
         let mut body = Html::new();
@@ -61,7 +61,7 @@ impl HtmlReport {
         Self { title, body }
     }
 
-    /// Adds the banner that says what it all comes to.
+    /// Appends a banner with the result.
     pub(crate) fn verdict(&mut self, rating: Rating, text: impl Display) -> &mut Self {
         let class = format!("verdict {}", rating.class());
         self.body.element("p", &[("class", &class)], |banner| {
@@ -70,7 +70,7 @@ impl HtmlReport {
         self
     }
 
-    /// Adds a section.
+    /// Appends a section.
     pub(crate) fn section(&mut self, title: impl Display, content: impl FnOnce(&mut Html)) -> &mut Self {
         self.body.element("section", &[], |section| {
             section.text_element("h2", &[], title);
@@ -79,7 +79,7 @@ impl HtmlReport {
         self
     }
 
-    /// The file's text.
+    /// The HTML document.
     pub(crate) fn render(&self) -> String {
         let mut html = Html::new();
         html.own("<!doctype html>\n").element("html", &[("lang", &"en")], |html| {
@@ -87,7 +87,7 @@ impl HtmlReport {
                 head.begin("meta", &[("charset", &"utf-8")]);
                 head.begin("meta", &[("name", &"viewport"), ("content", &"width=device-width, initial-scale=1")]);
                 head.begin("meta", &[("name", &"color-scheme"), ("content", &"light dark")]);
-                // Even if something got through, nothing of it would run or be fetched.
+                // A second line of defence: scripts do not run, and nothing is loaded.
                 let policy = "default-src 'none'; style-src 'unsafe-inline'";
                 head.begin("meta", &[("http-equiv", &"Content-Security-Policy"), ("content", &policy)]);
                 head.text_element("title", &[], &self.title);
@@ -104,30 +104,27 @@ impl HtmlReport {
         html.own("\n").as_str().to_owned()
     }
 
-    /// Writes the file.
-    ///
-    /// # Errors
-    /// Those of the file system.
+    /// Writes the document to a file.
     pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         fs::write(path, self.render())
     }
 }
 
-/// The parts that sections are made of.
+/// The parts of sections.
 impl Html {
-    /// Adds a paragraph.
+    /// Appends a paragraph.
     pub(crate) fn paragraph(&mut self, text: impl Display) -> &mut Self {
         self.text_element("p", &[], text)
     }
 
-    /// Adds a chart with what it shows below it.
+    /// Appends a chart with a caption.
     pub(crate) fn figure(&mut self, chart: &Self, caption: impl Display) -> &mut Self {
         self.element("figure", &[], |figure| {
             figure.html(chart).text_element("figcaption", &[], caption);
         })
     }
 
-    /// Adds a table.
+    /// Appends a table.
     pub(crate) fn table(&mut self, table: &Table) -> &mut Self {
         let class = if table.columns.len() > WIDEST_ON_A_PHONE { "wide" } else { "narrow" };
         self.element("table", &[("class", &class)], |html| {
@@ -157,10 +154,10 @@ impl Html {
     }
 }
 
-/// A table with more columns is shown on a phone as a list, its columns' titles beside each cell.
+/// On a phone a wider table is shown as a list, with the column title beside each cell.
 const WIDEST_ON_A_PHONE: usize = 3;
 
-/// A table: titles of columns, and rows of cells.
+/// A table: column titles and rows of cells.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     columns: Vec<String>,
@@ -173,7 +170,7 @@ struct Row {
     cells: Vec<Cell>,
 }
 
-/// One cell.
+/// One cell of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     class: &'static str,
@@ -181,28 +178,28 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Words.
+    /// Text.
     pub(crate) fn text(text: impl Display) -> Self {
         Self::new("text", |html| {
             html.text(text);
         })
     }
 
-    /// A number, which stands below other numbers.
+    /// A number, aligned right.
     pub(crate) fn number(number: impl Display) -> Self {
         Self::new("number", |html| {
             html.text(number);
         })
     }
 
-    /// Bytes, a command or the like.
+    /// Bytes or a command, in a fixed-width font.
     pub(crate) fn code(text: impl Display) -> Self {
         Self::new("text", |html| {
             html.text_element("code", &[], text);
         })
     }
 
-    /// How something came out: a sign, and the word for it.
+    /// A rating: its sign and a word.
     pub(crate) fn verdict(rating: Rating, word: impl Display) -> Self {
         Self::new("text", |html| {
             let class = format!("mark {}", rating.class());
@@ -220,17 +217,17 @@ impl Cell {
 }
 
 impl Table {
-    /// A table with no rows yet.
+    /// A table without rows.
     pub(crate) fn new(columns: &[&str]) -> Self {
         Self { columns: columns.iter().map(|&column| column.to_owned()).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row.
+    /// Appends a row.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
         self.rated_row(Rating::None, cells)
     }
 
-    /// Adds a row that is seen to be good or bad.
+    /// Appends a row with a rating.
     pub(crate) fn rated_row(&mut self, rating: Rating, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
         self.rows.push(Row { rating, cells: cells.into_iter().collect() });
         self
@@ -242,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_a_peer_said_stays_text_everywhere_on_the_page() {
+    fn bytes_of_a_peer_stay_text_everywhere_in_the_report() {
         let hostile = "</style></title><script src=//evil>";
         let mut page = HtmlReport::new(hostile, hostile);
         page.verdict(Rating::Bad, hostile).section(hostile, |section| {
@@ -254,12 +251,12 @@ mod tests {
         let text = page.render();
         assert!(!text.contains("<script"), "{text}");
         assert_eq!(text.matches("</style>").count(), 1);
-        // The title twice, and the column's once more for each of its cells.
+        // The title twice, and the column title once more for each cell.
         assert_eq!(text.matches("&lt;script src=//evil&gt;").count(), 16);
     }
 
     #[test]
-    fn a_page_needs_no_network() {
+    fn a_report_loads_nothing() {
         let text = HtmlReport::new("a", "b").render();
         for fetched in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link"] {
             assert!(!text.contains(fetched), "{fetched}");

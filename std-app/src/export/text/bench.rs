@@ -60,7 +60,7 @@ fn print_figures(output: &mut impl Write, figures: &Figures, settings: &Settings
                 Some(_) => format!("  {} above", counted(percentile.samples_above, "sample")),
                 None => "  too few samples".to_owned(),
             });
-            line(&format!("  {name}"), &format_args!("{:<10}{samples}", figures.latency_text(value)))?;
+            line(&format!("  {name}"), &format!("{:<10}{samples}", figures.latency_text(value)).trim_end())?;
         }
     }
     if let Some(backlog) = figures.backlog.filter(|backlog| backlog.names > 0) {

@@ -1,8 +1,8 @@
-//! An axis: where a value lies on it, and which values are marked.
+//! An axis: the position of each value, and the values that are marked.
 
 use crate::export::number::{ByteRate, Figure, Rate, Time};
 
-/// What the numbers of an axis are.
+/// The unit of a value. Values are in the base unit given here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Seconds.
@@ -16,7 +16,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// A value as it is written.
+    /// A value with its unit.
     pub(crate) fn write(self, value: f64) -> String {
         match self {
             Self::Time => Time::from_secs(value).to_string(),
@@ -26,7 +26,7 @@ impl Unit {
         }
     }
 
-    /// A value as a mark is written: with no more digits than that needs.
+    /// A value for a mark of the axis, without trailing zeros.
     pub(super) fn write_short(self, value: f64) -> String {
         let text = match self {
             Self::Rate | Self::Number => thousands(value),
@@ -38,7 +38,7 @@ impl Unit {
     }
 }
 
-/// As short as the side of a chart is narrow: `150k`.
+/// A short form for the margin of a chart: `150 k`.
 fn thousands(value: f64) -> String {
     let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
     let fitting = units.into_iter().find(|(size, _)| value.abs() >= size * 0.9995);
@@ -46,30 +46,30 @@ fn thousands(value: f64) -> String {
     format!("{} {unit}", Figure(value / size)).trim_end().to_owned()
 }
 
-/// From a value to its place.
+/// Maps values to positions in the chart.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     logarithmic: bool,
-    /// The least and the greatest value, as the scale sees them.
+    /// The least and the greatest value; their logarithms on a logarithmic axis.
     from: f64,
     to: f64,
-    /// Where those lie.
-    places: (f64, f64),
+    /// The positions of those two.
+    positions: (f64, f64),
     /// The values that are marked.
     pub(super) marks: Vec<f64>,
 }
 
 impl Axis {
-    /// From 0 to a little past `greatest`, in steps that are easily read.
-    pub(super) fn linear(greatest: f64, places: (f64, f64)) -> Self {
+    /// From 0 to at least `greatest`, in steps of 1, 2 or 5 times a power of ten.
+    pub(super) fn linear(greatest: f64, positions: (f64, f64)) -> Self {
         let greatest = if greatest.is_finite() && greatest > 0.0 { greatest } else { 1.0 };
         let step = easy_step(greatest / 4.0);
         let count = (greatest / step).ceil();
         let marks = (0..=10_u32).map(f64::from).take_while(|&number| number <= count).map(|number| number * step);
-        Self { logarithmic: false, from: 0.0, to: count * step, places, marks: marks.collect() }
+        Self { logarithmic: false, from: 0.0, to: count * step, positions, marks: marks.collect() }
     }
 
-    /// Ends the axis at a value instead of the mark behind it.
+    /// Ends the axis at a value instead of the next mark.
     pub(super) fn end_at(&mut self, value: f64) {
         if value.is_finite() && value > self.from {
             self.to = value;
@@ -77,8 +77,8 @@ impl Axis {
         }
     }
 
-    /// From `least` to `greatest`, both above 0, by tens; by 1, 2 and 5 where that would leave hardly a mark.
-    pub(super) fn logarithmic(least: f64, greatest: f64, places: (f64, f64)) -> Self {
+    /// From `least` to `greatest`, both above 0, with marks at powers of ten, and also at 2 and 5 times these on a short axis.
+    pub(super) fn logarithmic(least: f64, greatest: f64, positions: (f64, f64)) -> Self {
         let least = if least.is_finite() && least > 0.0 { least } else { 1.0 };
         let greatest = if greatest.is_finite() { greatest.max(least) } else { least };
         let (decade, last) = (least.log10().floor(), greatest.log10().ceil());
@@ -86,22 +86,22 @@ impl Axis {
         let decades = (0..=20_u32).map(|number| decade + f64::from(number)).take_while(|&number| number <= last);
         let all: Vec<f64> =
             decades.flat_map(|decade| digits.iter().map(move |digit| digit * 10_f64.powf(decade))).collect();
-        // From the last mark below all to the first above.
+        // From the last mark below all values to the first above.
         let begin = all.iter().rposition(|&mark| mark <= least * 1.0001).unwrap_or(0);
         let end = all.iter().position(|&mark| mark >= greatest * 0.9999).unwrap_or(all.len().saturating_sub(1));
         let end = end.max(begin.saturating_add(1)).min(all.len().saturating_sub(1));
         let marks = all.get(begin..=end).unwrap_or_default().to_vec();
         let from = marks.first().copied().unwrap_or(least).log10();
         let to = marks.last().copied().unwrap_or(greatest).log10();
-        Self { logarithmic: true, from, to, places, marks }
+        Self { logarithmic: true, from, to, positions, marks }
     }
 
-    /// Where a value lies; what lies beyond an end is put there.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    /// The position of a value; values beyond an end are drawn there.
+    pub(super) fn position(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.max(f64::MIN_POSITIVE).log10() } else { value };
         let span = self.to - self.from;
         let part = if span > 0.0 { ((value - self.from) / span).clamp(0.0, 1.0) } else { 0.0 };
-        self.places.0 + part * (self.places.1 - self.places.0)
+        self.positions.0 + part * (self.positions.1 - self.positions.0)
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
             let axis = Axis::linear(greatest, (0.0, 1.0));
             assert_eq!(axis.marks[1], step, "{greatest}");
             assert_eq!(axis.marks.last(), Some(&last), "{greatest}");
-            assert_eq!((axis.place(0.0), axis.place(last), axis.place(last * 2.0)), (0.0, 1.0, 1.0));
+            assert_eq!((axis.position(0.0), axis.position(last), axis.position(last * 2.0)), (0.0, 1.0, 1.0));
         }
     }
 
@@ -133,8 +133,8 @@ mod tests {
             assert!(
                 axis.marks[0] <= f64::max(least, 1.0) * 1.001 && axis.marks[axis.marks.len() - 1] >= greatest * 0.999
             );
-            let places: Vec<f64> = axis.marks.iter().map(|&mark| axis.place(mark)).collect();
-            assert!(places.is_sorted_by(|a, b| a > b), "{places:?}");
+            let positions: Vec<f64> = axis.marks.iter().map(|&mark| axis.position(mark)).collect();
+            assert!(positions.is_sorted_by(|a, b| a > b), "{positions:?}");
         }
     }
 

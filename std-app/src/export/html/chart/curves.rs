@@ -1,16 +1,15 @@
-//! Curves: a latency distribution, and what went on over time.
+//! Line charts: a latency distribution, and values over time.
 
 use core::time::Duration;
 
 use super::{Anchor, KINDS, Unit, Units, WIDTH, axis::Axis, label, line, rule, svg};
 use crate::{export::html::Html, latency::Point};
 
-/// One curve and its name.
+/// A named curve.
 #[derive(Clone, Debug)]
 pub(crate) struct Series<'a, P> {
-    /// What it is of.
     pub(crate) name: &'a str,
-    /// Its points, from left to right.
+    /// From left to right.
     pub(crate) points: &'a [P],
 }
 
@@ -22,20 +21,20 @@ const RIGHT: f64 = WIDTH - 14.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 214.0;
 const HEIGHT: f64 = 256.0;
-/// The names of several curves stand below, each on a line.
+/// The height of a line of the legend.
 const NAME: f64 = 18.0;
 
-/// The percentiles that are marked: how each is written, and which part is above.
+/// The percentiles that are marked: the label, and the share of samples above.
 const PERCENTILES: [(&str, f64); 6] =
     [("0", 1.0), ("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p99.9", 0.001), ("p99.99", 0.0001)];
 
-/// How latencies are distributed: to the right ever smaller parts of all, so that the rare and long ones are seen.
+/// A latency distribution. The percentile axis is logarithmic in the share above, so that rare long latencies are visible.
 pub(crate) fn distribution(title: &str, series: &[Series<'_, Point>]) -> Html {
     let all = || series.iter().flat_map(|series| series.points);
     let least = all().map(|point| point.latency).min().unwrap_or_default().max(SHORTEST).as_secs_f64();
     let greatest = all().map(|point| point.latency).max().unwrap_or_default().as_secs_f64();
     let rarest = PERCENTILES.last().map_or(1.0, |(_, above)| *above);
-    // Logarithmic in the part that is above: from all to the rarest that is marked.
+    // Logarithmic in the share above, down to the last percentile that is marked.
     let x = |above: f64| LEFT + above.max(rarest).log10() / rarest.log10() * (RIGHT - LEFT);
     let y = Axis::logarithmic(least, greatest, (BOTTOM, TOP));
     let described: Vec<_> = series.iter().map(|series| describe_distribution(series)).collect();
@@ -44,13 +43,13 @@ pub(crate) fn distribution(title: &str, series: &[Series<'_, Point>]) -> Html {
         for (name, above) in PERCENTILES {
             rule(svg, (x(above), TOP), (x(above), BOTTOM));
             let anchor = if above <= rarest { Anchor::End } else { Anchor::Middle };
-            let place = if above <= rarest { RIGHT + 12.0 } else { x(above) };
-            label(svg, (place, BOTTOM + 16.0), anchor, "faint", name);
+            let position = if above <= rarest { RIGHT + 12.0 } else { x(above) };
+            label(svg, (position, BOTTOM + 16.0), anchor, "faint", name);
         }
         label(svg, ((LEFT + RIGHT) / 2.0, BOTTOM + 34.0), Anchor::Middle, "faint", "percentile");
         for (index, series) in series.iter().enumerate() {
             let points =
-                series.points.iter().map(|point| (x(1.0 - point.quantile), y.place(point.latency.as_secs_f64())));
+                series.points.iter().map(|point| (x(1.0 - point.quantile), y.position(point.latency.as_secs_f64())));
             curve(svg, index, points);
         }
         names(svg, series);
@@ -65,7 +64,7 @@ fn describe_distribution(series: &Series<'_, Point>) -> String {
     format!("{}: half within {}, 99 % within {}, all within {}", series.name, at(0.5), at(0.99), at(1.0))
 }
 
-/// What went on over time: points of a second and a value.
+/// Values over time; each point is a second and a value.
 pub(crate) fn over_time(title: &str, what: &str, unit: Unit, series: &[Series<'_, (f64, f64)>]) -> Html {
     let all = || series.iter().flat_map(|series| series.points);
     let seconds = all().map(|(second, _)| *second).fold(0.0, f64::max);
@@ -77,12 +76,12 @@ pub(crate) fn over_time(title: &str, what: &str, unit: Unit, series: &[Series<'_
     svg(height(series.len()), title, &described.join("; "), |svg| {
         horizontal_rules(svg, &y, unit, what);
         for &mark in &x.marks {
-            rule(svg, (x.place(mark), TOP), (x.place(mark), BOTTOM));
-            label(svg, (x.place(mark), BOTTOM + 16.0), Anchor::Middle, "faint", Unit::Number.write_short(mark));
+            rule(svg, (x.position(mark), TOP), (x.position(mark), BOTTOM));
+            label(svg, (x.position(mark), BOTTOM + 16.0), Anchor::Middle, "faint", Unit::Number.write_short(mark));
         }
         label(svg, ((LEFT + RIGHT) / 2.0, BOTTOM + 34.0), Anchor::Middle, "faint", "seconds");
         for (index, series) in series.iter().enumerate() {
-            curve(svg, index, series.points.iter().map(|&(second, value)| (x.place(second), y.place(value))));
+            curve(svg, index, series.points.iter().map(|&(second, value)| (x.position(second), y.position(value))));
         }
         names(svg, series);
     })
@@ -101,8 +100,8 @@ fn height(series: usize) -> f64 {
 
 fn horizontal_rules(svg: &mut Html, y: &Axis, unit: Unit, what: &str) {
     for &mark in &y.marks {
-        rule(svg, (LEFT, y.place(mark)), (RIGHT, y.place(mark)));
-        label(svg, (LEFT - 6.0, y.place(mark) + 4.0), Anchor::End, "faint", unit.write_short(mark));
+        rule(svg, (LEFT, y.position(mark)), (RIGHT, y.position(mark)));
+        label(svg, (LEFT - 6.0, y.position(mark) + 4.0), Anchor::End, "faint", unit.write_short(mark));
     }
     label(svg, (0.0, 12.0), Anchor::Start, "faint", what);
 }
@@ -113,7 +112,7 @@ fn curve(svg: &mut Html, index: usize, points: impl Iterator<Item = (f64, f64)>)
     svg.text_element("polyline", &[("points", &points.join(" ")), ("class", &class)], "");
 }
 
-/// Where there are several curves, which is which.
+/// The legend, if there are several curves.
 fn names<P>(svg: &mut Html, series: &[Series<'_, P>]) {
     if series.len() < 2 {
         return;
@@ -131,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_chart_can_be_drawn_of_nothing_and_says_in_words_what_it_shows() {
+    fn every_chart_can_be_empty_and_has_a_description() {
         assert!(distribution("a", &[]).as_str().starts_with("<svg "));
         assert!(over_time("a", "b", Unit::Rate, &[]).as_str().starts_with("<svg "));
         let points = [
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn no_place_is_without_a_number() {
+    fn every_coordinate_is_finite() {
         let points = [(0.0, f64::NAN), (f64::INFINITY, 1.0)];
         let chart = over_time("a", "b", Unit::Rate, &[Series { name: "c", points: &points }]);
         for never in ["NaN", "inf"] {

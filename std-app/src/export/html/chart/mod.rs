@@ -1,4 +1,4 @@
-//! Charts as inline SVG, in the page's colours: a latency distribution, bars, lines over time.
+//! Charts as inline SVG: a latency distribution, bars, lines over time.
 
 mod axis;
 mod bars;
@@ -14,13 +14,13 @@ use core::fmt::{self, Display, Formatter};
 
 use crate::export::html::Html;
 
-/// How wide a chart is, in its own units. A phone shows one of them as one of its own, so 12 of them are readable text.
+/// The width of a chart in its own units. On a phone one unit is about one CSS pixel, so text of 12 units is readable.
 const WIDTH: f64 = 380.0;
 
-/// There are so many kinds of lines: colours, each with its own dashes for who cannot tell them apart.
+/// The number of line styles. Each has its own colour and dashes, for readers who do not see the colours.
 const KINDS: usize = 4;
 
-/// A place or a length in a chart.
+/// A coordinate or a length in a chart.
 #[derive(Clone, Copy, Debug)]
 struct Units(f64);
 
@@ -30,7 +30,7 @@ impl Display for Units {
     }
 }
 
-/// Where a text stands relative to its place.
+/// The alignment of a text to its position.
 #[derive(Clone, Copy, Debug)]
 enum Anchor {
     Start,
@@ -48,7 +48,7 @@ impl Anchor {
     }
 }
 
-/// The whole of a chart: `description` is what is said of it to who cannot see it.
+/// A chart; `description` is for screen readers.
 fn svg(height: f64, title: &str, description: &str, content: impl FnOnce(&mut Html)) -> Html {
     let mut html = Html::new();
     let view = format!("0 0 {} {}", Units(WIDTH), Units(height));
