@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and how it is read.
+//! The command line: the subcommands and their options.
 
 use core::{net::SocketAddr, num::NonZeroUsize};
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use greet_host::{
 
 use crate::{bench::BenchOptions, check::CheckOptions, fetch::encryption::TlsArgs};
 
-/// A first TCP service that can be trusted, and its client.
+/// A small TCP service: server, client, downloads, checks and measurements.
 #[derive(Debug, Parser)]
 #[command(name = "greet", version, arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Options {
@@ -23,46 +23,46 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Greet whoever connects, and answer each name with `Hello, NAME!`
+    /// Run the server: greet each client, and answer each name with `Hello, NAME!`
     Serve(ServeOptions),
     /// Talk to a server: send names, print the replies
     Chat(ChatOptions),
     /// Measure a server's throughput and latency, and check every byte of its replies
     Bench(BenchOptions),
-    /// Check a server, its driver and its network stack, and say where to look
+    /// Check a server, its driver and its network stack, and print the likely causes of failures
     Check(CheckOptions),
-    /// Fetch a page from a web server: print its head, save its body
+    /// Download a page from a web server: print the response head, save the body
     Fetch(Box<FetchOptions>),
 }
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
-  greet serve                                     on 127.0.0.1, port 9999
-  greet serve --listen 0.0.0.0:9999               for other machines too
-  greet serve --listen '[::]:9999'                IPv6 and IPv4 at once
+  greet serve                                     on 127.0.0.1, port 9999; for this computer only
+  greet serve --listen 0.0.0.0:9999               for other hosts too
+  greet serve --listen '[::]:9999'                IPv6 and IPv4
   greet serve --delay 1s --framing chunk          as slow as the tutorial's server
-  greet serve --runtime tokio --idle-timeout none for thousands who stay for days";
+  greet serve --runtime tokio --idle-timeout none for thousands of idle connections";
 
-/// How connections are served.
+/// The options of `greet serve`.
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct ServeOptions {
-    /// Address and port to listen on; may be given more than once. Port 0 takes a free one and says which
+    /// Address and port to listen on; may be repeated. Port 0 takes a free port, which is printed
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9999", value_parser = listen_address)]
     pub(crate) listen: Vec<SocketAddr>,
 
-    /// What carries the connections: a thread for each, or tokio's tasks
+    /// How connections are served: by one thread each, or by tokio tasks
     #[arg(long, value_enum, default_value_t = Runtime::Threads)]
     pub(crate) runtime: Runtime,
 
     #[command(flatten)]
     pub(crate) service: Service,
 
-    /// Serve at most so many at once; the backlog holds the rest
+    /// Maximum number of concurrent connections; further clients wait in the backlog
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
-    /// How many connections may wait to be accepted
+    /// Maximum number of connections that wait to be accepted
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) backlog: u16,
 
@@ -70,7 +70,7 @@ pub(crate) struct ServeOptions {
     pub(crate) verbosity: Verbosity,
 }
 
-/// What carries the connections.
+/// How connections are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Runtime {
     Threads,
@@ -81,16 +81,16 @@ const CHAT_EXAMPLES: &str = "\
 Examples:
   greet chat 127.0.0.1 haha byebye                two names, then `exit`
   greet chat board.local:9999                     names typed at a prompt
-  printf 'a\\nb\\n' | greet chat ::1              names from a pipe, one a line";
+  printf 'a\\nb\\n' | greet chat ::1              names from a pipe, one per line";
 
-/// Whom to talk to, and how.
+/// The options of `greet chat`.
 #[derive(Debug, Args)]
 #[command(after_help = CHAT_EXAMPLES)]
 pub(crate) struct ChatOptions {
     #[command(flatten)]
     pub(crate) server: ServerAddress,
 
-    /// The names to send; without any they come from the terminal or a pipe, one a line
+    /// Names to send; without any, they are read from the terminal or a pipe, one per line
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<OsString>,
 
@@ -113,7 +113,7 @@ Examples:
                                                   a name that no name server knows
   greet fetch -H 'Accept: text/plain' --max-size 1M http://example.org/";
 
-/// What is fetched, and how.
+/// The options of `greet fetch`.
 #[derive(Debug, Args)]
 #[command(after_help = FETCH_EXAMPLES)]
 pub(crate) struct FetchOptions {
