@@ -17,6 +17,7 @@ pub mod connect;
 pub mod download;
 pub mod exit;
 pub mod log;
+pub mod path;
 pub mod resolve;
 pub mod stop;
 pub mod usage;

@@ -8,7 +8,10 @@ use std::{
 
 use clap::Args;
 use greet_core::Escaped;
-use greet_host::download::{DownloadError, HttpUrl};
+use greet_host::{
+    download::{DownloadError, HttpUrl},
+    path::escaped,
+};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage,
     RootCertStore, SignatureScheme,
@@ -67,7 +70,7 @@ impl TlsArgs {
             (Some(cert), Some(key)) => {
                 let certificates = certificates(cert).map_err(&failed)?;
                 let private = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|error| failed(format!("--key {}: {error}", shown(key))))?;
+                    .map_err(|error| failed(format!("--key {}: {error}", escaped(key))))?;
                 builder
                     .with_client_auth_cert(certificates, private)
                     .map_err(|error| failed(format!("--cert and --key do not fit together: {error}")))?
@@ -89,7 +92,7 @@ impl TlsArgs {
         if let Some(path) = &self.cacert {
             roots.add_parsable_certificates(certificates(path)?);
             return if roots.is_empty() {
-                Err(format!("--cacert {}: it has no certificate that can sign others", shown(path)))
+                Err(format!("--cacert {}: it has no certificate that can sign others", escaped(path)))
             } else {
                 Ok(roots)
             };
@@ -111,14 +114,10 @@ impl TlsArgs {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
-        Ok(found) if found.is_empty() => Err(format!("{}: it has no certificate in PEM form", shown(path))),
+        Ok(found) if found.is_empty() => Err(format!("{}: it has no certificate in PEM form", escaped(path))),
         Ok(found) => Ok(found),
-        Err(error) => Err(format!("{}: {error}", shown(path))),
+        Err(error) => Err(format!("{}: {error}", escaped(path))),
     }
-}
-
-fn shown(path: &Path) -> String {
-    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }
 
 /// Trusts every certificate: `--insecure`. Signatures are still verified, so that the handshake itself is not forged.

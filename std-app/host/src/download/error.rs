@@ -9,8 +9,8 @@ use std::{
 use greet_core::{Escaped, GetFailure, GetMissing, HeadProblem, RequestError};
 use thiserror::Error;
 
-use super::{http_url::UrlError, peer, save::shown};
-use crate::connect::ConnectError;
+use super::{http_url::UrlError, peer};
+use crate::{connect::ConnectError, path::escaped};
 
 /// Number of bytes of a peer that is no web server that a message shows.
 const SHOWN: usize = 64;
@@ -110,10 +110,10 @@ pub enum DownloadError {
         limit: u64,
     },
     /// The file exists.
-    #[error("{} exists: --force replaces it, and -o FILE writes to another file", shown(.0))]
+    #[error("{} exists: --force replaces it, and -o FILE writes to another file", escaped(.0))]
     Exists(PathBuf),
     /// The file cannot be written.
-    #[error("{} cannot be written: {}", shown(.path), file_advice(.path, .error))]
+    #[error("{} cannot be written: {}", escaped(.path), file_advice(.path, .error))]
     File {
         /// The file.
         path: PathBuf,
@@ -194,11 +194,11 @@ fn no_web_server(seen: &[u8]) -> String {
 fn file_advice(path: &Path, error: &io::Error) -> String {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match error.kind() {
-        ErrorKind::NotFound => format!("the folder {} does not exist; create it", shown(folder)),
-        ErrorKind::NotADirectory => format!("{} is not a folder", shown(folder)),
+        ErrorKind::NotFound => format!("the folder {} does not exist; create it", escaped(folder)),
+        ErrorKind::NotADirectory => format!("{} is not a folder", escaped(folder)),
         ErrorKind::IsADirectory => "it is a folder; give a file with -o, or use --output-dir".to_owned(),
         ErrorKind::PermissionDenied => {
-            format!("you may not write in {}; choose another with --output-dir", shown(folder))
+            format!("you may not write in {}; choose another with --output-dir", escaped(folder))
         }
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only; choose another with --output-dir".to_owned(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("{error}; free some space"),

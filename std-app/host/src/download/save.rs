@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use greet_core::Escaped;
 use nix::{
     fcntl::{AT_FDCWD, AtFlags, OFlag},
     unistd::linkat,
@@ -18,6 +17,7 @@ use nix::{
 use tempfile::TempPath;
 
 use super::error::DownloadError;
+use crate::path::escaped;
 
 /// Size of the write buffer in bytes: a server may send a chunk for each byte.
 const BUFFER: usize = 64 * 1024;
@@ -92,7 +92,7 @@ impl Destination {
         match self {
             Self::Nowhere => "nowhere".to_owned(),
             Self::Output => "standard output".to_owned(),
-            Self::Device(path) | Self::File { path, .. } | Self::Resume { path, .. } => shown(path),
+            Self::Device(path) | Self::File { path, .. } | Self::Resume { path, .. } => escaped(path),
         }
     }
 
@@ -173,11 +173,6 @@ fn behind_links(path: &Path) -> PathBuf {
         }
     }
     path
-}
-
-/// The path as it may be shown (rule K3).
-pub(super) fn shown(path: &Path) -> String {
-    Escaped(path.as_os_str().as_bytes()).to_string()
 }
 
 /// A body that is being written. Dropped before its end, it leaves nothing beside the file.
