@@ -143,6 +143,9 @@ impl Network {
                 notice => tracing::warn!("{notice}"),
             }
         }
+        if let Some(conflict) = self.stack.take_conflict() {
+            tracing::warn!("{conflict}");
+        }
         let impaired = self.device.get_mut();
         let due = impaired.next_due().map(from_smoltcp);
         let tap = impaired.inner_mut();

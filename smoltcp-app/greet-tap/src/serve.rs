@@ -124,6 +124,9 @@ impl Service<'_> {
         if addresses == self.announced {
             return;
         }
+        for network in self.announced.iter().filter(|network| !addresses.contains(network)) {
+            tracing::warn!("the address {} is lost: its lease or lifetime is over", network.address());
+        }
         for network in addresses.iter().filter(|network| !self.announced.contains(network)) {
             let address = SocketAddr::new(network.address().into(), self.pool.settings().port);
             self.log.line(format_args!("Waiting for connection on {address}..."));

@@ -30,6 +30,17 @@ pub struct Conflict {
     pub hardware_address: EthernetAddress,
 }
 
+impl core::fmt::Display for Conflict {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { address, hardware_address } = self;
+        write!(
+            formatter,
+            "another host ({hardware_address}) uses {address} too, so that connections may fail: give one of the two \
+             another address"
+        )
+    }
+}
+
 /// What was learned from frames.
 #[derive(Debug, Default)]
 pub(super) struct Neighbors {
