@@ -1,6 +1,6 @@
 //! The addresses of an interface: static, by DHCP with a static fallback, link-local, and by SLAAC.
 
-use core::{fmt, time::Duration};
+use core::fmt;
 
 use greet_core::Instant;
 use smoltcp::{
@@ -10,11 +10,14 @@ use smoltcp::{
     wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr},
 };
 
-use super::Settings;
 #[cfg(feature = "ipv4")]
 use super::announce;
 #[cfg(feature = "dhcpv4")]
 use super::dhcp::Dhcp;
+use super::{
+    Settings,
+    assignment::{Change, is_one_hosts, set_route},
+};
 #[cfg(feature = "ipv6")]
 use super::{
     discovery::Message,
@@ -23,9 +26,6 @@ use super::{
 #[cfg(feature = "ipv6")]
 use crate::time::earliest;
 use crate::time::to_smoltcp;
-
-/// How long DHCP may stay without an answer before the static address is used. DHCP keeps asking.
-pub const FALLBACK_AFTER: Duration = Duration::from_secs(10);
 
 /// What is wrong with the settings of a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,19 +73,6 @@ impl fmt::Display for SettingsError {
 }
 
 impl core::error::Error for SettingsError {}
-
-/// How the addresses changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Change {
-    /// They did not.
-    Nothing,
-    /// At least one was removed, and none is new.
-    #[allow(dead_code, reason = "without DHCP and SLAAC nothing changes")]
-    Removed,
-    /// At least one is new.
-    #[allow(dead_code, reason = "without DHCP and SLAAC nothing changes")]
-    Added,
-}
 
 /// The addresses while the stack runs.
 #[derive(Debug)]
@@ -286,32 +273,4 @@ fn announce_all<D: Device + ?Sized>(interface: &Interface, probe: bool, device: 
         }
     }
     Some(())
-}
-
-/// Whether one host on a network can have this address.
-pub(super) fn is_one_hosts(address: &IpCidr) -> bool {
-    if !address.address().is_unicast() {
-        return false;
-    }
-    match address {
-        #[cfg(feature = "ipv4")]
-        IpCidr::Ipv4(address) => {
-            let is_all = address.broadcast() == Some(address.address());
-            let is_none = address.prefix_len() < 31 && address.network().address() == address.address();
-            !is_all && !is_none && !address.address().is_loopback()
-        }
-        #[cfg(feature = "ipv6")]
-        IpCidr::Ipv6(address) => !address.address().is_loopback(),
-    }
-}
-
-/// Makes this the default route of its family.
-pub(super) fn set_route(interface: &mut Interface, gateway: IpAddress) {
-    // There is room: each family has one route, and the table has at least two.
-    match gateway {
-        #[cfg(feature = "ipv4")]
-        IpAddress::Ipv4(gateway) => _ = interface.routes_mut().add_default_ipv4_route(gateway),
-        #[cfg(feature = "ipv6")]
-        IpAddress::Ipv6(gateway) => _ = interface.routes_mut().add_default_ipv6_route(gateway),
-    }
 }

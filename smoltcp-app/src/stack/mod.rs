@@ -3,6 +3,7 @@
 mod addresses;
 #[cfg(feature = "ipv4")]
 mod announce;
+mod assignment;
 #[cfg(feature = "dhcpv4")]
 mod dhcp;
 #[cfg(feature = "ipv6")]
@@ -32,17 +33,9 @@ use smoltcp::{socket::dns, wire::DnsQueryType};
 
 #[cfg(feature = "dhcpv4")]
 pub use self::dhcp::Notice as DhcpNotice;
-use self::{
-    addresses::{Addresses, Change},
-    guard::Guard,
-    meter::Metered,
-    neighbors::Neighbors,
-};
+use self::{addresses::Addresses, assignment::Change, guard::Guard, meter::Metered, neighbors::Neighbors};
 pub use self::{
-    addresses::{FALLBACK_AFTER, SettingsError},
-    meter::Counters,
-    neighbors::Conflict,
-    reason::Reason,
+    addresses::SettingsError, assignment::FALLBACK_AFTER, meter::Counters, neighbors::Conflict, reason::Reason,
 };
 use crate::time::{earliest, from_smoltcp, to_smoltcp};
 

@@ -17,7 +17,7 @@ use smoltcp::{
 };
 
 use super::{
-    addresses::{Change, set_route},
+    assignment::{Change, set_route},
     discovery::{Message, Options},
 };
 use crate::time::{earliest, to_smoltcp};

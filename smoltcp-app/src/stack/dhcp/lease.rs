@@ -6,13 +6,11 @@ use greet_core::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Address, Ipv4Cidr};
 
 use super::{
-    super::addresses::is_one_hosts,
-    Notice,
+    super::assignment::is_one_hosts,
     message::{DnsServers, Reply},
+    notice::{Notice, SHORTEST},
 };
 
-/// A lease that is shorter is refused: it would have to be renewed without end.
-pub(super) const SHORTEST: Duration = Duration::from_secs(20);
 /// Nobody renews a lease earlier, unless that is half of its time (RFC 2131, 4.4.5).
 const EARLIEST_RENEWAL: Duration = Duration::from_secs(60);
 

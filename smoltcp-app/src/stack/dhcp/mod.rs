@@ -23,8 +23,8 @@ use self::{
 };
 use super::{
     Settings,
-    addresses::{FALLBACK_AFTER, set_route},
     announce::probe,
+    assignment::{FALLBACK_AFTER, set_route},
 };
 use crate::time::{earliest, to_smoltcp};
 

@@ -1,8 +1,11 @@
 //! What the owner of a stack should know about its DHCP server.
 
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use smoltcp::wire::{Ipv4Address, Ipv4Cidr};
+
+/// A shorter lease is refused: it would have to be renewed all the time.
+pub(super) const SHORTEST: Duration = Duration::from_secs(20);
 
 /// What is odd about a DHCP server or its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ impl fmt::Display for Notice {
             Self::TooShort { server, seconds } => write!(
                 formatter,
                 "DHCP: server {server} gives a lease of {seconds} s; ignored, as at least {} s are needed",
-                super::lease::SHORTEST.as_secs()
+                SHORTEST.as_secs()
             ),
             Self::NoMask(server) => {
                 write!(formatter, "DHCP: server {server} gives no valid subnet mask; the offer is ignored")
