@@ -107,14 +107,14 @@ fn every_name_is_answered_rightly_by_both_runtimes_in_both_framings() {
 }
 
 #[test]
-fn a_server_that_was_told_to_speak_in_lines_greets_with_a_line() {
+fn a_server_in_framing_line_sends_its_greeting_as_a_line() {
     let server = Server::start(&["--quiet", "--framing", "line"]);
     let (figures, status) = figures(server.address, &["--framing", "line", "-c", "4", "-n", "100"]);
     assert_eq!((status, &figures["answered"]), (0, &Value::from(100)));
 }
 
 #[test]
-fn it_runs_for_as_long_as_it_is_told_and_tells_the_pace() {
+fn it_runs_for_the_duration_and_reports_the_throughput() {
     let server = Server::start(&["--quiet"]);
     let (figures, status) = figures(server.address, &["-d", "300ms", "--warmup", "50ms", "-c", "2"]);
     assert_eq!((status, &figures["elapsed_s"]), (0, &Value::from(0.3)));
@@ -125,7 +125,7 @@ fn it_runs_for_as_long_as_it_is_told_and_tells_the_pace() {
 }
 
 #[test]
-fn names_can_be_as_long_as_a_line_may_be_and_the_servers_limit_is_an_error_of_its_own_kind() {
+fn names_can_have_the_maximum_line_length_and_the_servers_limit_is_an_error_reply() {
     let server = Server::start(&["--quiet", "--framing", "line"]);
     let (figures, status) = figures(server.address, &["--framing", "line", "--size", "65533", "-c", "2", "-n", "20"]);
     assert_eq!(status, 1);
@@ -134,7 +134,7 @@ fn names_can_be_as_long_as_a_line_may_be_and_the_servers_limit_is_an_error_of_it
 }
 
 #[test]
-fn one_wrong_byte_is_found_and_shown() {
+fn a_wrong_byte_is_an_error_with_its_position() {
     let address = peer(|stream, _| {
         answer_each(stream, |number, name| {
             let mut reply = right(name);
@@ -148,13 +148,13 @@ fn one_wrong_byte_is_found_and_shown() {
     assert_eq!((status, errors_of(&figures, "wrong bytes")), (1, 1));
     let example = figures["errors"][0]["example"].as_str().unwrap();
     assert!(example.contains("byte 9 of the reply to `abcdefgh00000007`"), "{example}");
-    assert!(!example.contains("is it a greeting server"), "{example}"); // it has shown that it is one
-    // The conversation is over, and another goes on in its place.
+    assert!(!example.contains("is it a greeting server"), "{example}"); // it has sent a greeting
+    // The connection is closed, and another is opened instead.
     assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(9), &Value::from(1)));
 }
 
 #[test]
-fn a_reply_that_got_lost_is_missed() {
+fn a_missing_reply_is_a_timeout() {
     let address = peer(|stream, _| {
         answer_each(stream, |number, name| Some(if number == 3 { Vec::new() } else { right(name) }));
     });
@@ -164,7 +164,7 @@ fn a_reply_that_got_lost_is_missed() {
 }
 
 #[test]
-fn two_replies_in_the_wrong_order_are_found() {
+fn swapped_replies_are_an_error() {
     let address = peer(|mut stream, _| {
         stream.write_all(b"Welcome!").unwrap();
         let mut names = [0; 2 * 17];
@@ -180,7 +180,7 @@ fn two_replies_in_the_wrong_order_are_found() {
 }
 
 #[test]
-fn a_reset_is_counted_and_what_was_under_way_with_it() {
+fn a_reset_is_counted_with_the_names_in_flight() {
     let address = peer(|mut stream, number| {
         if number == 0 {
             stream.write_all(b"Welcome!").unwrap();
@@ -196,19 +196,19 @@ fn a_reset_is_counted_and_what_was_under_way_with_it() {
 }
 
 #[test]
-fn a_server_that_ends_conversations_is_counted_each_time_and_asked_again() {
+fn each_close_by_the_server_is_counted_and_the_connection_is_opened_again() {
     let address = peer(|stream, _| {
         answer_each(stream, |number, name| (number < 2).then(|| right(name)));
     });
     let (figures, status) = figures(address, &["-n", "9"]);
     assert_eq!(status, 1);
-    // Two answers and a question without one, three times over; the third conversation ends the run.
+    // Two replies and an unanswered name on each of three connections; the third ends the run.
     let ends = errors_of(&figures, "connection closed by the server") + errors_of(&figures, "connection broken");
     assert_eq!((ends, &figures["answered"], &figures["unanswered"]), (3, &Value::from(6), &Value::from(3)));
 }
 
 #[test]
-fn a_server_that_stops_in_the_middle_does_not_hold_up_the_end_for_longer_than_the_timeout() {
+fn a_server_that_stops_answering_delays_the_end_by_the_timeout_at_most() {
     let address = peer(|stream, _| {
         answer_each(stream, |number, name| {
             if number == 50 {
@@ -223,7 +223,7 @@ fn a_server_that_stops_in_the_middle_does_not_hold_up_the_end_for_longer_than_th
 }
 
 #[test]
-fn an_error_reply_that_never_ends_is_not_listened_to_for_ever() {
+fn an_endless_error_reply_is_an_error() {
     let address = peer(|mut stream, _| {
         stream.write_all(b"Welcome!\n").unwrap();
         let _ = stream.read(&mut [0; 64]).unwrap();
@@ -236,7 +236,7 @@ fn an_error_reply_that_never_ends_is_not_listened_to_for_ever() {
 }
 
 #[test]
-fn fewer_places_than_connections_are_errors_and_the_others_go_on() {
+fn too_few_slots_are_errors_and_the_other_connections_continue() {
     let server = Server::start(&["--quiet", "--max-connections", "3"]);
     let conditions = ["-c", "5", "-d", "200ms", "--warmup", "0", "--timeout", "2s"];
     let (figures, status) = figures(server.address, &conditions);
@@ -246,37 +246,37 @@ fn fewer_places_than_connections_are_errors_and_the_others_go_on() {
 }
 
 #[test]
-fn a_rate_that_is_kept_leaves_no_backlog() {
+fn a_rate_within_the_servers_speed_has_no_backlog() {
     let server = Server::start(&["--quiet"]);
     let conditions = ["-c", "3", "--rate", "500", "-d", "400ms", "--warmup", "100ms"];
     let (figures, status) = figures(server.address, &conditions);
     assert_eq!(status, 0);
-    // What was due at the end was sent, and each of the 200 names that were due in 400 ms is in the figures.
+    // Late names were sent, and each of the 200 names that were due in 400 ms is in the figures.
     assert_eq!((&figures["backlog"]["names"], &figures["latency_at_least"]), (&0.into(), &0.into()), "{figures:#}");
     assert_eq!(figures["latency_ns"]["count"], 200);
 }
 
 #[test]
-fn a_rate_that_cannot_be_kept_shows_in_the_backlog_and_in_the_latencies() {
-    // 50 names a second are possible.
+fn a_rate_that_is_too_high_shows_in_the_backlog_and_in_the_latencies() {
+    // The server can answer 50 names/s.
     let address = peer(|stream, _| {
         answer_each(stream, |_, name| {
             thread::sleep(Duration::from_millis(20));
             Some(right(name))
         });
     });
-    // 250 were due; as many of them are sent in the end as can be within the timeout.
+    // 250 names were due; the late ones are sent until the timeout.
     let (some, status) = figures(address, &["--rate", "500", "-d", "500ms", "--warmup", "0", "--timeout", "1s"]);
     assert_eq!((status, &some["errors"]), (0, &Value::Array(vec![])));
     let backlog = some["backlog"]["names"].as_u64().unwrap();
     assert!(backlog >= 250 - 76, "{backlog}");
     assert!(some["backlog"]["behind_s"].as_f64().unwrap() > 0.9);
-    // None gets lost: the others count with how long they have waited, and the youngest of them has for a second.
+    // The unsent names count with their wait, which is at least a second.
     assert_eq!((&some["latency_ns"]["count"], &some["latency_at_least"]), (&250.into(), &backlog.into()));
     assert!(some["latency_ns"]["p50"].as_u64().unwrap() > 900_000_000, "{some:#}");
     assert!(some["answered"].as_u64().unwrap() <= 25);
 
-    // With time enough there is no backlog, and the last of 50 waits for the 49 before it.
+    // With a longer timeout there is no backlog, and the last of 50 names waits for the 49 before it.
     let (all, status) = figures(address, &["--rate", "500", "-d", "100ms", "--warmup", "0"]);
     assert_eq!((status, &all["backlog"]["names"], &all["latency_at_least"]), (0, &0.into(), &0.into()), "{all:#}");
     assert_eq!(all["latency_ns"]["count"], 50);
@@ -284,7 +284,7 @@ fn a_rate_that_cannot_be_kept_shows_in_the_backlog_and_in_the_latencies() {
 }
 
 #[test]
-fn figures_that_are_the_least_they_can_be_are_marked_as_such() {
+fn lower_bounds_are_marked() {
     let address = peer(|stream, _| {
         answer_each(stream, |number, name| {
             if number == 3 {
@@ -307,10 +307,10 @@ fn figures_that_are_the_least_they_can_be_are_marked_as_such() {
 }
 
 #[test]
-fn a_backlog_is_no_error_and_is_not_passed_over_in_silence() {
+fn a_backlog_is_reported_and_is_no_error() {
     let server = Server::start(&["--quiet"]);
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("backlog.html");
-    // More than any machine can send; it neither hangs nor takes a step for each name.
+    // More than any host can send: the run neither hangs nor takes one step per name.
     let conditions = ["--rate", "1e9", "-d", "100ms", "--timeout", "2s", "--html", path.to_str().unwrap()];
     let output = bench(server.address, &conditions);
     let (text, page) = (String::from_utf8(output.stdout).unwrap(), fs::read_to_string(&path).unwrap());
@@ -323,7 +323,7 @@ fn a_backlog_is_no_error_and_is_not_passed_over_in_silence() {
 }
 
 #[test]
-fn with_a_warm_up_as_many_names_are_measured_as_were_asked_for_and_its_errors_are_told_apart() {
+fn a_warm_up_does_not_count_and_its_errors_are_separate() {
     let server = Server::start(&["--quiet"]);
     let warm = ["-n", "1000", "-c", "5", "--pipeline", "16", "--warmup", "100ms"];
     let (good, status) = figures(server.address, &warm);
@@ -336,7 +336,7 @@ fn with_a_warm_up_as_many_names_are_measured_as_were_asked_for_and_its_errors_ar
 }
 
 #[test]
-fn a_server_that_greets_and_never_answers_is_given_up_whatever_is_left_to_send() {
+fn a_server_that_never_replies_ends_the_run() {
     let silent = peer(|mut stream, _| {
         stream.write_all(b"Welcome!").unwrap();
         while stream.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
@@ -352,7 +352,7 @@ fn a_server_that_greets_and_never_answers_is_given_up_whatever_is_left_to_send()
 }
 
 #[test]
-fn a_server_that_greets_nobody_is_not_asked_by_all_before_that_is_said() {
+fn a_server_without_a_greeting_ends_the_run_before_all_connections_are_opened() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let silent = peer(move |mut stream, _| {
@@ -365,8 +365,8 @@ fn a_server_that_greets_nobody_is_not_asked_by_all_before_that_is_said() {
 }
 
 #[test]
-fn what_a_server_ends_while_the_other_has_its_turn_is_no_error() {
-    // A second without a name is too long for it: it says why, and goes.
+fn a_close_during_the_other_servers_turn_is_no_error() {
+    // Its idle timeout is one second: it sends an error reply and closes.
     let impatient = peer(|mut stream, _| {
         stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         stream.write_all(b"Welcome!").unwrap();
@@ -389,10 +389,10 @@ fn what_a_server_ends_while_the_other_has_its_turn_is_no_error() {
 }
 
 #[test]
-fn a_server_that_answers_nothing_is_not_compared_as_if_it_were_fast() {
+fn a_server_without_replies_has_no_latency_ratio() {
     let mute = peer(|mut stream, _| {
         let _ = stream.write_all(b"Welcome!");
-        let _ = stream.read(&mut [0; 64]); // and then it goes
+        let _ = stream.read(&mut [0; 64]); // then it closes
     });
     let server = Server::start(&["--quiet"]);
     let server = server.address.to_string();
@@ -404,7 +404,7 @@ fn a_server_that_answers_nothing_is_not_compared_as_if_it_were_fast() {
 }
 
 #[test]
-fn a_stall_shows_in_all_the_latencies_that_it_lengthens() {
+fn a_stall_lengthens_all_latencies_that_were_due_during_it() {
     let address = peer(|stream, _| {
         answer_each(stream, |number, name| {
             if number == 50 {
@@ -415,12 +415,12 @@ fn a_stall_shows_in_all_the_latencies_that_it_lengthens() {
     });
     let (figures, status) = figures(address, &["--rate", "200", "-d", "1s", "--warmup", "0"]);
     assert_eq!(status, 0);
-    // 100 names were due during the stall: half of all. Had each waited for the one before, it would be one.
+    // 100 names were due during the stall: half of all. In a closed loop it would be one.
     assert!(figures["latency_ns"]["p90"].as_u64().unwrap() > 250_000_000, "{figures:#}");
 }
 
 #[test]
-fn two_servers_are_loaded_by_turns_and_compared() {
+fn two_servers_are_compared_in_alternating_turns() {
     let slow = peer(|stream, _| {
         answer_each(stream, |_, name| {
             thread::sleep(Duration::from_millis(5));
@@ -448,13 +448,13 @@ fn two_servers_are_loaded_by_turns_and_compared() {
 }
 
 #[test]
-fn nobody_there_is_told_in_one_line() {
+fn a_refused_connection_is_reported_in_one_line() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert_refuses(&bench(nobody, &["-c", "3"]), 1, &["refused; is the server running, and on this port?"]);
 }
 
 #[test]
-fn somebody_who_does_not_greet_is_told_in_one_line() {
+fn a_missing_or_wrong_greeting_is_reported_in_one_line() {
     let silent = peer(|mut stream, _| {
         let _ = stream.read(&mut [0]);
     });
@@ -466,7 +466,7 @@ fn somebody_who_does_not_greet_is_told_in_one_line() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_anything_is_sent() {
+fn impossible_options_are_refused_before_anything_is_sent() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (arguments, said) in [
         (
@@ -492,14 +492,14 @@ fn what_cannot_be_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn more_connections_than_files_are_refused_with_what_to_do() {
+fn too_many_connections_for_the_file_limit_are_refused_with_advice() {
     let command = format!("ulimit -n 64; exec '{GREET}' bench 127.0.0.1:1 -c 100");
     let output = Command::new("sh").args(["-c", &command]).output().unwrap();
     assert_refuses(&output, 1, &["`ulimit -n`", "fewer connections with -c"]);
 }
 
 #[test]
-fn a_signal_ends_it_early_with_the_figures_so_far() {
+fn a_signal_ends_the_run_with_the_figures_so_far() {
     let mut server = Server::start(&[]);
     let arguments = ["bench", &server.address.to_string(), "-d", "1h", "--warmup", "0", "--json"];
     let child = Command::new(GREET).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -513,7 +513,7 @@ fn a_signal_ends_it_early_with_the_figures_so_far() {
 }
 
 #[test]
-fn a_pause_of_this_program_is_no_fault_of_the_servers() {
+fn a_pause_of_this_program_is_not_counted_as_a_server_error() {
     let address = peer(|stream, _| answer_each(stream, |_, name| Some(right(name))));
     let arguments =
         ["bench", &address.to_string(), "-c", "5", "-d", "3s", "--warmup", "0", "--timeout", "1s", "--json"];
@@ -530,7 +530,7 @@ fn a_pause_of_this_program_is_no_fault_of_the_servers() {
 }
 
 #[test]
-fn the_page_is_one_file_that_needs_nothing_else_and_shows_what_a_peer_said_as_text() {
+fn the_html_report_is_self_contained_and_escapes_the_bytes_of_a_peer() {
     let address = peer(|stream, conversation| {
         let hostile = b"<script>alert(1)</script>";
         answer_each(stream, |_, name| Some(if conversation == 0 { hostile.to_vec() } else { right(name) }));
@@ -544,14 +544,14 @@ fn the_page_is_one_file_that_needs_nothing_else_and_shows_what_a_peer_said_as_te
 }
 
 #[test]
-fn a_page_that_cannot_be_written_is_told_before_anything_is_sent() {
+fn an_html_file_that_cannot_be_written_is_reported_before_anything_is_sent() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = bench(nobody, &["-n", "1", "--json", "--html", "/nowhere/bench.html"]);
     assert_refuses(&output, 1, &["use another file for --html"]);
 }
 
 #[test]
-fn why_there_are_no_figures_is_json_too_where_that_is_wanted() {
+fn with_json_a_failed_run_is_a_document_too() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = bench(nobody, &["--json"]);
     let failed: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -560,14 +560,14 @@ fn why_there_are_no_figures_is_json_too_where_that_is_wanted() {
 }
 
 #[test]
-fn more_memory_than_there_is_is_refused_with_what_to_do() {
+fn too_much_memory_is_refused_with_advice() {
     let command = format!("ulimit -v 3000000; exec '{GREET}' bench 127.0.0.1:1 -c 9000 --pipeline 32767 --size 0");
     let output = Command::new("sh").args(["-c", &command]).output().unwrap();
     assert_refuses(&output, 1, &["lower -c or --pipeline"]);
 }
 
 #[test]
-fn nobody_who_reads_the_figures_does_not_change_the_exit_status() {
+fn a_closed_standard_output_does_not_change_the_exit_status() {
     let good = peer(|stream, _| answer_each(stream, |_, name| Some(right(name))));
     let bad = peer(|stream, _| answer_each(stream, |_, _| Some(b"Error: not today".to_vec())));
     for (address, status) in [(good, 0), (bad, 1)] {
@@ -581,7 +581,7 @@ fn nobody_who_reads_the_figures_does_not_change_the_exit_status() {
 }
 
 #[test]
-fn the_text_has_every_figure_and_nothing_of_it_is_on_standard_error() {
+fn the_text_has_every_figure_and_standard_error_is_empty() {
     let server = Server::start(&["--quiet"]);
     let output = bench(server.address, &["-n", "100"]);
     let text = String::from_utf8(output.stdout).unwrap();
