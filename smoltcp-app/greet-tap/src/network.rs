@@ -146,6 +146,11 @@ impl Network {
         if let Some(conflict) = self.stack.take_conflict() {
             tracing::warn!("{conflict}");
         }
+        if let Some(server) = self.stack.take_truncated_dns() {
+            tracing::warn!(
+                "the answer of the DNS server {server} is truncated: addresses may be missing; try another --dns"
+            );
+        }
         let impaired = self.device.get_mut();
         let due = impaired.next_due().map(from_smoltcp);
         let tap = impaired.inner_mut();

@@ -8,7 +8,10 @@ mod assignment;
 mod dhcp;
 #[cfg(feature = "ipv6")]
 mod discovery;
+#[cfg(feature = "dns")]
+mod dns;
 mod guard;
+mod icmp;
 mod ingress;
 mod meter;
 mod neighbors;
@@ -18,6 +21,8 @@ mod receive;
 mod segment;
 #[cfg(feature = "ipv6")]
 mod slaac;
+#[cfg(feature = "priority-tag")]
+mod tag;
 
 use core::time::Duration;
 
@@ -29,7 +34,10 @@ use smoltcp::{
     wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint},
 };
 #[cfg(feature = "dns")]
-use smoltcp::{socket::dns, wire::DnsQueryType};
+use smoltcp::{
+    socket::dns::{QueryHandle, Socket as DnsSocket, StartQueryError},
+    wire::DnsQueryType,
+};
 
 #[cfg(feature = "dhcpv4")]
 pub use self::dhcp::Notice as DhcpNotice;
@@ -108,6 +116,8 @@ pub struct Stack<'a> {
     addresses: Addresses,
     neighbors: Neighbors,
     guard: Guard,
+    #[cfg(feature = "dns")]
+    truncated_dns: Option<IpAddress>,
     port: u16,
     frames_a_poll: usize,
     counters: Counters,
@@ -143,6 +153,8 @@ impl<'a> Stack<'a> {
             addresses,
             neighbors: Neighbors::default(),
             guard: Guard::default(),
+            #[cfg(feature = "dns")]
+            truncated_dns: None,
             port: settings.port,
             frames_a_poll: settings.frames_a_poll.max(1),
             counters: Counters::default(),
@@ -227,8 +239,16 @@ impl<'a> Stack<'a> {
         handle: SocketHandle,
         name: &str,
         kind: DnsQueryType,
-    ) -> Result<dns::QueryHandle, dns::StartQueryError> {
-        self.sockets.get_mut::<dns::Socket<'_>>(handle).start_query(self.interface.context(), name, kind)
+    ) -> Result<QueryHandle, StartQueryError> {
+        let mut buffer = [0; dns::NAME];
+        let name = dns::lower_case(name, &mut buffer).unwrap_or(name);
+        self.sockets.get_mut::<DnsSocket<'_>>(handle).start_query(self.interface.context(), name, kind)
+    }
+
+    /// The DNS server whose last answer was truncated (TC), if one was since this was asked last: addresses are missing.
+    #[cfg(feature = "dns")]
+    pub const fn take_truncated_dns(&mut self) -> Option<IpAddress> {
+        self.truncated_dns.take()
     }
 
     /// Receives frames, serves the sockets and sends, until there is nothing left to do or `frames_a_poll` frames were

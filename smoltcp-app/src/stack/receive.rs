@@ -11,8 +11,12 @@ use smoltcp::{
     wire::{EthernetAddress, HardwareAddress, IpAddress, IpProtocol},
 };
 
+#[cfg(feature = "dns")]
+use super::dns;
+#[cfg(feature = "priority-tag")]
+use super::tag;
 use super::{
-    Reason, Stack,
+    Reason, Stack, icmp,
     ingress::{self, OneFrame, Packet, Received},
     neighbors,
     segment::Segment,
@@ -33,6 +37,21 @@ impl<'a> Stack<'a> {
         now: Instant,
         serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
     ) {
+        #[cfg(feature = "priority-tag")]
+        if tag::is_tagged(frame) {
+            // A second tag would make it one of an unknown protocol.
+            return tag::without(frame, |frame| self.receive_untagged(frame, reply, now, serve));
+        }
+        self.receive_untagged(frame, reply, now, serve);
+    }
+
+    fn receive_untagged(
+        &mut self,
+        frame: &[u8],
+        reply: impl TxToken,
+        now: Instant,
+        serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
+    ) {
         let HardwareAddress::Ethernet(own) = self.interface.hardware_addr();
         let Some(Received { source, to_us, packet }) = ingress::parse(frame, own) else { return };
         match packet {
@@ -40,6 +59,9 @@ impl<'a> Stack<'a> {
             Packet::Arp(message) => self.receive_arp(frame, message, reply, now),
             #[cfg(feature = "ipv4")]
             Packet::Ipv4(packet) => {
+                if to_us && packet.next_header() == IpProtocol::Icmp && self.interface.has_ip_addr(packet.dst_addr()) {
+                    icmp::receive_ipv4(packet.payload(), &mut self.sockets);
+                }
                 if ingress::passes_ipv4(&packet, to_us, &self.interface) {
                     if to_us {
                         self.learn(packet.src_addr(), source, now);
@@ -77,9 +99,14 @@ impl<'a> Stack<'a> {
             Some(segment) => guard.admit(&segment, (interface, sockets), reply, (now, *port), serve),
             None => Some(reply),
         };
-        if let Some(reply) = reply {
-            self.pass(frame, reply, now);
+        let Some(reply) = reply else { return };
+        #[cfg(feature = "dns")]
+        if protocol == IpProtocol::Udp {
+            let truncated = dns::normalize(frame, |frame| self.pass(frame, reply, now));
+            self.truncated_dns = truncated.or(self.truncated_dns);
+            return;
         }
+        self.pass(frame, reply, now);
     }
 
     /// Gives the frame to smoltcp, which may send a reply.
@@ -157,8 +184,14 @@ impl<'a> Stack<'a> {
             (IpProtocol::Icmpv6, Some(ROUTER_SOLICITATION..=REDIRECT)) => {
                 return self.receive_discovery(frame, packet, hardware, to_us, reply, now);
             }
-            // smoltcp does nothing with ICMPv6 errors and replies.
-            (IpProtocol::Icmpv6, _) => return,
+            (IpProtocol::Icmpv6, _) => {
+                let is_whole = Icmpv6Packet::new_checked(content)
+                    .is_ok_and(|message| message.verify_checksum(&source, &destination));
+                if to_us && is_whole && self.interface.has_ip_addr(destination) {
+                    icmp::receive_ipv6(content, &mut self.sockets);
+                }
+                return; // smoltcp does nothing with ICMPv6 errors and replies
+            }
             // RFC 9293 MUST-57, RFC 4443 2.4 (e): neither a reset nor an error answers a packet that was sent to a group.
             _ if !to_us || destination.is_multicast() => return,
             _ => {}

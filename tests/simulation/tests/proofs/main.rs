@@ -13,6 +13,7 @@ mod guard;
 mod http;
 mod linger;
 mod neighbors;
+mod normalized;
 mod path_mtu;
 mod pool;
 mod random;
