@@ -1,5 +1,5 @@
 //! Tells the linker where the memory is.
 
-fn main() -> std::io::Result<()> {
-    greet_board_build::link("", &["memory.x", "link.x"])
+fn main() {
+    greet_board_build::link("", &["memory.x", "link.x"]);
 }

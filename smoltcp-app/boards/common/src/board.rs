@@ -1,9 +1,9 @@
-//! What a board has to be able to do, and what it says about itself.
+//! What the service needs of a board, and the facts that the board states.
 
 use greet_core::Instant;
 use smoltcp::{phy::Device, wire::EthernetAddress};
 
-/// A board, as the service needs it.
+/// What the service needs of a board.
 pub trait Board {
     /// Its network card.
     type Device: Device;
@@ -15,13 +15,13 @@ pub trait Board {
     fn now(&mut self) -> Instant;
 
     /// Sleeps until there may be something to do for the network card, or until `until`. It may come back early, but a
-    /// frame that came must not be slept over, not even one that comes as the sleep begins.
+    /// received frame must end the sleep, even one that arrives as the sleep begins.
     fn wait(&mut self, until: Instant);
 
-    /// How the link stands. Asked about once a second.
+    /// The state of the link. Called about once per second.
     fn link(&mut self) -> Link;
 
-    /// What the network card lost since the start.
+    /// Counts of lost frames since the start.
     fn losses(&self) -> Losses;
 
     /// Stops the network card's receiver, or starts it with empty buffers. The service restarts it so after 10 s in which
@@ -30,28 +30,28 @@ pub trait Board {
         let _ = enabled;
     }
 
-    /// The loop goes round, at least about once a second: a watchdog is told so here.
+    /// Called about once per second while the loop runs: resets the watchdog.
     fn alive(&mut self) {}
 }
 
-/// Who a board is.
+/// The facts of a board.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
     /// The board's name.
     pub name: &'static str,
-    /// Its address on the wire.
+    /// Its MAC address.
     pub hardware_address: EthernetAddress,
-    /// Decides initial sequence numbers and ports: from the best source that the board has, another one at each start.
+    /// Seed of sequence numbers and ports, from the board's best source; different at each start.
     pub random_seed: u64,
-    /// What that source is, honestly; it is logged.
+    /// That source, for the log.
     pub entropy: &'static str,
 }
 
-/// How a link stands.
+/// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Link {
-    /// No cable, or nobody at its other end.
+    /// No cable, or no partner at its other end.
     Down,
     /// Frames can pass.
     Up {
@@ -60,19 +60,19 @@ pub enum Link {
         /// Whether both ends may send at once.
         full_duplex: bool,
     },
-    /// Frames can pass, and nothing on this board says at what speed.
-    UpSomehow,
-    /// Nothing on this board says: it is taken for up.
+    /// Up; the board cannot tell the speed.
+    UpUnknownSpeed,
+    /// The board cannot tell: assumed up.
     Unknown,
 }
 
-/// What a network card lost; the counters wrap.
+/// Frames that the network card lost; the counters wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Losses {
-    /// How often frames were lost as they came, for want of room.
+    /// How often received frames were lost because the network card had no room.
     pub overruns: u32,
-    /// Frames that came and could not be used: damaged, or too long.
+    /// Received frames that were damaged or too long.
     pub unusable: u32,
     /// Frames that could not be sent.
     pub unsent: u32,

@@ -11,7 +11,7 @@ use greet_core::Instant;
 pub struct CounterClock {
     /// The counter's highest value, 2^n - 1.
     mask: u32,
-    /// So many ticks take `micros_per_unit` microseconds: the frequency as a reduced fraction.
+    /// This number of ticks takes `micros_per_unit` microseconds: the frequency as a reduced fraction.
     ticks_per_unit: u32,
     micros_per_unit: u32,
     /// The counter at the previous reading.
@@ -41,7 +41,7 @@ impl CounterClock {
     /// The time when the counter reads `count`.
     pub fn read(&mut self, count: u32) -> Instant {
         let passed = count.wrapping_sub(self.previous) & self.mask;
-        // A counter that seems to have gone nearly all the way round was read a moment too early: the time stands still.
+        // A counter that seems to have passed nearly all its range was read a moment too early: the time stands still.
         if passed <= self.mask - self.mask / 8 {
             self.previous = count;
             let ticks = self.remainder.saturating_add(passed);

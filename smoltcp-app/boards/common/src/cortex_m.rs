@@ -14,7 +14,7 @@ pub trait Timer {
     /// The counter, counting up.
     fn count(&self) -> u32;
 
-    /// Sets the alarm: one interrupt after so many ticks, in place of an earlier alarm. Its handler clears the interrupt.
+    /// Sets the alarm: one interrupt after `ticks` ticks, in place of an earlier alarm. Its handler clears the interrupt.
     fn set_alarm(&mut self, ticks: u32);
 }
 
@@ -123,7 +123,7 @@ extern "C" fn hard_fault(frame: Option<&ExceptionFrame>) -> ! {
     failure::end()
 }
 
-/// An interrupt that nobody enabled.
+/// An interrupt without a handler.
 #[exception]
 unsafe fn DefaultHandler(number: i16) -> ! {
     if failure::is_first() {

@@ -1,4 +1,4 @@
-//! The end of a program that failed: it is logged, QEMU ends or the board resets, and never does it hang in silence.
+//! The end of a program that failed: the failure is logged, then QEMU exits or the board resets.
 
 use core::{
     panic::PanicInfo,
@@ -7,7 +7,7 @@ use core::{
 
 use greet_core::Instant;
 
-/// The exit status of QEMU after a failure: that of a program that panicked on a PC.
+/// The exit status of QEMU after a failure: that of a panic on a host.
 #[cfg(feature = "qemu")]
 const STATUS: i32 = 101;
 
@@ -53,7 +53,7 @@ fn panicked_with_log() -> ! {
     end()
 }
 
-/// Fails as `GREET_FAIL` said when the firmware was built: so that it can be seen what comes of it.
+/// Fails as `GREET_FAIL` demands at build time, to test what happens then.
 pub(crate) fn on_purpose() {
     match option_env!("GREET_FAIL") {
         Some("panic") => unreachable!("on purpose"),

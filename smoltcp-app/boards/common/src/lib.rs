@@ -5,24 +5,24 @@
 //!
 //! | module | what it is about |
 //! | --- | --- |
-//! | `board` | what a board has to be able to do |
-//! | `memory` | sockets, slots and buffers, without cost in flash |
+//! | `board` | what the service needs of a board |
+//! | `memory` | sockets, slots and buffers, which take no flash |
 //! | `service` | the loop: poll, serve, log, wait |
 //! | `report` | the log's lines |
 //! | `routines` | copy, fill and division, smaller than the compiler's |
-//! | `semihosting_log` | where the log goes in QEMU: dropped and counted where nobody reads it |
+//! | `semihosting_log` | where the log goes in QEMU: dropped and counted if it is not read |
 //! | `silence` | when a receiver that receives nothing is restarted |
 //! | [`clock`] | microseconds from a hardware counter that wraps |
 //! | [`cortex_m`] | for Cortex-M: a clock and a sleep without ticks, the vector table, faults |
-//! | [`qemu`] | what QEMU lends a board |
-//! | [`failure`] | the end of a program that failed: logged, and never a silent hang |
+//! | [`qemu`] | what QEMU provides to a board |
+//! | [`failure`] | the end of a program that failed: logged, then an exit or a reset |
 //!
 //! # Features
 //!
 //! - `defmt`: the log. Without it nothing is logged, and the program is smaller.
 //! - `ipv6`: besides IPv4, which is always there, with DHCP.
 //! - `small-routines`: copy, fill and division of 64 bits in 0.2 K of flash instead of 4 K; for a Cortex-M3 or larger.
-//! - `qemu`: the board is QEMU's. The log goes to the PC by semihosting, and a failure ends QEMU with a status that is not 0.
+//! - `qemu`: the board runs in QEMU. The log goes to the host by semihosting, and a failure ends QEMU with status 101.
 //!   Without it a failure resets the board, and the board's own crate brings defmt's logger.
 
 #![cfg_attr(target_os = "none", no_std)]

@@ -59,7 +59,7 @@ impl Report {
             Link::Down => info!("link down"),
             Link::Up { megabits, full_duplex: true } => info!("link up, {=u16} Mbit/s, full duplex", megabits),
             Link::Up { megabits, full_duplex: false } => info!("link up, {=u16} Mbit/s, half duplex", megabits),
-            Link::UpSomehow => info!("link up, speed unknown"),
+            Link::UpUnknownSpeed => info!("link up, speed unknown"),
             Link::Unknown => info!("link state unknown, assumed up"),
         }
         link != Link::Down && before.is_none_or(|before| before == Link::Down)
@@ -109,7 +109,7 @@ impl Report {
         #[cfg(all(feature = "defmt", feature = "qemu", target_os = "none"))]
         match crate::semihosting_log::flush() {
             0 => {}
-            lines => error!("{=u32} lines of the log were dropped, because nobody read them", lines),
+            lines => error!("{=u32} lines of the log were dropped because it was not read", lines),
         }
     }
 

@@ -113,10 +113,10 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
     }
 }
 
-/// Ends a program that cannot go on.
+/// Ends the program.
 fn end() -> ! {
     #[cfg(target_os = "none")]
     crate::failure::end();
     #[cfg(not(target_os = "none"))]
-    unreachable!("on a PC there are only tests of the parts")
+    unreachable!("the host only runs unit tests")
 }

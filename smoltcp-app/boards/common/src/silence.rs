@@ -9,8 +9,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Watches how long nothing is received.
 ///
-/// A network card can go deaf, and the loop and the watchdog would not notice: they go on. A deaf card and a quiet network look
-/// the same from here, but a restart of the receiver costs nothing on a quiet network.
+/// A network card can stop receiving without the loop or the watchdog noticing. That looks like a quiet network from here, but a
+/// restart of the receiver costs nothing on a quiet network.
 #[derive(Debug)]
 pub(crate) struct Silence {
     /// The counter of received frames at the last look.

@@ -1,4 +1,4 @@
-//! A driver made for embassy-net, as a device of smoltcp's.
+//! A driver made for embassy-net, as a smoltcp device.
 
 use core::{
     fmt,
@@ -12,10 +12,9 @@ use smoltcp::{
     wire::EthernetAddress,
 };
 
-/// A driver made for embassy-net, as a device of smoltcp's.
+/// A driver made for embassy-net, as a smoltcp device.
 ///
-/// Each time that the driver is asked for something it is told whom to wake when that is worth asking again: the waker
-/// given to [`new`](Self::new), usually that of a [`Bell`](crate::Bell). Whoever is woken polls.
+/// The driver wakes the waker given to [`new`](Self::new), usually that of a [`WakeFlag`](crate::WakeFlag), when it is to be polled again.
 #[derive(Debug)]
 pub struct Adapter<D> {
     driver: D,
@@ -23,7 +22,7 @@ pub struct Adapter<D> {
     address: EthernetAddress,
 }
 
-/// The driver is for something else than Ethernet.
+/// The driver is not for Ethernet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotEthernet;
 
@@ -51,7 +50,7 @@ impl<D: Driver> Adapter<D> {
         self.address
     }
 
-    /// Whether the link is up; when that changes the waker is woken.
+    /// Whether the link is up. A change wakes the waker.
     pub fn is_link_up(&mut self) -> bool {
         self.driver.link_state(&mut Context::from_waker(&self.waker)) == LinkState::Up
     }
@@ -93,7 +92,7 @@ impl<D: Driver> Device for Adapter<D> {
     }
 }
 
-/// A frame that came.
+/// A received frame.
 #[derive(Debug)]
 pub struct RxToken<T>(T);
 

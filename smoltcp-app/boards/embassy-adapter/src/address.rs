@@ -1,4 +1,4 @@
-//! What is made of a chip's number, or of weak random bits: an address on the wire, and a seed.
+//! A MAC address from a chip's serial number, and a seed from weak random bits.
 
 /// An address on the wire out of what tells this chip from all others: locally administered (its first byte is 02), and the
 /// same at each start.

@@ -1,4 +1,4 @@
-//! Whatever embassy has a network driver for, as a device of smoltcp's, for a loop that polls and sleeps.
+//! Network drivers made for embassy-net as smoltcp devices, for a loop that polls and sleeps.
 //!
 //! A driver for embassy-net implements a trait of its own, and tells of frames by waking a task. Here is no task: a loop
 //! polls, and sleeps when there is nothing to do. So there are three parts:
@@ -6,21 +6,21 @@
 //! | module | what it is about |
 //! | --- | --- |
 //! | `adapter` | [`Adapter`]: the driver as a `smoltcp::phy::Device` |
-//! | `bell` | [`Bell`]: what a driver wakes, which is heard however late somebody listens |
-//! | `rest` | [`Rest`]: sleeping until a bell rings or a time has come; a driver's own task goes on meanwhile; and [`now`] |
+//! | `wake_flag` | [`WakeFlag`]: the flag that a driver's waker sets |
+//! | `rest` | [`Rest`]: sleeping until a flag is set or until a given time, while a driver's own task is polled; and [`now`] |
 //! | `address` | [`hardware_address`]: an address on the wire for a board that was given none; [`seed`]: of weak random bits |
 
 #![no_std]
-#![deny(unsafe_code)] // but for the waker of a bell
+#![deny(unsafe_code)] // but for the waker of a flag
 
 mod adapter;
 mod address;
-mod bell;
 mod rest;
+mod wake_flag;
 
 pub use self::{
     adapter::{Adapter, NotEthernet, RxToken, TxToken},
     address::{hardware_address, seed},
-    bell::Bell,
     rest::{Rest, now},
+    wake_flag::WakeFlag,
 };

@@ -1,10 +1,10 @@
-//! Sleeping until a bell rings or a time has come, while a driver's own task goes on.
+//! Sleeping until a flag is set or until a given time, while a driver's own task is polled.
 
 use core::{pin::Pin, task::Context};
 
 use greet_core::Instant;
 
-use crate::Bell;
+use crate::WakeFlag;
 
 /// The time since the start, by the clock of embassy's that the firmware links.
 #[must_use]
@@ -13,61 +13,61 @@ pub fn now() -> Instant {
     Instant::from_micros(embassy_time_driver::now())
 }
 
-/// Where a loop rests when it has nothing to do.
+/// The wait of a loop that has nothing to do.
 ///
 /// Some drivers are in two parts: a device to poll, and a task that moves frames between it and the hardware. The task, if
-/// there is one, is polled here, each time that its own bell rings, so that a transfer of many steps does not wake the loop
-/// at each of them.
+/// there is one, is polled here each time its own flag is set, so that a transfer of many steps does not wake the loop at each
+/// step.
 #[derive(Debug)]
 pub struct Rest<'a, T> {
-    device: &'static Bell,
+    device: &'static WakeFlag,
     task: Option<Task<'a, T>>,
 }
 
 #[derive(Debug)]
 struct Task<'a, T> {
-    bell: &'static Bell,
+    flag: &'static WakeFlag,
     future: Pin<&'a mut T>,
 }
 
 impl Rest<'_, core::future::Pending<()>> {
-    /// For a driver that needs no task: `device` is the bell that it rings.
+    /// For a driver without a task: `device` is the flag that it sets.
     #[must_use]
-    pub const fn new(device: &'static Bell) -> Self {
+    pub const fn new(device: &'static WakeFlag) -> Self {
         Self { device, task: None }
     }
 }
 
 impl<'a, T: Future> Rest<'a, T> {
-    /// For a driver with a task, which rings `bell`; `device` is the bell that the device rings.
+    /// For a driver with a task: `flag` is the task's flag, `device` the device's.
     #[must_use]
-    pub const fn with_task(device: &'static Bell, bell: &'static Bell, future: Pin<&'a mut T>) -> Self {
-        Self { device, task: Some(Task { bell, future }) }
+    pub const fn with_task(device: &'static WakeFlag, flag: &'static WakeFlag, future: Pin<&'a mut T>) -> Self {
+        Self { device, task: Some(Task { flag, future }) }
     }
 
-    /// Sleeps until the device's bell rings, or until `until`. It may come back early.
+    /// Sleeps until the device's flag is set, or until `until`. It may return early.
     ///
-    /// Even where `until` is past, the task is given the chance to go on.
+    /// The task is polled even if `until` is past.
     pub fn wait(&mut self, until: Instant) {
         loop {
-            self.go_on();
-            if self.device.hear() || now() >= until {
+            self.poll_task();
+            if self.device.take() || now() >= until {
                 return;
             }
             embassy_time_driver::schedule_wake(until.as_micros(), &self.device.waker());
             // An interrupt that comes between the question and the sleep is held back, and ends the sleep at once.
             critical_section::with(|_| {
-                if !self.device.is_rung() && self.task.as_ref().is_none_or(|task| !task.bell.is_rung()) {
+                if !self.device.is_set() && self.task.as_ref().is_none_or(|task| !task.flag.is_set()) {
                     sleep();
                 }
             });
         }
     }
 
-    /// Lets the task go on, if it has to.
-    fn go_on(&mut self) {
+    /// Polls the task, if its flag is set.
+    fn poll_task(&mut self) {
         let Some(task) = &mut self.task else { return };
-        if task.bell.hear() && task.future.as_mut().poll(&mut Context::from_waker(&task.bell.waker())).is_ready() {
+        if task.flag.take() && task.future.as_mut().poll(&mut Context::from_waker(&task.flag.waker())).is_ready() {
             self.task = None;
         }
     }
@@ -80,7 +80,7 @@ fn sleep() {
     cortex_m::asm::wfi();
 }
 
-/// On a PC there are only tests, and nothing to sleep on.
+/// The host only runs tests.
 #[cfg(not(all(target_arch = "arm", target_os = "none")))]
 fn sleep() {
     core::hint::spin_loop();

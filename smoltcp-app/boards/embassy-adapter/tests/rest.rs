@@ -11,7 +11,7 @@ use std::{thread, time::Instant as Stopwatch};
 
 use embassy_time as _; // the clock
 use greet_core::Instant;
-use greet_embassy::{Bell, Rest, now};
+use greet_embassy::{Rest, WakeFlag, now};
 
 /// So long that a test which waits for it has failed.
 const LONG: Duration = Duration::from_secs(20);
@@ -19,46 +19,46 @@ const SHORT: Duration = Duration::from_millis(30);
 
 #[test]
 fn a_bell_is_rung_at_first_and_heard_once_for_each_ring() {
-    static BELL: Bell = Bell::new();
-    assert!(BELL.hear());
-    assert!(!BELL.hear());
-    let waker = BELL.waker();
+    static WAKE_FLAG: WakeFlag = WakeFlag::new();
+    assert!(WAKE_FLAG.take());
+    assert!(!WAKE_FLAG.take());
+    let waker = WAKE_FLAG.waker();
     let other = waker.clone();
     waker.wake_by_ref();
     other.wake();
-    assert!(BELL.is_rung());
-    assert!(BELL.hear());
-    assert!(!BELL.is_rung());
+    assert!(WAKE_FLAG.is_set());
+    assert!(WAKE_FLAG.take());
+    assert!(!WAKE_FLAG.is_set());
     waker.wake();
-    assert!(BELL.hear());
+    assert!(WAKE_FLAG.take());
 }
 
 #[test]
 fn wakers_of_one_bell_are_known_as_the_same() {
-    static ONE: Bell = Bell::new();
-    static OTHER: Bell = Bell::new();
+    static ONE: WakeFlag = WakeFlag::new();
+    static OTHER: WakeFlag = WakeFlag::new();
     assert!(ONE.waker().will_wake(&ONE.waker().clone()));
     assert!(!ONE.waker().will_wake(&OTHER.waker()));
 }
 
 #[test]
 fn what_rang_before_the_sleep_is_not_slept_over() {
-    static BELL: Bell = Bell::new();
-    let mut rest = Rest::new(&BELL);
+    static WAKE_FLAG: WakeFlag = WakeFlag::new();
+    let mut rest = Rest::new(&WAKE_FLAG);
     let begin = Stopwatch::now();
-    rest.wait(now() + LONG); // a new bell is rung
-    BELL.ring();
+    rest.wait(now() + LONG); // a new flag is rung
+    WAKE_FLAG.set();
     rest.wait(now() + LONG);
     assert!(begin.elapsed() < LONG);
 }
 
 #[test]
 fn a_ring_ends_the_sleep() {
-    static BELL: Bell = Bell::new();
-    let mut rest = Rest::new(&BELL);
+    static WAKE_FLAG: WakeFlag = WakeFlag::new();
+    let mut rest = Rest::new(&WAKE_FLAG);
     rest.wait(Instant::ZERO);
     let begin = Stopwatch::now();
-    let waker = BELL.waker();
+    let waker = WAKE_FLAG.waker();
     let ringer = thread::spawn(move || {
         thread::sleep(SHORT);
         waker.wake();
@@ -70,8 +70,8 @@ fn a_ring_ends_the_sleep() {
 
 #[test]
 fn the_sleep_ends_when_its_time_has_come() {
-    static BELL: Bell = Bell::new();
-    let mut rest = Rest::new(&BELL);
+    static WAKE_FLAG: WakeFlag = WakeFlag::new();
+    let mut rest = Rest::new(&WAKE_FLAG);
     rest.wait(Instant::ZERO);
     let (begin, until) = (Stopwatch::now(), now() + SHORT);
     while now() < until {
@@ -84,15 +84,15 @@ fn the_sleep_ends_when_its_time_has_come() {
 
 #[test]
 fn a_task_goes_on_when_its_own_bell_rings_and_the_device_sleeps_on() {
-    static DEVICE: Bell = Bell::new();
-    static TASK: Bell = Bell::new();
+    static DEVICE: WakeFlag = WakeFlag::new();
+    static TASK: WakeFlag = WakeFlag::new();
     static STEPS: AtomicUsize = AtomicUsize::new(0);
-    assert!(DEVICE.hear());
+    assert!(DEVICE.take());
     // Woken by another thread for each of its steps; the last of them is a frame for the device.
     let task = pin!(poll_fn(|context| {
         let step = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
         if step == 5 {
-            DEVICE.ring();
+            DEVICE.set();
             return Poll::Ready(());
         }
         let waker = context.waker().clone();
@@ -108,15 +108,15 @@ fn a_task_goes_on_when_its_own_bell_rings_and_the_device_sleeps_on() {
     assert_eq!(STEPS.load(Ordering::Relaxed), 5, "and only one wait");
     assert!(begin.elapsed() < LONG);
     // It is over, and not polled any more.
-    TASK.ring();
+    TASK.set();
     rest.wait(now() + SHORT);
     assert_eq!(STEPS.load(Ordering::Relaxed), 5);
 }
 
 #[test]
 fn a_task_goes_on_though_the_loop_never_sleeps() {
-    static DEVICE: Bell = Bell::new();
-    static TASK: Bell = Bell::new();
+    static DEVICE: WakeFlag = WakeFlag::new();
+    static TASK: WakeFlag = WakeFlag::new();
     static POLLS: AtomicUsize = AtomicUsize::new(0);
     let task = pin!(poll_fn(|context| -> Poll<()> {
         POLLS.fetch_add(1, Ordering::Relaxed);

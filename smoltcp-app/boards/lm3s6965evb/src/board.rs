@@ -24,10 +24,10 @@ use crate::{
 /// The processor's clock, as QEMU has it; the silicon's is 12 MHz after a reset.
 const FREQUENCY: u32 = 12_500_000;
 
-/// So long the loop may not go round before that is taken for a hang. (After as long again the board is reset.)
-const PATIENCE_SECONDS: u32 = 10;
+/// The watchdog's timeout: after it the interrupt ends the program, after twice as long the board is reset.
+const WATCHDOG_SECONDS: u32 = 10;
 
-/// Where nobody gave the board an address: one that says that it was made up.
+/// The MAC address of a board without one: locally administered.
 const NO_ADDRESS: [u8; 6] = [0x02, 0, 0, 0x69, 0x65, 0];
 
 /// An interrupt that is used here, by its number (data sheet, table 2-9).
@@ -55,20 +55,20 @@ static __INTERRUPTS: [Handler; 43] = interrupts([
     (Interrupt::Ethernet as usize, on_ethernet),
 ]);
 
-/// Something came, or was sent: that ends the sleep, and is looked at then.
+/// A frame was received or sent. It ends the sleep; the loop handles it.
 extern "C" fn on_ethernet() {
     ethernet_in_interrupt().write_interrupts(0); // the line stays up until the driver has looked
 }
 
-/// The loop does not go round any more.
+/// The loop has stopped.
 extern "C" fn on_watchdog() {
     if failure::is_first() {
-        greet_board::error!("the watchdog was not told for {=u32} s that all is well", PATIENCE_SECONDS);
+        greet_board::error!("the watchdog was not reset for {=u32} s", WATCHDOG_SECONDS);
     }
     failure::end()
 }
 
-/// The board, as the service needs it.
+/// What the service needs of the board.
 pub(crate) struct Lm3s6965evb {
     clock: TimerClock<Timers>,
     mac: Mac,
@@ -81,7 +81,7 @@ impl Lm3s6965evb {
         control.modify_clocks0(|clocks| clocks | WATCHDOG_CLOCK);
         control.modify_clocks1(|clocks| clocks | TIMER_CLOCK);
         control.modify_clocks2(|clocks| clocks | ETHERNET_CLOCKS);
-        cortex_m::asm::delay(3); // so long a peripheral's registers are not there yet (data sheet, 5.2.6)
+        cortex_m::asm::delay(3); // until then a peripheral cannot be accessed (data sheet, 5.2.6)
         let mut watchdog = watchdog();
         watchdog.write_load(watchdog_load());
         watchdog.write_control(WATCHDOG_ENABLE);
@@ -97,7 +97,7 @@ impl Lm3s6965evb {
 }
 
 const fn watchdog_load() -> u32 {
-    FREQUENCY.saturating_mul(PATIENCE_SECONDS)
+    FREQUENCY.saturating_mul(WATCHDOG_SECONDS)
 }
 
 impl Board for Lm3s6965evb {
@@ -132,7 +132,7 @@ impl Board for Lm3s6965evb {
     }
 }
 
-/// Who this board is.
+/// The board's name, MAC address and seed.
 pub(crate) fn identity() -> Identity {
     let control = system_control();
     // Positions of an array of two: they are there.

@@ -33,17 +33,17 @@ const TRANSMIT: u32 = transmit::ENABLE | transmit::PAD | transmit::CHECKSUM;
 
 /// The MAC.
 pub(crate) struct Mac {
-    wire: Wire,
+    fifos: Fifos,
     received: Buffer,
 }
 
-/// The registers, and what goes onto the wire.
-struct Wire {
+/// The registers, the frame to send, and the counters.
+struct Fifos {
     ethernet: MmioEthernet<'static>,
     losses: Losses,
     frame: Buffer,
     /// A frame is being sent, and its end is waited for.
-    awaited: bool,
+    sending: bool,
     /// The receiver stands still after an overrun, until the frames in its FIFO are read.
     overrun: bool,
 }
@@ -57,35 +57,35 @@ impl Mac {
         // Constant positions of an array of two.
         let _ = ethernet.write_address(0, u32::from_le_bytes([a, b, c, d]));
         let _ = ethernet.write_address(1, u32::from_le_bytes([e, f, 0, 0]));
-        ethernet.write_threshold(0x3F); // a frame goes out when it is said, and not before it is whole
+        ethernet.write_threshold(0x3F); // only a write of MACTR sends a frame, so it is complete by then
         ethernet.write_phy_clock(2); // 12.5 MHz / 2 / (2 + 1): no more than 2.5 MHz
         ethernet.write_transmit_control(TRANSMIT | transmit::FULL_DUPLEX);
         ethernet.write_receive_control(STOPPED | receive::RESET);
         ethernet.write_receive_control(RECEIVE);
-        let wire = Wire { ethernet, losses: Losses::default(), frame: [0; _], awaited: false, overrun: false };
-        Self { wire, received: [0; _] }
+        let fifos = Fifos { ethernet, losses: Losses::default(), frame: [0; _], sending: false, overrun: false };
+        Self { fifos, received: [0; _] }
     }
 
     /// Stops the receiver, or starts it with an empty FIFO.
     pub(crate) fn set_receiver(&mut self, enabled: bool) {
-        self.wire.ethernet.write_receive_control(STOPPED);
+        self.fifos.ethernet.write_receive_control(STOPPED);
         if enabled {
-            while self.wire.ethernet.read_frames() != 0 {
-                self.wire.receive(&mut self.received);
+            while self.fifos.ethernet.read_frames() != 0 {
+                self.fifos.receive(&mut self.received);
             }
-            self.wire.restart_receiver();
+            self.fifos.restart_receiver();
         }
     }
 
     pub(crate) const fn losses(&self) -> Losses {
-        self.wire.losses
+        self.fifos.losses
     }
 
     /// How the link stands; what it demands of the MAC is done.
     pub(crate) fn link(&mut self) -> Link {
-        let link = phy_registers::link(&mut self.wire.ethernet);
+        let link = phy_registers::link(&mut self.fifos.ethernet);
         let half = matches!(link, Link::Up { full_duplex: false, .. });
-        self.wire.ethernet.write_transmit_control(if half { TRANSMIT } else { TRANSMIT | transmit::FULL_DUPLEX });
+        self.fifos.ethernet.write_transmit_control(if half { TRANSMIT } else { TRANSMIT | transmit::FULL_DUPLEX });
         link
     }
 
@@ -96,12 +96,12 @@ impl Mac {
     pub(crate) fn is_due(&mut self) -> bool {
         let mut interrupts =
             interrupt::RECEIVED | interrupt::OVERRUN | interrupt::RECEIVE_ERROR | interrupt::TRANSMIT_ERROR;
-        if self.wire.awaited {
+        if self.fifos.sending {
             interrupts |= interrupt::TRANSMITTED;
         }
-        let ethernet = &mut self.wire.ethernet;
-        let unread = ethernet.read_frames() != 0 || self.wire.overrun;
-        if ethernet.read_status() & interrupts != 0 || (unread && !self.wire.awaited) {
+        let ethernet = &mut self.fifos.ethernet;
+        let unread = ethernet.read_frames() != 0 || self.fifos.overrun;
+        if ethernet.read_status() & interrupts != 0 || (unread && !self.fifos.sending) {
             return true;
         }
         ethernet.write_interrupts(interrupts);
@@ -122,27 +122,27 @@ impl Device for Mac {
     }
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Permit<'_>)> {
-        self.wire.notice();
+        self.fifos.notice();
         // A frame is left in the FIFO while its answer could not be sent.
-        while self.wire.ethernet.read_frames() != 0 && self.wire.is_free() {
-            if let Some(length) = self.wire.receive(&mut self.received) {
+        while self.fifos.ethernet.read_frames() != 0 && self.fifos.is_free() {
+            if let Some(length) = self.fifos.receive(&mut self.received) {
                 let frame = self.received.get(LENGTH..length.saturating_add(LENGTH))?;
-                return Some((Received(frame), Permit(&mut self.wire)));
+                return Some((Received(frame), Permit(&mut self.fifos)));
             }
         }
-        if self.wire.overrun && self.wire.ethernet.read_frames() == 0 {
-            self.wire.restart_receiver();
+        if self.fifos.overrun && self.fifos.ethernet.read_frames() == 0 {
+            self.fifos.restart_receiver();
         }
         None
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Permit<'_>> {
-        self.wire.is_free().then_some(Permit(&mut self.wire))
+        self.fifos.is_free().then_some(Permit(&mut self.fifos))
     }
 }
 
-impl Wire {
-    /// Takes notice of what happened: before the FIFO is looked at, so that a frame that comes after that happens anew.
+impl Fifos {
+    /// Acknowledges and counts events; called before the FIFO is read, so that a later frame is a new event.
     fn notice(&mut self) {
         let status = self.ethernet.read_status();
         let noticed =
@@ -174,10 +174,10 @@ impl Wire {
         self.overrun = false;
     }
 
-    /// Whether a frame can be sent now. If not, the end of the one before is awaited.
+    /// Whether a frame can be sent now. If not, the end of the previous one is waited for.
     fn is_free(&mut self) -> bool {
-        self.awaited = self.ethernet.read_transmission() != 0;
-        !self.awaited
+        self.sending = self.ethernet.read_transmission() != 0;
+        !self.sending
     }
 
     /// Takes a frame out of the FIFO, with the length before it; how long it is, if it can be used.
@@ -203,7 +203,7 @@ impl Wire {
         length
     }
 
-    /// Sends the first so many bytes of the frame.
+    /// Sends the first `length` bytes of `frame`.
     fn send(&mut self, length: usize) {
         // The length without the header: less than 2^16, as the buffer is.
         let payload = u16::try_from(length.saturating_sub(HEADER)).unwrap_or(0).to_le_bytes();
@@ -218,7 +218,7 @@ impl Wire {
     }
 }
 
-/// A frame that came.
+/// A received frame.
 pub(crate) struct Received<'a>(&'a [u8]);
 
 impl phy::RxToken for Received<'_> {
@@ -228,7 +228,7 @@ impl phy::RxToken for Received<'_> {
 }
 
 /// The right to send one frame.
-pub(crate) struct Permit<'a>(&'a mut Wire);
+pub(crate) struct Permit<'a>(&'a mut Fifos);
 
 impl phy::TxToken for Permit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {

@@ -17,16 +17,15 @@ const DIAGNOSTIC: u32 = 18;
 const DIAGNOSTIC_100: u32 = 1 << 10;
 const DIAGNOSTIC_FULL_DUPLEX: u32 = 1 << 11;
 
-/// A transfer takes 64 periods of at most 2.5 MHz, that is about as many readings as this. Whoever does not answer is not
-/// waited for.
-const PATIENCE: u32 = 10_000;
+/// How often the end of a transfer is polled. It takes 64 periods of at most 2.5 MHz, which is about as many reads as this.
+const POLLS: u32 = 10_000;
 
 /// How the link stands.
 pub(crate) fn link(ethernet: &mut MmioEthernet<'_>) -> Link {
     if matches!(read(ethernet, IDENTIFIER), None | Some(0 | 0xFFFF)) {
         return Link::Unknown; // no PHY, as in QEMU
     }
-    // A link that was down is said to be down once more: the second reading tells how it is now.
+    // The bit latches a loss of the link until it is read: the second reading is the current state.
     read(ethernet, STATUS);
     match (read(ethernet, STATUS), read(ethernet, DIAGNOSTIC)) {
         (Some(status), Some(diagnostic)) if status & STATUS_LINK != 0 => Link::Up {
@@ -39,7 +38,7 @@ pub(crate) fn link(ethernet: &mut MmioEthernet<'_>) -> Link {
 
 fn read(ethernet: &mut MmioEthernet<'_>, register: u32) -> Option<u32> {
     ethernet.write_phy_control(register << REGISTER | START);
-    for _ in 0..PATIENCE {
+    for _ in 0..POLLS {
         if ethernet.read_phy_control() & START == 0 {
             return Some(ethernet.read_phy_read() & 0xFFFF);
         }

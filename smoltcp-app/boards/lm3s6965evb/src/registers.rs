@@ -51,7 +51,7 @@ pub(crate) struct Ethernet {
 
 /// Bits of MACRIS and MACIM.
 pub(crate) mod interrupt {
-    /// A frame came.
+    /// A frame was received.
     pub(crate) const RECEIVED: u32 = 1 << 0;
     /// A frame could not be sent.
     pub(crate) const TRANSMIT_ERROR: u32 = 1 << 1;
@@ -59,7 +59,7 @@ pub(crate) mod interrupt {
     pub(crate) const TRANSMITTED: u32 = 1 << 2;
     /// A frame had no room in the FIFO.
     pub(crate) const OVERRUN: u32 = 1 << 3;
-    /// A frame came damaged.
+    /// A damaged frame was received.
     pub(crate) const RECEIVE_ERROR: u32 = 1 << 4;
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn ethernet_in_interrupt() -> MmioEthernet<'static> {
 
 /// System Control; taken in turns, before the service begins.
 pub(crate) fn system_control() -> MmioSystemControl<'static> {
-    // SAFETY: its registers are there (data sheet, 5.4), and nobody else has them at the same time.
+    // SAFETY: its registers are there (data sheet, 5.4), and nothing else has them at the same time.
     unsafe { SystemControl::new_mmio_at(0x400F_E000) }
 }
 

@@ -10,19 +10,19 @@ use smoltcp::wire::EthernetAddress;
 
 use crate::{
     lan9118::{Error, Lan9118, Registers},
-    machine::MACHINE,
     timer::{DualTimer, on_alarm},
+    variant::VARIANT,
     watchdog::Watchdog,
 };
 
-/// Where nobody gave the network card an address: one that says that it was made up.
+/// The MAC address of a network card without one: locally administered.
 const NO_ADDRESS: EthernetAddress = EthernetAddress([0x02, 0, 0, 0x91, 0x18, 0]);
 
 /// An interrupt that is used here.
 #[derive(Clone, Copy)]
 enum Interrupt {
-    Network = MACHINE.interrupt as isize,
-    Timer = MACHINE.timer_interrupt as isize,
+    Network = VARIANT.interrupt as isize,
+    Timer = VARIANT.timer_interrupt as isize,
 }
 
 // SAFETY: these are the numbers of the interrupts, and they do not change.
@@ -36,15 +36,15 @@ unsafe impl InterruptNumber for Interrupt {
 // SAFETY: the section is the one in which the processor looks for it, and the name the one by which it is kept.
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
-static __INTERRUPTS: [Handler; MACHINE.interrupt as usize + 1] =
+static __INTERRUPTS: [Handler; VARIANT.interrupt as usize + 1] =
     interrupts([(Interrupt::Network as usize, on_network), (Interrupt::Timer as usize, on_alarm)]);
 
-/// The interrupt is held back until its cause is gone: all that it is good for is to end a sleep.
+/// The interrupt only ends a sleep: it is masked until its cause is handled.
 extern "C" fn on_network() {
     NVIC::mask(Interrupt::Network);
 }
 
-/// The board, as the service needs it.
+/// What the service needs of the board.
 pub(crate) struct Mps2 {
     clock: TimerClock<DualTimer>,
     network: Lan9118,
@@ -54,22 +54,22 @@ pub(crate) struct Mps2 {
 impl Mps2 {
     /// Made once.
     pub(crate) fn new() -> Result<Self, Error> {
-        let clock = TimerClock::new(DualTimer::new(), MACHINE.frequency);
-        // SAFETY: the registers are there on this machine, and nothing else of this program has them.
-        let registers = unsafe { Registers::new_mmio_at(MACHINE.network) };
+        let clock = TimerClock::new(DualTimer::new(), VARIANT.frequency);
+        // SAFETY: the registers are there on this board, and nothing else of this program has them.
+        let registers = unsafe { Registers::new_mmio_at(VARIANT.network) };
         let network = Lan9118::new(registers, NO_ADDRESS)?;
         // SAFETY: the handler is in the vector table, and no critical section depends on this interrupt being masked.
         unsafe { NVIC::unmask(Interrupt::Timer) };
         Ok(Self { clock, network, watchdog: Watchdog::new() })
     }
 
-    /// Who this board is.
+    /// The board's name, MAC address and seed.
     pub(crate) fn identity(&self) -> Identity {
         let hardware_address = self.network.hardware_address();
         let [a, b, c, d, e, f] = hardware_address.0;
         // The board has no source of entropy.
         let (random_seed, entropy) = qemu::random_seed(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
-        Identity { name: MACHINE.name, hardware_address, random_seed, entropy }
+        Identity { name: VARIANT.name, hardware_address, random_seed, entropy }
     }
 }
 
@@ -87,7 +87,7 @@ impl Board for Mps2 {
     fn wait(&mut self, until: Instant) {
         let Self { clock, network, .. } = self;
         clock.wait(until, || {
-            // First this: what comes from now on is not forgotten.
+            // First this, so that a later interrupt stays pending.
             NVIC::unpend(Interrupt::Network);
             if network.is_due() {
                 return true;
@@ -118,6 +118,6 @@ impl Board for Mps2 {
     }
 
     fn alive(&mut self) {
-        self.watchdog.tell();
+        self.watchdog.reset();
     }
 }

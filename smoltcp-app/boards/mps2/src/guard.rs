@@ -1,12 +1,12 @@
 //! What the stack runs into when it overflows. flip-link puts it at the beginning of the memory; what lies below swallows
-//! writes on these machines and says nothing. So the memory protection unit makes that a fault.
+//! writes on these boards and says nothing. So the memory protection unit makes that a fault.
 
 /// Where the memory begins, as memory/others/memory.x has it.
 const MEMORY: u32 = 0x2000_0000;
-/// So many bytes below it are guarded, a power of two.
+/// Guarded bytes below it, a power of two.
 const GUARD: u32 = 4096;
 
-/// Of the region's attributes: nothing is executed there, and nobody may read or write; its size; it is on.
+/// Of the region's attributes: no execution, no access; its size; enabled.
 const ATTRIBUTES: u32 = 1 << 28 | (GUARD.trailing_zeros() - 1) << 1 | 1;
 /// Of the unit's control: it is on, and where it says nothing all is as without it.
 const ON_WITH_BACKGROUND: u32 = 1 << 2 | 1;

@@ -7,8 +7,8 @@ mod board;
 #[cfg(not(feature = "an505"))] // below its memory nothing answers, which is a fault already
 mod guard;
 mod lan9118;
-mod machine;
 mod timer;
+mod variant;
 mod watchdog;
 
 use cortex_m_rt::entry;

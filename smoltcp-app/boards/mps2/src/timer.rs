@@ -2,7 +2,7 @@
 
 use greet_board::cortex_m::Timer;
 
-use crate::machine::MACHINE;
+use crate::variant::VARIANT;
 
 /// One of the two timers.
 #[derive(derive_mmio::Mmio)]
@@ -23,11 +23,11 @@ struct Registers {
 /// Where the second timer's registers are, from those of the first on.
 const SECOND: usize = 0x20;
 
-/// Of `control`: it counts 32 bits, and goes on from the highest value at zero.
+/// Of `control`: it counts 32 bits, and continues with the highest value after zero.
 const FREE_RUNNING: u32 = 1 << 7 | 1 << 1;
 /// Of `control`: it counts 32 bits, once from `load` to zero, and interrupts there.
 const ONE_SHOT: u32 = 1 << 7 | 1 << 6 | 1 << 5 | 1 << 1 | 1;
-/// The alarm's first value, before anybody has set it: as late as can be.
+/// The alarm before it is set: as late as possible.
 const LATE: u32 = u32::MAX;
 
 /// Both timers.
@@ -39,8 +39,8 @@ pub(crate) struct DualTimer {
 impl DualTimer {
     /// Starts them; made once.
     pub(crate) fn new() -> Self {
-        // SAFETY: the registers are there on this machine, and nothing else of this program has them.
-        let mut counter = unsafe { Registers::new_mmio_at(MACHINE.timer) };
+        // SAFETY: the registers are there on this board, and nothing else of this program has them.
+        let mut counter = unsafe { Registers::new_mmio_at(VARIANT.timer) };
         counter.write_control(FREE_RUNNING);
         let mut alarm = alarm();
         alarm.write_load(LATE);
@@ -51,8 +51,8 @@ impl DualTimer {
 
 /// The second timer; taken by the clock, and by the interrupt's handler.
 fn alarm() -> MmioRegisters<'static> {
-    // SAFETY: the registers are there on this machine; the handler only writes `clear`, and the clock never does.
-    unsafe { Registers::new_mmio_at(MACHINE.timer + SECOND) }
+    // SAFETY: the registers are there on this board; the handler only writes `clear`, and the clock never does.
+    unsafe { Registers::new_mmio_at(VARIANT.timer + SECOND) }
 }
 
 impl Timer for DualTimer {

@@ -3,12 +3,12 @@
 use cortex_m_rt::exception;
 use greet_board::{error, failure};
 
-use crate::machine::MACHINE;
+use crate::variant::VARIANT;
 
-/// So long the loop may not go round before that is taken for a hang. (After as long again the board is reset.)
-const PATIENCE_SECONDS: u32 = 10;
+/// The watchdog's timeout: after it the interrupt ends the program, after twice as long the board is reset.
+const WATCHDOG_SECONDS: u32 = 10;
 
-const LOAD: u32 = MACHINE.frequency.saturating_mul(PATIENCE_SECONDS);
+const LOAD: u32 = VARIANT.frequency.saturating_mul(WATCHDOG_SECONDS);
 
 /// Of `control`: the first time it interrupts, the second time it resets.
 const INTERRUPT_AND_RESET: u32 = 1 << 1 | 1;
@@ -24,32 +24,32 @@ struct Registers {
     control: u32,
 }
 
-/// A watchdog that waits.
+/// A running watchdog.
 pub(crate) struct Watchdog {
     registers: MmioRegisters<'static>,
 }
 
 impl Watchdog {
-    /// Made once: from now on it has to be told that all is well.
+    /// Starts it; made once. From now on it has to be reset in time.
     pub(crate) fn new() -> Self {
-        // SAFETY: the registers are there on this machine, and nothing else of this program has them.
-        let mut registers = unsafe { Registers::new_mmio_at(MACHINE.watchdog) };
+        // SAFETY: the registers are there on this board, and nothing else of this program has them.
+        let mut registers = unsafe { Registers::new_mmio_at(VARIANT.watchdog) };
         registers.write_load(LOAD);
         registers.write_control(INTERRUPT_AND_RESET);
         Self { registers }
     }
 
-    /// All is well.
-    pub(crate) fn tell(&mut self) {
+    /// Resets its timeout.
+    pub(crate) fn reset(&mut self) {
         self.registers.write_load(LOAD);
     }
 }
 
-/// The loop does not go round any more.
+/// The loop has stopped.
 #[exception]
 unsafe fn NonMaskableInt() {
     if failure::is_first() {
-        error!("the watchdog was not told for {=u32} s that all is well", PATIENCE_SECONDS);
+        error!("the watchdog was not reset for {=u32} s", WATCHDOG_SECONDS);
     }
     failure::end()
 }

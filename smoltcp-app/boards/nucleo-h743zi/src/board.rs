@@ -14,16 +14,16 @@ use embassy_time as _; // the clock's rate
 use greet_board::{Board, Identity, Instant, Link, Losses};
 use greet_embassy::{Rest, hardware_address, now};
 
-use crate::network::{self, BELL, Device, Wiring};
+use crate::network::{self, Device, WAKE_FLAG, Wiring};
 
 bind_interrupts!(struct Interrupts {
     RNG => rng::InterruptHandler<RNG>;
 });
 
-/// So long the loop may not go round before the board is reset.
-const PATIENCE_MICROS: u32 = 10_000_000;
+/// The watchdog's timeout, after which the board is reset.
+const WATCHDOG_MICROS: u32 = 10_000_000;
 
-/// The board, as the service needs it.
+/// What the service needs of the board.
 pub(crate) struct Nucleo {
     device: Device,
     rest: Rest<'static, Pending<()>>,
@@ -31,12 +31,12 @@ pub(crate) struct Nucleo {
     losses: Losses,
 }
 
-/// Starts the board, and says who it is. Called once.
+/// Starts the board and returns its facts. Called once.
 pub(crate) fn start() -> (Nucleo, Identity) {
     let peripherals = embassy_stm32::init(clocks());
     // Halted by a debugger, the board is not to be reset.
     pac::DBGMCU.apb4fzr1().modify(|freeze| freeze.set_iwdg1(true));
-    let mut watchdog = IndependentWatchdog::new(peripherals.IWDG1, PATIENCE_MICROS);
+    let mut watchdog = IndependentWatchdog::new(peripherals.IWDG1, WATCHDOG_MICROS);
     watchdog.unleash();
 
     let identity = Identity {
@@ -57,7 +57,7 @@ pub(crate) fn start() -> (Nucleo, Identity) {
         management_clock: peripherals.PC1,
     };
     let device = network::start(wiring, identity.hardware_address.0);
-    (Nucleo { device, rest: Rest::new(&BELL), watchdog, losses: Losses::default() }, identity)
+    (Nucleo { device, rest: Rest::new(&WAKE_FLAG), watchdog, losses: Losses::default() }, identity)
 }
 
 /// 400 MHz for the core and 200 MHz for the buses, from the chip's own oscillator of 64 MHz: the board's clock comes from

@@ -7,19 +7,19 @@ use embassy_stm32::{
     peripherals::{ETH, ETH_SMA, PA1, PA2, PA7, PB13, PC1, PC4, PC5, PG11, PG13},
 };
 use greet_board::{ConstStaticCell, Link, failure};
-use greet_embassy::{Adapter, Bell};
+use greet_embassy::{Adapter, WakeFlag};
 
 bind_interrupts!(struct Interrupts {
     ETH => InterruptHandler;
 });
 
-/// Frames that may be on their way out, and those that may wait to be looked at.
+/// Frames that may wait to be sent, and received frames that may wait.
 type Queue = PacketQueue<8, 16>;
 
 static QUEUE: ConstStaticCell<Queue> = ConstStaticCell::new(PacketQueue::new());
 
-/// Rung by the driver.
-pub(crate) static BELL: Bell = Bell::new();
+/// Set by the driver.
+pub(crate) static WAKE_FLAG: WakeFlag = WakeFlag::new();
 
 /// The PHY's address on its bus, as the board's resistors make it.
 const PHY: u8 = 0;
@@ -59,7 +59,7 @@ pub(crate) fn start(wiring: Wiring, address: [u8; 6]) -> Device {
         wiring.management_data,
         wiring.management_clock,
     );
-    let Ok(device) = Adapter::new(driver, BELL.waker()) else {
+    let Ok(device) = Adapter::new(driver, WAKE_FLAG.waker()) else {
         greet_board::error!("the driver is not for Ethernet"); // cannot be
         failure::end()
     };
@@ -85,7 +85,7 @@ pub(crate) fn link(device: &mut Device) -> Link {
     Link::Up { megabits, full_duplex }
 }
 
-/// How many frames found no room as they came, since this was asked last (RM0433, ETH_MTLRXQMPOCR).
+/// Received frames without room since the last call (RM0433, ETH_MTLRXQMPOCR).
 pub(crate) fn overruns() -> u32 {
     u32::from(pac::ETH.ethernet_mtl().mtlrx_qmpocr().read().ovfpktcnt()) // reading it sets it to 0
 }

@@ -32,11 +32,11 @@ impl Virt {
         Ok(Self { interrupts: Interrupts::new(slots::interrupt(slot)), network })
     }
 
-    /// Who this board is.
+    /// The board's name, MAC address and seed.
     pub(crate) fn identity(&self) -> Identity {
         let hardware_address = self.network.hardware_address();
         let [a, b, c, d, e, f] = hardware_address.0;
-        // The machine has no source of entropy, unless it is told to have one.
+        // The machine has no source of entropy by default.
         let (random_seed, entropy) = qemu::random_seed(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
         Identity { name: "virt-riscv32", hardware_address, random_seed, entropy }
     }
@@ -55,12 +55,12 @@ impl Board for Virt {
 
     fn wait(&mut self, until: Instant) {
         let Self { interrupts, network } = self;
-        // What came since the last look is an interrupt that is pending: then there is no sleep.
+        // A frame since the last poll is a pending interrupt, which ends the sleep at once.
         interrupts.sleep(until);
         interrupts.attend(|| network.acknowledge());
     }
 
-    /// The card would say when it is told to be down, but virtio-drivers does not ask it.
+    /// virtio-drivers does not read the card's link state.
     fn link(&mut self) -> Link {
         Link::Unknown
     }

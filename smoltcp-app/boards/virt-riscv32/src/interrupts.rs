@@ -1,7 +1,7 @@
 //! The interrupts of the machine and its clock: sleeping until something happens, without ever taking an interrupt.
 //!
 //! The processor's own switch for interrupts stays off. A sleep (`wfi`) ends all the same when one is pending, and then it is
-//! seen to right here: no handler, and nothing that could happen in between.
+//! handled right here: no handler, and no race.
 
 use greet_board::Instant;
 use riscv::{asm, register::mie};
@@ -41,7 +41,7 @@ struct Plic {
     /// More urgent than this a source must be.
     #[mmio(Write)]
     threshold: u32,
-    /// Reading tells which source it was, writing that it is seen to.
+    /// A read claims an interrupt and returns its source; a write completes it.
     #[mmio(Read, Write)]
     claim: u32,
 }
@@ -86,11 +86,11 @@ impl Interrupts {
         asm::wfi();
     }
 
-    /// Has what is pending seen to, if anything is.
-    pub(crate) fn attend(&mut self, see_to: impl FnOnce()) {
+    /// Calls `handle` if an interrupt is pending, and completes it.
+    pub(crate) fn attend(&mut self, handle: impl FnOnce()) {
         let source = self.plic.read_claim();
         if source != 0 {
-            see_to();
+            handle();
             self.plic.write_claim(source);
         }
     }

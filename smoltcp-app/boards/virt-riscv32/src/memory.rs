@@ -14,7 +14,7 @@ const PAGES: usize = 4;
 #[repr(C, align(4096))]
 struct Pages([u8; PAGES * PAGE_SIZE]);
 static mut PAGE_MEMORY: Pages = Pages([0; PAGES * PAGE_SIZE]);
-/// So many of them are given away.
+/// How many of them are in use.
 static GIVEN: AtomicUsize = AtomicUsize::new(0);
 
 /// The memory of this machine.

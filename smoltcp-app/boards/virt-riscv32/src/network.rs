@@ -1,6 +1,6 @@
 //! The network card, virtio-net, for smoltcp: sixteen buffers each way, which the card fills and empties by itself.
 //!
-//! A frame for which no buffer is there waits in QEMU; only one that is longer than a buffer is dropped there, and not told of.
+//! A frame waits in QEMU until there is a buffer. QEMU drops a frame that is longer than a buffer, and does not report it.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -32,18 +32,18 @@ pub(crate) const fn no_frames() -> Buffers {
 }
 
 type Raw = VirtIONetRaw<Memory, MmioTransport<'static>, BUFFERS>;
-type Place = Option<&'static mut Buffer>;
+type BufferEntry = Option<&'static mut Buffer>;
 
 /// A network card that works.
 pub(crate) struct Network {
     raw: Raw,
-    /// The buffers that the card has, each at the number by which it is known; nobody looks into them.
-    filling: [Place; BUFFERS],
-    emptying: [Place; BUFFERS],
+    /// The buffers that the card has, each at its index; they must not be accessed.
+    filling: [BufferEntry; BUFFERS],
+    emptying: [BufferEntry; BUFFERS],
     /// The buffer of the frame that smoltcp reads, or has read: the card gets it back with the next look.
-    taken: Place,
+    taken: BufferEntry,
     /// Buffers for frames to be sent.
-    idle: [Place; BUFFERS],
+    idle: [BufferEntry; BUFFERS],
     losses: Losses,
 }
 
@@ -69,7 +69,7 @@ impl Network {
         EthernetAddress(self.raw.mac_address())
     }
 
-    /// What was lost since the start.
+    /// Counts of lost frames since the start.
     pub(crate) const fn losses(&self) -> Losses {
         self.losses
     }
@@ -83,8 +83,8 @@ impl Network {
     fn fill(&mut self, buffer: &'static mut Buffer) -> Result<(), Error> {
         // SAFETY: the buffer lives as long as the program, and lies untouched in `filling` until the card is done with it.
         let number = unsafe { self.raw.receive_begin(buffer) }?;
-        if let Some(place) = self.filling.get_mut(usize::from(number)) {
-            *place = Some(buffer);
+        if let Some(entry) = self.filling.get_mut(usize::from(number)) {
+            *entry = Some(buffer);
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Network {
     fn take(&mut self) -> Option<(usize, usize)> {
         loop {
             if let Some(buffer) = self.taken.take() {
-                // There is a place for it: it was the card's before.
+                // There is room for it: it was the card's before.
                 self.fill(buffer).ok()?;
             }
             // What was given and taken must be seen by the card before it is asked: it tells of nothing twice.
@@ -110,15 +110,15 @@ impl Network {
         }
     }
 
-    /// A place in `idle` where a buffer is.
-    fn idle_place(&mut self) -> Option<usize> {
+    /// The index of a buffer in `idle`.
+    fn idle_index(&mut self) -> Option<usize> {
         while let Some(number) = self.raw.poll_transmit() {
             let buffer = self.emptying.get_mut(usize::from(number))?.take()?;
             // SAFETY: it is the buffer that this number was given for.
             if unsafe { self.raw.transmit_complete(number, buffer) }.is_err() {
                 self.losses.unsent = self.losses.unsent.wrapping_add(1);
             }
-            *self.idle.iter_mut().find(|place| place.is_none())? = Some(buffer);
+            *self.idle.iter_mut().find(|entry| entry.is_none())? = Some(buffer);
         }
         self.idle.iter().position(Option::is_some)
     }
@@ -130,17 +130,17 @@ impl Device for Network {
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_>)> {
         // Room first: a frame that was taken may want an answer.
-        let place = self.idle_place()?;
+        let index = self.idle_index()?;
         let (start, length) = self.take()?;
         let Self { raw, emptying, taken, idle, losses, .. } = self;
         let frame = taken.as_deref()?.get(start..start + length)?;
-        Some((Received(frame), Sending { raw, emptying, place: idle.get_mut(place)?, losses }))
+        Some((Received(frame), Sending { raw, emptying, entry: idle.get_mut(index)?, losses }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Sending<'_>> {
-        let place = self.idle_place()?;
+        let index = self.idle_index()?;
         let Self { raw, emptying, idle, losses, .. } = self;
-        Some(Sending { raw, emptying, place: idle.get_mut(place)?, losses })
+        Some(Sending { raw, emptying, entry: idle.get_mut(index)?, losses })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -152,7 +152,7 @@ impl Device for Network {
     }
 }
 
-/// A frame that came.
+/// A received frame.
 pub(crate) struct Received<'a>(&'a [u8]);
 
 impl RxToken for Received<'_> {
@@ -164,16 +164,16 @@ impl RxToken for Received<'_> {
 /// Room for a frame to be sent.
 pub(crate) struct Sending<'a> {
     raw: &'a mut Raw,
-    emptying: &'a mut [Place; BUFFERS],
-    place: &'a mut Place,
+    emptying: &'a mut [BufferEntry; BUFFERS],
+    entry: &'a mut BufferEntry,
     losses: &'a mut Losses,
 }
 
 impl TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let Self { raw, emptying, place, losses } = self;
-        // smoltcp keeps to the longest frame that it was told, and a token is made only where there is a buffer.
-        let Some(buffer) = place.take() else { return write(&mut []) };
+        let Self { raw, emptying, entry: idle_entry, losses } = self;
+        // smoltcp respects the device's limit, and a token is only made if there is a buffer.
+        let Some(buffer) = idle_entry.take() else { return write(&mut []) };
         let start = raw.fill_buffer_header(buffer).unwrap_or(0);
         let end = start.saturating_add(length).min(BUFFER);
         let result = write(buffer.get_mut(start..end).unwrap_or_default());
@@ -185,7 +185,7 @@ impl TxToken for Sending<'_> {
                 }
             }
             Err(_) => {
-                *place = Some(buffer);
+                *idle_entry = Some(buffer);
                 losses.unsent = losses.unsent.wrapping_add(1);
             }
         }

@@ -1,4 +1,4 @@
-//! What ends the program when the processor cannot go on, and how an overflow of the stack comes to be such a case.
+//! Faults: how they end the program, and how a stack overflow becomes one.
 
 use core::arch::global_asm;
 

@@ -8,10 +8,10 @@ use greet_board::{Board, Identity, Instant, Link, Losses};
 use greet_embassy::{Rest, hardware_address, now, seed};
 use smoltcp::wire::EthernetAddress;
 
-use crate::network::{self, BELL, Device, TASK_BELL, Wiring};
+use crate::network::{self, Device, TASK_WAKE_FLAG, WAKE_FLAG, Wiring};
 
-/// So long the loop may not go round before the board is reset: the watchdog can wait a little longer, but not 9 s.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// The watchdog's timeout, after which the board is reset. The hardware's limit is a little above 8 s.
+const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The size of the flash, in bytes.
 const FLASH_SIZE: usize = 2 * 1024 * 1024;
@@ -31,12 +31,12 @@ pub(crate) struct Pico<'a, T> {
     rest: Rest<'a, T>,
 }
 
-/// Starts the board, and says who it is; the driver's task is yet to be placed. Called once.
+/// Starts the board and returns its facts; the caller pins the driver's task. Called once.
 pub(crate) fn start() -> (Started, impl Future, Identity) {
     let peripherals = embassy_rp::init(Config::default());
     let mut watchdog = Watchdog::new(peripherals.WATCHDOG);
     watchdog.pause_on_debug(true); // halted by a debugger, the board is not to be reset
-    watchdog.start(PATIENCE);
+    watchdog.start(WATCHDOG_TIMEOUT);
 
     let mut random = [0; RAW];
     RoscRng.fill_bytes(&mut random);
@@ -44,7 +44,7 @@ pub(crate) fn start() -> (Started, impl Future, Identity) {
         name: "w5500-evb-pico",
         hardware_address: EthernetAddress(address(peripherals.FLASH)),
         random_seed: seed(&random),
-        entropy: "the ring oscillator's random bit, which nobody vouches for",
+        entropy: "the ring oscillator, whose quality is not specified",
     };
     let wiring = Wiring {
         spi: peripherals.SPI0,
@@ -72,7 +72,7 @@ fn address(flash: Peri<'static, FLASH>) -> [u8; 6] {
 
 impl<'a, T: Future> Pico<'a, T> {
     pub(crate) fn new(started: Started, task: Pin<&'a mut T>) -> Self {
-        Self { started, rest: Rest::with_task(&BELL, &TASK_BELL, task) }
+        Self { started, rest: Rest::with_task(&WAKE_FLAG, &TASK_WAKE_FLAG, task) }
     }
 }
 
@@ -93,7 +93,7 @@ impl<T: Future> Board for Pico<'_, T> {
 
     fn link(&mut self) -> Link {
         // The driver does not tell the speed.
-        if self.started.device.is_link_up() { Link::UpSomehow } else { Link::Down }
+        if self.started.device.is_link_up() { Link::UpUnknownSpeed } else { Link::Down }
     }
 
     fn losses(&self) -> Losses {
@@ -101,6 +101,6 @@ impl<T: Future> Board for Pico<'_, T> {
     }
 
     fn alive(&mut self) {
-        self.started.watchdog.feed(PATIENCE);
+        self.started.watchdog.feed(WATCHDOG_TIMEOUT);
     }
 }

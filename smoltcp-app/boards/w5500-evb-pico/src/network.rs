@@ -11,20 +11,20 @@ use embassy_rp::{
 use embassy_time::Delay;
 use embedded_hal_bus::spi::ExclusiveDevice;
 use greet_board::{ConstStaticCell, failure};
-use greet_embassy::{Adapter, Bell};
+use greet_embassy::{Adapter, WakeFlag};
 
 bind_interrupts!(struct Interrupts {
     DMA_IRQ_0 => dma::InterruptHandler<DMA_CH0>, dma::InterruptHandler<DMA_CH1>;
 });
 
-/// Frames that may wait to be looked at, and those that may wait to be sent. The chip itself keeps 16 K each way, which is
+/// Received frames that may wait, and frames that may wait to be sent. The chip itself keeps 16 K each way, which is
 /// what all clients together may send at once.
 static QUEUES: ConstStaticCell<State<8, 8>> = ConstStaticCell::new(State::new());
 
-/// Rung by the driver.
-pub(crate) static BELL: Bell = Bell::new();
-/// Rung by what the driver's task waits for.
-pub(crate) static TASK_BELL: Bell = Bell::new();
+/// Set by the driver.
+pub(crate) static WAKE_FLAG: WakeFlag = WakeFlag::new();
+/// Set by what the driver's task waits for.
+pub(crate) static TASK_WAKE_FLAG: WakeFlag = WakeFlag::new();
 
 /// As fast as the W5500 is sure to follow (data sheet, 5.5.4: 33.3 MHz), in Hz.
 const SPI_FREQUENCY: u32 = 31_250_000;
@@ -68,7 +68,7 @@ pub(crate) fn start(wiring: Wiring, address: [u8; 6]) -> (Device, impl Future) {
             failure::end()
         }
     };
-    let Ok(device) = Adapter::new(driver, BELL.waker()) else {
+    let Ok(device) = Adapter::new(driver, WAKE_FLAG.waker()) else {
         greet_board::error!("the driver is not for Ethernet"); // cannot be
         failure::end()
     };

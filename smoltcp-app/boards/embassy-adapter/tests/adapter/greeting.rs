@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use embassy_net_driver::HardwareAddress;
 use greet_core::{Instant, ServerSettings};
-use greet_embassy::{Adapter, Bell};
+use greet_embassy::{Adapter, WakeFlag};
 use greet_smoltcp::{
     pool::{Pool, Settings, Slot},
     stack::{self, Stack},
@@ -24,17 +24,17 @@ const CLIENT: IpAddress = IpAddress::v4(10, 0, 0, 2);
 struct End {
     device: Adapter<Told>,
     stack: Stack<'static>,
-    bell: &'static Bell,
+    flag: &'static WakeFlag,
     due: Option<Instant>,
 }
 
 impl End {
     fn new(last: u8, address: IpAddress) -> Self {
-        let bell: &Bell = Box::leak(Box::default());
+        let flag: &WakeFlag = Box::leak(Box::default());
         let hardware = [2, 0, 0, 0, 0, last];
         // Little room, so that it is used up often.
         let driver = Told { address: HardwareAddress::Ethernet(hardware), room: 2, ..Told::default() };
-        let mut device = Adapter::new(driver, bell.waker()).unwrap();
+        let mut device = Adapter::new(driver, flag.waker()).unwrap();
         let settings = stack::Settings {
             addresses: &[IpCidr::new(address, 24)],
             ..stack::Settings::new(EthernetAddress(hardware), u64::from(last))
@@ -46,11 +46,11 @@ impl End {
             Instant::ZERO,
         )
         .unwrap();
-        Self { device, stack, bell, due: None }
+        Self { device, stack, flag, due: None }
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        self.bell.hear() || self.due.is_some_and(|due| due <= now)
+        self.flag.take() || self.due.is_some_and(|due| due <= now)
     }
 
     /// What was sent goes to the other end; whether anything did.
@@ -105,7 +105,7 @@ fn a_client_is_greeted_and_answered() {
         }
         // When nobody has anything to look at, time passes until somebody has.
         let moved = server.pass_to(&mut client) | client.pass_to(&mut server);
-        if !moved && !server.bell.is_rung() && !client.bell.is_rung() {
+        if !moved && !server.flag.is_set() && !client.flag.is_set() {
             now = server.due.into_iter().chain(client.due).min().unwrap().max(now);
         }
         assert!(now < Instant::ZERO + Duration::from_secs(60), "after {polls} polls: {}", heard.escape_ascii());

@@ -8,13 +8,12 @@ use super::{
     registers::{self, MacRegister, MmioRegisters, PhyRegister},
 };
 
-/// How often a register is looked at until it says what it must. A read takes the chip 45 ns or more, and the slowest of
-/// what is waited for, the reset of its PHY, takes it 100 µs.
-const PATIENCE: u32 = 100_000;
+/// How often a register is polled. A read takes 45 ns or more, and the slowest operation, the reset of the PHY, 100 µs.
+const POLLS: u32 = 100_000;
 
-/// Looks until `done`, within bounds.
+/// Polls until `done` returns true, [`POLLS`] times at most.
 pub(super) fn wait(error: Error, mut done: impl FnMut() -> bool) -> Result<(), Error> {
-    for _ in 0..PATIENCE {
+    for _ in 0..POLLS {
         if done() {
             return Ok(());
         }
@@ -54,7 +53,7 @@ pub(super) fn write_phy(registers: &mut MmioRegisters<'_>, register: PhyRegister
 
 fn mii(registers: &mut MmioRegisters<'_>, access: u32) -> Result<(), Error> {
     write(registers, MacRegister::MiiAccess, registers::MII_ADDRESS | access | registers::MII_BUSY)?;
-    for _ in 0..PATIENCE {
+    for _ in 0..POLLS {
         if read(registers, MacRegister::MiiAccess)? & registers::MII_BUSY == 0 {
             return Ok(());
         }

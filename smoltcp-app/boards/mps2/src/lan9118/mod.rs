@@ -1,11 +1,11 @@
 //! The driver of a LAN9118 Ethernet controller, for smoltcp.
 //!
-//! The processor moves the frames itself, word by word, through two FIFOs: 10,560 bytes for what came and 4,608 for what is
-//! to be sent. What does not fit into the first is dropped by the chip, which counts it; so the driver promises bursts of four
-//! frames at most, and smoltcp tells each peer a window no larger than that.
+//! The processor moves frames word by word through two FIFOs: 10,560 bytes for received frames and 4,608 for frames to send. The
+//! chip drops and counts what does not fit into the first. So the driver states a burst size of four frames, and smoltcp announces
+//! no larger window to a peer.
 //!
-//! Written after the data sheet and run on QEMU's model of the chip, which keeps silent about the frames it drops and sends
-//! each frame at once; on silicon it has not run yet.
+//! Written after the data sheet and run on QEMU's model of the chip, which does not count the frames it drops and sends each frame
+//! at once. It has not run on silicon yet.
 
 mod mac;
 mod registers;
@@ -20,17 +20,17 @@ use smoltcp::{
 pub(crate) use self::registers::Registers;
 use self::registers::{MacRegister, MmioRegisters, PhyRegister, RX_OFFSET, RxStatus, interrupt};
 
-/// The longest frame that is sent, and taken from smoltcp's hands: a payload of 1,500 bytes and the Ethernet header.
+/// The longest frame: a payload of 1,500 bytes and the Ethernet header.
 const LONGEST_FRAME: usize = 1514;
-/// The check sequence that follows a frame that came.
+/// The check sequence behind a received frame.
 const CHECK_SEQUENCE: usize = 4;
 /// Memory for one frame, in whole words: what stands before it, and the check sequence.
 const FRAME_MEMORY: usize = (RX_OFFSET + LONGEST_FRAME + CHECK_SEQUENCE).next_multiple_of(4);
 /// What the FIFO needs for the longest frame: its words, and two commands.
 const ROOM_TO_SEND: usize = LONGEST_FRAME.next_multiple_of(4) + 8;
-/// How many full frames may come at once: six of them fill the FIFO, and others than one peer send too.
+/// The burst size, in full frames: six fill the FIFO, and several peers send.
 const BURST: usize = 4;
-/// How many damaged frames are passed over at once. If there are more, the interrupt stays, and they are gone on with.
+/// How many damaged frames are skipped at once. If there are more, the interrupt stays pending and the next poll continues.
 const DAMAGED_AT_ONCE: u32 = 16;
 
 const INTERRUPTS: u32 =
@@ -109,13 +109,12 @@ impl Lan9118 {
         self.link
     }
 
-    /// What was lost since the start.
+    /// Counts of lost frames since the start.
     pub(crate) const fn losses(&self) -> Losses {
         self.losses
     }
 
-    /// Sees to what the controller reports, other than frames: the link, and what went wrong. Called after each wait, and
-    /// once at the start.
+    /// Handles the interrupts that are not about frames: link and errors. Called after each wait.
     ///
     /// # Errors
     /// Why the controller does not work any more.
@@ -143,12 +142,12 @@ impl Lan9118 {
         Ok(())
     }
 
-    /// Whether there is something to do that a wait would be wrong for.
+    /// Whether there is something to do now.
     pub(crate) fn is_due(&self) -> bool {
         self.registers.read_interrupt_status() & self.interrupts() != 0
     }
 
-    /// What an interrupt is. A frame that came is none while there is no room to answer it: it is left where it is.
+    /// The enabled interrupts. While there is no room for a reply, received frames stay in the FIFO and do not interrupt.
     const fn interrupts(&self) -> u32 {
         if self.wants_room { INTERRUPTS & !interrupt::RX_FRAME | interrupt::TX_ROOM } else { INTERRUPTS }
     }
@@ -160,7 +159,7 @@ impl Lan9118 {
         match self.link {
             Link::Up { full_duplex: true, .. } => self.control |= registers::MAC_FULL_DUPLEX,
             Link::Up { full_duplex: false, .. } => self.control &= !registers::MAC_FULL_DUPLEX,
-            Link::Down | Link::UpSomehow | Link::Unknown => {}
+            Link::Down | Link::UpUnknownSpeed | Link::Unknown => {}
         }
         Ok(())
     }
@@ -184,7 +183,7 @@ impl Lan9118 {
         Ok(())
     }
 
-    /// Empties the FIFOs of what is sent.
+    /// Empties the transmit FIFOs.
     fn restart_transmitter(&mut self) -> Result<(), Error> {
         let Self { registers, losses, .. } = self;
         losses.unsent = losses.unsent.wrapping_add(1);
@@ -229,7 +228,7 @@ impl Lan9118 {
             for place in self.received.0.chunks_exact_mut(4).take(words) {
                 place.copy_from_slice(&self.registers.read_rx_data().to_le_bytes());
             }
-            // The rest of one that is too long: it would be taken for the beginning of the next.
+            // The rest of a frame that is too long, so that the next one starts where it should.
             for _ in FRAME_MEMORY / 4..words {
                 let _ = self.registers.read_rx_data();
             }
@@ -303,7 +302,7 @@ impl Device for Lan9118 {
     }
 }
 
-/// A frame that came.
+/// A received frame.
 pub(crate) struct Received<'a>(&'a [u8]);
 
 impl RxToken for Received<'_> {
@@ -321,7 +320,7 @@ pub(crate) struct Sending<'a> {
 impl TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         let Self { registers, frame: Frame(memory) } = self;
-        // smoltcp keeps to the longest frame that it was told.
+        // smoltcp respects the device's limit.
         let length = length.min(LONGEST_FRAME);
         let result = write(memory.get_mut(..length).unwrap_or_default());
         for command in registers::tx_commands(length) {

@@ -4,7 +4,7 @@
 #[derive(derive_mmio::Mmio)]
 #[repr(C)]
 pub(crate) struct Registers {
-    /// The frames that came, word by word.
+    /// The received frames, word by word.
     #[mmio(Read)]
     rx_data: u32,
     _rx_data_aliases: [u32; 7],
@@ -12,7 +12,7 @@ pub(crate) struct Registers {
     #[mmio(Write)]
     tx_data: u32,
     _tx_data_aliases: [u32; 7],
-    /// One word for each frame that came: see [`RxStatus`].
+    /// One word for each received frame: see [`RxStatus`].
     #[mmio(Read)]
     rx_status: u32,
     _rx_status_peek: u32,
@@ -46,10 +46,10 @@ pub(crate) struct Registers {
     #[mmio(PureRead, Write)]
     hardware_configuration: u32,
     _rx_datapath: u32,
-    /// What waits in the FIFOs of what came: see [`rx_frames_waiting`].
+    /// The level of the receive FIFOs: see [`rx_frames_waiting`].
     #[mmio(PureRead)]
     rx_fifo: u32,
-    /// What is in the FIFOs of what is sent: see [`tx_room`].
+    /// The level of the transmit FIFOs: see [`tx_room`].
     #[mmio(PureRead)]
     tx_fifo: u32,
     #[mmio(PureRead, Write)]
@@ -82,13 +82,13 @@ pub(super) const LINE_ON_ACTIVE_HIGH: u32 = 1 << 8 | 1 << 4 | 1;
 
 /// Of `interrupt_status` and `interrupt_enable`.
 pub(super) mod interrupt {
-    /// A frame came.
+    /// A frame was received.
     pub(in super::super) const RX_FRAME: u32 = 1 << 3;
     /// A frame was dropped, as the FIFO had no room.
     pub(in super::super) const RX_DROPPED: u32 = 1 << 6;
     /// There is room to send again: as much as `fifo_levels` says.
     pub(in super::super) const TX_ROOM: u32 = 1 << 9;
-    /// The FIFOs of what came, or those of what is sent, are out of step.
+    /// The receive FIFOs, or the transmit FIFOs, are out of step.
     pub(in super::super) const RX_ERROR: u32 = 1 << 14;
     pub(in super::super) const TX_ERROR: u32 = 1 << 13;
     /// The link has changed.
@@ -105,7 +105,7 @@ pub(super) const FIFO_LEVELS: u32 = 24 << 24;
 /// Of `rx_configuration`: the FIFOs are emptied.
 pub(super) const RX_DUMP: u32 = 1 << 15;
 
-/// So many bytes stand before each frame that is read, so that its IP header is aligned.
+/// Bytes before each frame that is read: they align its IP header.
 pub(super) const RX_OFFSET: usize = 2;
 /// The same, of `rx_configuration`.
 pub(super) const RX_OFFSET_BITS: u32 = 2 << 8;
@@ -115,8 +115,8 @@ pub(super) const TX_ON: u32 = 1 << 1;
 pub(super) const TX_STOP: u32 = 1;
 pub(super) const TX_DUMP: u32 = 1 << 14 | 1 << 15;
 
-/// Of `hardware_configuration`: reset; a frame is sent when all of it is in the FIFO; of the 16 K of memory 5 K are for what
-/// is sent, and 10,560 bytes and 176 frames for what comes.
+/// Of `hardware_configuration`: reset; a frame is sent when all of it is in the FIFO; 5 K of the 16 K of memory are for sending,
+/// and 10,560 bytes and 176 frames for receiving.
 pub(super) const SOFT_RESET: u32 = 1;
 pub(super) const STORE_AND_FORWARD: u32 = 1 << 20;
 pub(super) const TX_FIFO_5K: u32 = 5 << 16;
@@ -191,7 +191,7 @@ pub(super) const fn tx_statuses_waiting(tx_fifo: u32) -> u32 {
 /// Of a word of `tx_status`: the frame was not sent.
 pub(super) const TX_FAILED: u32 = 1 << 15;
 
-/// What is known of a frame that came.
+/// The status of a received frame.
 #[derive(Clone, Copy)]
 pub(super) struct RxStatus(pub(super) u32);
 
@@ -207,7 +207,7 @@ impl RxStatus {
     }
 }
 
-/// The two commands in front of a frame of so many bytes: it is first and last of its buffers, begins with the next word,
+/// The two commands in front of a frame of `length` bytes: it is first and last of its buffers, begins with the next word,
 /// and the MAC adds padding and check sequence.
 pub(super) const fn tx_commands(length: usize) -> [u32; 2] {
     const FIRST_AND_LAST: u32 = 1 << 13 | 1 << 12;

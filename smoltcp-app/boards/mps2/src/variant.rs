@@ -1,7 +1,7 @@
-//! Where things are on each of the machines.
+//! What differs between the boards: addresses, interrupts, frequency.
 
-/// What differs between the machines.
-pub(crate) struct Machine {
+/// What differs between the boards.
+pub(crate) struct Variant {
     pub(crate) name: &'static str,
     /// Where the registers of the network card are, and which interrupt is its.
     pub(crate) network: usize,
@@ -16,17 +16,17 @@ pub(crate) struct Machine {
 }
 
 #[cfg(feature = "an385")]
-pub(crate) const MACHINE: Machine = Machine { name: "mps2-an385", ..LIKE_AN385 };
+pub(crate) const VARIANT: Variant = Variant { name: "mps2-an385", ..LIKE_AN385 };
 
 #[cfg(feature = "an386")]
-pub(crate) const MACHINE: Machine = Machine { name: "mps2-an386", ..LIKE_AN385 };
+pub(crate) const VARIANT: Variant = Variant { name: "mps2-an386", ..LIKE_AN385 };
 
 #[cfg(feature = "an500")]
-pub(crate) const MACHINE: Machine = Machine { name: "mps2-an500", network: 0xa000_0000, ..LIKE_AN385 };
+pub(crate) const VARIANT: Variant = Variant { name: "mps2-an500", network: 0xa000_0000, ..LIKE_AN385 };
 
 /// At the addresses of its secure world, in which it starts and stays.
 #[cfg(feature = "an505")]
-pub(crate) const MACHINE: Machine = Machine {
+pub(crate) const VARIANT: Variant = Variant {
     name: "mps2-an505",
     network: 0x5200_0000,
     interrupt: 48,
@@ -37,7 +37,7 @@ pub(crate) const MACHINE: Machine = Machine {
 };
 
 #[cfg(not(feature = "an505"))]
-const LIKE_AN385: Machine = Machine {
+const LIKE_AN385: Variant = Variant {
     name: "",
     network: 0x4020_0000,
     interrupt: 13,
