@@ -194,7 +194,8 @@ fn discover(target: &Target, facts: &mut Facts, settings: &Settings, probe: &Pro
 fn with_causes(probe: &Probe, mut failure: Box<Failure>) -> Box<Failure> {
     // If there is no connection, it does not matter what it was for.
     let is_about_connections = matches!(probe.group, Group::Reach | Group::Connections);
-    if is_about_connections || !matches!(failure.kind, Kind::Refused | Kind::NoAnswer) {
+    let is_specific = failure.kind == Kind::OtherProtocol;
+    if !is_specific && (is_about_connections || !matches!(failure.kind, Kind::Refused | Kind::NoAnswer)) {
         let usual = probe.causes.iter().filter(|cause| !failure.causes.iter().any(|named| named == *cause));
         let usual: Vec<String> = usual.map(|&cause| cause.to_owned()).collect();
         failure.causes.extend(usual);
