@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 
+use heapless::Vec;
 use memchr::memchr;
 
 const LINE_FEED: u8 = b'\n';
@@ -63,80 +64,65 @@ enum Line {
     Dropped,
 }
 
-/// Up to `N` bytes. A `heapless::Vec` would do, but it is filled byte by byte, and this with one copy.
-#[derive(Clone, Debug)]
-pub(crate) struct Buffer<const N: usize> {
-    bytes: [u8; N],
-    length: u16,
+/// Up to `N` bytes. The length is a `u16`: as a `usize` it would make a [`Server`](crate::Server) larger than `N + 48` bytes.
+pub(crate) type Bytes<const N: usize> = Vec<u8, N, u16>;
+
+/// Appends the first `count` bytes of `input`, or nothing and `None` if they do not fit.
+///
+/// [`Vec::extend_from_slice`] copies byte by byte, but a length that is known at compile time becomes one move. So this
+/// appends blocks; the last one may be longer than it has to be, and what is too much is cut off again.
+#[inline(always)] // the copy of a short name costs less than a call
+pub(crate) fn append<const N: usize>(bytes: &mut Bytes<N>, input: &[u8], count: usize) -> Option<()> {
+    #[inline(always)]
+    fn block<const SIZE: usize, const N: usize>(bytes: &mut Bytes<N>, input: &mut &[u8], end: usize) -> bool {
+        let Some((first, rest)) = input.split_first_chunk::<SIZE>() else { return false };
+        if bytes.len() >= end || bytes.extend_from_slice(first).is_err() {
+            return false;
+        }
+        *input = rest;
+        true
+    }
+    let end = bytes.len().saturating_add(count);
+    if end > N {
+        return None;
+    }
+    let mut rest = input;
+    if count >= 128 {
+        while block::<128, N>(bytes, &mut rest, end.saturating_sub(112)) {}
+    }
+    while block::<16, N>(bytes, &mut rest, end) {}
+    while block::<4, N>(bytes, &mut rest, end) {}
+    while block::<1, N>(bytes, &mut rest, end) {}
+    bytes.truncate(end);
+    Some(())
 }
 
-impl<const N: usize> Buffer<N> {
-    pub(crate) const EMPTY: Self = Self { bytes: [0; N], length: 0 };
-
-    pub(crate) const fn len(&self) -> usize {
-        self.length as usize
+/// Removes all bytes but those from `start` on, which move to the front.
+pub(crate) fn keep_from<const N: usize>(bytes: &mut Bytes<N>, start: usize) {
+    let kept = bytes.len().saturating_sub(start);
+    let cells = Cell::from_mut(bytes.as_mut_slice()).as_slice_of_cells();
+    for (to, from) in cells.iter().zip(cells.iter().skip(start)) {
+        to.set(from.get());
     }
-
-    /// How many more bytes it can take.
-    pub(crate) const fn room(&self) -> usize {
-        N.saturating_sub(self.len())
-    }
-
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.len()).unwrap_or_default()
-    }
-
-    /// Adds all of `bytes`, or nothing where there is not the room.
-    pub(crate) fn extend(&mut self, bytes: &[u8]) -> Option<()> {
-        let length = self.len();
-        let (to, _) = self.bytes.get_mut(length..)?.split_at_mut_checked(bytes.len())?;
-        to.copy_from_slice(bytes);
-        // Cannot truncate or wrap: they fit, and `N` is a `u16`.
-        #[expect(clippy::cast_possible_truncation)]
-        let added = bytes.len() as u16;
-        self.length = self.length.wrapping_add(added);
-        Some(())
-    }
-
-    /// Drops so many bytes at the front.
-    pub(crate) fn drop_first(&mut self, count: usize) {
-        let kept = self.len().saturating_sub(count);
-        self.move_to_front(count, kept);
-        // Cannot truncate: it is no more than before.
-        #[expect(clippy::cast_possible_truncation)]
-        let length = kept as u16;
-        self.length = length;
-    }
-
-    /// Moves `count` bytes from `start` on to the front, wherever the length is.
-    fn move_to_front(&mut self, start: usize, count: usize) {
-        let places = Cell::from_mut(self.bytes.as_mut_slice()).as_slice_of_cells();
-        for (to, from) in places.iter().zip(places.iter().skip(start)).take(count) {
-            to.set(from.get());
-        }
-    }
-
-    fn drop_last_if(&mut self, byte: u8) {
-        if self.as_slice().last() == Some(&byte) {
-            self.length = self.length.saturating_sub(1);
-        }
-    }
+    bytes.truncate(kept);
 }
 
 /// One name of at most `N` bytes, being put together from whatever the reads deliver.
 #[derive(Clone, Debug)]
 pub(crate) struct Assembly<const N: usize> {
-    bytes: Buffer<N>,
+    /// The name, and after it the bytes that wait.
+    bytes: Bytes<N>,
     framing: Framing,
     line: Line,
-    /// Under `chunk`: so many bytes right behind those in the buffer are the beginning of a character (rule U2).
+    /// Under `chunk`, the number of bytes at the end of the buffer that begin a character (rule U2). They belong to the next
+    /// name.
     waiting: u8,
 }
 
 impl<const N: usize> Assembly<N> {
     pub(crate) const fn new(framing: Framing) -> Self {
         const { assert!(0 < N && N <= u16::MAX as usize, "a name's capacity is 1 to 65,535 bytes") };
-        Self { bytes: Buffer::EMPTY, framing, line: Line::Kept, waiting: 0 }
+        Self { bytes: Vec::new(), framing, line: Line::Kept, waiting: 0 }
     }
 
     pub(crate) const fn framing(&self) -> Framing {
@@ -145,7 +131,16 @@ impl<const N: usize> Assembly<N> {
 
     /// The name that was found.
     pub(crate) fn name(&self) -> &[u8] {
-        self.bytes.as_slice()
+        self.bytes.get(..self.name_length()).unwrap_or_default()
+    }
+
+    fn name_length(&self) -> usize {
+        self.bytes.len().saturating_sub(self.waiting.into())
+    }
+
+    /// How many more bytes fit into the buffer.
+    fn room(&self) -> usize {
+        N.saturating_sub(self.bytes.len())
     }
 
     /// Takes bytes up to the end of one name: how many, and what they brought to its end, if anything.
@@ -163,7 +158,7 @@ impl<const N: usize> Assembly<N> {
             None => (input, input.len(), false),
         };
         let found = match self.line {
-            Line::Kept => self.keep(text, complete),
+            Line::Kept => self.keep(text, complete, input),
             Line::FullThenCarriageReturn if text.is_empty() => complete.then(|| self.checked()), // L3: it did not count
             Line::FullThenCarriageReturn => Some(Found::TooLong),
             Line::Dropped => None,
@@ -176,22 +171,25 @@ impl<const N: usize> Assembly<N> {
         (taken, found)
     }
 
-    /// Adds `text`, which has no LF in it, to the line; `complete` says that an LF comes next.
-    fn keep(&mut self, text: &[u8], complete: bool) -> Option<Found> {
+    /// Adds `text`, the part of `input` before its first LF, to the line; `complete` says that there is an LF.
+    fn keep(&mut self, text: &[u8], complete: bool, input: &[u8]) -> Option<Found> {
         let text = match text {
             [text @ .., CARRIAGE_RETURN] if complete => text, // F2
             [] if complete => {
-                self.bytes.drop_last_if(CARRIAGE_RETURN); // F2: it came with an earlier read
+                // F2: the CR came with an earlier read.
+                if self.bytes.last() == Some(&CARRIAGE_RETURN) {
+                    self.bytes.pop();
+                }
                 text
             }
             _ => text,
         };
-        if self.bytes.extend(text).is_some() {
+        if append(&mut self.bytes, input, text.len()).is_some() {
             return complete.then(|| self.checked());
         }
-        match text.split_at_checked(self.bytes.room()) {
+        match text.split_at_checked(self.room()) {
             Some((fits, [CARRIAGE_RETURN])) if !complete => {
-                self.bytes.extend(fits)?; // cannot fail: `fits` is as long as there is room
+                append(&mut self.bytes, fits, fits.len())?; // cannot fail: `fits` is as long as the room
                 self.line = Line::FullThenCarriageReturn;
                 None
             }
@@ -203,52 +201,49 @@ impl<const N: usize> Assembly<N> {
         if input.is_empty() {
             return (0, None);
         }
-        self.take_waiting();
-        let taken = input.len().min(self.bytes.room()); // L2
-        if self.bytes.extend(input.get(..taken).unwrap_or_default()).is_none() {
+        self.waiting = 0; // they are part of this name
+        let taken = input.len().min(self.room()); // L2
+        if append(&mut self.bytes, input, taken).is_none() {
             return (0, None); // cannot be: there is room for that many
         }
-        let begun = incomplete_character(self.bytes.as_slice());
-        let filled = self.bytes.room() == 0;
-        self.bytes.length = self.bytes.length.saturating_sub(begun.into());
-        self.waiting = begun; // U2
-        if self.bytes.length > 0 {
+        self.waiting = incomplete_character(&self.bytes); // U2
+        if self.name_length() > 0 {
             return (taken, Some(self.checked()));
         }
-        if !filled {
+        if self.room() > 0 {
             return (taken, None); // U2: there is no name yet
         }
-        // A character longer than the machine's whole capacity can never be completed: these bytes are the name.
-        self.take_waiting();
+        // A character that is longer than the server's whole capacity can never be completed: these bytes are the name.
+        self.waiting = 0;
         (taken, Some(Found::NotUtf8))
     }
 
     /// The client has ended its side: what is left over is a name too (rule R4), if it is anything.
     pub(crate) fn take_end(&mut self) -> Option<Found> {
-        if self.waiting > 0 {
-            self.take_waiting();
+        if core::mem::take(&mut self.waiting) > 0 {
             return Some(Found::NotUtf8); // U2
         }
         match core::mem::replace(&mut self.line, Line::Kept) {
             Line::Dropped => None,
             Line::FullThenCarriageReturn => Some(Found::TooLong), // L3: that CR was byte N+1 after all
-            Line::Kept if self.bytes.len() == 0 => None,
+            Line::Kept if self.bytes.is_empty() => None,
             Line::Kept => Some(self.checked()),
         }
     }
 
-    /// The bytes that wait become part of the name (rule U2).
-    fn take_waiting(&mut self) {
-        let waiting = core::mem::take(&mut self.waiting);
-        self.bytes.length = self.bytes.length.saturating_add(waiting.into());
+    /// The name is answered: the buffer is free for the next one, which begins with the bytes that wait (rule U2).
+    pub(crate) fn next(&mut self) {
+        if self.waiting == 0 {
+            self.bytes.clear();
+        } else {
+            self.keep_waiting();
+        }
     }
 
-    /// The name has been dealt with: makes room for the next, which begins with the bytes that wait (rule U2).
-    pub(crate) fn next(&mut self) {
-        let answered = core::mem::take(&mut self.bytes.length);
-        if self.waiting > 0 {
-            self.bytes.move_to_front(answered.into(), self.waiting.into());
-        }
+    #[cold]
+    fn keep_waiting(&mut self) {
+        let answered = self.name_length();
+        keep_from(&mut self.bytes, answered);
     }
 
     fn checked(&self) -> Found {

@@ -1,34 +1,32 @@
-//! The driver for a smoltcp socket: what moves bytes between a machine and the socket's two buffers.
+//! The driver for a smoltcp socket: it moves bytes between a machine and the socket's two buffers.
 
-use greet_core::{Instant, Machine, Received, State};
+use greet_core::{
+    Instant, Machine, Received, State,
+    drive::{Pump, Step},
+};
 use smoltcp::socket::tcp::{Socket, State as TcpState};
 
 /// Moves bytes between one machine and one socket, as far as they go without waiting.
 ///
-/// What is owed goes from the machine straight into the socket's send buffer; what came is looked at where the
-/// socket's receive buffer has it, and stays there until the machine has taken it. So a driver is a few words.
+/// Bytes to send go from the machine straight into the socket's send buffer. Received bytes stay in the socket's receive
+/// buffer until the machine has taken them. So a driver holds no buffer.
 ///
-/// The socket belongs to an interface that somebody polls. It is driven after each poll that may have changed it and when
-/// the machine's deadline has come, once its connection is established.
+/// The socket belongs to an interface that somebody polls. Once the connection is established, the driver runs after each
+/// poll that may have changed the socket, and at the machine's deadline.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Driver {
-    /// So much of the last read is not taken yet: it is offered again before anything that came later.
-    left: usize,
-    /// So much of what was given was not acknowledged when it was looked at last.
+    pump: Pump,
+    /// How many of the sent bytes were not acknowledged at the last look.
     queued: usize,
-    /// The machine has heard of the peer's FIN.
-    peer_ended: bool,
-    /// This side is ended.
-    ended: bool,
-    /// The peer has acknowledged that.
+    /// Whether the peer had acknowledged this side's FIN at the last look.
     end_delivered: bool,
 }
 
-/// What driving a conversation came to.
+/// The result of driving a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Progress {
-    /// How the conversation stands.
+    /// How far the conversation is.
     pub status: Status,
     /// How many bytes the machine took.
     pub received: usize,
@@ -36,15 +34,15 @@ pub struct Progress {
     pub sent: usize,
 }
 
-/// How a conversation stands when nothing moves any more.
+/// How far a conversation is when no byte can move without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Status {
-    /// The next step is the peer's, or time's.
+    /// It waits for the peer, or for the machine's deadline.
     Waiting,
-    /// The machine is over. What it gave may still be on its way: let the socket deliver it before it is used again.
+    /// The machine is over. The socket may still have bytes to deliver: it must not be reused before.
     Over,
-    /// The connection was lost under the machine: reset, or timed out.
+    /// The connection was lost: reset, or timed out.
     Lost,
 }
 
@@ -52,13 +50,13 @@ impl Driver {
     /// A driver for a connection that was just established.
     #[must_use]
     pub const fn new() -> Self {
-        Self { left: 0, queued: 0, peer_ended: false, ended: false, end_delivered: false }
+        Self { pump: Pump::new(), queued: 0, end_delivered: false }
     }
 
-    /// Goes on with the conversation until nothing moves; `tell` hears the machine's events.
+    /// Drives the conversation until no byte can move without waiting, and passes the machine's events to `tell`.
     ///
-    /// `read` is scratch memory, of at least one byte: what one read delivers to the machine has at most its length. A
-    /// socket's own slices would not do: they end where its ring wraps, and would cut a name of framing `chunk` in two.
+    /// `read` is scratch memory of at least one byte, and the largest read that the machine gets. The slices of the
+    /// socket itself cannot be used: they end where its ring buffer wraps, and would cut a name of framing `chunk` in two.
     /// A client of that framing needs a send buffer that holds its longest name.
     pub fn drive<M: Machine + 'static>(
         &mut self,
@@ -69,15 +67,22 @@ impl Driver {
         mut tell: impl FnMut(M::Event<'_>),
     ) -> Progress {
         let mut progress = Progress { status: Status::Waiting, received: 0, sent: 0 };
-        // What is left of a read is copied once in a call, however many names are in it.
+        // The rest of a read is copied once in a call, however many names are in it.
         let mut offered = 0..0;
         if self.has_moved(socket) {
             machine.progress(now);
         }
         loop {
-            let sent = self.give(machine, socket, now);
+            let sent = self.fill(machine, socket, now);
             progress.sent = progress.sent.saturating_add(sent);
-            self.queued = self.queued.saturating_add(sent);
+            let step = self.pump.next_step(machine);
+            // C1: with a full send buffer the client has much to read yet, and its time to do so has not begun.
+            if step == Step::Shutdown && socket.can_send() {
+                socket.set_ack_delay(None); // the acknowledgement of the peer's FIN must not wait: the socket shall be free soon
+                socket.close(); // the FIN follows the bytes in the buffer
+                self.pump.shut_down(machine, now);
+                continue;
+            }
             if machine.state() == State::Over {
                 progress.status = Status::Over;
                 return progress;
@@ -87,86 +92,73 @@ impl Driver {
                 return progress;
             }
             if offered.is_empty() {
-                if self.left == 0 {
-                    self.left = socket.recv_queue().min(read.len());
-                }
-                offered = 0..self.left;
+                let length = match step {
+                    Step::Offer => self.pump.left(),
+                    Step::Read => socket.recv_queue().min(read.len()),
+                    _ => return progress,
+                };
+                offered = 0..length;
                 // Never fails, and fills it all: no more is asked for than is there.
                 let _ = socket.peek_slice(read.get_mut(offered.clone()).unwrap_or_default());
             }
-            if offered.is_empty() {
-                if self.peer_ended || !has_ended(socket) {
-                    return progress;
-                }
-                self.peer_ended = true;
-                machine.receive_end(now);
-                continue;
+            if step == Step::Sleep || (offered.is_empty() && !has_ended(socket)) {
+                return progress;
             }
-            let Received { taken, event } = machine.receive(now, read.get(offered.clone()).unwrap_or_default());
+            let input = read.get(offered.clone()).unwrap_or_default();
+            let Received { taken, event } = self.pump.offer(machine, now, input); // empty: the peer's FIN
             if let Some(event) = event {
                 tell(event);
             }
-            if taken == 0 {
-                return progress;
-            }
             discard(socket, taken);
             offered.start = offered.start.saturating_add(taken);
-            self.left = self.left.saturating_sub(taken);
             progress.received = progress.received.saturating_add(taken);
         }
     }
 
-    /// Whether nothing has come or gone since the socket was driven last: before the machine's deadline there is no need to
-    /// drive it again.
+    /// Whether no byte has been received or acknowledged since the last [`drive`](Self::drive). If so, it need not be called
+    /// before the machine's deadline.
     #[must_use]
     pub fn is_idle(&self, socket: &Socket<'_>) -> bool {
         socket.state() == TcpState::Established && !socket.can_recv() && socket.send_queue() == self.queued
     }
 
-    /// Whether the peer has acknowledged something of what was given, or this side's end, since this was asked last.
+    /// Whether the peer has acknowledged sent bytes, or this side's FIN, since the last call.
     pub(crate) fn has_moved(&mut self, socket: &Socket<'_>) -> bool {
         let queued = core::mem::replace(&mut self.queued, socket.send_queue());
         let end_delivered = core::mem::replace(&mut self.end_delivered, socket.state() == TcpState::FinWait2);
         self.queued < queued || (self.end_delivered && !end_delivered)
     }
 
-    /// Lets the machine fill the send buffer with what it owes, and sends the FIN when that is due. How many bytes it gave.
-    fn give<M: Machine>(&mut self, machine: &mut M, socket: &mut Socket<'_>, now: Instant) -> usize {
-        machine.handle_timeout(now);
+    /// Moves bytes from the machine into the send buffer; how many.
+    fn fill<M: Machine>(&mut self, machine: &mut M, socket: &mut Socket<'_>, now: Instant) -> usize {
         let mut sent = 0_usize;
         loop {
-            let mut room = 0;
-            let given = socket.send(|buffer| {
-                room = buffer.len();
-                let given = machine.transmit(now, buffer);
+            let given = socket.send(|room| {
+                let given = self.pump.fill(machine, now, room);
                 (given, given)
             });
             match given {
-                Ok(0) => {
-                    // C1: with a full send buffer the client still has much to read, and its time has not begun.
-                    if room > 0 && machine.state() != State::Open && !self.ended {
-                        self.ended = true;
-                        // The acknowledgement of the peer's FIN shall not wait: the socket is to be free soon.
-                        socket.set_ack_delay(None);
-                        socket.close(); // the FIN follows what is in the buffer
-                        machine.delivered(now);
-                    }
-                    return sent;
+                Ok(given @ 1..) => sent = sent.saturating_add(given),
+                Ok(0) => break,
+                // This side is ended, or the connection is gone.
+                Err(_) => {
+                    machine.handle_timeout(now);
+                    break;
                 }
-                Ok(given) => sent = sent.saturating_add(given),
-                Err(_) => return sent, // this side is ended, or the connection is gone
             }
         }
+        self.queued = self.queued.saturating_add(sent);
+        sent
     }
 }
 
-/// Whether the peer has ended its side, and all that came before that was taken.
+/// Whether the peer has ended its side, and all bytes before its FIN were taken.
 fn has_ended(socket: &Socket<'_>) -> bool {
     use TcpState::{CloseWait, Closing, LastAck, TimeWait};
     matches!(socket.state(), CloseWait | LastAck | Closing | TimeWait) && !socket.can_recv()
 }
 
-/// Takes so many bytes out of the receive buffer, whose ring may wrap among them.
+/// Removes `count` bytes from the receive buffer, whose ring may wrap among them.
 pub(crate) fn discard(socket: &mut Socket<'_>, count: usize) {
     let mut rest = count;
     while rest > 0 {

@@ -1,14 +1,14 @@
 //! The queue of the names that a client has under way.
 
 use super::NameError;
-use crate::framing::Buffer;
+use crate::framing::{Bytes, append, keep_from};
 
 /// The names that are not answered yet, in order: those that are sent, and behind them those that are not. Each has two
 /// bytes for its length, and together they fill at most `N` bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Names<const N: usize> {
     /// Oldest first, each behind its length.
-    bytes: Buffer<N>,
+    bytes: Bytes<N>,
     /// Where the oldest name that is not answered begins. It is past `unsent` where a name was answered by an error before
     /// it was wholly sent.
     unanswered: usize,
@@ -27,7 +27,7 @@ impl<const N: usize> Names<N> {
 
     pub(super) const fn new() -> Self {
         const { assert!(LENGTH_BYTES < N && N <= u16::MAX as usize, "a client's capacity is 3 to 65,535 bytes") };
-        Self { bytes: Buffer::EMPTY, unanswered: 0, unsent: 0, sent: 0 }
+        Self { bytes: Bytes::new(), unanswered: 0, unsent: 0, sent: 0 }
     }
 
     /// Adds a name at the end, or nothing where there is not the room for it now ([`NameError::Full`]) or ever
@@ -38,16 +38,21 @@ impl<const N: usize> Names<N> {
             _ => return Err(NameError::TooLong { limit: Self::LONGEST }),
         };
         let needed = name.len().saturating_add(LENGTH_BYTES);
-        if self.bytes.room() < needed {
+        if self.room() < needed {
             self.forget_answered();
         }
-        if self.bytes.room() < needed {
+        if self.room() < needed {
             return Err(NameError::Full);
         }
         // Neither can fail: there is room.
-        let _ = self.bytes.extend(&length);
-        let _ = self.bytes.extend(name);
+        let _ = append(&mut self.bytes, &length, length.len());
+        let _ = append(&mut self.bytes, name, name.len());
         Ok(())
+    }
+
+    /// How many more bytes fit into the queue.
+    fn room(&self) -> usize {
+        N.saturating_sub(self.bytes.len())
     }
 
     /// The first name that is not wholly sent, and how much of it, and of the end of its line, is.
@@ -75,7 +80,7 @@ impl<const N: usize> Names<N> {
     }
 
     /// Whether every name is wholly sent.
-    pub(super) const fn are_sent(&self) -> bool {
+    pub(super) fn are_sent(&self) -> bool {
         self.unsent >= self.bytes.len()
     }
 
@@ -108,7 +113,7 @@ impl<const N: usize> Names<N> {
 
     /// The name that begins at `position`, and where the next one does.
     fn name_at(&self, position: usize) -> Option<(&[u8], usize)> {
-        let (length, names) = self.bytes.as_slice().get(position..)?.split_first_chunk::<LENGTH_BYTES>()?;
+        let (length, names) = self.bytes.get(position..)?.split_first_chunk::<LENGTH_BYTES>()?;
         let name = names.get(..u16::from_le_bytes(*length).into())?;
         Some((name, position.saturating_add(LENGTH_BYTES).saturating_add(name.len())))
     }
@@ -121,7 +126,7 @@ impl<const N: usize> Names<N> {
     /// Makes room at the end by moving what is not answered to the front.
     fn forget_answered(&mut self) {
         let answered = self.unanswered.min(self.unsent); // a name may be answered before it is wholly sent
-        self.bytes.drop_first(answered);
+        keep_from(&mut self.bytes, answered);
         self.unanswered = self.unanswered.saturating_sub(answered);
         self.unsent = self.unsent.saturating_sub(answered);
     }

@@ -3,7 +3,9 @@
 use core::{net::SocketAddr, time::Duration};
 use std::collections::VecDeque;
 
-use greet_core::{Client, ClientEvent, ClientSettings, Escaped, Instant, Machine, Outcome, Received, WaitingFor};
+use greet_core::{
+    Client, ClientEvent, ClientSettings, Escaped, Instant, Machine, Outcome, Received, WaitingFor, drive::Pump,
+};
 use greet_host::client::Departure;
 
 use super::{
@@ -34,6 +36,7 @@ impl From<Kind> for Failure {
 #[derive(Debug)]
 pub(super) struct Conversation<const N: usize> {
     client: Client<N>,
+    pump: Pump,
     /// When each of the names in flight was due, oldest first.
     in_flight: VecDeque<Duration>,
     /// The number of names sent in this schedule, with those on earlier connections.
@@ -59,6 +62,7 @@ impl<const N: usize> Conversation<N> {
         let settings = ClientSettings { framing: plan.framing, timeout: plan.timeout };
         Self {
             client: Client::new(settings, instant(now)),
+            pump: Pump::new(),
             in_flight: VecDeque::with_capacity(plan.pipeline),
             sent: 0,
             number,
@@ -73,6 +77,7 @@ impl<const N: usize> Conversation<N> {
     /// Starts again on a new connection, at the same position of the schedule.
     pub(super) fn renew(&mut self, now: Duration) {
         self.client = Client::new(self.settings, instant(now));
+        self.pump = Pump::new();
         self.error.clear();
     }
 
@@ -124,14 +129,7 @@ impl<const N: usize> Conversation<N> {
 
     /// Writes the next bytes to send to `output`, and returns their number.
     pub(super) fn transmit(&mut self, now: Duration, output: &mut [u8]) -> usize {
-        let mut filled = 0;
-        while let Some(room) = output.get_mut(filled..).filter(|room| !room.is_empty()) {
-            match self.client.transmit(instant(now), room) {
-                0 => break,
-                written => filled = filled.saturating_add(written),
-            }
-        }
-        filled
+        self.pump.fill(&mut self.client, instant(now), output)
     }
 
     /// Held back bytes were written to the socket.
@@ -149,7 +147,7 @@ impl<const N: usize> Conversation<N> {
     ) -> Result<(), Failure> {
         let framing = self.settings.framing;
         while !input.is_empty() {
-            let Received { taken, event } = self.client.receive(instant(now), input);
+            let Received { taken, event } = self.pump.offer(&mut self.client, instant(now), input);
             let mut answered = false;
             match event {
                 None if taken == 0 => break, // the machine is over and accepts nothing more
@@ -203,7 +201,7 @@ impl<const N: usize> Conversation<N> {
 
     /// The server's FIN was received; an error unless `exit` asked for it.
     pub(super) fn receive_end(&mut self, now: Duration) -> Result<(), Failure> {
-        self.client.receive_end(instant(now));
+        let _ = self.pump.offer(&mut self.client, instant(now), &[]);
         match self.client.outcome() {
             Some(Outcome::Complete) => Ok(()),
             _ => Err(Kind::EndedEarly.into()),

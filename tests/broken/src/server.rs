@@ -12,7 +12,7 @@ use std::{
     time::Instant as Clock,
 };
 
-use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State};
+use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State, drive::Pump};
 
 use crate::{Defect, tamper::Tamper};
 
@@ -136,6 +136,7 @@ struct Conversation<'a> {
     stream: &'a TcpStream,
     shared: &'a Shared,
     server: Server<NAME_CAPACITY>,
+    pump: Pump,
     tamper: Tamper,
     begin: Clock,
     /// The greeting was sent.
@@ -155,6 +156,7 @@ impl<'a> Conversation<'a> {
             stream,
             shared,
             server: Server::new(settings, Instant::ZERO),
+            pump: Pump::new(),
             tamper: Tamper::new(shared.defect),
             begin: Clock::now(),
             has_greeted: false,
@@ -204,7 +206,8 @@ impl<'a> Conversation<'a> {
                     }
                     _ => self.stream.shutdown(Shutdown::Write)?,
                 }
-                self.server.delivered(self.now());
+                let now = self.now();
+                self.pump.shut_down(&mut self.server, now);
             }
             if self.server.state() == State::Over {
                 return Ok(());
@@ -222,7 +225,7 @@ impl<'a> Conversation<'a> {
                     let rest = self.tamper.rest();
                     self.take(&rest)?;
                     let now = self.now();
-                    self.server.receive_end(now);
+                    let _ = self.pump.offer(&mut self.server, now, &[]);
                     self.give()?;
                     self.flush()?;
                     continue;
@@ -250,7 +253,7 @@ impl<'a> Conversation<'a> {
         let mut offered = 0;
         while offered < received.len() {
             let now = self.now();
-            let taken = self.server.receive(now, received.get(offered..).unwrap_or_default()).taken;
+            let taken = self.pump.offer(&mut self.server, now, received.get(offered..).unwrap_or_default()).taken;
             offered += taken;
             self.give()?;
             if taken == 0 && self.server.state() != State::Open {
@@ -285,8 +288,7 @@ impl<'a> Conversation<'a> {
         loop {
             let mut output = [0; 4096];
             let now = self.now();
-            self.server.handle_timeout(now);
-            let count = self.server.transmit(now, &mut output);
+            let count = self.pump.fill(&mut self.server, now, &mut output);
             if count == 0 {
                 return if self.has_greeted { Ok(()) } else { self.flush() };
             }

@@ -1,8 +1,11 @@
-//! A frontend without any wire: the bare machine of `greet-core`, driven by the plainest of loops.
+//! A frontend without a transport: the state machine of `greet-core` in the plainest loop over `Pump`.
 
 use std::io;
 
-use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State};
+use greet_core::{
+    Framing, Instant, Machine, Server, ServerSettings, State,
+    drive::{Pump, Step},
+};
 
 use crate::frontend::{Frontend, Wire};
 
@@ -29,60 +32,67 @@ impl<const N: usize> Frontend for BareServer<N> {
     }
 }
 
-/// One conversation with a machine, at an instant when time stands still.
+/// One conversation with a server, at an instant when time stands still.
 #[derive(Clone, Debug)]
 pub struct BareConversation<const N: usize> {
     server: Server<N>,
-    /// What the machine has given and nobody has received yet.
+    pump: Pump,
+    /// What the server has sent and the client has not received yet.
     output: Vec<u8>,
     buffer: Vec<u8>,
-    /// The machine has nothing more to say: its driver's FIN.
+    /// The server has sent its FIN.
     fin: bool,
 }
 
 impl<const N: usize> BareConversation<N> {
-    /// A conversation that begins with what the machine says first.
+    /// A conversation that begins with the greeting.
     ///
     /// # Errors
-    /// Where the machine breaks its contract.
+    /// The server breaks its contract.
     pub fn new(settings: ServerSettings, output_size: usize) -> io::Result<Self> {
         let server = Server::new(settings, Instant::ZERO);
-        let mut wire = Self { server, output: Vec::new(), buffer: vec![0; output_size], fin: false };
-        wire.transmit()?;
-        Ok(wire)
+        let pump = Pump::new();
+        let mut conversation = Self { server, pump, output: Vec::new(), buffer: vec![0; output_size], fin: false };
+        conversation.run(b"")?;
+        Ok(conversation)
     }
 
-    /// Takes all that the machine owes; whether that is anything.
-    fn transmit(&mut self) -> io::Result<bool> {
-        let before = self.output.len();
+    /// Offers the server one read, and runs until it waits for another.
+    fn run(&mut self, read: &[u8]) -> io::Result<()> {
+        let mut rest = read;
         loop {
-            let given = self.server.transmit(Instant::ZERO, &mut self.buffer);
-            if given == 0 {
-                break;
+            let filled = self.pump.fill(&mut self.server, Instant::ZERO, &mut self.buffer);
+            if filled > 0 {
+                if self.fin {
+                    return Err(io::Error::other("the machine gives bytes after its end"));
+                }
+                let given = self.buffer.get(..filled);
+                let given = given.ok_or_else(|| io::Error::other("the machine gives more than fits"))?;
+                self.output.extend_from_slice(given);
+                continue;
             }
-            if self.fin {
-                return Err(io::Error::other("the machine gives bytes after its end"));
+            match self.pump.next_step(&self.server) {
+                Step::Read if rest.is_empty() => return Ok(()),
+                Step::Read | Step::Offer => {
+                    let taken = self.pump.offer(&mut self.server, Instant::ZERO, rest).taken;
+                    rest = rest.get(taken..).ok_or_else(|| io::Error::other("the machine takes more than there is"))?;
+                }
+                Step::Shutdown => {
+                    self.fin = true;
+                    self.pump.shut_down(&mut self.server, Instant::ZERO);
+                }
+                Step::Sleep if !rest.is_empty() => {
+                    return Err(io::Error::other("the machine neither takes nor gives"));
+                }
+                Step::Sleep | Step::Over => return Ok(()),
             }
-            let given = self.buffer.get(..given).ok_or_else(|| io::Error::other("the machine gives more than fits"))?;
-            self.output.extend_from_slice(given);
         }
-        self.fin = self.server.state() != State::Open;
-        self.server.delivered(Instant::ZERO);
-        Ok(self.output.len() > before)
     }
 }
 
 impl<const N: usize> Wire for BareConversation<N> {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut rest = bytes;
-        while !rest.is_empty() && self.server.state() != State::Over {
-            let taken = self.server.receive(Instant::ZERO, rest).taken;
-            rest = rest.get(taken..).ok_or_else(|| io::Error::other("the machine takes more than there is"))?;
-            if !self.transmit()? && taken == 0 {
-                return Err(io::Error::other("the machine neither takes nor gives"));
-            }
-        }
-        Ok(())
+        self.run(bytes)
     }
 
     fn settle(&mut self) {}
@@ -94,8 +104,8 @@ impl<const N: usize> Wire for BareConversation<N> {
     }
 
     fn half_close(&mut self) -> io::Result<()> {
-        self.server.receive_end(Instant::ZERO);
-        self.transmit().map(drop)
+        let _ = self.pump.offer(&mut self.server, Instant::ZERO, b"");
+        self.run(b"")
     }
 
     fn leave(&mut self) -> io::Result<()> {
