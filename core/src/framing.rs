@@ -1,4 +1,4 @@
-//! Where a name ends: chunk, line, auto; and the buffer in which one name is put together.
+//! Where a name ends: framings chunk, line and auto, and the buffer in which a name is assembled.
 
 use core::cell::Cell;
 
@@ -8,16 +8,16 @@ use memchr::memchr;
 const LINE_FEED: u8 = b'\n';
 const CARRIAGE_RETURN: u8 = b'\r';
 
-/// How the names of a conversation are told apart (rules F1 to F3).
+/// How the names of a conversation are separated (rules F1 to F3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Framing {
-    /// The first read decides: with an LF in it `Line`, without one `Chunk` (rule F3).
+    /// The first read decides: `Line` if it contains an LF, otherwise `Chunk` (rule F3).
     #[default]
     Auto,
-    /// A name ends at LF, and one CR directly before that LF is not part of it (rule F2).
+    /// A name ends at an LF. One CR directly before the LF is not part of the name (rule F2).
     Line,
-    /// A name is what one read delivered (rule F1).
+    /// Each read is a name (rule F1).
     Chunk,
 }
 
@@ -33,7 +33,7 @@ impl Framing {
         }
     }
 
-    /// What ends a reply (rules R1 and E1).
+    /// The bytes that end a reply (rules R1 and E1).
     pub(crate) const fn reply_end(self) -> &'static [u8] {
         match self {
             Self::Line => &[LINE_FEED],
@@ -42,25 +42,25 @@ impl Framing {
     }
 }
 
-/// What a stretch of input brought to its end.
+/// How a name ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A name, in [`Assembly::name`].
+    /// It is valid, and in [`Assembly::name`].
     Name,
-    /// A name that is not UTF-8 (rule U1).
+    /// It is not UTF-8 (rule U1).
     NotUtf8,
-    /// Byte N+1 of a name (rule L3).
+    /// Byte N+1 of it was received (rule L3).
     TooLong,
 }
 
-/// How the line now being read stands.
+/// The state of the current line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
-    /// Its bytes are in the buffer.
+    /// Its bytes so far are in the buffer.
     Kept,
-    /// The buffer is full, and one CR came after it: part of the line's end, or byte N+1? (rule L3)
+    /// The buffer is full, and one CR follows. It belongs to the line end, or is byte N+1 (rule L3).
     FullThenCarriageReturn,
-    /// It was too long: its rest is dropped (rule L3).
+    /// It is too long. The rest of it is dropped (rule L3).
     Dropped,
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn keep_from<const N: usize>(bytes: &mut Bytes<N>, start: usize) {
     bytes.truncate(kept);
 }
 
-/// One name of at most `N` bytes, being put together from whatever the reads deliver.
+/// One name of at most `N` bytes, assembled from the reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Assembly<const N: usize> {
     /// The name, and after it the bytes that wait.
@@ -129,7 +129,7 @@ impl<const N: usize> Assembly<N> {
         self.framing
     }
 
-    /// The name that was found.
+    /// The name that is complete.
     pub(crate) fn name(&self) -> &[u8] {
         self.bytes.get(..self.name_length()).unwrap_or_default()
     }
@@ -143,7 +143,7 @@ impl<const N: usize> Assembly<N> {
         N.saturating_sub(self.bytes.len())
     }
 
-    /// Takes bytes up to the end of one name: how many, and what they brought to its end, if anything.
+    /// Takes bytes up to the end of one name. Returns how many, and how the name ended if it did.
     pub(crate) fn take(&mut self, input: &[u8]) -> (usize, Option<Found>) {
         self.framing = self.framing.decided_by(input);
         match self.framing {
@@ -204,7 +204,7 @@ impl<const N: usize> Assembly<N> {
         self.waiting = 0; // they are part of this name
         let taken = input.len().min(self.room()); // L2
         if append(&mut self.bytes, input, taken).is_none() {
-            return (0, None); // cannot be: there is room for that many
+            return (0, None); // cannot happen: they fit
         }
         self.waiting = incomplete_character(&self.bytes); // U2
         if self.name_length() > 0 {
@@ -218,14 +218,14 @@ impl<const N: usize> Assembly<N> {
         (taken, Some(Found::NotUtf8))
     }
 
-    /// The client has ended its side: what is left over is a name too (rule R4), if it is anything.
+    /// The client has sent its FIN: bytes that are left over are a name too (rule R4).
     pub(crate) fn take_end(&mut self) -> Option<Found> {
         if core::mem::take(&mut self.waiting) > 0 {
             return Some(Found::NotUtf8); // U2
         }
         match core::mem::replace(&mut self.line, Line::Kept) {
             Line::Dropped => None,
-            Line::FullThenCarriageReturn => Some(Found::TooLong), // L3: that CR was byte N+1 after all
+            Line::FullThenCarriageReturn => Some(Found::TooLong), // L3: the CR was byte N+1
             Line::Kept if self.bytes.is_empty() => None,
             Line::Kept => Some(self.checked()),
         }
@@ -248,13 +248,13 @@ impl<const N: usize> Assembly<N> {
 
     fn checked(&self) -> Found {
         let name = self.name();
-        // ASCII is found out in a fraction of the time, and most names are nothing else.
+        // Most names are ASCII, and that check takes a fraction of the time.
         if is_ascii(name) || core::str::from_utf8(name).is_ok() { Found::Name } else { Found::NotUtf8 } // U1
     }
 }
 
-/// Whether all of `bytes` are ASCII. From 8 to 16 bytes, where most names are, two words hold them all; the library's way
-/// takes up to 7 of them one by one.
+/// Whether all of `bytes` are ASCII. For 8 to 16 bytes, the length of most names, two words contain them all; the standard
+/// library checks up to 7 of them one by one.
 fn is_ascii(bytes: &[u8]) -> bool {
     const NOT_ASCII: u64 = u64::from_ne_bytes([0x80; 8]);
     match (bytes.first_chunk(), bytes.last_chunk()) {
@@ -265,7 +265,7 @@ fn is_ascii(bytes: &[u8]) -> bool {
     }
 }
 
-/// How many bytes at the end of `bytes`, 0 to 3, are the beginning of a valid multi-byte character (rule U2).
+/// The number of bytes at the end of `bytes`, 0 to 3, that begin a valid multi-byte character (rule U2).
 pub(crate) fn incomplete_character(bytes: &[u8]) -> u8 {
     if bytes.last().is_none_or(u8::is_ascii) {
         return 0;
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_beginning_of_a_valid_character_waits() {
+    fn only_the_beginning_of_a_valid_character_is_incomplete() {
         let cases: [(&[u8], u8); 12] = [
             (b"", 0),
             (b"a", 0),
@@ -305,14 +305,14 @@ mod tests {
     }
 
     #[test]
-    fn ascii_is_told_wherever_the_other_byte_is() {
+    fn one_byte_that_is_not_ascii_is_found_at_every_position() {
         for length in 0..40 {
             let mut bytes = [0x7F; 40];
             assert!(is_ascii(&bytes[..length]));
-            for place in 0..length {
-                bytes[place] = 0x80;
-                assert!(!is_ascii(&bytes[..length]), "{length} bytes, the other at {place}");
-                bytes[place] = 0;
+            for position in 0..length {
+                bytes[position] = 0x80;
+                assert!(!is_ascii(&bytes[..length]), "{length} bytes, byte {position}");
+                bytes[position] = 0;
             }
         }
     }

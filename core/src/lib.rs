@@ -1,16 +1,15 @@
-//! The greeting protocol as byte-in, byte-out machines, for every wire from a PC's sockets to a board's network card.
+//! The greeting protocol as state machines without I/O, for sockets on a PC as well as for the network stack of a board.
 //!
-//! A *machine* ([`Server`], [`Client`], [`Get`]) is one end of one conversation: it takes bytes, gives bytes and is told
-//! the time. A *driver* ([`drive`]) moves bytes between a machine and a transport. [`Machine`] is the contract between them, and
-//! the only one: machines know no transport, drivers know no protocol.
+//! A *machine* ([`Server`], [`Client`], [`Get`]) is one side of one conversation: it takes bytes, gives bytes, and the time is
+//! passed to it. A *driver* ([`drive`]) moves bytes between a machine and a transport. [`Machine`] is the only contract between
+//! them: machines know no transport, drivers know no protocol.
 //!
-//! The rules that comments cite (`L3`, `C1`) are those of `PROTOCOL.md`, beside this crate's manifest.
+//! The rules that comments cite (`L3`, `C1`) are in `PROTOCOL.md`, next to the manifest of this crate.
 //!
 //! # The canonical loop
 //!
-//! One invariant carries everything: **whatever a machine does not take is offered again, and whatever it owes it gives
-//! when asked.** So a driver is this loop, and no byte is lost, repeated or reordered whatever the sizes of the reads and
-//! of the buffers:
+//! One invariant is enough: **bytes that a machine does not take are offered again, and bytes that it owes it gives when
+//! asked.** A driver is this loop, and no byte is lost, repeated or reordered, whatever the sizes of reads and buffers:
 //!
 //! ```
 //! use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State};
@@ -53,24 +52,24 @@
 //! assert_eq!(written, b"Welcome!\nHello, haha!\nHello, byebye!\n");
 //! ```
 //!
-//! # The map
+//! # The modules
 //!
-//! | module | what it is about |
+//! | module | content |
 //! | --- | --- |
 //! | `machine` | the contract |
-//! | `framing` | where a name ends, and the buffer in which one is put together |
-//! | `text` | the words of the protocol, shared by who writes and who expects them |
-//! | `server`, `client` | the machines of this protocol |
-//! | `http` | the machine of another: one page from a web server |
-//! | [`drive`] | the drivers over `embedded-io` and `embedded-io-async` |
-//! | `time` | the time as a machine is told it |
-//! | `escape` | how what a peer sent is shown |
+//! | `framing` | where a name ends, and the buffer in which it is assembled |
+//! | `text` | the texts of the protocol, shared by server and client |
+//! | `server`, `client` | the machines of the greeting protocol |
+//! | `http` | the machine of one HTTP request |
+//! | [`drive`] | the loop of every driver, and the drivers over `embedded-io` and `embedded-io-async` |
+//! | `time` | instants and timeouts |
+//! | `escape` | how bytes of a peer are displayed |
 //!
 //! # What is deliberately absent
 //!
 //! No allocation, no `unsafe`, no clock, no socket, no panic: a release build for a microcontroller links no panicking code.
-//! No output queue: a reply is written from the name's own buffer straight into the driver's, so a `Server<N>` is at most `N + 48`
-//! bytes. No callbacks: what a machine has to tell is the answer to the call that made it so.
+//! No output queue: a reply is written from the name's buffer straight into the driver's, so a `Server<N>` has at most `N + 48`
+//! bytes. No callbacks: an event is the return value of the call that caused it.
 //!
 //! # Features
 //!
@@ -102,5 +101,5 @@ pub use machine::{Machine, Received, State};
 pub use server::{End as ServerEnd, Event as ServerEvent, LINGER, LINGER_BYTES, Server, Settings as ServerSettings};
 pub use time::Instant;
 
-/// The longest name on a PC and on TAP (rule L1), and so the capacity of a [`Server`] there.
+/// The capacity of a [`Server`] on a PC and on a TAP device: the length of the longest name there (rule L1), in bytes.
 pub const NAME_CAPACITY: usize = 1024;

@@ -1,4 +1,4 @@
-//! The server's machine: greets, answers, says goodbye.
+//! The server's state machine: sends the greeting, answers names, ends the conversation.
 
 use core::time::Duration;
 
@@ -9,25 +9,25 @@ use crate::{
     time::Micros,
 };
 
-/// How long a server reads on after its FIN (rule C1).
+/// How long a server continues to read after its FIN (rule C1).
 pub const LINGER: Duration = Duration::from_secs(2);
-/// How many bytes a server reads on for after its FIN (rule C1).
+/// How many bytes a server reads and drops after its FIN (rule C1).
 pub const LINGER_BYTES: u32 = 64 * 1024;
 
-/// What the owner of a server chooses.
+/// The settings of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Settings {
     /// Where a name ends (rules F1 to F3).
     pub framing: Framing,
-    /// How long a reply is held back (rule T1); none by default.
+    /// The delay before each reply (rule T1); none by default.
     pub delay: Duration,
-    /// How long nothing may move (rule T2); 300 s by default, `None` for ever.
+    /// The idle timeout (rule T2); 300 s by default, `None` for no timeout.
     pub idle_timeout: Option<Duration>,
 }
 
 impl Settings {
-    /// What the protocol says where nobody chooses.
+    /// The defaults of the protocol.
     pub const DEFAULT: Self =
         Self { framing: Framing::Auto, delay: Duration::ZERO, idle_timeout: Some(Duration::from_secs(300)) };
 }
@@ -38,17 +38,17 @@ impl Default for Settings {
     }
 }
 
-/// What a server tells its owner.
+/// What a server reports to its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<'a> {
-    /// A name came, and `Hello, NAME!` is owed (rule R1).
+    /// A name was received. The reply `Hello, NAME!` follows (rule R1).
     Name(&'a [u8]),
-    /// A name came that is not UTF-8; the error reply is owed (rule U1).
+    /// A name was received that is not UTF-8. The error reply follows (rule U1).
     NotUtf8(&'a [u8]),
-    /// A name came that is longer than the server's capacity; the error reply is owed (rule L3).
+    /// A name was received that is longer than the server's capacity. The error reply follows (rule L3).
     TooLong,
-    /// The client said `exit` (rule R3).
+    /// The client sent `exit` (rule R3).
     Exit,
 }
 
@@ -56,20 +56,20 @@ pub enum Event<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum End {
-    /// The client said `exit` (rule R3).
+    /// The client sent `exit` (rule R3).
     Exit = 1, // so that none of these is zero, as all of a vacant server is
-    /// The client ended its side (rule R4).
+    /// The client sent its FIN (rule R4).
     ByPeer,
-    /// Nothing moved for the idle timeout (rule T2).
+    /// The idle timeout expired (rule T2).
     Idle,
     /// The owner called [`Machine::close`].
     Closed,
 }
 
-/// The server's end of one conversation; a name has at most `N` bytes, 1 to 65,535 (rule L1).
+/// The server's side of one conversation. A name has at most `N` bytes; `N` is 1 to 65,535 (rule L1).
 ///
-/// There is no queue of replies. A reply is written from the name's own buffer straight into the driver's, and no further
-/// name is taken until it is: a server is its capacity and a few words.
+/// There is no queue of replies. A reply is written from the name's buffer straight into the driver's, and the server takes no
+/// other name until then. So a server needs its capacity and 48 bytes at most.
 ///
 /// ```text
 ///              sent               a name            delay over
@@ -85,7 +85,7 @@ pub enum End {
 ///                    Lingering ───────────────────────────────────────▶ Over
 /// ```
 ///
-/// A whole session, as a driver sees it:
+/// A whole session, as the driver sees it:
 ///
 /// ```
 /// use greet_core::{Instant, Machine, Server, ServerSettings, State};
@@ -97,7 +97,7 @@ pub enum End {
 /// let length = server.transmit(now, &mut output);
 /// assert_eq!(&output[..length], b"Welcome!");
 ///
-/// let input = b"haha\nexit\n"; // one read, with a line feed in it: so this client speaks in lines
+/// let input = b"haha\nexit\n"; // one read, with a line feed in it: so this client uses framing `line`
 /// let first = server.receive(now, input).taken;
 /// assert_eq!(first, 5); // one name at a time; the rest is offered again
 /// let length = server.transmit(now, &mut output);
@@ -113,33 +113,33 @@ pub enum End {
 pub struct Server<const N: usize> {
     name: Assembly<N>,
     phase: Phase,
-    /// What wants to end the conversation; it takes effect while `Listening`, when nothing is owed.
+    /// Why the conversation has to end. It takes effect in `Listening`, when no reply is owed.
     end: Option<End>,
-    /// The client's FIN is here: there will be nothing to linger for.
+    /// The client's FIN was received: the server need not linger.
     peer_ended: bool,
-    /// How far the greeting or reply is written; while lingering, how much was read and dropped.
+    /// How many bytes of the greeting or reply are written; in `Lingering`, how many bytes were read and dropped.
     position: u32,
-    /// Since when nothing has moved. While a reply is held that is the future, when it is due: the delay is the server's
-    /// own silence and never counts as the client's.
+    /// When the last byte was received or sent. In `Held` it is in the future, the end of the delay: the delay does not count as
+    /// the client's idle time.
     since: Instant,
     delay: Micros,
     idle: Micros,
 }
 
-/// Where a conversation is. `Over` comes first and is zero: so is a vacant server.
+/// The phase of a conversation. `Over` comes first and is zero, because all bytes of a vacant server are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Over,
     Greeting,
     Listening,
-    /// A name was taken; what follows waits for the delay (rule T1).
+    /// A name was taken, and the delay is running (rule T1).
     Held(Next),
     Answering(Reply),
     Leaving,
     Lingering,
 }
 
-/// What follows a name when its delay is over.
+/// What follows a name after its delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Answer(Reply),
@@ -154,27 +154,27 @@ enum Reply {
     Idle,
 }
 
-/// What moves a conversation from one phase to another.
+/// The cause of a transition from one phase to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// A name was taken.
     Taken(Next),
     /// The delay is over.
     Due,
-    /// The greeting or the reply is written to its last byte.
+    /// The greeting or the reply is completely written.
     Sent,
-    /// Nothing moved for the idle timeout, and nothing is owed.
+    /// The idle timeout expired, and no reply is owed.
     Idle,
-    /// This side has nothing more to say.
+    /// This side ends the conversation.
     Leave,
-    /// All that was written has gone out.
+    /// Everything was delivered to the transport, and the FIN is sent.
     Delivered,
-    /// The peer has ended, or the patience with it has.
+    /// The connection is released: the peer sent its FIN, or a limit is reached.
     LetGo,
 }
 
 impl Phase {
-    /// Every transition there is.
+    /// All transitions.
     const fn after(self, cause: Cause) -> Self {
         match (self, cause) {
             (Self::Greeting, Cause::Sent) => Self::Listening,
@@ -209,7 +209,7 @@ impl<const N: usize> Server<N> {
         }
     }
 
-    /// A place for a server, with no conversation: it is over before it began. All its bytes are zero.
+    /// A server without a conversation, in [`State::Over`]. All its bytes are zero, so a static array of them needs no flash.
     #[must_use]
     pub const fn vacant() -> Self {
         Self {
@@ -240,7 +240,7 @@ impl<const N: usize> Server<N> {
         self.phase = self.phase.after(cause);
     }
 
-    /// A name, or what had to do as one, came to its end.
+    /// A name is complete, or is known to be invalid.
     fn found(&mut self, now: Instant, found: Found) -> Event<'_> {
         let exit = found == Found::Name && self.name.name() == EXIT;
         if exit {
@@ -264,14 +264,14 @@ impl<const N: usize> Server<N> {
         }
     }
 
-    /// Nothing is owed: now the end takes effect, if something wants it.
+    /// If no reply is owed and the conversation has to end, it ends now.
     fn settle(&mut self, now: Instant) {
         if let (Phase::Listening, Some(end)) = (self.phase, self.end) {
             self.settle_end(now, end);
         }
     }
 
-    // Apart, as are the other rare cases: what a name goes through stays short.
+    // A function of its own, like the other rare cases: the path of a name stays short.
     #[cold]
     fn settle_end(&mut self, now: Instant, end: End) {
         match end {
@@ -284,24 +284,24 @@ impl<const N: usize> Server<N> {
         }
     }
 
-    /// When time itself moves the conversation.
+    /// When the delay, the idle timeout or the time to linger ends.
     fn due(&self) -> Instant {
         match self.phase {
             Phase::Held(_) => self.since,
             Phase::Lingering => self.since.after(Micros::new(LINGER)), // C1
-            // The error of T2 is for a peer that may not read at all: it gets as long as a lingering one.
+            // T2: the peer may not read the error at all, so it gets no longer than a peer in `Lingering`.
             _ if self.end == Some(End::Idle) => self.since.after(Micros::new(LINGER)),
             _ => self.since.after(self.idle), // T2
         }
     }
 
-    /// Time has come.
+    /// The time from [`due`](Self::due) is reached.
     fn expire(&mut self, now: Instant) {
         match self.phase {
             Phase::Held(_) => self.advance(Cause::Due), // T1
             Phase::Over => {}
             Phase::Lingering => self.advance(Cause::LetGo), // C1
-            // C2: nothing moves, and not even the end can be delivered.
+            // C2: not even the last bytes can be delivered.
             _ if self.end.is_some() => self.advance(Cause::LetGo),
             _ => {
                 self.end = Some(End::Idle); // T2; a reply that was owed comes before the error (R1)
@@ -311,10 +311,10 @@ impl<const N: usize> Server<N> {
         self.since = now;
     }
 
-    /// Writes the greeting or reply that is owed, from where the last call stopped.
+    /// Writes the greeting or the reply, from where the last call stopped.
     fn write(&mut self, now: Instant, reply: Option<Reply>, output: &mut [u8]) -> usize {
         let line_end = self.name.framing().reply_end();
-        // Nearly every time it is this reply, and all of it.
+        // The common case: this reply, and all of it fits.
         if (reply, self.position) == (Some(Reply::Hello), 0)
             && let Some(written) = write_hello(self.name.name(), line_end, output)
         {
@@ -325,7 +325,7 @@ impl<const N: usize> Server<N> {
         self.write_part(now, line_end, reply, output)
     }
 
-    /// Writes as much of the greeting or reply as there is room for.
+    /// Writes as much of the greeting or the reply as fits into `output`.
     #[cold]
     fn write_part(&mut self, now: Instant, line_end: &[u8], reply: Option<Reply>, output: &mut [u8]) -> usize {
         let limit;
@@ -360,7 +360,7 @@ impl<const N: usize> Server<N> {
         written
     }
 
-    /// The greeting or reply is written to its last byte.
+    /// The greeting or the reply is completely written.
     fn wrote_all(&mut self, now: Instant, reply: Option<Reply>) {
         self.position = 0;
         if reply.is_some() {
@@ -414,7 +414,7 @@ impl<const N: usize> Machine for Server<N> {
 
     fn progress(&mut self, now: Instant) {
         match self.phase {
-            Phase::Held(_) | Phase::Over => {} // waiting for something else
+            Phase::Held(_) | Phase::Over => {} // no idle timeout is running
             _ => self.since = now,             // T2; C1, where the last bytes or the FIN were lost at first
         }
     }

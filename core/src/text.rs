@@ -1,18 +1,18 @@
-//! The words of the protocol, written and compared from any position: the server's wording is the client's expectation.
+//! The texts of the protocol. The server writes them and the client compares them, from any position.
 
-/// Rule G1.
+/// The greeting (rule G1).
 pub(crate) const GREETING: &[u8] = b"Welcome!";
-/// Rule R1, what comes before the name.
+/// The part of a reply before the name (rule R1).
 pub(crate) const HELLO: &[u8; 7] = b"Hello, ";
-/// Rule R1, what comes after the name.
+/// The part of a reply after the name (rule R1).
 pub(crate) const HELLO_END: &[u8; 1] = b"!";
-/// Rule R3.
+/// The word that ends a conversation (rule R3).
 pub(crate) const EXIT: &[u8] = b"exit";
-/// What every error reply begins with.
+/// The beginning of every error reply (rules L3, U1 and T2).
 pub(crate) const ERROR: &[u8] = b"Error: ";
 
-/// Writes the whole of [`Text::hello`] to the front of `output`, if there is room; its length. This is the server's hot
-/// path: the lengths of the words are known here, which leaves one copy of unknown length, the name's.
+/// Writes all of [`Text::hello`] to the front of `output` and returns its length; `None` if it does not fit. This is the
+/// server's hot path: the name is the only part whose length is not known at compile time.
 pub(crate) fn write_hello(name: &[u8], line_end: &[u8], output: &mut [u8]) -> Option<usize> {
     let (hello, rest) = output.split_first_chunk_mut()?;
     let (to, rest) = rest.split_at_mut_checked(name.len())?;
@@ -27,11 +27,11 @@ pub(crate) fn write_hello(name: &[u8], line_end: &[u8], output: &mut [u8]) -> Op
     Some(HELLO.len().saturating_add(name.len()).saturating_add(HELLO_END.len()).saturating_add(line_end.len()))
 }
 
-/// A text in pieces that lie in different places, so that a reply needs no buffer of its own.
+/// A text in four parts that are stored in different places, so that a reply needs no buffer of its own.
 pub(crate) struct Text<'a>(pub(crate) [&'a [u8]; 4]);
 
 impl<'a> Text<'a> {
-    /// `Hello, NAME!`, with the line's end where the framing has one (rule R1).
+    /// `Hello, NAME!` and the line end of the framing, which may be empty (rule R1).
     pub(crate) const fn hello(name: &'a [u8], line_end: &'a [u8]) -> Self {
         Self([HELLO, name, HELLO_END, line_end])
     }
@@ -41,7 +41,7 @@ impl<'a> Text<'a> {
         self.0.iter().map(|piece| piece.len()).sum()
     }
 
-    /// What is left of each piece from `position` on.
+    /// The rest of each part after the first `position` bytes of the text.
     fn from(&self, position: usize) -> impl Iterator<Item = &'a [u8]> {
         self.0.into_iter().scan(position, |skip, piece| {
             let here = piece.get(*skip..).unwrap_or_default();
@@ -50,7 +50,7 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// Copies the text from `position` on to the front of `output`, as far as there is room; the number of bytes copied.
+    /// Copies as much of the text from `position` on as fits to the front of `output`, and returns the number of bytes copied.
     pub(crate) fn copy(&self, position: usize, output: &mut [u8]) -> usize {
         let mut copied = 0_usize;
         for piece in self.from(position) {
@@ -64,11 +64,11 @@ impl<'a> Text<'a> {
         copied
     }
 
-    /// How many bytes at the front of `input` are the text's bytes from `position` on.
+    /// How many bytes at the front of `input` are equal to the text from `position` on.
     pub(crate) fn matching(&self, position: usize, input: &[u8]) -> usize {
         let mut rest = input;
         for piece in self.from(position) {
-            // The whole piece at once where it is all there: this is the client's hot path.
+            // The client's hot path: the whole part is there.
             if let Some(after) = rest.strip_prefix(piece) {
                 rest = after;
                 continue;
@@ -80,13 +80,13 @@ impl<'a> Text<'a> {
         input.len().saturating_sub(rest.len())
     }
 
-    /// The byte at `position`.
+    /// The byte at `position`; `None` after the end.
     pub(crate) fn at(&self, position: usize) -> Option<u8> {
         self.from(position).find_map(|piece| piece.first().copied())
     }
 }
 
-/// A number in decimal, without the size (and the panics) of `core::fmt`.
+/// A number in decimal, without the code size and the panics of `core::fmt`.
 pub(crate) struct Decimal {
     // Filled from the back: 20 digits of a u64, a point, six more digits.
     digits: [u8; 27],
@@ -102,11 +102,11 @@ impl Decimal {
         decimal
     }
 
-    /// `micros` in seconds, with no more decimal places than it needs: `300`, `0.5`.
+    /// `micros` in seconds, with as many decimal places as it needs: `300`, `0.5`.
     pub(crate) fn seconds(micros: u64) -> Self {
         const SECOND: u64 = 1_000_000;
         let mut decimal = Self::EMPTY;
-        // Less than a second: a board divides these more easily.
+        // Less than a second fits into 32 bits, which a board divides faster.
         let mut fraction = (micros % SECOND) as u32;
         let mut places = 6;
         while places > 0 && fraction.is_multiple_of(10) {

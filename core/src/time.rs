@@ -1,11 +1,11 @@
-//! Time as a machine is told it: a point on the driver's clock.
+//! The time of a machine: an instant of the driver's clock.
 
 use core::time::Duration;
 
-/// A point in time: microseconds since a moment of the driver's choosing.
+/// A point in time, in microseconds since an origin that the driver chooses.
 ///
-/// A machine has no clock. Its driver tells it the time at every call, from one clock that never goes back; on a PC that
-/// is a monotonic clock, on a board a timer, in a test a variable.
+/// A machine has no clock. The driver passes the time with every call, from one clock that never goes back: a monotonic clock
+/// on a PC, a timer on a board, a variable in a test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u64);
@@ -14,7 +14,7 @@ impl Instant {
     /// The first instant of every clock.
     pub const ZERO: Self = Self(0);
 
-    /// Past every deadline: the end of time.
+    /// Later than every deadline.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
     /// The instant `micros` microseconds after [`Instant::ZERO`].
@@ -29,18 +29,18 @@ impl Instant {
         self.0
     }
 
-    /// This as a deadline: none where it never comes.
+    /// This instant as a deadline; `None` for [`NEVER`](Self::NEVER).
     pub(crate) fn deadline(self) -> Option<Self> {
         (self < Self::NEVER).then_some(self)
     }
 
-    /// How long it is from `earlier` to `self`; nothing where `earlier` is the later one.
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// The instant `span` later; the last one there is where that would be past the end of time.
+    /// The instant `span` later; saturates at the last instant.
     #[must_use]
     pub(crate) const fn after(self, span: Micros) -> Self {
         Self(self.0.saturating_add(span.0))
@@ -50,13 +50,13 @@ impl Instant {
 impl core::ops::Add<Duration> for Instant {
     type Output = Self;
 
-    /// The instant `span` later, to the microsecond; saturates at the end of time.
+    /// The instant `span` later, to the microsecond; saturates at the last instant.
     fn add(self, span: Duration) -> Self {
         self.after(Micros::new(span))
     }
 }
 
-/// A span as a machine keeps it: half the size of a [`Duration`], in the unit of [`Instant`].
+/// A duration in microseconds, the unit of [`Instant`]. It is half as large as a [`Duration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Micros(u64);
 
@@ -64,15 +64,15 @@ impl Micros {
     pub(crate) const ZERO: Self = Self(0);
     pub(crate) const FOREVER: Self = Self(u64::MAX);
 
-    /// `span` in whole microseconds; more than 584,000 years is for ever.
-    #[inline(never)] // on a board it is long, and wanted in many places, none of them hot
+    /// `span` in whole microseconds; more than 584,000 years count as [`FOREVER`](Self::FOREVER).
+    #[inline(never)] // it is large on a board, and called from many places, none of them hot
     pub(crate) const fn new(span: Duration) -> Self {
         // Seconds and microseconds apart: 128-bit arithmetic is large and slow on a board.
         let seconds = span.as_secs().saturating_mul(1_000_000);
         Self(seconds.saturating_add(span.subsec_micros() as u64))
     }
 
-    /// A limit as an owner states it; `None` for ever.
+    /// A limit from the settings; `None` for no limit.
     pub(crate) const fn limit(limit: Option<Duration>) -> Self {
         match limit {
             Some(limit) => Self::new(limit),
@@ -85,25 +85,25 @@ impl Micros {
     }
 }
 
-/// For how long nothing may move, and since when nothing has.
+/// A timeout that starts again whenever a byte is received or sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Timeout {
     since: Instant,
     limit: Micros,
 }
 
-impl Patience {
-    /// A patience that begins at `now`; without a limit it has no end.
+impl Timeout {
+    /// A timeout that starts at `now`; without a limit it never expires.
     pub(crate) const fn new(limit: Option<Duration>, now: Instant) -> Self {
         Self { since: now, limit: Micros::limit(limit) }
     }
 
-    /// Something has moved: it begins anew.
+    /// A byte was received or sent: the timeout starts again.
     pub(crate) const fn moved(&mut self, now: Instant) {
         self.since = now;
     }
 
-    /// When it is over; [`Instant::NEVER`] without a limit.
+    /// When it expires; [`Instant::NEVER`] without a limit.
     pub(crate) const fn due(&self) -> Instant {
         self.since.after(self.limit)
     }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_moves_by_a_duration_and_stops_at_the_end_of_time() {
+    fn adding_a_duration_to_an_instant_saturates() {
         let start = Instant::from_micros(5);
         assert_eq!(start + Duration::from_millis(2), Instant::from_micros(2_005));
         assert_eq!(start + Duration::MAX, Instant::from_micros(u64::MAX));
@@ -123,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn a_patience_counts_from_what_moved_last_and_without_a_limit_it_has_no_end() {
+    fn a_timeout_counts_from_the_last_byte_and_never_expires_without_a_limit() {
         let start = Instant::from_micros(5);
-        let mut patience = Patience::new(Some(Duration::from_secs(1)), start);
-        assert_eq!(patience.due().deadline(), Some(start + Duration::from_secs(1)));
-        patience.moved(start + Duration::from_secs(3));
-        assert_eq!(patience.due().deadline(), Some(start + Duration::from_secs(4)));
-        assert_eq!(Patience::new(None, start).due().deadline(), None);
+        let mut timeout = Timeout::new(Some(Duration::from_secs(1)), start);
+        assert_eq!(timeout.due().deadline(), Some(start + Duration::from_secs(1)));
+        timeout.moved(start + Duration::from_secs(3));
+        assert_eq!(timeout.due().deadline(), Some(start + Duration::from_secs(4)));
+        assert_eq!(Timeout::new(None, start).due().deadline(), None);
     }
 }

@@ -1,40 +1,39 @@
-//! What a client tells its owner: its events, what it waits for, and how a conversation ended.
+//! What a client reports: its events, what it waits for, and the outcome of its conversation.
 
-/// What a client tells its owner.
+/// An event of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<'a> {
-    /// `Welcome!` came.
+    /// The greeting `Welcome!` was received.
     Greeted,
-    /// `Hello, NAME!` came, right to the last byte, for this name: the oldest that was not answered.
+    /// The complete reply `Hello, NAME!` to this name was received. Names are answered in the order in which they were sent.
     Reply(&'a [u8]),
-    /// The other legal answer came: a stretch of its text, after `Error: `. It answers the oldest name that was not
-    /// answered, if there is one.
+    /// A part of an error reply was received. It answers the oldest unanswered name, if there is one.
     Error {
-        /// The bytes of this stretch.
+        /// This part of the text after `Error: `.
         text: &'a [u8],
-        /// This stretch is the last.
+        /// Whether this is the last part.
         complete: bool,
     },
-    /// Something came that no server owes (rule K1); the conversation is over.
+    /// A byte was received that no server may send here (rule K1). The conversation is over.
     Mismatch(Mismatch<'a>),
 }
 
-/// Where what came departs from what was owed.
+/// The first byte that differs from what the server had to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Mismatch<'a> {
-    /// What the bytes were to be.
+    /// What the client expected.
     pub expected: Expected<'a>,
-    /// The offset in it of the first byte that differs.
+    /// The offset of that byte in what was expected.
     pub offset: usize,
-    /// The byte owed at that offset; `None` where nothing more was owed.
+    /// The expected byte at that offset; `None` if no byte was expected.
     pub owed: Option<u8>,
-    /// What came instead, from that byte on.
+    /// The received bytes, from that byte on.
     pub received: &'a [u8],
 }
 
-/// What a client is looking at.
+/// What a client expects to receive next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Expected<'a> {
@@ -42,9 +41,9 @@ pub enum Expected<'a> {
     Greeting,
     /// `Hello, NAME!` for this name, and under `line` LF.
     Reply(&'a [u8]),
-    /// `Error: `, because that is how it began.
+    /// `Error: `, because its first byte was received.
     Error,
-    /// Nothing, for nothing was asked.
+    /// No byte: every name is answered.
     Nothing,
 }
 
@@ -60,16 +59,16 @@ pub enum WaitingFor {
     End,
 }
 
-/// How a conversation ended.
+/// The outcome of a client's conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Outcome {
-    /// In good order: everything was answered, `exit` said, and the server ended its side (rule K2).
+    /// Success: every name was answered, `exit` was sent, and the server sent its FIN (rule K2).
     Complete,
-    /// The server ended its side before it should have. What was awaited, if anything.
+    /// The server sent its FIN too early. The client was waiting for this, if for anything.
     EndedEarly(Option<WaitingFor>),
-    /// This did not come in time.
+    /// The timeout expired while the client was waiting for this.
     TimedOut(WaitingFor),
-    /// Something came that no server owes (rule K1).
+    /// A byte was received that no server may send (rule K1).
     Mismatch,
 }

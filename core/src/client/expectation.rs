@@ -1,13 +1,13 @@
-//! What a client expects next, and how much of it has come: what comes is compared where it lies.
+//! What a client expects to receive next, and the comparison of received bytes with it.
 
 use super::{Expected, Mismatch};
 use crate::text::{ERROR, GREETING, Text};
 
-/// What is expected, and how far that has come.
+/// What is expected, and how many bytes of it were received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expectation {
     pub(super) next: Expecting,
-    /// How much of it has come.
+    /// How many bytes of it were received.
     matched: usize,
 }
 
@@ -19,31 +19,31 @@ pub(super) enum Expecting {
     GreetingEnd,
     /// The LF after the greeting's CR.
     GreetingLineFeed,
-    /// The reply to the oldest name that is not answered; nothing, where there is none.
+    /// The reply to the oldest unanswered name; no byte if there is none.
     Reply,
     /// `Error: `.
     Error,
     ErrorText,
 }
 
-/// What a comparison came to.
+/// The result of a comparison.
 pub(super) struct Compared {
-    /// How much of the input is right.
+    /// How many bytes at the front of the input are as expected.
     pub(super) same: usize,
-    /// That is all that was expected.
+    /// Whether all expected bytes were received.
     pub(super) complete: bool,
 }
 
 impl Expectation {
-    /// What a conversation begins with.
+    /// The expectation at the start of a conversation.
     pub(super) const GREETING: Self = Self { next: Expecting::Greeting, matched: 0 };
 
-    /// Whether some of it has come.
+    /// Whether a part of it was received.
     pub(super) const fn is_begun(&self) -> bool {
         self.matched > 0
     }
 
-    /// The bytes that are expected; `name` is the oldest that is not answered.
+    /// The expected bytes; `name` is the oldest unanswered name.
     fn bytes<'a>(&self, name: Option<&'a [u8]>, line_end: &'a [u8]) -> Text<'a> {
         match (self.next, name) {
             (Expecting::Greeting, _) => Text([GREETING, b"", b"", b""]),
@@ -54,8 +54,7 @@ impl Expectation {
         }
     }
 
-    /// How much of `input` is right, and whether that completes what is expected; then the next comparison is with the
-    /// beginning of a text.
+    /// Compares `input` with the expected bytes. If they are complete, the next comparison starts at the beginning of a text.
     pub(super) fn compare(&mut self, name: Option<&[u8]>, line_end: &[u8], input: &[u8]) -> Compared {
         let text = self.bytes(name, line_end);
         let same = text.matching(self.matched, input);
@@ -65,7 +64,7 @@ impl Expectation {
         Compared { same, complete }
     }
 
-    /// What is to be told where the bytes from here on are not what is owed (rule K1).
+    /// The report of a mismatch: `received` begins with the first byte that differs (rule K1).
     pub(super) fn mismatch<'a>(&self, name: Option<&'a [u8]>, line_end: &'a [u8], received: &'a [u8]) -> Mismatch<'a> {
         let expected = match (self.next, name) {
             (Expecting::Greeting | Expecting::GreetingLineFeed, _) => Expected::Greeting,

@@ -1,4 +1,4 @@
-//! The client's machine: expects exactly what a server owes.
+//! The client's state machine: sends names, and compares every received byte with what the server has to send.
 
 mod event;
 mod expectation;
@@ -20,23 +20,24 @@ use self::{
 use crate::{
     Framing, Instant, Machine, Received, State,
     text::{ERROR, EXIT, Text},
-    time::Patience,
+    time::Timeout,
 };
 
-/// What the owner of a client chooses.
+/// The settings of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Settings {
     /// How names are sent. `Auto`: in lines if a line feed follows the greeting (rule G1), else one write each.
     pub framing: Framing,
-    /// For how long nothing may move while something is awaited; `None` for ever.
+    /// How long the client waits for the next byte while it expects one; `None` for no timeout.
     pub timeout: Option<Duration>,
 }
 
-/// The client's end of one conversation; the names that are not answered yet, with two bytes each, fill at most `N` bytes.
+/// The client's side of one conversation. The names that are not answered yet need at most `N` bytes, with two bytes each for
+/// their length.
 ///
-/// It holds no replies: what a server owes is known byte by byte from the name (rule K1), and what comes is compared
-/// where it lies. Under `line` any number of names may be under way; under `chunk` one at a time, as a read is a name.
+/// It stores no replies: every byte of a reply is known from the name (rule K1), and received bytes are compared where they are.
+/// With framing `line` any number of names may be in flight; with `chunk` only one, because a read is a name.
 ///
 /// ```
 /// use greet_core::{Client, ClientEvent, ClientSettings, Framing, Instant, Machine, Outcome};
@@ -70,60 +71,61 @@ pub struct Settings {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client<const N: usize> {
-    /// The names under way.
+    /// The names that are not answered yet.
     names: Names<N>,
     expectation: Expectation,
-    leaving: Leaving,
-    /// A name was taken before.
+    exit: Exit,
+    /// A name was given to this client before.
     spoken: bool,
     outcome: Option<Outcome>,
     framing: Framing,
-    patience: Patience,
+    timeout: Timeout,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaving {
+/// Whether `exit` has to be sent.
+enum Exit {
     No,
-    /// `exit` comes when every name is answered; so much of it is sent.
+    /// It is sent when every name is answered; `sent` of its bytes are.
     Wanted {
         sent: usize,
     },
-    ExitSent,
+    Sent,
 }
 
-/// The word that is to be sent next.
-struct Owed<'a> {
+/// What has to be sent next.
+struct Next<'a> {
     /// A name, or `exit`.
     word: &'a [u8],
-    /// How much of it, and of the end of its line, is sent.
+    /// How many bytes of it, and of the LF after it, are sent.
     sent: usize,
     is_exit: bool,
 }
 
 impl<const N: usize> Client<N> {
-    /// The longest name a client of this capacity can say.
+    /// The length of the longest name that a client of this capacity can send.
     pub const LONGEST_NAME: usize = Names::<N>::LONGEST;
 
-    /// A client whose connection was opened at `now`: it waits for the greeting.
+    /// A client whose connection was opened at `now`. It waits for the greeting.
     #[must_use]
     pub const fn new(settings: Settings, now: Instant) -> Self {
         Self {
             names: Names::new(),
             expectation: Expectation::GREETING,
-            leaving: Leaving::No,
+            exit: Exit::No,
             spoken: false,
             outcome: None,
             framing: settings.framing,
-            patience: Patience::new(settings.timeout, now),
+            timeout: Timeout::new(settings.timeout, now),
         }
     }
 
-    /// Takes a name, to be sent as soon as the protocol allows.
+    /// Takes a name, and sends it as soon as the protocol allows.
     ///
     /// # Errors
-    /// The reason, where the framing or this client's capacity cannot carry the name; nothing is sent of it then.
+    /// The framing or this client's capacity does not allow the name. Nothing of it is sent.
     pub fn say(&mut self, name: &[u8]) -> Result<(), NameError> {
-        if self.leaving != Leaving::No || self.outcome.is_some() {
+        if self.exit != Exit::No || self.outcome.is_some() {
             return Err(NameError::Closed);
         }
         NameError::check(name, self.framing, !self.spoken)?;
@@ -132,28 +134,28 @@ impl<const N: usize> Client<N> {
         Ok(())
     }
 
-    /// What is awaited now; `None` where the next word is this side's.
+    /// What the client waits for; `None` if it is this side's turn to send.
     #[must_use]
     pub fn waiting_for(&self) -> Option<WaitingFor> {
         match self.expectation.next {
             _ if self.outcome.is_some() => None,
             Expecting::Greeting => Some(WaitingFor::Greeting),
             _ if self.names.await_answer() => Some(WaitingFor::Reply),
-            // Begun and not finished: the peer takes nothing, and that has its limit too.
+            // A name is sent in part: the peer takes no more bytes, and the timeout applies to that too.
             _ if self.names.is_one_partly_sent() => Some(WaitingFor::Reply),
-            _ if matches!(self.leaving, Leaving::Wanted { sent: 1.. } | Leaving::ExitSent) => Some(WaitingFor::End),
+            _ if matches!(self.exit, Exit::Wanted { sent: 1.. } | Exit::Sent) => Some(WaitingFor::End),
             Expecting::Error | Expecting::ErrorText | Expecting::GreetingLineFeed => Some(WaitingFor::Reply),
             Expecting::GreetingEnd | Expecting::Reply => None,
         }
     }
 
-    /// Whether every name that was said has been sent and answered, and nothing else is awaited.
+    /// Whether every name has been sent and answered, and the client waits for nothing else.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.waiting_for().is_none() && self.names.are_sent()
     }
 
-    /// How the conversation ended, once it has.
+    /// The outcome of the conversation, once it is over.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
         self.outcome
@@ -174,23 +176,23 @@ impl<const N: usize> Client<N> {
         if framing == Framing::Line {
             // A name or `exit` that was sent before that lacks its line feed.
             self.names.reopen_line();
-            if self.leaving == Leaving::ExitSent {
-                self.leaving = Leaving::Wanted { sent: EXIT.len() };
+            if self.exit == Exit::Sent {
+                self.exit = Exit::Wanted { sent: EXIT.len() };
             }
         }
     }
 
-    /// What is to be sent next.
-    fn owed(&self) -> Option<Owed<'_>> {
+    /// What has to be sent next.
+    fn next(&self) -> Option<Next<'_>> {
         if self.expectation.next == Expecting::Greeting || self.outcome.is_some() {
             return None; // K1
         }
-        match (self.names.next_to_send(), self.leaving) {
-            // Under `chunk` a second name would run into the first (rule F1).
+        match (self.names.next_to_send(), self.exit) {
+            // F1: with `chunk`, two names in flight could arrive in one read.
             (Some(_), _) if self.names.await_answer() && self.framing != Framing::Line => None,
-            (Some((word, sent)), _) => Some(Owed { word, sent, is_exit: false }),
-            (None, Leaving::Wanted { sent }) if !self.names.await_answer() => {
-                Some(Owed { word: EXIT, sent, is_exit: true }) // K2
+            (Some((word, sent)), _) => Some(Next { word, sent, is_exit: false }),
+            (None, Exit::Wanted { sent }) if !self.names.await_answer() => {
+                Some(Next { word: EXIT, sent, is_exit: true }) // K2
             }
             (None, _) => None,
         }
@@ -202,10 +204,10 @@ impl<const N: usize> Client<N> {
         self.names.answered()
     }
 
-    /// When the patience is over; never while nothing is awaited.
+    /// When the timeout expires; never while the client waits for nothing.
     fn due(&self) -> Instant {
         match self.waiting_for() {
-            Some(_) => self.patience.due(),
+            Some(_) => self.timeout.due(),
             None => Instant::NEVER,
         }
     }
@@ -219,7 +221,7 @@ impl<const N: usize> Machine for Client<N> {
         if self.outcome.is_some() {
             return Received { taken: 0, event: None };
         }
-        self.patience.moved(now);
+        self.timeout.moved(now);
         match (self.expectation.next, first) {
             (Expecting::GreetingEnd, b'\r') => {
                 self.expectation.next = Expecting::GreetingLineFeed;
@@ -237,7 +239,7 @@ impl<const N: usize> Machine for Client<N> {
             _ => {}
         }
         if self.expectation.next == Expecting::Reply && !self.expectation.is_begun() && ERROR.first() == Some(&first) {
-            self.expectation.next = Expecting::Error; // K1: the other legal answer
+            self.expectation.next = Expecting::Error; // K1: an error reply
         }
         if self.expectation.next == Expecting::ErrorText {
             // K1: up to LF, or to the end of the read
@@ -282,15 +284,15 @@ impl<const N: usize> Machine for Client<N> {
     fn receive_end(&mut self, _now: Instant) {
         if self.outcome.is_none() {
             self.outcome = Some(match self.waiting_for() {
-                Some(WaitingFor::End) if self.leaving == Leaving::ExitSent => Outcome::Complete, // K2
-                awaited => Outcome::EndedEarly(awaited),
+                Some(WaitingFor::End) if self.exit == Exit::Sent => Outcome::Complete, // K2
+                waiting_for => Outcome::EndedEarly(waiting_for),
             });
         }
     }
 
     fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize {
         let line_end = self.framing.reply_end();
-        let Some(Owed { word, sent, is_exit }) = self.owed() else { return 0 };
+        let Some(Next { word, sent, is_exit }) = self.next() else { return 0 };
         let text = Text([word, line_end, b"", b""]);
         let written = text.copy(sent, output);
         if written == 0 {
@@ -298,27 +300,27 @@ impl<const N: usize> Machine for Client<N> {
         }
         let sent = sent.saturating_add(written);
         let complete = sent >= text.len();
-        self.patience.moved(now);
+        self.timeout.moved(now);
         match (is_exit, complete) {
             (false, false) => self.names.sent_part(sent),
             (false, true) => self.names.sent_whole(),
-            (true, false) => self.leaving = Leaving::Wanted { sent },
-            (true, true) => self.leaving = Leaving::ExitSent,
+            (true, false) => self.exit = Exit::Wanted { sent },
+            (true, true) => self.exit = Exit::Sent,
         }
         written
     }
 
     fn progress(&mut self, now: Instant) {
-        self.patience.moved(now);
+        self.timeout.moved(now);
     }
 
     fn delivered(&mut self, _now: Instant) {} // a client is never in `Ending`
 
     fn handle_timeout(&mut self, now: Instant) {
         if now >= self.due()
-            && let Some(awaited) = self.waiting_for()
+            && let Some(waiting_for) = self.waiting_for()
         {
-            self.outcome = Some(Outcome::TimedOut(awaited));
+            self.outcome = Some(Outcome::TimedOut(waiting_for));
         }
     }
 
@@ -331,8 +333,8 @@ impl<const N: usize> Machine for Client<N> {
     }
 
     fn close(&mut self, _now: Instant) {
-        if self.leaving == Leaving::No {
-            self.leaving = Leaving::Wanted { sent: 0 };
+        if self.exit == Exit::No {
+            self.exit = Exit::Wanted { sent: 0 };
         }
     }
 }
@@ -342,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_comes_before_its_name_is_wholly_sent_answers_that_name() {
+    fn an_error_before_its_name_is_completely_sent_answers_that_name() {
         let now = Instant::ZERO;
         let mut client: Client<16> = Client::new(Settings { framing: Framing::Line, timeout: None }, now);
         let error = Event::Error { text: b"name longer than 2 bytes", complete: true };
@@ -353,7 +355,7 @@ mod tests {
         assert_eq!(client.receive(now, b"Error: name longer than 2 bytes\n").taken, 7);
         assert_eq!(client.receive(now, b"name longer than 2 bytes\n").event, Some(error));
 
-        client.say(b"haha").unwrap(); // the first name is still needed: its end is not sent
+        client.say(b"haha").unwrap(); // the first name is still stored: its end is not sent
         let mut output = [0; 16];
         assert_eq!(client.transmit(now, &mut output), 3);
         assert_eq!(client.transmit(now, &mut output[3..]), 5);
@@ -412,13 +414,13 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_takes_nothing_runs_into_the_timeout() {
+    fn a_peer_that_does_not_read_causes_the_timeout() {
         let timeout = Some(Duration::from_secs(1));
         for exit in [false, true] {
             let now = Instant::ZERO;
             let mut client: Client<16> = Client::new(Settings { framing: Framing::Line, timeout }, now);
             assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
-            let awaited = if exit {
+            let waiting_for = if exit {
                 client.close(now);
                 WaitingFor::End
             } else {
@@ -429,10 +431,10 @@ mod tests {
             let mut ended = client.clone();
             assert_eq!(client.deadline(), Some(now + Duration::from_secs(1)));
             client.handle_timeout(now + Duration::from_secs(1));
-            assert_eq!(client.outcome(), Some(Outcome::TimedOut(awaited)));
-            // Nor is its FIN the end that was asked for.
+            assert_eq!(client.outcome(), Some(Outcome::TimedOut(waiting_for)));
+            // Its FIN is too early as well.
             ended.receive_end(now);
-            assert_eq!(ended.outcome(), Some(Outcome::EndedEarly(Some(awaited))));
+            assert_eq!(ended.outcome(), Some(Outcome::EndedEarly(Some(waiting_for))));
         }
     }
 }

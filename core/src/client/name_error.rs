@@ -1,4 +1,4 @@
-//! Which names are not sent, and why.
+//! The names that a client refuses to send, and why.
 
 use core::fmt;
 
@@ -6,35 +6,36 @@ use memchr::memchr;
 
 use crate::{Framing, framing::incomplete_character, text::EXIT};
 
-/// Why a name is not sent: it could not come back as it was given.
+/// Why a client refuses a name: the reply could not contain the name as it was given, or there is no room for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum NameError {
-    /// Under `chunk` there is no empty name (rule R2).
+    /// The name is empty, which framing `chunk` cannot express (rule R2).
     Empty,
-    /// `exit` is how a conversation ends (rule R3): close the client instead.
+    /// The name is `exit`, which ends a conversation (rule R3). Close the client instead.
     Exit,
-    /// Under `line` a name ends at LF (rule F2): the LF in this one is at `offset`.
+    /// The name contains an LF, which would end it in framing `line` (rule F2).
     LineFeed {
-        /// Where it is.
+        /// The offset of the LF in the name.
         offset: usize,
     },
-    /// Under `chunk` the first name must not have a line feed: a server whose framing is `auto` takes that for lines (rule F3).
+    /// The first name of a conversation in framing `chunk` contains an LF: a server with framing `auto` would decide for `line`
+    /// (rule F3).
     LineFeedFirst {
-        /// Where it is.
+        /// The offset of the LF in the name.
         offset: usize,
     },
-    /// Under `line` a CR at the end belongs to the line's end (rule F2).
+    /// The name ends with a CR, which would belong to the line end in framing `line` (rule F2).
     CarriageReturnAtEnd,
-    /// Under `chunk` a name's end inside a character makes the server wait for the rest (rule U2).
+    /// The name ends inside a UTF-8 character. In framing `chunk` the server would wait for the rest of it (rule U2).
     IncompleteCharacter,
-    /// It is longer than this client can ever hold.
+    /// The name is longer than this client's capacity allows.
     TooLong {
-        /// How many bytes a name may have.
+        /// The length of the longest name, in bytes.
         limit: usize,
     },
-    /// There is no room until an earlier name is answered: say it again then.
+    /// There is no room until an earlier name is answered. Try again then.
     Full,
     /// The conversation is ending.
     Closed,
@@ -43,25 +44,24 @@ pub enum NameError {
 impl fmt::Display for NameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => formatter.write_str("framing chunk has no empty name: give it a byte, or use framing line"),
-            Self::Exit => formatter.write_str("`exit` is no name but the end of the conversation"),
+            Self::Empty => formatter.write_str("framing chunk has no empty name: use framing line"),
+            Self::Exit => formatter.write_str("`exit` is no name: it ends the conversation"),
             Self::LineFeed { offset } => {
                 write!(formatter, "the line feed at byte {offset} would end the name: use framing chunk")
             }
             Self::LineFeedFirst { offset } => write!(
                 formatter,
-                "the line feed at byte {offset} of the first name would make the server take names for lines: say another \
+                "the line feed at byte {offset} of the first name would make the server use framing line: send another \
                  name first"
             ),
-            Self::CarriageReturnAtEnd => formatter
-                .write_str("the carriage return at the end would be taken for the line's end: use framing chunk"),
+            Self::CarriageReturnAtEnd => {
+                formatter.write_str("the carriage return at the end would belong to the line end: use framing chunk")
+            }
             Self::IncompleteCharacter => {
-                formatter.write_str("it ends inside a UTF-8 character, whose rest the server would wait for")
+                formatter.write_str("it ends inside a UTF-8 character, and the server would wait for the rest")
             }
-            Self::TooLong { limit } => write!(formatter, "it is longer than {limit} bytes, the limit here"),
-            Self::Full => {
-                formatter.write_str("too many names wait for their replies: say it again after the next reply")
-            }
+            Self::TooLong { limit } => write!(formatter, "it is longer than the limit of {limit} bytes"),
+            Self::Full => formatter.write_str("too many names wait for their replies: try again after the next reply"),
             Self::Closed => formatter.write_str("the conversation is ending"),
         }
     }
@@ -70,7 +70,7 @@ impl fmt::Display for NameError {
 impl core::error::Error for NameError {}
 
 impl NameError {
-    /// Whether a name comes back as it was given, in this framing; `is_first` says that none was said before it.
+    /// Checks that the reply can contain the name as it is; `is_first` says that it is the first name of the conversation.
     pub(super) fn check(name: &[u8], framing: Framing, is_first: bool) -> Result<(), Self> {
         if name == EXIT {
             return Err(Self::Exit);

@@ -1,28 +1,28 @@
-//! The queue of the names that a client has under way.
+//! The queue of the names of a client: those in flight, and those that are not sent yet.
 
 use super::NameError;
 use crate::framing::{Bytes, append, keep_from};
 
-/// The names that are not answered yet, in order: those that are sent, and behind them those that are not. Each has two
-/// bytes for its length, and together they fill at most `N` bytes.
+/// The names that are not answered yet, in order: first those that are sent, then those that are not. Each needs two more bytes
+/// for its length, and together they need at most `N` bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Names<const N: usize> {
-    /// Oldest first, each behind its length.
+    /// Oldest first; before each name stands its length.
     bytes: Bytes<N>,
-    /// Where the oldest name that is not answered begins. It is past `unsent` where a name was answered by an error before
-    /// it was wholly sent.
+    /// The position of the oldest unanswered name. It is after `unsent` if a name was answered by an error before it was
+    /// completely sent.
     unanswered: usize,
-    /// Where the first name that is not wholly sent begins.
+    /// The position of the first name that is not completely sent.
     unsent: usize,
-    /// How much of that name, and of the end of its line, is sent.
+    /// How many bytes of that name, and of the LF after it, are sent.
     sent: usize,
 }
 
-/// How many bytes stand before each name.
+/// The size of the length before each name, in bytes.
 const LENGTH_BYTES: usize = 2;
 
 impl<const N: usize> Names<N> {
-    /// The length in bytes of the longest name that it can hold.
+    /// The length of the longest name that fits, in bytes.
     pub(super) const LONGEST: usize = N.saturating_sub(LENGTH_BYTES);
 
     pub(super) const fn new() -> Self {
@@ -30,8 +30,8 @@ impl<const N: usize> Names<N> {
         Self { bytes: Bytes::new(), unanswered: 0, unsent: 0, sent: 0 }
     }
 
-    /// Adds a name at the end, or nothing where there is not the room for it now ([`NameError::Full`]) or ever
-    /// ([`NameError::TooLong`]).
+    /// Appends a name. If it does not fit, nothing is appended: [`NameError::Full`] if it may fit later, [`NameError::TooLong`] if
+    /// never.
     pub(super) fn push(&mut self, name: &[u8]) -> Result<(), NameError> {
         let length = match u16::try_from(name.len()) {
             Ok(length) if name.len() <= Self::LONGEST => length.to_le_bytes(),
@@ -39,7 +39,7 @@ impl<const N: usize> Names<N> {
         };
         let needed = name.len().saturating_add(LENGTH_BYTES);
         if self.room() < needed {
-            self.forget_answered();
+            self.remove_answered();
         }
         if self.room() < needed {
             return Err(NameError::Full);
@@ -55,20 +55,20 @@ impl<const N: usize> Names<N> {
         N.saturating_sub(self.bytes.len())
     }
 
-    /// The first name that is not wholly sent, and how much of it, and of the end of its line, is.
+    /// The first name that is not completely sent, and how many bytes of it, and of the LF after it, are.
     pub(super) fn next_to_send(&self) -> Option<(&[u8], usize)> {
         self.name_at(self.unsent).map(|(name, _)| (name, self.sent))
     }
 
-    /// So much of that name, and of the end of its line, is sent now, and that is not all.
+    /// The first `sent` bytes of that name, and of the LF after it, are sent, and more follow.
     pub(super) const fn sent_part(&mut self, sent: usize) {
         self.sent = sent;
     }
 
-    /// All of that name is sent, and the end of its line.
+    /// That name is completely sent, with the LF after it.
     pub(super) fn sent_whole(&mut self) {
         self.sent = 0;
-        self.unsent = self.behind(self.unsent);
+        self.unsent = self.after(self.unsent);
     }
 
     /// The name that was sent last is a line, of which the end is not sent: no answer has come to it.
@@ -79,52 +79,52 @@ impl<const N: usize> Names<N> {
         }
     }
 
-    /// Whether every name is wholly sent.
+    /// Whether every name is completely sent.
     pub(super) fn are_sent(&self) -> bool {
         self.unsent >= self.bytes.len()
     }
 
-    /// Whether a name is sent in part.
+    /// Whether a name is partly sent.
     pub(super) const fn is_one_partly_sent(&self) -> bool {
         self.sent > 0
     }
 
-    /// Whether a name that is wholly sent is not answered.
+    /// Whether a completely sent name is not answered.
     pub(super) const fn await_answer(&self) -> bool {
         self.unanswered < self.unsent
     }
 
-    /// The oldest name that is wholly sent and not answered.
+    /// The oldest completely sent name that is not answered.
     pub(super) fn oldest_unanswered(&self) -> Option<&[u8]> {
         if self.await_answer() { self.name_at(self.unanswered).map(|(name, _)| name) } else { None }
     }
 
-    /// The oldest name is answered: that name; an empty one where nothing was sent to be answered.
+    /// Marks the oldest name as answered and returns it; an empty name if none was sent.
     pub(super) fn answered(&mut self) -> &[u8] {
         let from = self.unanswered;
-        // L3: the error for a name that is too long may come while the name is still being sent.
-        let under_way = self.unanswered == self.unsent && self.sent > 0;
-        if !self.await_answer() && !under_way {
+        // L3: the error for a name that is too long may arrive while the name is still being sent.
+        let partly_sent = self.unanswered == self.unsent && self.sent > 0;
+        if !self.await_answer() && !partly_sent {
             return b"";
         }
-        self.unanswered = self.behind(from);
+        self.unanswered = self.after(from);
         self.name_at(from).map(|(name, _)| name).unwrap_or_default()
     }
 
-    /// The name that begins at `position`, and where the next one does.
+    /// The name at `position`, and the position of the next one.
     fn name_at(&self, position: usize) -> Option<(&[u8], usize)> {
         let (length, names) = self.bytes.get(position..)?.split_first_chunk::<LENGTH_BYTES>()?;
         let name = names.get(..u16::from_le_bytes(*length).into())?;
         Some((name, position.saturating_add(LENGTH_BYTES).saturating_add(name.len())))
     }
 
-    /// Where the name behind the one at `position` begins.
-    fn behind(&self, position: usize) -> usize {
+    /// The position of the name after the one at `position`.
+    fn after(&self, position: usize) -> usize {
         self.name_at(position).map_or(position, |(_, next)| next)
     }
 
-    /// Makes room at the end by moving what is not answered to the front.
-    fn forget_answered(&mut self) {
+    /// Removes the answered names, to make room at the end.
+    fn remove_answered(&mut self) {
         let answered = self.unanswered.min(self.unsent); // a name may be answered before it is wholly sent
         keep_from(&mut self.bytes, answered);
         self.unanswered = self.unanswered.saturating_sub(answered);
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_sent_and_answered_in_the_order_in_which_they_were_said() {
+    fn names_are_sent_and_answered_in_order() {
         let mut names: Names<16> = Names::new();
         assert!(names.are_sent() && !names.await_answer());
         names.push(b"ha").unwrap();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_again_when_names_are_answered() {
+    fn answered_names_make_room() {
         let mut names: Names<10> = Names::new();
         assert_eq!(names.push(&[b'a'; 9]), Err(NameError::TooLong { limit: 8 }));
         for name in [b"aaa", b"bbb"] {

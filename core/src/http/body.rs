@@ -5,25 +5,25 @@ use super::{
     head::{Head, Version},
 };
 
-/// How long a line of a chunked body may be, and all its trailers together: nobody needs more, and nobody shall be kept
-/// reading for ever.
+/// The limit of a line of a chunked body, and of all its trailers together, in bytes: a server must not keep a client reading
+/// forever.
 const LINES: u32 = 8 * 1024;
 
-/// What a body's end is told by, and how much of it is still to come.
+/// How the end of a body is found, and how much of the body is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
-    /// So many bytes are still to come.
+    /// This many bytes are missing.
     Length(u64),
     Chunked(Chunks),
-    /// By the end of the connection.
+    /// The body ends with the connection.
     UntilEnd,
 }
 
-/// Where a chunked body is.
+/// The position in a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunks {
     at: At,
-    /// So much of the line, or of the trailers, was read.
+    /// How many bytes of the line, or of the trailers, were read.
     line: u32,
 }
 
@@ -31,41 +31,41 @@ pub(super) struct Chunks {
 enum At {
     /// In a chunk's size; `None` before its first digit.
     Size(Option<u64>),
-    /// Behind the size, among blanks.
+    /// In the blanks after the size.
     Blank(u64),
-    /// In the size's extensions, which mean nothing here.
+    /// In the extensions of a chunk, which are ignored.
     Extension(u64),
-    /// Behind the CR of a size's line.
+    /// After the CR of the size line.
     SizeEnd(u64),
-    /// In a chunk, of which so much is still to come.
+    /// In a chunk; this many bytes of it are missing.
     Data(u64),
-    /// Behind a chunk: CR.
+    /// After a chunk, before the CR.
     DataEnd,
-    /// And LF.
+    /// After a chunk and the CR, before the LF.
     DataLineFeed,
     /// At the beginning of a trailer's line, or of the empty line that ends them.
     Trailer,
-    /// In a trailer's line, which means nothing here.
+    /// In a trailer, which is ignored.
     TrailerLine,
-    /// Behind its CR.
+    /// After the CR of a trailer.
     TrailerEnd,
-    /// Behind the CR of the empty line.
+    /// After the CR of the empty line.
     TrailersEnd,
 }
 
-/// What a stretch of input came to.
+/// The result of decoding a part of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Decoded<'a> {
-    /// So much of the input was taken.
+    /// How many bytes of the input were taken.
     pub(super) taken: usize,
-    /// What of it belongs to the body; may be empty.
+    /// The bytes of the body among them; may be empty.
     pub(super) data: &'a [u8],
     /// The body is complete.
     pub(super) complete: bool,
 }
 
 impl Body {
-    /// How the body behind this head is framed; `None` where there is no body. An error has its offset in the head.
+    /// How the body after this head is framed; `None` if there is no body. An error has an offset in the head.
     pub(super) fn behind(head: &Head<'_>) -> Result<Option<Self>, (Failure, usize)> {
         if matches!(head.status(), 204 | 304) {
             return Ok(None); // RFC 9112, 6.3, 1
@@ -109,7 +109,7 @@ impl Body {
         }
     }
 
-    /// How many bytes are still to come, where that is known.
+    /// How many bytes of the body are missing, if that is known.
     pub(super) const fn length(&self) -> Option<u64> {
         match self {
             Self::Length(length) => Some(*length),
@@ -117,7 +117,7 @@ impl Body {
         }
     }
 
-    /// Takes from the front of `input`, up to the end of a stretch of data. An error has its offset in the input.
+    /// Takes bytes from the front of `input`, at most up to the end of a chunk. An error has an offset in the input.
     pub(super) fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<'a>, (Failure, usize)> {
         match self {
             Self::UntilEnd => Ok(Decoded { taken: input.len(), data: input, complete: false }),
@@ -149,7 +149,7 @@ impl Chunks {
                 (At::Size(size), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                     let size = size.unwrap_or(0);
                     if size.leading_zeros() < 4 {
-                        return wrong(Failure::ChunkSize); // more than there is
+                        return wrong(Failure::ChunkSize); // it does not fit into 64 bits
                     }
                     At::Size(Some(size << 4 | u64::from(hexadecimal(byte))))
                 }
@@ -180,14 +180,14 @@ impl Chunks {
                 (At::TrailerEnd, b'\n') => At::Trailer,
                 (At::Trailer | At::TrailerLine, b'\n') | (At::TrailerEnd, _) => return wrong(Failure::ChunkLine),
                 (At::Trailer | At::TrailerLine, _) => At::TrailerLine,
-                (At::Data(_), _) => self.at, // taken above
+                (At::Data(_), _) => self.at, // handled above
             };
         }
         Ok(Decoded { taken: input.len(), data: &[], complete: false })
     }
 }
 
-/// As many of the first bytes as there are, and no more than `limit`.
+/// The first bytes, at most `limit`.
 fn prefix(bytes: &[u8], limit: u64) -> &[u8] {
     usize::try_from(limit).ok().and_then(|limit| bytes.get(..limit)).unwrap_or(bytes)
 }

@@ -1,6 +1,6 @@
 //! The head of a response: where it ends, its status line and its fields (RFC 9112, 2.2, 4 and 5).
 //!
-//! It is read here and not by a library, as those that there are link code that can panic; one of them is the tests' oracle.
+//! No library parses it, because the existing ones link code that can panic. One of them is the oracle of the tests.
 
 use memchr::memchr;
 
@@ -10,11 +10,11 @@ use memchr::memchr;
 pub enum Version {
     /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1, and whatever 1.x comes after it.
+    /// HTTP/1.1, or a later 1.x.
     Http11,
 }
 
-/// A head that was found to be in order.
+/// A valid head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Head<'a> {
@@ -25,7 +25,7 @@ pub struct Head<'a> {
     fields: &'a [u8],
 }
 
-/// What is wrong with a head.
+/// Why a head is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum HeadProblem {
@@ -33,53 +33,53 @@ pub enum HeadProblem {
     StatusLine,
     /// It is HTTP, but neither 1.0 nor 1.1.
     Version,
-    /// White space stands between the status line and the first field (RFC 9112, 2.2).
+    /// There is white space between the status line and the first field (RFC 9112, 2.2).
     LeadingBlank,
-    /// A field has no name, or one of illegal characters, or no colon behind it.
+    /// A field has no name, an illegal character in its name, or no colon after it.
     FieldName,
-    /// A field's value has a control character.
+    /// A field value contains a control character.
     FieldValue,
 }
 
-/// Where a head is wrong.
+/// A problem of a head, and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HeadError {
     pub(super) problem: HeadProblem,
-    /// The offset of the byte in the head.
+    /// The offset of the first wrong byte in the head.
     pub(super) offset: usize,
 }
 
 impl<'a> Head<'a> {
-    /// All its bytes, with the empty line that ends it.
+    /// All bytes of the head, including the empty line at its end.
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The version of HTTP that the server speaks.
+    /// The HTTP version of the response.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// The status: 100 to 999.
+    /// The status code, 100 to 999.
     #[must_use]
     pub const fn status(&self) -> u16 {
         self.status
     }
 
-    /// What the server says of the status; may be empty.
+    /// The reason phrase; may be empty.
     #[must_use]
     pub const fn reason(&self) -> &'a [u8] {
         self.reason
     }
 
-    /// The fields, in order: each with its name and its value, without the blanks around that.
+    /// The names and values of the fields, in order. Blanks around a value are removed.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.placed_fields().map(|(_, name, value)| (name, value))
     }
 
-    /// The same, each with the offset of its line.
+    /// The fields, each with the offset of its line.
     fn placed_fields(&self) -> impl Iterator<Item = (usize, &'a [u8], &'a [u8])> {
         let begin = self.bytes.len().saturating_sub(self.fields.len());
         lines(self.fields).filter_map(move |(offset, line)| {
@@ -89,19 +89,19 @@ impl<'a> Head<'a> {
         })
     }
 
-    /// The value of the first field of that name, whose case does not count.
+    /// The value of the first field with this name. The case of the name is ignored.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'a [u8]> {
         self.all(name).next().map(|(_, value)| value)
     }
 
-    /// The values of all fields of that name, each with the offset of its line.
+    /// The values of all fields with this name, each with the offset of its line.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = (usize, &'a [u8])> {
         let is_meant = move |(_, other, _): &(usize, &[u8], &[u8])| other.eq_ignore_ascii_case(name.as_bytes());
         self.placed_fields().filter(is_meant).map(|(offset, _, value)| (offset, value))
     }
 
-    /// Reads a head; `bytes` ends with its empty line.
+    /// Parses a head; `bytes` ends with its empty line.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, HeadError> {
         let wrong = |problem, offset| HeadError { problem, offset };
         let mut all = lines(bytes);
@@ -148,26 +148,26 @@ pub(super) fn replace_folds(head: &mut [u8]) {
     }
 }
 
-/// What of a line has come.
+/// The state of the line that is being received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Nothing, nor of any line before it.
+    /// The head has not begun.
     Before,
-    /// The same, but for a CR.
+    /// The head has not begun, and a CR was received.
     BeforeReturn,
     Nothing,
-    /// CR, and nothing else.
+    /// Only a CR of the line was received.
     CarriageReturn,
     Something,
-    /// All of the empty line that ends the head.
+    /// The empty line that ends the head is complete.
     End,
 }
 
 impl Line {
-    /// What has come when `byte` has come too; `None` where no head begins so. Nothing comes after the end.
+    /// The state after `byte`; `None` if no head begins like this. No byte follows the end.
     pub(super) const fn after(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
-            // Some servers end what they sent last by one line too many; RFC 9112, 2.2 has the same of requests.
+            // Some servers send an empty line too many after a message; RFC 9112, 2.2 says the same about requests.
             (Self::Before | Self::BeforeReturn, b'\n') => Self::Before,
             (Self::Before, b'\r') => Self::BeforeReturn,
             (Self::BeforeReturn, _) => return None,
@@ -178,23 +178,23 @@ impl Line {
         })
     }
 
-    /// Whether no byte of the head has come.
+    /// Whether the head has not begun.
     pub(super) const fn is_before_head(self) -> bool {
         matches!(self, Self::Before | Self::BeforeReturn)
     }
 }
 
-/// How long a version is, like `HTTP/1.1`.
+/// The length of a version like `HTTP/1.1`, in bytes.
 const VERSION: usize = 8;
 
-/// Where the status stands.
+/// The offset of the status code.
 pub(super) const STATUS: usize = VERSION + 1;
 
 fn digits(digits: [u8; 3]) -> u16 {
     digits.into_iter().fold(0, |number, digit| number * 10 + u16::from(digit.wrapping_sub(b'0')))
 }
 
-/// What is wrong with a field's line, and where.
+/// The problem of a field line, with its offset in the line.
 fn check_field(line: &[u8]) -> Result<(), (HeadProblem, usize)> {
     if let Some(b' ' | b'\t') = line.first() {
         return Err((HeadProblem::LeadingBlank, 0));
@@ -210,18 +210,18 @@ fn check_field(line: &[u8]) -> Result<(), (HeadProblem, usize)> {
     }
 }
 
-/// RFC 9110, 5.6.2.
+/// Whether the byte may be part of a token (RFC 9110, 5.6.2).
 pub(super) const fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
-/// RFC 9110, 5.5: no control character but the tab.
+/// Whether the byte may be part of a field value: no control character except the tab (RFC 9110, 5.5).
 pub(super) const fn is_visible(byte: &u8) -> bool {
     !byte.is_ascii_control() || *byte == b'\t'
 }
 
-/// The lines before the empty one, each with its offset, and without CR LF or LF (RFC 9112, 2.2).
+/// The lines before the empty one, without their CR LF or LF (RFC 9112, 2.2), each with its offset.
 fn lines(bytes: &[u8]) -> Lines<'_> {
     Lines { rest: bytes, offset: 0 }
 }

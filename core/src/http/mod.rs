@@ -1,4 +1,4 @@
-//! One page from a web server: the third machine, of a protocol that is not ours.
+//! One HTTP request and its response: the third state machine, for a protocol of others.
 
 mod body;
 mod head;
@@ -16,20 +16,20 @@ pub use self::{
     head::{Head, HeadProblem, Version},
     request::{Method, Request, RequestError},
 };
-use crate::{Instant, Machine, Received, State, time::Patience};
+use crate::{Instant, Machine, Received, State, time::Timeout};
 
-/// What a machine that fetches a page tells its owner.
+/// What a [`Get`] reports to its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<'a> {
-    /// The head of the response came: the final one, after any of status 1xx.
+    /// The head of the final response was received, after any informational ones (status 1xx).
     Head {
         /// The head.
         head: Head<'a>,
-        /// How many bytes the body will have, where the head tells.
+        /// The length of the body in bytes, if the head contains it.
         length: Option<u64>,
     },
-    /// The next bytes of the body came; at least one.
+    /// The next bytes of the body were received; at least one.
     Body(&'a [u8]),
     /// The bytes that arrived are not a valid response; the conversation is over.
     Wrong {
@@ -43,7 +43,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Why a page did not come whole.
+/// Why a response is not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -52,49 +52,49 @@ pub enum Failure {
     NotHttp,
     /// The head is longer than the limit of [`Settings::max_head`], or than this machine's capacity.
     HeadTooLong {
-        /// How many bytes it may have.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The head does not begin: there are informational responses and empty lines, and more of them than anybody needs.
+    /// Informational responses and empty lines before the head exceed the limit.
     TooMuchBefore {
-        /// How many bytes they may have.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// The head is not in order.
+    /// The head is malformed.
     Head(HeadProblem),
-    /// The server switches to a protocol that nobody asked for (status 101).
+    /// The server switches to another protocol without a request to do so (status 101).
     Switched,
-    /// The head has both a length and an encoding of the body.
+    /// The head has both `Content-Length` and `Transfer-Encoding`.
     LengthAndEncoding,
-    /// The head has two lengths of the body, which differ.
+    /// The head has two values of `Content-Length` that differ.
     UnequalLengths,
-    /// The length of the body is no number, or larger than any.
+    /// `Content-Length` is not a number, or does not fit into 64 bits.
     Length,
-    /// The body is encoded otherwise than in chunks.
+    /// `Transfer-Encoding` is not `chunked`.
     Encoding,
-    /// The body is encoded, and the version of HTTP is one that knows nothing of that.
+    /// The head has `Transfer-Encoding`, which HTTP/1.0 does not define.
     EncodingTooEarly,
-    /// The size of a chunk is no number, or larger than any.
+    /// The size of a chunk is not a hexadecimal number, or does not fit into 64 bits.
     ChunkSize,
     /// A chunk is not followed by CR LF.
     ChunkEnd,
-    /// The line of a chunk's size, or a trailer, is not ended by CR LF, or longer than anybody needs.
+    /// The line of a chunk size, or a trailer, does not end with CR LF, or exceeds its limit.
     ChunkLine,
-    /// The server ended its side before the response was whole.
+    /// The server sent its FIN before the response was complete.
     EndedEarly(Missing),
-    /// Nothing came for the timeout.
+    /// No byte was received within the timeout.
     TimedOut(Missing),
-    /// The owner wanted no more of it.
+    /// The owner called [`Machine::close`].
     Closed,
 }
 
-/// What was still to come.
+/// The part of a response that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Missing {
-    /// The head, or its end.
+    /// The head, or the end of it.
     Head,
-    /// So much of the body, where that is known.
+    /// This many bytes of the body; `None` if its length is not known.
     Body(Option<u64>),
 }
 
@@ -107,7 +107,7 @@ pub struct Settings {
     pub max_head: Option<usize>,
 }
 
-/// How many bytes may come before the head that counts. Nobody needs more, and nobody shall be kept reading for ever.
+/// The limit of the bytes before the final head: a server must not keep a client reading forever.
 const BEFORE: u64 = 64 * 1024;
 
 /// Fetches one page: sends the request, and takes the response apart as it comes. Request and head have at most `N` bytes
@@ -143,7 +143,7 @@ pub struct Get<const N: usize> {
     /// How many bytes the server has sent.
     position: u64,
     outcome: Option<Result<(), Failure>>,
-    patience: Patience,
+    timeout: Timeout,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +168,7 @@ impl<const N: usize> Get<N> {
             phase: Phase::Sending(0),
             position: 0,
             outcome: None,
-            patience: Patience::new(settings.timeout, now),
+            timeout: Timeout::new(settings.timeout, now),
         })
     }
 
@@ -187,7 +187,7 @@ impl<const N: usize> Get<N> {
     }
 
     fn due(&self) -> Instant {
-        if self.outcome.is_some() { Instant::NEVER } else { self.patience.due() }
+        if self.outcome.is_some() { Instant::NEVER } else { self.timeout.due() }
     }
 
     /// Takes of the head what is there.
@@ -314,11 +314,11 @@ impl<const N: usize> Machine for Get<N> {
             // The request is in the head's place: what comes waits until it is sent.
             Phase::Sending(_) => Received { taken: 0, event: None },
             Phase::Head(line) => {
-                self.patience.moved(now);
+                self.timeout.moved(now);
                 self.take_head(line, input)
             }
             Phase::Body(body) => {
-                self.patience.moved(now);
+                self.timeout.moved(now);
                 self.take_body(body, input)
             }
         }
@@ -339,7 +339,7 @@ impl<const N: usize> Machine for Get<N> {
         let (Some(to), Some(from)) = (output.get_mut(..count), rest.get(..count)) else { return 0 };
         to.copy_from_slice(from);
         if count > 0 {
-            self.patience.moved(now);
+            self.timeout.moved(now);
         }
         let sent = sent.saturating_add(count);
         if sent < self.buffer.len() {
@@ -352,7 +352,7 @@ impl<const N: usize> Machine for Get<N> {
     }
 
     fn progress(&mut self, now: Instant) {
-        self.patience.moved(now);
+        self.timeout.moved(now);
     }
 
     fn delivered(&mut self, _now: Instant) {} // it is never in `Ending`

@@ -1,4 +1,4 @@
-//! The request: what is asked for, and how it is written (RFC 9112, 3 and 5).
+//! The request: its parts, and how it is written (RFC 9112, 3 and 5).
 
 use core::fmt;
 
@@ -6,58 +6,58 @@ use heapless::Vec;
 
 use super::head::{is_token, is_visible};
 
-/// Whether the body is wanted with the head (RFC 9110, 9.3.1 and 9.3.2).
+/// The method of a request (RFC 9110, 9.3.1 and 9.3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Method {
-    /// Head and body.
+    /// The response has a head and a body.
     #[default]
     Get,
-    /// The head alone, as it would be for `Get`.
+    /// The response has the same head as for `Get`, and no body.
     Head,
 }
 
-/// What is asked for. A request is `GET TARGET HTTP/1.1` with the fields `Host`, `Connection: close`, and these.
+/// A request: `GET TARGET HTTP/1.1` with the fields `Host`, `Connection: close`, and those in `fields`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// What of the page is wanted.
+    /// The method.
     pub method: Method,
-    /// The host, and its port where that is not the scheme's own, as in `example.org:8080`.
+    /// The host, and the port if it is not the default of the scheme, as in `example.org:8080`.
     pub host: &'a str,
-    /// The path and the query, as in `/index.html?a=b`; encoded, and beginning with `/`.
+    /// The path and the query, percent-encoded and beginning with `/`, as in `/index.html?a=b`.
     pub target: &'a str,
-    /// More fields, each with its name and its value.
+    /// The names and values of further fields.
     pub fields: &'a [(&'a str, &'a str)],
 }
 
-/// Why a request cannot be made.
+/// Why a request is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The host is empty, or has a blank or a control character at this offset.
+    /// The host is empty, or contains a blank or a control character.
     Host {
-        /// Where.
+        /// The offset of the first wrong byte.
         offset: usize,
     },
-    /// The target does not begin with `/`, or has a blank or something that is not ASCII at this offset.
+    /// The target does not begin with `/`, or contains a blank or a byte that is not ASCII.
     Target {
-        /// Where.
+        /// The offset of the first wrong byte.
         offset: usize,
     },
-    /// The name of the field with this number has a character that none may have; the first field is 0.
+    /// The name of a field contains an illegal character.
     FieldName {
-        /// Which.
+        /// The index of the field in [`Request::fields`].
         field: usize,
     },
-    /// The value of the field with this number has a control character, as CR and LF are.
+    /// The value of a field contains a control character, for example CR or LF.
     FieldValue {
-        /// Which.
+        /// The index of the field in [`Request::fields`].
         field: usize,
     },
-    /// The request is longer than this machine's capacity.
+    /// The request is longer than the capacity of the [`Get`](super::Get).
     TooLong {
-        /// How many bytes it may have.
+        /// The capacity, in bytes.
         limit: usize,
     },
 }
@@ -65,7 +65,9 @@ pub enum RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Host { offset } => write!(formatter, "the host is no name and no address: see its byte {offset}"),
+            Self::Host { offset } => {
+                write!(formatter, "the host is neither a name nor an address: byte {offset} is not allowed")
+            }
             Self::Target { offset } => {
                 write!(formatter, "the path begins with a slash and is encoded, with no blank: see its byte {offset}")
             }
@@ -79,7 +81,7 @@ impl fmt::Display for RequestError {
 impl core::error::Error for RequestError {}
 
 impl Request<'_> {
-    /// Its bytes, at most `N`.
+    /// The bytes of the request, at most `N`.
     pub(super) fn written<const N: usize>(&self) -> Result<Vec<u8, N>, RequestError> {
         let Self { method, host, target, fields } = *self;
         let method = match method {
