@@ -1,6 +1,6 @@
 //! The command line: the subcommands and their options.
 
-use core::{net::SocketAddr, num::NonZeroUsize};
+use core::num::NonZeroUsize;
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,7 +8,7 @@ use greet_host::{
     args::{IpVersion, ServerAddress, Service, Verbosity},
     chat::ChatArgs,
     download::DownloadArgs,
-    values::{count, listen_address},
+    values::{ListenAddresses, count, listen_address},
 };
 
 use crate::{bench::BenchOptions, check::CheckOptions, fetch::encryption::TlsArgs};
@@ -25,7 +25,7 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Run the server: greet each client, and answer each name with `Hello, NAME!`
     Serve(ServeOptions),
-    /// Talk to a server: send names, print the replies
+    /// Send names to a greeting server, and print the replies
     Chat(ChatOptions),
     /// Measure a server's throughput and latency, and check every byte of its replies
     Bench(BenchOptions),
@@ -47,9 +47,10 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct ServeOptions {
-    /// Address and port to listen on; may be repeated. Port 0 takes a free port, which is printed
+    /// Address and port to listen on: ADDRESS:PORT, NAME:PORT, PORT on 127.0.0.1, or :PORT on all addresses; may be repeated.
+    /// Port 0 takes a free port, which is printed
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9999", value_parser = listen_address)]
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<ListenAddresses>,
 
     /// How connections are served: by one thread each, or by tokio tasks
     #[arg(long, value_enum, default_value_t = Runtime::Threads)]

@@ -24,6 +24,13 @@ const _: () = assert!(BUFFER >= NAME_CAPACITY, "under chunk a name has to fit in
 /// Holds the conversation that `options` ask for.
 pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, Error> {
     let names = CommandLine::new(&options.names, options.chat.framing)?;
+    if options.network.ip.address() == options.server.ip().into()
+        || options.network.ip6.iter().any(|own| own.address() == options.server.ip().into())
+    {
+        return Err(Error::Usage(
+            "the server has the address of this program: give that of another host, or change --ip",
+        ));
+    }
     let (_, _written_at_the_end) = log::start(Verbosity::default());
     let mut network = Network::new(&options.network, options.server.port())?;
     let outcome = converse(&mut network, options, Chat::new(&options.chat, options.server, names));

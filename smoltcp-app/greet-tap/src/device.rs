@@ -157,6 +157,11 @@ impl Tap {
         EthernetAddress(address)
     }
 
+    /// The MAC address of the host.
+    pub(crate) const fn host_address(&self) -> EthernetAddress {
+        EthernetAddress(self.hardware_address)
+    }
+
     /// The error after which the device is of no use, if there was one.
     pub(crate) fn take_error(&mut self) -> Option<TapError> {
         let error = self.link.error.take()?;

@@ -38,6 +38,8 @@ pub(crate) enum Error {
     Chat(#[from] ChatError),
     #[error(transparent)]
     Download(#[from] DownloadFailure),
+    #[error("{0}; --help says more")]
+    Usage(&'static str),
     #[error("ended by a signal")]
     Interrupted,
 }
@@ -45,7 +47,7 @@ pub(crate) enum Error {
 impl Fatal for Error {
     fn status(&self) -> u8 {
         match self {
-            Self::Settings(_) => exit::USAGE, // the options contradict each other
+            Self::Settings(_) | Self::Usage(_) => exit::USAGE, // the options contradict each other
             Self::Interrupted => exit::INTERRUPTED,
             Self::Download(failure) => failure.status(),
             _ => exit::FAILURE,

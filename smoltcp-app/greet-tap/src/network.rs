@@ -74,8 +74,21 @@ impl Network {
             None => Capture::default(),
         };
         let hardware_address = options.mac.unwrap_or(tap.peer_address());
+        if hardware_address == tap.host_address() {
+            return Err(Error::Usage("--mac is the address of the host's side of the TAP device: give another one"));
+        }
         let mut addresses = vec![options.ip];
         addresses.extend(&options.ip6);
+        for gateway in &options.gateway {
+            if addresses.iter().any(|own| own.address() == *gateway) {
+                return Err(Error::Usage("--gateway is the address of this program: give that of a router"));
+            }
+            let is_on_link = addresses.iter().any(|own| own.contains_addr(gateway));
+            let is_link_local = matches!(gateway, IpAddress::Ipv6(address) if address.is_unicast_link_local());
+            if !is_on_link && !is_link_local && !options.dhcp {
+                tracing::warn!("--gateway {gateway} is in no network of --ip or --ip6: it cannot be reached");
+            }
+        }
         let settings = stack::Settings {
             port,
             frames_a_poll: FRAMES_A_POLL,

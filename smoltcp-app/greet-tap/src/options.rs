@@ -25,9 +25,9 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Greet whoever connects, and answer each name with `Hello, NAME!`
+    /// Run the greeting server: it answers each name with `Hello, NAME!`
     Serve(ServeOptions),
-    /// Talk to a server: send names, print the replies
+    /// Send names to a greeting server, and print the replies
     Chat(ChatOptions),
     /// Fetch a page from a web server: print its head, save its body
     Fetch(Box<FetchOptions>),
@@ -36,11 +36,11 @@ pub(crate) enum Command {
 const SERVE_EXAMPLES: &str = "\
 Examples:
   sudo smoltcp-app/tap up && greet-tap serve    on tap0, for `nc 192.168.69.1 9999`
-  smoltcp-app/tap sandbox nc 192.168.69.1 9999  the same without root's rights
-  greet-tap serve --pcap talk.pcap --stats      for Wireshark, and a summary at the end
+  smoltcp-app/tap sandbox nc 192.168.69.1 9999  the same without root
+  greet-tap serve --pcap talk.pcap --stats      capture for Wireshark, counters at the end
   greet-tap serve --dhcp --slaac                addresses from a network tap0 is bridged to";
 
-/// How connections are served.
+/// Options of `greet-tap serve`.
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct ServeOptions {
@@ -48,7 +48,7 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "PORT", default_value_t = 9999, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,
 
-    /// Serve at most so many at once; who comes then is refused
+    /// Maximum number of concurrent connections; further ones are refused
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) connections: u16,
 
@@ -63,16 +63,16 @@ pub(crate) struct ServeOptions {
 }
 
 const CHAT_EXAMPLES: &str = "\
-Examples, with `greet serve --listen '[::]:9999'` running on this machine:
+Examples, with `greet serve --listen '[::]:9999'` running on this computer:
   greet-tap chat 192.168.69.100 haha byebye     two names, then exit
   greet-tap chat '[fdaa::100]:9999' haha        over IPv6
-  greet-tap chat 192.168.69.100 --stats haha    and what was counted";
+  greet-tap chat 192.168.69.100 --stats haha    and print the counters";
 
-/// Whom to talk to, and how.
+/// Options of `greet-tap chat`.
 #[derive(Debug, Args)]
 #[command(after_help = CHAT_EXAMPLES)]
 pub(crate) struct ChatOptions {
-    /// The server's address; port 9999 where none is given. IPv6 with a port: `[fdaa::100]:9999`
+    /// Address of the server; the default port is 9999. IPv6 with a port: `[fdaa::100]:9999`
     #[arg(value_name = "ADDR[:PORT]", value_parser = address)]
     pub(crate) server: SocketAddr,
 
@@ -88,21 +88,21 @@ pub(crate) struct ChatOptions {
 }
 
 const FETCH_EXAMPLES: &str = "\
-Examples, with `python3 -m http.server --bind ::` running on this machine:
-  greet-tap fetch http://192.168.69.100:8000/           head to standard output, body to index.html
-  greet-tap fetch -o - 'http://[fdaa::100]:8000/' | wc  over IPv6, and the body passed on
+Examples, with `python3 -m http.server --bind ::` running on this computer:
+  greet-tap fetch http://192.168.69.100:8000/           headers to standard output, body to index.html
+  greet-tap fetch -o - 'http://[fdaa::100]:8000/' | wc  over IPv6, body to standard output
   greet-tap fetch --stats --loss 5% http://192.168.69.100:8000/README.md
-And with a DNS server on this machine:
+And with a DNS server on this computer:
   greet-tap fetch -L --dns 192.168.69.100 http://example.org/";
 
-/// What is fetched, and how.
+/// Options of `greet-tap fetch`.
 #[derive(Debug, Args)]
 #[command(after_help = FETCH_EXAMPLES)]
 pub(crate) struct FetchOptions {
     #[command(flatten)]
     pub(crate) download: DownloadArgs,
 
-    /// DNS server to ask for addresses; may be given more than once. Without it, those are asked that DHCP tells of
+    /// DNS server. Can be repeated. By default the servers that DHCP gives
     #[arg(long, value_name = "ADDR", value_parser = dns_server)]
     pub(crate) dns: Vec<IpAddress>,
 

@@ -46,12 +46,12 @@ struct Service<'a> {
     network: Network,
     pool: ServicePool<'a>,
     log: Log,
-    /// The addresses that were said to be listened on.
+    /// The addresses that were printed.
     announced: Vec<IpCidr>,
 }
 
 impl Service<'_> {
-    /// Serves until somebody wishes that it stops.
+    /// Serves until a signal asks it to stop.
     fn serve(&mut self) -> Result<(), Error> {
         loop {
             let deadline = self.poll()?;
@@ -66,18 +66,18 @@ impl Service<'_> {
     /// the other half for their FIN.
     fn end(&mut self, options: &ServeOptions) -> Result<(), Error> {
         let start = clock::now();
-        let (patience, until) = (start + options.service.grace / 2, start + options.service.grace);
+        let (half, until) = (start + options.service.grace / 2, start + options.service.grace);
         self.pool.close(self.network.stack.sockets());
         while self.pool.busy() > 0 {
             let now = clock::now();
             if now >= until {
                 return self.cut_off();
             }
-            let next = if now >= patience {
+            let next = if now >= half {
                 self.pool.close_now();
                 until
             } else {
-                patience
+                half
             };
             let deadline = self.poll()?;
             if self.pool.busy() > 0 {
@@ -90,8 +90,8 @@ impl Service<'_> {
     /// Resets the connections that are left: when this program is gone, nobody answers for it.
     fn cut_off(&mut self) -> Result<(), Error> {
         match self.pool.busy() {
-            1 => tracing::warn!("1 conversation was cut off when the grace was over"),
-            conversations => tracing::warn!("{conversations} conversations were cut off when the grace was over"),
+            1 => tracing::warn!("1 connection was reset at the end of --grace"),
+            conversations => tracing::warn!("{conversations} connections were reset at the end of --grace"),
         }
         for (_, socket) in self.network.stack.sockets().iter_mut() {
             if let Socket::Tcp(socket) = socket {
@@ -109,7 +109,7 @@ impl Service<'_> {
         })
     }
 
-    /// Waits; whether somebody wishes that the service stops.
+    /// Waits. Returns whether a signal asked the service to stop.
     fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, Error> {
         let signalled = self.network.wait(deadline)?;
         if signalled.report {
@@ -118,7 +118,7 @@ impl Service<'_> {
         Ok(signalled.stop)
     }
 
-    /// Says where the service is, as far as that was not said.
+    /// Prints the addresses that are new.
     fn announce(&mut self) {
         let addresses = self.network.stack.addresses();
         if addresses == self.announced {

@@ -12,7 +12,7 @@ use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 pub(crate) fn ipv4_network(text: &str) -> Result<IpCidr, String> {
     match network(text) {
         Some(network @ IpCidr::Ipv4(_)) => Ok(network),
-        _ => Err("it is an IPv4 address and the length of its network, like 192.168.69.1/24".to_owned()),
+        _ => Err("give an IPv4 address and its prefix length, like 192.168.69.1/24".to_owned()),
     }
 }
 
@@ -20,7 +20,7 @@ pub(crate) fn ipv4_network(text: &str) -> Result<IpCidr, String> {
 pub(crate) fn ipv6_network(text: &str) -> Result<IpCidr, String> {
     match network(text) {
         Some(network @ IpCidr::Ipv6(_)) => Ok(network),
-        _ => Err("it is an IPv6 address and the length of its network, like fdaa::1/64".to_owned()),
+        _ => Err("give an IPv6 address and its prefix length, like fdaa::1/64".to_owned()),
     }
 }
 
@@ -34,13 +34,17 @@ fn network(text: &str) -> Option<IpCidr> {
 
 /// The address of a router.
 pub(crate) fn gateway(text: &str) -> Result<IpAddress, String> {
-    text.parse::<IpAddr>().map(Into::into).map_err(|_| "it is an IP address, like 192.168.69.100".to_owned())
+    let address: IpAddr = text.parse().map_err(|_| "give an IP address, like 192.168.69.100".to_owned())?;
+    match IpAddress::from(address) {
+        unicast if unicast.is_unicast() && !address.is_loopback() => Ok(unicast),
+        _ => Err("this is not the address of a host on the network".to_owned()),
+    }
 }
 
 /// The address of a server that is asked for names.
 pub(crate) fn dns_server(text: &str) -> Result<IpAddress, String> {
     let address = text.parse::<IpAddr>().ok().map(IpAddress::from);
-    address.filter(IpAddress::is_unicast).ok_or_else(|| "it is one host's address, like 192.168.69.100".to_owned())
+    address.filter(IpAddress::is_unicast).ok_or_else(|| "give the address of one host, like 192.168.69.100".to_owned())
 }
 
 /// An address and a port of it, which is 9999 where none is given.
@@ -49,9 +53,9 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     match host.parse() {
         Ok(address) => Ok(SocketAddr::new(address, port)),
         Err(_) if host.contains('%') => {
-            Err("there is one network here: leave the % and what follows it out".to_owned())
+            Err("leave out the % and what follows: this program has one network".to_owned())
         }
-        Err(_) => Err("it is an address, like 192.168.69.100: names are not looked up here".to_owned()),
+        Err(_) => Err("give an address, like 192.168.69.100: names are not looked up here".to_owned()),
     }
 }
 
@@ -61,13 +65,15 @@ pub(crate) fn hardware_address(text: &str) -> Result<EthernetAddress, String> {
     let mut parts = text.split([':', '-']);
     for octet in &mut octets {
         let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        *octet = part.and_then(|part| u8::from_str_radix(part, 16).ok()).ok_or("it is like 02:00:00:00:00:01")?;
+        *octet = part
+            .and_then(|part| u8::from_str_radix(part, 16).ok())
+            .ok_or("give a MAC address, like 02:00:00:00:00:01")?;
     }
     let address = EthernetAddress(octets);
     match parts.next() {
-        Some(_) => Err("it has six parts, like 02:00:00:00:00:01".to_owned()),
+        Some(_) => Err("a MAC address has six parts, like 02:00:00:00:00:01".to_owned()),
         None if !address.is_unicast() || octets == [0; 6] => {
-            Err("it is no single card's address: its first byte must be even, and not all may be 0".to_owned())
+            Err("this is not a unicast address: the first byte has to be even, and not all may be 0".to_owned())
         }
         None => Ok(address),
     }
@@ -85,7 +91,7 @@ pub(crate) fn rate(text: &str) -> Result<NonZeroU64, String> {
     number
         .and_then(|number| number.checked_mul(unit))
         .and_then(NonZeroU64::new)
-        .ok_or_else(|| "it is a number of bits a second from 1 on, like 9600, 64k or 10M".to_owned())
+        .ok_or_else(|| "give a number of bits per second, like 9600, 64k or 10M".to_owned())
 }
 
 #[cfg(test)]

@@ -30,9 +30,9 @@ pub(crate) enum ListenError {
     Privileged(SocketAddr),
     #[error("cannot listen on {0}: not permitted: {1}")]
     NotPermitted(SocketAddr, #[source] io::Error),
-    #[error("cannot listen on {0}: this machine has no such address; `ip address` lists those it has")]
+    #[error("cannot listen on {0}: this computer has no such address; `ip address` lists its addresses")]
     NotOurs(SocketAddr),
-    #[error("cannot listen on {0}: this machine has no IPv6; use an IPv4 address")]
+    #[error("cannot listen on {0}: this computer has no IPv6; use an IPv4 address")]
     NoIpv6(SocketAddr),
     #[error("cannot listen on {0}: {1}")]
     Other(SocketAddr, #[source] io::Error),
@@ -40,14 +40,24 @@ pub(crate) enum ListenError {
 
 /// Listens on every one of `addresses`, or on none.
 pub(super) fn all(addresses: &[SocketAddr], backlog: u16) -> Result<Vec<Listener>, ListenError> {
-    addresses.iter().map(|&address| listen(address, backlog).map_err(|error| explain(address, error))).collect()
+    addresses
+        .iter()
+        .map(|&address| {
+            listen(address, is_only_v6(address, addresses), backlog).map_err(|error| explain(address, error))
+        })
+        .collect()
 }
 
-fn listen(address: SocketAddr, backlog: u16) -> io::Result<Listener> {
+/// Whether this socket takes IPv6 connections alone. `[::]` takes IPv4 too, unless another socket does that on its port.
+fn is_only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
+    let is_ipv4_taken = all.iter().any(|other| other.is_ipv4() && other.port() == address.port() && other.port() > 0);
+    address.ip() != Ipv6Addr::UNSPECIFIED || is_ipv4_taken
+}
+
+fn listen(address: SocketAddr, only_v6: bool, backlog: u16) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if let SocketAddr::V6(address) = address {
-        // `[::]` is for IPv4 too; any other IPv6 address is itself alone.
-        socket.set_only_v6(*address.ip() != Ipv6Addr::UNSPECIFIED)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
     }
     // A restarted service takes its port back while old connections are in TIME-WAIT.
     socket.set_reuse_address(true)?;
@@ -71,5 +81,22 @@ fn explain(address: SocketAddr, error: io::Error) -> ListenError {
         io::ErrorKind::AddrNotAvailable => ListenError::NotOurs(address),
         _ if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => ListenError::NoIpv6(address),
         _ => ListenError::Other(address, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_both_families_can_share_a_port() {
+        let Ok(free) = TcpListener::bind("[::]:0") else { return }; // this host has no IPv6
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let (v6, v4) = (SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), SocketAddr::from(([0, 0, 0, 0], port)));
+        for addresses in [[v6, v4], [v4, v6]] {
+            assert_eq!(all(&addresses, 16).unwrap().len(), 2);
+        }
+        assert!(matches!(all(&[v6, v6], 16), Err(ListenError::InUse(..))));
     }
 }

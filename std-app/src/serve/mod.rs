@@ -69,7 +69,8 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
     let stop = Stop::on_signals().map_err(ServeError::Signals)?;
     // It interrupts a thread that waits for its client. The handler does nothing, so that it does nothing to other runtimes.
     flag::register(SIGUSR1, Arc::default()).map_err(ServeError::Signals)?;
-    let listeners = listen::all(&options.listen, options.backlog)?;
+    let addresses: Vec<_> = options.listen.iter().flat_map(|listen| &listen.0).copied().collect();
+    let listeners = listen::all(&addresses, options.backlog)?;
     let service = Service {
         settings: options.service.settings(),
         connections: options.max_connections.map_or(usize::MAX, Into::into),

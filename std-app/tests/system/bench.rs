@@ -480,12 +480,12 @@ fn impossible_options_are_refused_before_anything_is_sent() {
         (&["-d", "1s", "-n", "5"], "cannot be used with"),
         (&["--turn", "1s"], "--against"),
         (&["--against", "127.0.0.1", "-d", "600ms"], "must be at least two turns"),
-        (&["--rate", "0"], "a second"),
+        (&["--rate", "0"], "per second"),
         (&["-d", "0"], "at least a millisecond"),
-        (&["-c", "0"], "from 1 on"),
-        (&["-c", "-1"], "from 1 on"),
-        (&["-d", "-1"], "a number of seconds from 0 on"),
-        (&["--warmup", "-1"], "a number of seconds from 0 on"),
+        (&["-c", "0"], "at least 1"),
+        (&["-c", "-1"], "at least 1"),
+        (&["-d", "-1"], "give a number of seconds"),
+        (&["--warmup", "-1"], "give a number of seconds"),
     ] {
         assert_refuses(&bench(nobody, arguments), 2, &[said]);
     }

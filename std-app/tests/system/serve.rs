@@ -279,7 +279,7 @@ fn a_client_that_sends_ahead_and_reads_late_gets_its_replies_and_a_fin() {
 
 #[test]
 fn at_a_signal_every_open_conversation_gets_its_replies_and_a_fin() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         on_both(&["--delay", "300ms", "--framing", "line"], |server| {
             let mut busy = server.connect();
             busy.send("a\nb\n");

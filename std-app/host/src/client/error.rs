@@ -1,4 +1,4 @@
-//! What can go wrong with a chat: one line each that says what, where, and what to do.
+//! The errors of a chat: each is one line that says what is wrong, where, and what to do.
 
 use core::{fmt, net::SocketAddr, time::Duration};
 use std::io;
@@ -8,13 +8,13 @@ use thiserror::Error;
 
 use crate::{connect::ConnectError, exit::Fatal};
 
-/// Of what a peer sent, and of long names, so many bytes are shown.
+/// Bytes of a name or of a server's data that a message shows.
 const SHOWN: usize = 64;
 
-/// Why a chat did not come to a good end.
+/// Why a chat failed.
 #[derive(Debug, Error)]
 pub enum ChatError {
-    /// This name cannot be said.
+    /// A name cannot be sent.
     #[error("the name `{name}` is not sent: {reason}")]
     Name {
         /// The name, or how it begins.
@@ -22,7 +22,7 @@ pub enum ChatError {
         /// Why not.
         reason: NameError,
     },
-    /// This line of a pipe cannot be said.
+    /// A line of standard input cannot be sent as a name.
     #[error("line {number} of standard input is not sent: {reason}")]
     Line {
         /// Counted from 1.
@@ -34,43 +34,43 @@ pub enum ChatError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The connection was lost.
-    #[error("the connection to {peer} broke {during} ({error}): see what the server says, and try again")]
+    #[error("the connection to {peer} broke {during} ({error}): see the log of the server, and try again")]
     Broken {
-        /// Whom it was with.
+        /// The server.
         peer: SocketAddr,
-        /// What that interrupted.
+        /// What the client was waiting for.
         during: Broken,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The server ended it before that was due.
+    /// The server ended the conversation too early.
     #[error("{peer} ended the conversation {}", early(.awaited))]
     EndedEarly {
-        /// Who.
+        /// The server.
         peer: SocketAddr,
-        /// What was still to come.
+        /// What the client was waiting for.
         awaited: Option<WaitingFor>,
     },
-    /// The server was silent for too long.
-    #[error("{peer} {} within {}: {}", missed(.awaited), humantime::format_duration(*.limit), patience(.awaited))]
+    /// The server did not answer in time.
+    #[error("{peer} {} within {}: {}", missed(.awaited), humantime::format_duration(*.limit), advice(.awaited))]
     TimedOut {
-        /// Who.
+        /// The server.
         peer: SocketAddr,
-        /// What was still to come.
+        /// What the client was waiting for.
         awaited: WaitingFor,
-        /// For how long.
+        /// The time limit.
         limit: Duration,
     },
     /// The server departed from the protocol.
-    #[error("{0}; is it a greeting server, and is --framing what it speaks?")]
+    #[error("{0}; is it a greeting server, and does --framing fit it?")]
     Mismatch(Departure),
     /// Names cannot be read.
     #[error("standard input cannot be read ({0}): give the names on the command line")]
     Input(io::Error),
     /// Replies cannot be written.
-    #[error("standard output cannot be written ({0}): see where it leads, and whether there is room")]
+    #[error("standard output cannot be written ({0}): see whether the disk is full")]
     Output(io::Error),
-    /// Names cannot be typed.
+    /// The terminal does not work.
     #[error("the terminal cannot be used ({0}): give the names on the command line or through a pipe")]
     Terminal(io::Error),
 }
@@ -134,7 +134,7 @@ impl Departure {
                 (format!("the reply to `{}`", excerpt(name)), [b"Hello, ", name, b"!", line_end].concat())
             }
             Expected::Error => ("an error reply".to_owned(), b"Error: ".to_vec()),
-            Expected::Nothing => ("what was not asked for".to_owned(), Vec::new()),
+            Expected::Nothing => ("data that nothing asked for".to_owned(), Vec::new()),
         };
         // Behind the greeting's own text its line may end; then only the byte that was owed is known.
         let rest = text.get(offset..).filter(|rest| !rest.is_empty()).or(owed.as_ref().map(core::slice::from_ref));
@@ -177,16 +177,20 @@ impl fmt::Display for Broken {
             Some(WaitingFor::Greeting) => "before the greeting",
             Some(WaitingFor::Reply) => "before the reply",
             Some(WaitingFor::End) => "after `exit`, before the server ended its side",
-            None => "while nothing was asked",
+            None => "while no reply was due",
         })
     }
 }
 
 const fn early(awaited: &Option<WaitingFor>) -> &'static str {
     match awaited {
-        Some(WaitingFor::Greeting) => "before its greeting: is it a greeting server? Maybe it is full; try again",
-        Some(WaitingFor::Reply) => "before its reply: see what it says, and whether --framing is what it speaks",
-        Some(WaitingFor::End) | None => "before it was asked to: it may have waited too long, or stop; try again",
+        Some(WaitingFor::Greeting) => {
+            "before its greeting: is it a greeting server? It may have too many connections; try again"
+        }
+        Some(WaitingFor::Reply) => "before its reply: see its log, and whether --framing fits it",
+        Some(WaitingFor::End) | None => {
+            "although the client had not sent `exit`: an idle timeout, or the server was stopped; try again"
+        }
     }
 }
 
@@ -198,10 +202,12 @@ const fn missed(awaited: &WaitingFor) -> &'static str {
     }
 }
 
-const fn patience(awaited: &WaitingFor) -> &'static str {
+const fn advice(awaited: &WaitingFor) -> &'static str {
     match awaited {
-        WaitingFor::Greeting => "is it a greeting server? It may be full; --timeout gives it longer",
-        WaitingFor::Reply | WaitingFor::End => "--timeout gives it longer; or --framing is not what it speaks",
+        WaitingFor::Greeting => {
+            "is it a greeting server? It may have too many connections; --timeout sets a longer limit"
+        }
+        WaitingFor::Reply | WaitingFor::End => "--timeout sets a longer limit; or --framing does not fit the server",
     }
 }
 
@@ -229,7 +235,7 @@ mod tests {
             (Expected::Greeting, 9, Some(b'\n'), Framing::Chunk, "byte 9 of the greeting: expected `\\n`, "),
             (Expected::Reply(b"ha"), 8, Some(b'a'), Framing::Line, "byte 8 of the reply to `ha`: expected `a!\\n`, "),
             (Expected::Error, 1, Some(b'r'), Framing::Line, "byte 1 of an error reply: expected `rror: `, "),
-            (Expected::Nothing, 0, None, Framing::Chunk, "byte 0 of what was not asked for: expected nothing, "),
+            (Expected::Nothing, 0, None, Framing::Chunk, "byte 0 of data that nothing asked for: expected nothing, "),
         ] {
             let mismatch = Mismatch { expected, offset, owed, received: b"\x07?" };
             let message = ChatError::mismatch(peer, &mismatch, framing).to_string();
