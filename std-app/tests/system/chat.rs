@@ -189,7 +189,7 @@ fn what_the_server_said_meanwhile_is_told_with_the_next_name() {
     assert_fails_after(
         &child.wait_with_output().unwrap(),
         "Welcome!\nHello, haha!\nError: idle for 0.1 s\n",
-        &["ended the conversation before it was asked to"],
+        &["ended the conversation although the client had not sent `exit`"],
     );
 }
 
