@@ -8,6 +8,8 @@ use clap::{
     error::{ContextKind, ContextValue, Error, ErrorKind},
 };
 
+use greet_core::Escaped;
+
 use crate::exit::USAGE;
 
 /// Reads the command line.
@@ -25,7 +27,9 @@ pub fn parse<P: Parser>(arguments: impl IntoIterator<Item = impl Into<OsString> 
             USAGE.into()
         }
         _ => {
-            let _ = writeln!(std::io::stderr(), "{}: {}; --help says more", P::command().get_name(), one_line(&error));
+            let line = one_line(&error);
+            let line = Escaped(line.as_bytes()); // a value may have line breaks
+            let _ = writeln!(std::io::stderr(), "{}: {line}; --help says more", P::command().get_name());
             USAGE.into()
         }
     })
