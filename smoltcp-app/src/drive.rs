@@ -91,17 +91,16 @@ impl Driver {
                 progress.status = Status::Lost;
                 return progress;
             }
+            if !matches!(step, Step::Offer | Step::Read) {
+                return progress;
+            }
             if offered.is_empty() {
-                let length = match step {
-                    Step::Offer => self.pump.left(),
-                    Step::Read => socket.recv_queue().min(read.len()),
-                    _ => return progress,
-                };
+                let length = if step == Step::Offer { self.pump.left() } else { socket.recv_queue().min(read.len()) };
                 offered = 0..length;
                 // Never fails, and fills it all: no more is asked for than is there.
                 let _ = socket.peek_slice(read.get_mut(offered.clone()).unwrap_or_default());
             }
-            if step == Step::Sleep || (offered.is_empty() && !has_ended(socket)) {
+            if offered.is_empty() && !has_ended(socket) {
                 return progress;
             }
             let input = read.get(offered.clone()).unwrap_or_default();
