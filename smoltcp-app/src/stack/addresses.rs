@@ -81,6 +81,8 @@ pub(super) struct Addresses {
     unprobed: bool,
     /// The neighbors do not know yet who is here.
     unannounced: bool,
+    /// How many messages of the announcement under way were sent. A device may have room for a few at a time.
+    announced: usize,
     #[cfg(feature = "dhcpv4")]
     pub(super) dhcp: Option<Dhcp>,
     #[cfg(feature = "ipv6")]
@@ -115,6 +117,7 @@ impl Addresses {
         let mut addresses = Self {
             unprobed: true,
             unannounced: true,
+            announced: 0,
             #[cfg(feature = "dhcpv4")]
             dhcp: settings.dhcp.then(|| Dhcp::new(settings, now)),
             #[cfg(feature = "ipv6")]
@@ -195,7 +198,7 @@ impl Addresses {
 
     /// The link is up, or up again.
     pub(super) fn link_up(&mut self, now: Instant) {
-        (self.unprobed, self.unannounced) = (true, true);
+        (self.unprobed, self.unannounced, self.announced) = (true, true, 0);
         #[cfg(feature = "dhcpv4")]
         if let Some(dhcp) = &mut self.dhcp {
             dhcp.link_up(now);
@@ -209,7 +212,7 @@ impl Addresses {
 
     /// Another host uses one of the addresses: tells the neighbors again who is here.
     pub(super) const fn defend(&mut self) {
-        self.unannounced = true;
+        (self.unannounced, self.announced) = (true, 0);
     }
 
     /// Puts in force what was learned. How the addresses changed, and when to come back even if nothing is learned.
@@ -238,10 +241,11 @@ impl Addresses {
             change = change.max(slaac.settle(interface, device, now));
             deadline = earliest(deadline, slaac.deadline(now));
         }
-        self.unprobed |= change == Change::Added;
-        self.unannounced |= change == Change::Added;
-        if self.unannounced && announce_all(interface, self.unprobed, device, now).is_some() {
-            (self.unprobed, self.unannounced) = (false, false);
+        if change == Change::Added {
+            (self.unprobed, self.unannounced, self.announced) = (true, true, 0);
+        }
+        if self.unannounced && announce_all(interface, self.unprobed, &mut self.announced, device, now).is_some() {
+            (self.unprobed, self.unannounced, self.announced) = (false, false, 0);
         }
         let _ = sockets;
         (change, deadline)
@@ -249,28 +253,45 @@ impl Addresses {
 }
 
 /// Tells the neighbors which addresses are here, and with `probe` asks first whether another host has them; of an IPv6
-/// address it then only asks. `None` if the device had no room for all of it.
+/// address it then only asks. `None` if the device had no room for all of it: `sent` is how many messages are done, and
+/// the next call continues there.
 ///
 /// The addresses are in use at once (RFC 4429): to wait for an answer would take 1 s (RFC 4862) and 7 s (RFC 5227). Where
 /// one comes, it is a [conflict](super::Conflict).
-fn announce_all<D: Device + ?Sized>(interface: &Interface, probe: bool, device: &mut D, now: Instant) -> Option<()> {
+fn announce_all<D: Device + ?Sized>(
+    interface: &Interface,
+    probe: bool,
+    sent: &mut usize,
+    device: &mut D,
+    now: Instant,
+) -> Option<()> {
     let HardwareAddress::Ethernet(hardware) = interface.hardware_addr();
     let now = to_smoltcp(now);
-    for address in interface.ip_addrs() {
-        match address.address() {
+    let is_ipv4 = |address: IpAddress| match address {
+        #[cfg(feature = "ipv4")]
+        IpAddress::Ipv4(_) => true,
+        #[cfg(feature = "ipv6")]
+        IpAddress::Ipv6(_) => false,
+    };
+    // The announcement of an IPv4 address follows its probe.
+    let messages = interface.ip_addrs().iter().map(IpCidr::address).flat_map(|address| {
+        let announcement = (!probe || is_ipv4(address)).then_some((address, false));
+        probe.then_some((address, true)).into_iter().chain(announcement)
+    });
+    for (address, is_probe) in messages.skip(*sent) {
+        let token = device.transmit(now)?;
+        match address {
             #[cfg(feature = "ipv4")]
-            IpAddress::Ipv4(address) => {
-                if probe {
-                    announce::probe(device.transmit(now)?, hardware, address);
-                }
-                announce::announce(device.transmit(now)?, hardware, address);
-            }
+            IpAddress::Ipv4(address) if is_probe => announce::probe(token, hardware, address),
+            #[cfg(feature = "ipv4")]
+            IpAddress::Ipv4(address) => announce::announce(token, hardware, address),
             #[cfg(feature = "ipv6")]
             IpAddress::Ipv6(address) => {
-                let message = if probe { Message::probe } else { Message::announcement };
-                message(hardware, address).send(device.transmit(now)?);
+                let message = if is_probe { Message::probe } else { Message::announcement };
+                message(hardware, address).send(token);
             }
         }
+        *sent = sent.saturating_add(1);
     }
     Some(())
 }
