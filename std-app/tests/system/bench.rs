@@ -475,7 +475,7 @@ fn impossible_options_are_refused_before_anything_is_sent() {
         ),
         (&["--size", "0"], "framing chunk has no empty name"),
         (&["--size", "1025"], "longer than 1024 bytes, the limit of framing chunk: use --framing line"),
-        (&["--size", "65534", "--framing", "line"], "longer than 65533 bytes"),
+        (&["--size", "65534", "--framing", "line"], "longer than the limit of 65533 bytes"),
         (&["--size", "1000", "--pipeline", "66"], "lower --pipeline or --size"),
         (&["-d", "1s", "-n", "5"], "cannot be used with"),
         (&["--turn", "1s"], "--against"),

@@ -385,8 +385,8 @@ fn names_that_cannot_be_sent_are_refused_before_anything_is() {
     for (framing, name, said) in [
         ("chunk", "", "the name `` is not sent: framing chunk has no empty name"),
         ("chunk", "exit", "the name `exit` is not sent: `exit` is no name"),
-        ("chunk", &long, "aaa...` is not sent: it is longer than 1024 bytes"),
-        ("line", &longer, "aaa...` is not sent: it is longer than 65533 bytes"),
+        ("chunk", &long, "aaa...` is not sent: it is longer than the limit of 1024 bytes"),
+        ("line", &longer, "aaa...` is not sent: it is longer than the limit of 65533 bytes"),
         ("line", "a\x1bb\nc", "the name `a\\u{1b}b\\nc` is not sent: the line feed at byte 3"),
         ("chunk", "a\nb", "the name `a\\nb` is not sent: the line feed at byte 1 of the first name"),
         ("auto", "a\nb", "the name `a\\nb` is not sent: the line feed at byte 1 would end the name"),
