@@ -165,6 +165,43 @@ class Fetch(unittest.TestCase):
                     self.saves(b"haha", *DNS, "--dns", OWN6, "http://name.test/page")
             self.saves(b"haha", "--dns", "10.0.0.1", "--dns", OWN6, "http://name.test/page")
 
+    def test_a_silent_dns_server_delays_the_next_by_less_than_a_short_timeout(self):
+        with web(saying(HAHA)), dns(silent) as first, dns(knowing(f"name.test {OWN}"), OWN6):
+            # 1 s until the second one is asked, and far less than the 5 s that a server has for its answer.
+            self.saves(b"haha", *DNS, "--dns", OWN6, "--timeout", "4s", "http://name.test/page")
+        self.assertIn(("name.test", A), first)
+        with dns(silent), dns(silent, OWN6):
+            # Each server has its share of a timeout that is shorter than that: both are asked.
+            self.fails(f"no answer from {OWN} or {OWN6} within 1s", *DNS, "--dns", OWN6, "--timeout", "1s", "http://name.test/page")
+
+    def test_a_late_answer_counts_though_the_next_dns_server_was_asked(self):
+        answered, next_was_asked = set(), threading.Event()
+
+        def late(query, name, kind):
+            if kind in answered:
+                return []  # to a retransmission: the first query alone has an answer
+            answered.add(kind)
+            next_was_asked.wait(SOON)
+            return knowing(f"name.test {OWN}")(query, name, kind)
+
+        def asked(*_):
+            next_was_asked.set()
+            return []
+
+        with web(saying(HAHA)), dns(late), dns(asked, OWN6):
+            self.saves(b"haha", *DNS, "--dns", OWN6, "--timeout", "20s", "http://name.test/page")
+        self.assertTrue(next_was_asked.is_set())
+
+    def test_a_truncated_answer_is_said_to_be_truncated(self):
+        def truncated(query, name, kind):
+            records = [address(name, OWN)] if name == "some.test" and kind == A else []
+            return [answer(query, records, flags=tap_servers.TRUNCATED)]
+
+        with web(saying(HAHA)), dns(truncated):
+            self.fails(f"the answer of {OWN} is truncated and has no address", *DNS, "http://long.test/page")
+            fetched = self.saves(b"haha", *DNS, "http://some.test/page")
+            self.assertEqual(fetched.errors.count("is truncated: addresses may be missing"), 1, fetched.errors)
+
     def test_a_slow_answer_is_awaited_within_the_timeout_and_not_longer(self):
         def slow(query, name, kind):
             time.sleep(1.2)

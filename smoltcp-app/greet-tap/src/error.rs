@@ -84,6 +84,11 @@ pub(crate) enum LookupError {
     NotAName(String),
     #[error("`{name}` is not found: {server} knows no address of it; check the name, or ask another server with --dns")]
     NotFound { name: String, server: IpAddress },
+    #[error(
+        "`{name}` cannot be looked up: the answer of {server} is truncated and has no address of it (greet-tap does not ask \
+         over TCP); ask another server with --dns"
+    )]
+    Truncated { name: String, server: IpAddress },
     #[error("`{name}` cannot be looked up: {server} is unreachable; check --dns, and --gateway for another network")]
     Unreachable { name: String, server: IpAddress },
     #[error(

@@ -42,7 +42,7 @@ const LAST_FRAMES: Duration = Duration::from_secs(1);
 const DELAYED_FRAMES: usize = 1024;
 
 /// Time between two looks for a route that DHCP or a router may give.
-const ROUTE_RETRY: Duration = Duration::from_millis(50);
+pub(crate) const ROUTE_RETRY: Duration = Duration::from_millis(50);
 
 /// The TAP device with its impairments, and with every frame captured.
 type Device = PcapWriter<Impaired<'static, Tap>, Capture>;
@@ -127,14 +127,18 @@ impl Network {
         self.stack.addresses().iter().any(|own| own.contains_addr(&remote)) || self.stack.router(remote).is_some()
     }
 
+    /// Whether there is a route to `remote`, or DHCP or SLAAC may still give one.
+    pub(crate) fn may_reach(&mut self, remote: IpAddress) -> bool {
+        (if remote.version() == IpVersion::Ipv4 { self.dhcp } else { self.slaac }) || self.has_route(remote)
+    }
+
     /// Waits until there is a source address and a route for `remote`; whether there is one before `deadline`. Without DHCP
     /// or SLAAC the answer is known at once.
     ///
     /// Without this wait smoltcp would connect from the link-local IPv6 address, which is always there.
     pub(crate) fn await_route(&mut self, remote: IpAddress, deadline: Option<Instant>) -> Result<bool, Error> {
         while !self.has_route(remote) {
-            let may_come = if remote.version() == IpVersion::Ipv4 { self.dhcp } else { self.slaac };
-            if !may_come || is_over(deadline) {
+            if !self.may_reach(remote) || is_over(deadline) {
                 return Ok(false);
             }
             let next = self.poll(|_, _| None)?;
@@ -158,11 +162,6 @@ impl Network {
         }
         if let Some(conflict) = self.stack.take_conflict() {
             tracing::warn!("{conflict}");
-        }
-        if let Some(server) = self.stack.take_truncated_dns() {
-            tracing::warn!(
-                "the answer of the DNS server {server} is truncated: addresses may be missing; try another --dns"
-            );
         }
         let impaired = self.device.get_mut();
         let due = impaired.next_due().map(from_smoltcp);
