@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use greet_host::clock;
 use nix::libc;
 use smoltcp::{
     phy::{self, Device, DeviceCapabilities, Medium},
@@ -17,7 +18,10 @@ use smoltcp::{
 };
 use thiserror::Error;
 
-use crate::interface::{Interface, Status};
+use crate::{
+    interface::{Interface, Status},
+    warning_limit::WarningLimit,
+};
 
 const TUN: &str = "/dev/net/tun";
 
@@ -87,6 +91,8 @@ struct Link {
     /// The error after which nothing is read or written any more.
     error: Option<io::Error>,
     state: LinkState,
+    /// Limits the warnings about a link that was set down.
+    warnings: WarningLimit,
     /// Frames that were not sent: the kernel had no memory for them, or the link was down.
     dropped: u64,
 }
@@ -142,6 +148,7 @@ impl Tap {
                 frame: vec![0; frame_limit],
                 error: None,
                 state: LinkState::Up,
+                warnings: WarningLimit::default(),
                 dropped: 0,
             },
         })
@@ -175,6 +182,13 @@ impl Tap {
     /// Updates the state of the link; `was_down` tells that it was down in between.
     pub(crate) fn update_link(&mut self, was_down: bool) {
         self.link.update(was_down);
+    }
+
+    /// Prints how often the link was set down since the last warning, at most once a minute. Returns when that is due; `None`
+    /// if there is nothing to print.
+    pub(crate) fn warn_repeated(&mut self, now: greet_core::Instant) -> Option<greet_core::Instant> {
+        self.link.warn_repeated(now);
+        self.link.warnings.deadline()
     }
 
     /// The index of the interface.
@@ -289,13 +303,28 @@ impl Link {
             (true, LinkState::Up) if was_down => self.state = LinkState::UpAgain,
             (false, LinkState::Up | LinkState::UpAgain) => {
                 self.state = LinkState::Down;
-                let name = &self.name;
-                tracing::warn!(
-                    "the network device `{name}` was set down: no frame is received until `sudo ip link set {name} up`"
-                );
+                if self.warnings.admit(clock::now()) {
+                    let name = &self.name;
+                    tracing::warn!(
+                        "the network device `{name}` was set down: no frame is received until `sudo ip link set {name} up`"
+                    );
+                }
             }
             _ => {}
         }
+    }
+
+    fn warn_repeated(&mut self, now: greet_core::Instant) {
+        let Some(count) = self.warnings.take_repeated(now) else { return };
+        let name = &self.name;
+        let state = if self.state == LinkState::Down {
+            format!("is down: `sudo ip link set {name} up`")
+        } else {
+            "is up".to_owned()
+        };
+        tracing::warn!(
+            "the network device `{name}` was set down again, {count} times since the last warning; it {state}"
+        );
     }
 }
 

@@ -17,6 +17,7 @@ mod pcap;
 mod serve;
 mod values;
 mod wait;
+mod warning_limit;
 
 use std::process::ExitCode;
 

@@ -169,11 +169,12 @@ impl Network {
         if let Some(error) = tap.take_error() {
             return Err(error.into());
         }
+        let warning = tap.warn_repeated(now);
         if tap.is_up_again() {
             self.stack.link_up(now);
             return Ok(Some(now));
         }
-        Ok(deadline.into_iter().chain(due).min())
+        Ok([deadline, due, warning].into_iter().flatten().min())
     }
 
     /// Waits for a frame, a signal, or `deadline`.
