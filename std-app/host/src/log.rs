@@ -4,9 +4,10 @@
 //! its own behind a queue, and what overflows that is dropped and counted.
 
 use core::{fmt, net::SocketAddr};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use crate::args::Verbosity;
+use console::Term;
 use greet_core::{Escaped, ServerEvent};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{self, NonBlocking, WorkerGuard};
@@ -37,9 +38,9 @@ pub fn start(Verbosity { verbose, quiet }: Verbosity) -> (Log, Guard) {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colors = Term::stderr().features().colors_supported(); // not with NO_COLOR, and not on a dumb terminal
     // Fails where the process has a subscriber already: then that one gets the diagnostics.
-    let _ = tracing_subscriber::fmt().with_max_level(level).with_ansi(colours).with_writer(diagnostics).try_init();
+    let _ = tracing_subscriber::fmt().with_max_level(level).with_ansi(colors).with_writer(diagnostics).try_init();
     let (lines, lines_guard) = non_blocking::NonBlockingBuilder::default().finish(io::stdout());
     let log = Log { lines, quiet };
     (log.clone(), Guard { _output: lines_guard, _diagnostics: diagnostics_guard, log })

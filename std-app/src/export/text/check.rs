@@ -1,12 +1,9 @@
 //! The results of a check as a list on the terminal.
 
 use core::cell::RefCell;
-use std::{
-    env,
-    ffi::OsStr,
-    io::{self, IsTerminal, Write},
-};
+use std::io::{self, IsTerminal, Write};
 
+use console::Term;
 use greet_core::Escaped;
 
 use crate::check::{
@@ -35,9 +32,8 @@ impl List {
             }
             bar
         });
-        let is_set = |name, wanted: fn(&OsStr) -> bool| env::var_os(name).is_some_and(|value| wanted(&value));
-        let is_plain = is_set("NO_COLOR", |value| !value.is_empty()) || is_set("TERM", |value| value == "dumb");
-        Self { bar, colors: !is_plain && io::stdout().is_terminal(), is_quiet, error: RefCell::new(None) }
+        let colors = Term::stdout().features().colors_supported(); // not with NO_COLOR, and not on a dumb terminal
+        Self { bar, colors, is_quiet, error: RefCell::new(None) }
     }
 
     pub(crate) fn line(&self, text: &str) {
