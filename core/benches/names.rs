@@ -1,7 +1,7 @@
-//! Names a second and bytes a second through the server's machine, beside a plain memchr-and-copy loop.
+//! Throughput of the server's machine in names and bytes per second, compared with a plain memchr-and-copy loop.
 //!
-//! `cargo bench -p greet-core`. The targets: at most 15 ns a name for lines of 16 bytes, receiving and transmitting
-//! together, and at least 8 GB/s of input for names of 1,000 bytes.
+//! `cargo bench -p greet-core`. Targets: at most 15 ns per name for lines of 16 bytes, including receive and transmit,
+//! and at least 8 GB/s of input for names of 1,000 bytes.
 
 mod workload;
 

@@ -1,6 +1,6 @@
-//! Answers names and does nothing else, for a tool that counts instructions: see `tests/performance/instructions`.
+//! Answers names in memory, for a tool that counts instructions: see `tests/performance/instructions`.
 //!
-//! `instructions core|plain LINE_LENGTH ROUNDS`: so many reads of 64 lines of so many bytes each.
+//! `instructions core|plain LINE_LENGTH ROUNDS`: processes ROUNDS reads of 64 lines of LINE_LENGTH bytes each (with the LF).
 
 #[path = "../benches/workload/mod.rs"]
 mod workload;
@@ -11,7 +11,7 @@ use workload::{NAMES_IN_FLIGHT, Workload, listening_server};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [who, line_length, rounds] = arguments.as_slice() else { return usage() };
+    let [implementation, line_length, rounds] = arguments.as_slice() else { return usage() };
     let (Ok(line_length @ 1..=1_025), Ok(rounds)) = (line_length.parse(), rounds.parse::<usize>()) else {
         return usage();
     };
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let mut server = listening_server();
     let mut replied = 0;
     for _ in 0..rounds {
-        replied += match who.as_str() {
+        replied += match implementation.as_str() {
             "core" => workload.core(&mut server),
             "plain" => workload.plain(),
             _ => return usage(),

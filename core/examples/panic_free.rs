@@ -1,16 +1,16 @@
 //! Links every operation of the core for a microcontroller, and does not link if any of them can panic.
 //!
-//! The panic handler calls a function that exists nowhere. As long as the optimizer can show that no panic is reachable,
-//! it drops the handler and the program links; one reachable panic, and the linker reports `the_core_can_panic`.
-//! `tests/run` builds it so, and builds it again with `--cfg deliberate_panic`, which must fail: that proves the check.
+//! The panic handler calls a function that is not defined. As long as the optimizer can show that no panic is reachable,
+//! it drops the handler and the program links; if a panic is reachable, the linker reports `the_core_can_panic`.
+//! `tests/run` builds it, and builds it again with `--cfg deliberate_panic`, which must fail to link: so the check itself is tested.
 //!
-//! With `--cfg server_alone` it links a server's machine and nothing else of the core, to show its size, and a static array of
-//! vacant servers, to show that it costs no flash.
+//! With `--cfg server_alone` it links only the server's machine, to measure its size, and a static array of vacant servers, to
+//! show that the array takes no flash.
 //!
-//! On a machine with an operating system there is nothing to check, and this is an empty program.
+//! On a target with an operating system it is an empty program.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
-// Its two configurations are set by hand, on the compiler's command line.
+// Both `cfg`s are set on the compiler's command line.
 #![allow(unexpected_cfgs)]
 
 #[cfg(not(target_os = "none"))]
@@ -36,18 +36,18 @@ mod firmware {
     };
 
     unsafe extern "C" {
-        /// Exists nowhere: a reference to it is a failed link.
+        /// Not defined: a reference to it makes linking fail.
         fn the_core_can_panic() -> !;
     }
 
     #[panic_handler]
     fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        // SAFETY: a program that could reach this does not link.
+        // SAFETY: a program that can reach this call does not link.
         unsafe { the_core_can_panic() }
     }
 
-    /// Where the linker begins to look for what is used.
-    // SAFETY: no other function of this program has the name.
+    /// The entry point, from which the linker finds the used code.
+    // SAFETY: no other symbol of this program has the name.
     #[unsafe(no_mangle)]
     extern "C" fn _start() -> ! {
         #[cfg(server_alone)]
@@ -57,7 +57,7 @@ mod firmware {
         }
         #[cfg(not(server_alone))]
         loop {
-            // Of one capacity all operations; of the extremes too, as capacities are arithmetic at compile time.
+            // One common capacity and the extremes, as the capacity takes part in arithmetic at compile time.
             server::<1>(run);
             server::<64>(turns);
             server::<{ u16::MAX as usize }>(run);
@@ -74,21 +74,21 @@ mod firmware {
         }
     }
 
-    /// As a board has them.
+    /// Servers in a static, as on a board.
     #[cfg(server_alone)]
-    // SAFETY: nothing else of this program has the name; `tests/run` looks where it is.
+    // SAFETY: no other symbol of this program has the name. `tests/run` looks up its section.
     #[unsafe(no_mangle)]
     static VACANT_SERVERS: Static<[Server<64>; 8]> = Static(UnsafeCell::new([const { Server::vacant() }; 8]));
 
-    /// What could change, and so is in RAM.
+    /// A static with interior mutability, so that it is placed in RAM.
     #[cfg(server_alone)]
     struct Static<T>(UnsafeCell<T>);
 
-    // SAFETY: nobody ever looks into it.
+    // SAFETY: the value is never accessed.
     #[cfg(server_alone)]
     unsafe impl<T> Sync for Static<T> {}
 
-    /// A slice of which the optimizer knows neither the length nor the bytes.
+    /// A slice whose length and bytes are unknown to the optimizer.
     fn unknown_bytes() -> &'static [u8] {
         black_box(&[0; 100])
     }
@@ -169,7 +169,7 @@ mod firmware {
         asynchronous(&mut get);
     }
 
-    /// Any operation of a machine, in any order.
+    /// Calls any operation of a machine.
     fn any_operation(machine: &mut impl Machine) {
         let now = unknown_time();
         match black_box(0) {
@@ -196,7 +196,7 @@ mod firmware {
         black_box((later.since(earlier), later.as_micros(), later < earlier));
     }
 
-    /// What a peer sent, and why a name was refused, as text.
+    /// The `Display` implementations: escaped bytes, and the error of a refused name.
     fn show() {
         struct Display;
         impl fmt::Write for Display {
@@ -212,18 +212,18 @@ mod firmware {
         }
     }
 
-    /// A transport that answers anything.
-    struct Wire;
+    /// A transport that returns any result.
+    struct MockTransport;
 
     fn unknown_result<T>(value: T) -> Result<T, ErrorKind> {
         black_box(if black_box(true) { Ok(value) } else { Err(black_box(ErrorKind::TimedOut)) })
     }
 
-    impl ErrorType for Wire {
+    impl ErrorType for MockTransport {
         type Error = ErrorKind;
     }
 
-    impl ReadReady for Wire {
+    impl ReadReady for MockTransport {
         fn read_ready(&mut self) -> Result<bool, ErrorKind> {
             unknown_result(black_box(true))
         }
@@ -231,13 +231,13 @@ mod firmware {
 
     macro_rules! transport {
         ($io:ident, $style:ident $(, $async:tt)?) => {
-            impl $io::Read for Wire {
+            impl $io::Read for MockTransport {
                 $($async)? fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
                     black_box(buffer);
                     unknown_result(black_box(0))
                 }
             }
-            impl $io::BufRead for Wire {
+            impl $io::BufRead for MockTransport {
                 $($async)? fn fill_buf(&mut self) -> Result<&[u8], ErrorKind> {
                     unknown_result(unknown_bytes())
                 }
@@ -245,7 +245,7 @@ mod firmware {
                     black_box(amount);
                 }
             }
-            impl $io::Write for Wire {
+            impl $io::Write for MockTransport {
                 $($async)? fn write(&mut self, buffer: &[u8]) -> Result<usize, ErrorKind> {
                     black_box(buffer);
                     unknown_result(black_box(0))
@@ -254,7 +254,7 @@ mod firmware {
                     unknown_result(())
                 }
             }
-            impl drive::$style::Transport for Wire {
+            impl drive::$style::Transport for MockTransport {
                 fn set_deadline(&mut self, deadline: Option<Instant>) -> Result<(), ErrorKind> {
                     black_box(deadline);
                     unknown_result(())
@@ -276,22 +276,24 @@ mod firmware {
     fn blocking<M: Machine>(machine: &mut M) {
         let mut output = [0; 100];
         let output = output.get_mut(..black_box(100)).unwrap_or_default();
-        let mut wire = Wire;
-        let mut driver = drive::blocking::Driver::new(machine, &mut wire, unknown_time, output);
+        let mut transport = MockTransport;
+        let mut driver = drive::blocking::Driver::new(machine, &mut transport, unknown_time, output);
         while !matches!(black_box(driver.turn()), Ok(Turn::Over)) {
             black_box(driver.machine().state());
         }
         let _ = black_box(driver.run());
     }
 
-    /// The compiler puts a panic of its own into every `async fn`: for a future that is polled again after its end. No
-    /// `.await` does that, so it does not count as the core's. It vanishes where the optimizer sees the only caller poll
-    /// only once; so each future has one caller here, which is why a machine has its turns or its run, but not both.
+    /// Drives a machine with `turn`.
+    ///
+    /// The compiler adds a panic to every `async fn`, for a future that is polled after its end. `.await` never does that,
+    /// so it does not count. The optimizer removes it if the only caller polls once. So each future has one caller here,
+    /// and a machine is driven either by `turns` or by `run`.
     fn turns<M: Machine>(machine: &mut M) {
         let mut output = [0; 100];
         let output = output.get_mut(..black_box(100)).unwrap_or_default();
-        let mut wire = Wire;
-        let mut driver = drive::asynchronous::Driver::new(machine, &mut wire, unknown_time, output);
+        let mut transport = MockTransport;
+        let mut driver = drive::asynchronous::Driver::new(machine, &mut transport, unknown_time, output);
         while black_box(true) {
             poll_once(driver.turn());
             black_box(driver.machine().state());
@@ -301,11 +303,11 @@ mod firmware {
     fn run<M: Machine>(machine: &mut M) {
         let mut output = [0; 100];
         let output = output.get_mut(..black_box(100)).unwrap_or_default();
-        let mut wire = Wire;
-        poll_once(drive::asynchronous::Driver::new(machine, &mut wire, unknown_time, output).run());
+        let mut transport = MockTransport;
+        poll_once(drive::asynchronous::Driver::new(machine, &mut transport, unknown_time, output).run());
     }
 
-    /// Once is to the end: this transport is always ready.
+    /// One poll completes the future: this transport is always ready.
     fn poll_once<F: Future>(future: F) {
         let poll = pin!(future).poll(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(output) = poll {

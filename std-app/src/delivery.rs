@@ -1,4 +1,4 @@
-//! What the system still holds of a conversation that this side has ended (rules R3, R4 and C1).
+//! Waits for the delivery of the last replies and the FIN before a socket is closed (rules R3, R4 and C1).
 
 use core::{ffi::c_int, mem::MaybeUninit, time::Duration};
 use std::{
@@ -11,29 +11,29 @@ use greet_host::clock;
 use nix::libc;
 use socket2::SockRef;
 
-/// How long to wait between two looks: nothing wakes who waits for an acknowledgement.
+/// Poll interval: the system has no event for an acknowledgement.
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
-/// The way of the last replies and of the FIN to the client.
+/// The delivery of the last replies and the FIN.
 ///
-/// To close a socket in which input waits resets the connection at once, and the system forgets what it has not delivered
-/// yet. A client that has sent a lot ahead has the server drop 64 KiB in no time, when part of the replies, and the FIN
-/// behind them, may not even have been sent, for want of room at the client's.
+/// Closing a socket that has unread input resets the connection at once and discards undelivered output. If a client has
+/// sent a lot ahead, the server drops 64 KiB immediately, while replies and the FIN may still wait for the client's window
+/// to open.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    /// What is not acknowledged; the FIN counts as a byte.
+    /// Number of unacknowledged bytes. The FIN counts as one.
     left: c_int,
-    /// The client has so long to take some of it.
+    /// When to give up unless more is acknowledged before.
     until: Instant,
 }
 
 impl Delivery {
-    /// The FIN of this socket is next.
+    /// Starts to watch a socket whose FIN has just been queued.
     pub(crate) fn begin(socket: &impl AsFd) -> io::Result<Self> {
         Ok(Self { left: unacknowledged(socket)?, until: clock::now() + LINGER })
     }
 
-    /// Whether to leave the socket open for another [`PAUSE`].
+    /// Whether to keep the socket open for another [`PAUSE`].
     pub(crate) fn is_under_way(&mut self, socket: &impl AsFd) -> bool {
         let Ok(left @ 1..) = unacknowledged(socket) else { return false };
         if left != self.left {
@@ -43,7 +43,7 @@ impl Delivery {
     }
 }
 
-/// Whether the connection stands, and input waits or may yet come.
+/// Whether the connection is open, and there is unread input or more may arrive.
 fn closing_resets(socket: &impl AsFd) -> bool {
     let socket = SockRef::from(socket);
     if !matches!(socket.take_error(), Ok(None)) {
@@ -55,16 +55,16 @@ fn closing_resets(socket: &impl AsFd) -> bool {
     }
 }
 
-/// How many bytes the peer has not acknowledged, the FIN among them: tcp(7), `SIOCOUTQ`.
+/// Number of bytes that the peer has not acknowledged, including the FIN: tcp(7), `SIOCOUTQ`.
 fn unacknowledged(socket: &impl AsFd) -> io::Result<c_int> {
     let mut count = 0;
-    // SAFETY: the descriptor is open, for it is borrowed, and the call writes nothing but this number.
+    // SAFETY: the descriptor is borrowed and so open, and the call writes only `count`.
     unsafe { outgoing(socket.as_fd().as_raw_fd(), &raw mut count)? };
     Ok(count)
 }
 
 nix::ioctl_read_bad!(
-    /// What a socket's peer has not acknowledged; the number has two names.
+    /// `SIOCOUTQ`, the same number as `TIOCOUTQ`: the unacknowledged bytes of a socket.
     outgoing,
     libc::TIOCOUTQ,
     c_int

@@ -1,4 +1,4 @@
-//! A TCP connection as the blocking driver sees it: buffered reads, and waits that end at a deadline.
+//! The blocking driver's transport over a TCP socket: buffered reads, and waits that end at a deadline.
 
 use core::time::Duration;
 use std::{
@@ -18,22 +18,24 @@ use socket2::SockRef;
 
 use crate::delivery::{Delivery, PAUSE};
 
-/// What one read delivers at the most, with both runtimes: a client that says more at once, and no line feed in it, speaks
-/// in chunks (rule F3). It is cheap to have a thousand times, and a longest name with its end fits (rule L1).
+/// Maximum number of bytes per read, with both runtimes. Under framing `auto` the first read decides: without an LF in it
+/// the framing is `chunk` (rule F3). Small enough for thousands of connections, and the longest name with its LF fits
+/// (rule L1).
 pub(crate) const READ: usize = 4096;
 
-/// Waits are this much longer than asked, so that the next one, whose deadline moved along with the time but for the
-/// length of a few instructions, finds the socket as it needs it: no system call but the read and the write themselves.
+/// A socket's timeout is set this much longer than necessary. The deadline of the next wait is usually the same span from
+/// now, give or take a few microseconds, and then the timeout need not be set again: a round trip costs one read and one
+/// write.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// The longest wait. There always is one, even where no deadline is: on Linux a socket call that has a time limit is not
-/// restarted behind a signal handler but ends with `Interrupted`, and so a signal can wake a thread out of it.
+/// The longest wait, also used without a deadline. On Linux a socket call with a timeout is not restarted after a signal
+/// handler but fails with `Interrupted`, so a signal can wake the thread.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The shortest wait, for a deadline that is past: a socket takes zero for no limit at all.
+/// The shortest wait, for a deadline in the past: a socket timeout of zero means none.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
-/// The longest sleep at one stretch. The standard library goes on sleeping behind a signal; the owner wants to look up.
+/// The longest single sleep. The standard library resumes a sleep after a signal, and the caller must check for a stop.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 /// One connection, read and written by one thread.
@@ -41,23 +43,23 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 pub(crate) struct TcpTransport<'a> {
     stream: &'a TcpStream,
     time: &'a LastWait,
-    /// `start..end` is what was read and not consumed.
+    /// `start..end` is input that is not consumed yet.
     input: [u8; READ],
     start: usize,
     end: usize,
     deadline: Option<Instant>,
     read_limit: Limit,
-    /// Since this side is ended.
+    /// Set once this side has sent its FIN.
     delivery: Option<Delivery>,
 }
 
-/// A time limit that the socket has, as far as this transport set it.
+/// The read timeout that this transport has set on the socket, if any.
 #[derive(Clone, Copy, Debug, Default)]
 struct Limit(Option<Duration>);
 
 impl<'a> TcpTransport<'a> {
-    /// A transport over `stream`, which blocks, and on which nobody else sets time limits. It says to `time` when a wait is
-    /// over, and takes it for the time.
+    /// Creates a transport over `stream`, which must be blocking, and whose timeouts must not be set elsewhere. It updates
+    /// `time` after each wait, and uses it as its clock.
     pub(crate) const fn new(stream: &'a TcpStream, time: &'a LastWait) -> Self {
         Self {
             stream,
@@ -73,19 +75,19 @@ impl<'a> TcpTransport<'a> {
 }
 
 impl TcpTransport<'_> {
-    /// Before the socket is closed: waits until the peer has what this side has said, if it ended its side, as long as the
-    /// peer takes some of it.
+    /// Call it before the socket is closed. If this side has sent its FIN, waits until the peer has acknowledged all
+    /// output, as long as it makes progress.
     pub(crate) fn deliver(&mut self) {
         while self.delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(self.stream)) {
             thread::sleep(PAUSE);
         }
     }
 
-    /// Waits until the socket has room for more, or the deadline is over.
-    fn await_room(&self) -> io::Result<()> {
+    /// Waits until the socket is writable, or the deadline passes.
+    fn wait_until_writable(&self) -> io::Result<()> {
         let remaining =
             self.deadline.map_or(LONGEST_WAIT, |deadline| deadline.since(self.time.time())).min(LONGEST_WAIT);
-        // Rounded up, as the deadline is to be over then.
+        // Rounded up, so that the deadline has passed when the wait ends.
         let milliseconds = u32::try_from(remaining.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
         let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
         let ready = self.is_ready(PollFlags::POLLOUT, timeout);
@@ -93,14 +95,14 @@ impl TcpTransport<'_> {
         if ready? { Ok(()) } else { Err(ErrorKind::TimedOut.into()) }
     }
 
-    /// Whether the socket is ready for this by then.
+    /// Whether the socket is ready for `what` within `timeout`.
     fn is_ready(&self, what: PollFlags, timeout: PollTimeout) -> io::Result<bool> {
         Ok(poll(&mut [PollFd::new(self.stream.as_fd(), what)], timeout)? > 0)
     }
 }
 
 impl Limit {
-    /// The span to set on the socket for a wait until `deadline`; `None` where the one it has will do.
+    /// The timeout to set on the socket for a wait until `deadline`, or `None` if the current one is close enough.
     fn renew(&mut self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
         let remaining = match deadline {
             Some(deadline) => deadline.since(now).clamp(SHORTEST_WAIT, LONGEST_WAIT),
@@ -112,13 +114,13 @@ impl Limit {
     }
 }
 
-/// The limit to set on a socket for a wait of `remaining`; `None` where the one it has does as well.
+/// The timeout to set on a socket for a wait of `remaining`, or `None` if its current `limit` is close enough.
 fn new_limit(remaining: Duration, limit: Option<Duration>) -> Option<Duration> {
     let near = remaining..=remaining.saturating_add(2 * SLACK);
     (!limit.is_some_and(|limit| near.contains(&limit))).then(|| remaining.saturating_add(SLACK))
 }
 
-/// A socket says of a time limit that the call would block.
+/// Maps `WouldBlock`, which a socket returns when its timeout expires, to `TimedOut`.
 fn in_time(error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { error }
 }
@@ -149,7 +151,7 @@ impl embedded_io::BufRead for TcpTransport<'_> {
 
 impl embedded_io::ReadReady for TcpTransport<'_> {
     fn read_ready(&mut self) -> io::Result<bool> {
-        // A read that did not fill the buffer has taken all there was: then there is no need to ask.
+        // A read that did not fill the buffer has taken all input, so no system call is needed.
         Ok(self.start < self.end || (self.end == READ && self.is_ready(PollFlags::POLLIN, PollTimeout::ZERO)?))
     }
 }
@@ -165,25 +167,24 @@ impl embedded_io::Read for TcpTransport<'_> {
 
 impl embedded_io::Write for TcpTransport<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // What the socket has no room for is waited for apart: so a write that took a part says so at once, and it is
-        // known when a byte moved.
+        // Non-blocking, with a separate wait: a partial write returns at once, so the driver knows when bytes were sent.
         let socket = SockRef::from(self.stream);
         loop {
             match socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.await_room()?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_until_writable()?,
                 outcome => return outcome,
             }
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // nothing is held back
+        Ok(()) // nothing is buffered
     }
 }
 
 impl Transport for TcpTransport<'_> {
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.deadline = deadline; // the socket hears of it before it waits, and only where it has to
+        self.deadline = deadline; // set on the socket only when a read has to wait
         Ok(())
     }
 
@@ -196,7 +197,7 @@ impl Transport for TcpTransport<'_> {
 
     fn shutdown(&mut self) -> io::Result<()> {
         match self.stream.shutdown(Shutdown::Write) {
-            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()), // the peer has let go of it already
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()), // the peer has reset it
             Ok(()) => {
                 self.delivery = Some(Delivery::begin(self.stream)?);
                 Ok(())
@@ -255,7 +256,7 @@ mod tests {
         let idle = limit.renew(clock::now(), Some(clock::now() + Duration::from_secs(2))).unwrap();
         assert!(idle > Duration::from_secs(1));
         thread::sleep(Duration::from_millis(100));
-        // As after an `exit` that came when the idle timeout was nearly over.
+        // As after an `exit` that arrived shortly before the idle timeout.
         let linger = limit.renew(clock::now(), Some(clock::now() + Duration::from_millis(1_950))).unwrap();
         assert!(linger < Duration::from_millis(1_960));
     }
@@ -268,7 +269,7 @@ mod tests {
         assert!(!transport.read_ready().unwrap());
         for (sent, pieces) in [(READ, &[READ][..]), (READ + 1, &[READ, 1]), (7, &[7])] {
             far.write_all(&vec![b'a'; sent]).unwrap();
-            // A moment, until all of it is here: or the first read may get less.
+            // Wait until all of it has arrived; otherwise the first read may return less.
             while near.peek(&mut [0; 2 * READ]).unwrap() < sent {}
             for (number, &piece) in pieces.iter().enumerate() {
                 assert_eq!(transport.fill_buf().unwrap().len(), piece);
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_nobody_reads_ends_at_its_deadline() {
+    fn a_write_that_the_peer_does_not_read_times_out_at_its_deadline() {
         let (near, _far) = pair();
         let time = LastWait::new();
         let mut transport = TcpTransport::new(&near, &time);

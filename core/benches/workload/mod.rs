@@ -1,20 +1,20 @@
-//! What is measured: one read of many names, answered by the server's machine, and by the least that could answer it.
+//! The workload: one read of many names, answered by the server's machine or by a minimal loop.
 
 use core::hint::black_box;
 
 use greet_core::{Framing, Instant, Machine, NAME_CAPACITY, Server, ServerSettings};
 
-/// How many names one read holds.
+/// Number of names in one read.
 pub(crate) const NAMES_IN_FLIGHT: usize = 64;
 
-/// One read of [`NAMES_IN_FLIGHT`] names under framing `line`, and room for the replies.
+/// One read of [`NAMES_IN_FLIGHT`] names under framing `line`, and a buffer for the replies.
 pub(crate) struct Workload {
     pub(crate) input: Vec<u8>,
     output: Vec<u8>,
 }
 
 impl Workload {
-    /// `line_length` counts the LF.
+    /// Creates lines of `line_length` bytes, including the LF.
     pub(crate) fn new(line_length: usize) -> Self {
         let mut line = vec![b'n'; line_length - 1];
         line.push(b'\n');
@@ -22,9 +22,9 @@ impl Workload {
         Self { input: line.repeat(NAMES_IN_FLIGHT), output: vec![0; reply_length * NAMES_IN_FLIGHT] }
     }
 
-    /// The replies by `server`, receiving and transmitting by turns; their length.
+    /// Answers the input with `server`, calling `receive` and `transmit` alternately. Returns the length of the replies.
     pub(crate) fn core(&mut self, server: &mut Server<NAME_CAPACITY>) -> usize {
-        // Neither the time nor the bytes are the compiler's to know in advance.
+        // Hides the time and the bytes from the optimizer.
         let now = black_box(Instant::ZERO);
         let mut rest = black_box(self.input.as_slice());
         let mut written = 0;
@@ -36,7 +36,8 @@ impl Workload {
         written
     }
 
-    /// The replies by a search for the LF and three copies: no limit, no UTF-8, no `exit`, no time; their length.
+    /// Answers the input with a search for the LF and three copies, without limits, UTF-8 check, `exit` or time. Returns the
+    /// length of the replies.
     pub(crate) fn plain(&mut self) -> usize {
         let mut rest = black_box(self.input.as_slice());
         let mut written = 0;
@@ -51,7 +52,7 @@ impl Workload {
         written
     }
 
-    /// That both answer, and the same.
+    /// Asserts that both give the same replies.
     pub(crate) fn check(&mut self) {
         let length = self.plain();
         assert_eq!(length, self.output.len());
@@ -61,7 +62,7 @@ impl Workload {
     }
 }
 
-/// A server that has greeted and speaks in lines.
+/// A server with framing `line` that has sent its greeting.
 pub(crate) fn listening_server() -> Server<NAME_CAPACITY> {
     let settings = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
     let mut server = Server::new(settings, Instant::ZERO);

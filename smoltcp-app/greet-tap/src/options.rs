@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and how it is read.
+//! The command line: options, defaults and help.
 
 use core::{net::SocketAddr, num::NonZeroU64, time::Duration};
 use std::{ffi::OsString, path::PathBuf};
@@ -110,7 +110,7 @@ pub(crate) struct FetchOptions {
     pub(crate) network: NetworkOptions,
 }
 
-/// The device, and what this program is on its network.
+/// The device, and this program's addresses on it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkOptions {
@@ -154,7 +154,7 @@ pub(crate) struct NetworkOptions {
     pub(crate) impairments: ImpairmentOptions,
 }
 
-/// What happens to frames between this program and the device, in both directions.
+/// Impairments of the link between this program and the device.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Impairments of the link, in both directions")]
 pub(crate) struct ImpairmentOptions {

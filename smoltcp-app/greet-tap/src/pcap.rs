@@ -1,6 +1,6 @@
 //! A capture of all frames in a pcap file, for tcpdump and Wireshark.
 //!
-//! An error of the file ends the capture and not the program: it is logged once, and the file ends with a whole packet.
+//! A write error ends the capture, but not the program. It is logged once, and the file is truncated to whole packets.
 
 use core::{cell::RefCell, time::Duration};
 use std::{
@@ -15,10 +15,10 @@ use greet_core::Instant;
 use greet_host::clock;
 use smoltcp::{phy::PcapSink, time};
 
-/// How many bytes are buffered at most.
+/// Maximum number of buffered bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// A capture, or none if none was asked for. Its clones write to the same file.
+/// A capture, or a no-op by default. Clones write to the same file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Capture(Option<Rc<RefCell<Writer>>>);
 
@@ -27,18 +27,21 @@ struct Writer {
     path: PathBuf,
     /// `None` after an error.
     file: Option<File>,
-    /// The length of the file: whole packets.
+    /// The length of the file in bytes. It holds whole packets only.
     length: u64,
-    /// Whole packets that are not written yet.
+    /// Whole packets that are not yet written.
     pending: Vec<u8>,
-    /// Where each of them ends in `pending`.
+    /// The end of each packet in `pending`.
     ends: Vec<usize>,
-    /// The time of day at the zero of the program's clock.
+    /// The time of day when the program's clock was 0, since the Unix epoch.
     start: Duration,
 }
 
 impl Capture {
-    /// A capture to a new file.
+    /// Creates a capture file, or truncates an existing one.
+    ///
+    /// # Errors
+    /// If the file cannot be created.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let file = Some(File::create(path)?);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -48,7 +51,7 @@ impl Capture {
         Ok(Self(Some(Rc::new(RefCell::new(writer)))))
     }
 
-    /// Writes the buffered packets. Called before each wait, so that nothing is missing if the program is killed.
+    /// Writes the buffered packets. Call it before each wait, so that no packet is missing if the program is killed.
     pub(crate) fn write_out(&self) {
         if let Some(writer) = &self.0 {
             writer.borrow_mut().write_out();
@@ -99,11 +102,11 @@ impl Writer {
         self.ends.clear();
     }
 
-    /// Ends the capture after an error that came when so many of the pending bytes were written.
+    /// Ends the capture after a write error. `written` is the number of pending bytes that were written before it.
     fn end(&mut self, written: usize, error: &io::Error) {
         let whole = whole_packets(&self.ends, written);
         let length = self.length.saturating_add(whole as u64);
-        // What is no regular file, such as a pipe, has no length.
+        // Fails for a pipe, which has no length.
         if let Some(file) = self.file.take() {
             let _ = file.set_len(length);
         }
@@ -112,7 +115,7 @@ impl Writer {
     }
 }
 
-/// Writes `bytes`. Returns how many were written, and the error that stopped it.
+/// Writes `bytes`. Returns the number of written bytes, and the error that stopped it, if any.
 fn write_all(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while let Some(rest @ [_, ..]) = bytes.get(written..) {
@@ -126,7 +129,7 @@ fn write_all(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
-/// How many of the first `written` bytes are whole packets, which end at `ends`.
+/// The length of the whole packets within the first `written` bytes. Packets end at `ends`.
 fn whole_packets(ends: &[usize], written: usize) -> usize {
     ends.iter().copied().take_while(|&end| end <= written).last().unwrap_or(0)
 }
@@ -134,7 +137,7 @@ fn whole_packets(ends: &[usize], written: usize) -> usize {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.write_out();
-        // Some file systems report a full disk only now. What is no regular file cannot be synchronized.
+        // Some file systems report a full disk only now. Only a regular file can be synchronized.
         if let Some(file) = &self.file
             && file.metadata().is_ok_and(|metadata| metadata.is_file())
             && let Err(error) = file.sync_data()
@@ -167,7 +170,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
 
         let number = |at: usize| u32::from_ne_bytes(written[at..at + 4].try_into().unwrap());
-        assert_eq!((number(0), number(20)), (0xa1b2_c3d4, 1), "of Ethernet frames, in this machine's byte order");
+        assert_eq!((number(0), number(20)), (0xa1b2_c3d4, 1), "of Ethernet frames, in this host's byte order");
         let mut at = 24;
         for packet in [&b"one"[..], &long, b"three"] {
             let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
@@ -180,7 +183,7 @@ mod tests {
         assert_eq!(at, written.len());
     }
 
-    /// A disk with room for so many bytes.
+    /// A disk and its capacity in bytes.
     struct Disk(Vec<u8>, usize);
 
     impl Write for Disk {
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_write_that_fails_in_between_the_whole_packets_are_kept() {
+    fn a_partial_write_keeps_the_whole_packets() {
         let ends = [24, 60, 100];
         for room in 0..=110 {
             let (written, result) = write_all(&mut Disk(Vec::new(), room), &[0; 100]);

@@ -17,7 +17,7 @@ use smoltcp::{
 
 use crate::{error::Error, network::Network, options::ServeOptions};
 
-/// What each direction of a connection holds: some names in a row, and no less than the longest one.
+/// Bytes of each socket buffer, and of the read buffer. At least the longest name must fit.
 const BUFFER: usize = 16 * 1024;
 
 type ServicePool<'a> = Pool<'a, NAME_CAPACITY>;
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// All that a service needs.
+/// The running server.
 struct Service<'a> {
     network: Network,
     pool: ServicePool<'a>,
@@ -62,8 +62,8 @@ impl Service<'_> {
         }
     }
 
-    /// Has every conversation deliver what it owes and end, within the grace: half of it is for what clients still say,
-    /// the other half for their FIN.
+    /// Lets every conversation send its outstanding replies and end, within the grace period. Clients may still send
+    /// during its first half; the second half is for their FIN.
     fn end(&mut self, options: &ServeOptions) -> Result<(), Error> {
         let start = clock::now();
         let (half, until) = (start + options.service.grace / 2, start + options.service.grace);
@@ -87,7 +87,7 @@ impl Service<'_> {
         Ok(())
     }
 
-    /// Resets the connections that are left: when this program is gone, nobody answers for it.
+    /// Resets the remaining connections: after this program has ended, no host answers their segments.
     fn cut_off(&mut self) -> Result<(), Error> {
         match self.pool.busy() {
             1 => tracing::warn!("1 connection was reset at the end of --grace"),
@@ -102,14 +102,15 @@ impl Service<'_> {
         self.network.deliver()
     }
 
+    /// Polls the stack and serves the pool. Returns when to poll next.
     fn poll(&mut self) -> Result<Option<Instant>, Error> {
         let Self { network, pool, log, .. } = self;
         network.poll(|sockets: &mut SocketSet<'static>, reason| {
-            pool.serve(clock::now(), sockets, reason, |event| tell(log, event))
+            pool.serve(clock::now(), sockets, reason, |event| log_event(log, event))
         })
     }
 
-    /// Waits. Returns whether a signal asked the service to stop.
+    /// Waits for an event or `deadline`. Prints the counters if requested. Returns whether a stop was requested.
     fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, Error> {
         let signalled = self.network.wait(deadline)?;
         if signalled.report {
@@ -118,14 +119,14 @@ impl Service<'_> {
         Ok(signalled.stop)
     }
 
-    /// Prints the addresses that are new.
+    /// Prints new addresses, and logs those that were lost.
     fn announce(&mut self) {
         let addresses = self.network.stack.addresses();
         if addresses == self.announced {
             return;
         }
         for network in self.announced.iter().filter(|network| !addresses.contains(network)) {
-            tracing::warn!("the address {} is lost: its lease or lifetime is over", network.address());
+            tracing::warn!("the address {} was removed: its lease or lifetime has expired", network.address());
         }
         for network in addresses.iter().filter(|network| !self.announced.contains(network)) {
             let address = SocketAddr::new(network.address().into(), self.pool.settings().port);
@@ -134,6 +135,7 @@ impl Service<'_> {
         self.announced = addresses.to_vec();
     }
 
+    /// Prints the counters to standard error.
     fn report(&self) {
         let Counters { accepted, completed, reset, timed_out, unfinished, names, bytes_received, bytes_sent } =
             self.pool.counters();
@@ -145,13 +147,14 @@ impl Service<'_> {
     }
 }
 
-fn tell(log: &Log, event: Event<'_>) {
+/// Writes an event of the pool to standard output and the log.
+fn log_event(log: &Log, event: Event<'_>) {
     match event {
         Event::Accepted(peer) => log.accepted(peer.into()),
         Event::Heard(peer, event) => log::trace(peer.into(), event),
         Event::Closed(peer, outcome) => {
             let peer = peer.into();
-            tracing::debug!(%peer, ?outcome, "the conversation is over");
+            tracing::debug!(%peer, ?outcome, "the conversation has ended");
             log.closed(peer);
         }
     }

@@ -1,4 +1,4 @@
-//! Waiting: for a frame, for a signal, or until a deadline, to the microsecond.
+//! Waits for a frame, a signal or a deadline, with microsecond resolution.
 
 use core::time::Duration;
 use std::{
@@ -18,27 +18,33 @@ use nix::{
 };
 use signal_hook::{consts::SIGUSR1, low_level};
 
-/// Who waits for longer than this looks at its deadline in between.
+/// Maximum timeout of one wait.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// What can be waited for besides frames: the wish to stop, and the wish for the counters.
+/// Signals that end a wait: those that request a stop, and SIGUSR1, which requests the counters.
 #[derive(Debug)]
 pub(crate) struct Signals {
     stop: Stop,
     report: UnixStream,
 }
 
-/// Which signals came, each said once.
+/// What ended a wait. Each signal is reported once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Signalled {
+    /// A stop was requested.
     pub(crate) stop: bool,
+    /// The counters were requested.
     pub(crate) report: bool,
-    /// There is something to read where changes of links are told.
+    /// The socket that reports link changes is readable.
     pub(crate) link: bool,
 }
 
 impl Signals {
-    /// From now on SIGINT and SIGTERM end the program in good order, the second one at once; SIGUSR1 asks for the counters.
+    /// Installs the handlers: SIGINT, SIGTERM and SIGHUP request a stop (the second one ends the program), SIGUSR1 requests the
+    /// counters.
+    ///
+    /// # Errors
+    /// If they cannot be installed.
     pub(crate) fn register() -> io::Result<Self> {
         let stop = Stop::on_signals()?;
         let (report, sender) = UnixStream::pair()?;
@@ -47,7 +53,10 @@ impl Signals {
         Ok(Self { stop, report })
     }
 
-    /// Waits for something on `device` or `link`, a signal, or `deadline`; where that is over, looks only.
+    /// Waits until `device` or `link` is readable, a signal arrives, or `deadline` passes. Does not block if it has passed.
+    ///
+    /// # Errors
+    /// Those of ppoll(2), except `EINTR`.
     pub(crate) fn wait(
         &mut self,
         device: BorrowedFd<'_>,
@@ -63,13 +72,13 @@ impl Signals {
             Err(error) => return Err(error.into()),
         }
         let [_, link, stop, report] = waited_for.map(|descriptor| descriptor.any() != Some(false));
-        let (stop, report) = (stop && came(&mut self.stop.signalled), report && came(&mut self.report));
+        let (stop, report) = (stop && has_arrived(&mut self.stop.signalled), report && has_arrived(&mut self.report));
         Ok(Signalled { stop, report, link })
     }
 }
 
-/// Takes what a signal wrote.
-fn came(pipe: &mut UnixStream) -> bool {
+/// Reads what a signal handler has written. Returns whether there was anything.
+fn has_arrived(pipe: &mut UnixStream) -> bool {
     matches!(pipe.read(&mut [0; 64]), Ok(1..))
 }
 
@@ -82,10 +91,10 @@ mod tests {
     #[test]
     fn a_wait_ends_by_a_frame_a_signal_or_its_deadline() {
         let mut signals = Signals::register().unwrap();
-        let (device, mut wire) = UnixStream::pair().unwrap();
+        let (device, mut peer) = UnixStream::pair().unwrap();
         let (link, mut system) = UnixStream::pair().unwrap();
 
-        // A fraction of a millisecond is neither nothing nor a whole one.
+        // A wait of 300 us is rounded neither to 0 nor to 1 ms.
         let shortest = (0..20).map(|_| {
             let start = clock::now();
             let signalled =
@@ -108,11 +117,11 @@ mod tests {
         );
 
         system.write_all(b"it is down").unwrap();
-        let told = signals.wait(device.as_fd(), link.as_fd(), None).unwrap();
-        assert_eq!(told, Signalled { link: true, ..Signalled::default() });
+        let signalled = signals.wait(device.as_fd(), link.as_fd(), None).unwrap();
+        assert_eq!(signalled, Signalled { link: true, ..Signalled::default() });
         (&link).read_exact(&mut [0; 10]).unwrap();
 
-        wire.write_all(b"a frame").unwrap();
+        peer.write_all(b"a frame").unwrap();
         assert_eq!(signals.wait(device.as_fd(), link.as_fd(), None).unwrap(), Signalled::default());
     }
 }

@@ -1,7 +1,7 @@
-//! What the service says: the tutorial's lines on standard output, diagnostics on standard error.
+//! Output of the server: the tutorial's lines on standard output, diagnostics on standard error.
 //!
-//! Neither may hold up a conversation: whoever reads the output may be slow, or gone. So each is written by a thread of
-//! its own behind a queue, and what overflows that is dropped and counted.
+//! A slow or closed output must not block a conversation. So each output has a queue and a thread that writes it. Lines
+//! that do not fit in the queue are dropped and counted.
 
 use core::{fmt, net::SocketAddr};
 use std::io::{self, Write};
@@ -12,16 +12,16 @@ use greet_core::{Escaped, ServerEvent};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{self, NonBlocking, WorkerGuard};
 
-/// The lines on standard output.
+/// Writes lines to standard output.
 #[derive(Clone, Debug)]
 pub struct Log {
     lines: NonBlocking,
-    /// Whether connections get lines.
+    /// Omits the lines about connections.
     quiet: bool,
 }
 
-/// Writes what is queued when it is dropped.
-#[must_use = "the writers end with it"]
+/// Writes the queued lines when it is dropped.
+#[must_use = "the outputs are closed when it is dropped"]
 #[derive(Debug)]
 pub struct Guard {
     _output: WorkerGuard,
@@ -29,7 +29,7 @@ pub struct Guard {
     log: Log,
 }
 
-/// Starts both writers.
+/// Starts the threads that write both outputs.
 pub fn start(Verbosity { verbose, quiet }: Verbosity) -> (Log, Guard) {
     let (diagnostics, diagnostics_guard) = non_blocking::NonBlockingBuilder::default().finish(io::stderr());
     let level = match (quiet, verbose) {
@@ -39,7 +39,7 @@ pub fn start(Verbosity { verbose, quiet }: Verbosity) -> (Log, Guard) {
         (false, _) => LevelFilter::TRACE,
     };
     let colors = Term::stderr().features().colors_supported(); // not with NO_COLOR, and not on a dumb terminal
-    // Fails where the process has a subscriber already: then that one gets the diagnostics.
+    // Fails if the process has a subscriber already; then that one receives the diagnostics.
     let _ = tracing_subscriber::fmt().with_max_level(level).with_ansi(colors).with_writer(diagnostics).try_init();
     let (lines, lines_guard) = non_blocking::NonBlockingBuilder::default().finish(io::stdout());
     let log = Log { lines, quiet };
@@ -49,18 +49,18 @@ pub fn start(Verbosity { verbose, quiet }: Verbosity) -> (Log, Guard) {
 impl Log {
     /// Writes one line.
     pub fn line(&self, text: fmt::Arguments<'_>) {
-        // Never fails: what cannot be queued is counted, what cannot be written has no reader.
+        // Never fails: a line that cannot be queued is counted, and write errors mean that standard output is closed.
         let _ = self.lines.clone().write_all(format!("{text}\n").as_bytes());
     }
 
-    /// Somebody came.
+    /// Writes that a connection was accepted, unless quiet.
     pub fn accepted(&self, peer: SocketAddr) {
         if !self.quiet {
             self.line(format_args!("Accept new connection from {peer}..."));
         }
     }
 
-    /// Somebody went.
+    /// Writes that a connection was closed, unless quiet.
     pub fn closed(&self, peer: SocketAddr) {
         if !self.quiet {
             self.line(format_args!("Connection from {peer} closed."));
@@ -72,12 +72,12 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let dropped = self.log.lines.error_counter().dropped_lines();
         if dropped > 0 {
-            tracing::warn!("{dropped} lines were dropped because nobody read standard output");
+            tracing::warn!("{dropped} lines were dropped because standard output was not read");
         }
     }
 }
 
-/// Tells what a server's machine tells.
+/// Logs an event of a server's machine.
 pub fn trace(peer: SocketAddr, event: ServerEvent<'_>) {
     match event {
         ServerEvent::Name(name) => tracing::trace!(%peer, name = %Escaped(name), "a name"),

@@ -1,4 +1,4 @@
-//! How signals end a program: SIGINT, SIGTERM and SIGHUP in good order the first time, at once the second time.
+//! Termination by SIGINT, SIGTERM and SIGHUP: the first signal requests a graceful stop, the second one ends the program.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io, os::unix::net::UnixStream, sync::Arc};
@@ -8,28 +8,28 @@ use signal_hook::{
     flag, low_level,
 };
 
-/// The request to stop, which can be waited for.
+/// The request to stop: a flag, and a file descriptor to wait for.
 #[derive(Debug)]
 pub struct Stop {
-    /// Readable when a signal has arrived; does not block.
+    /// Readable when a signal has arrived. Non-blocking.
     pub signalled: UnixStream,
     once: Arc<AtomicBool>,
-    /// If it were closed, `signalled` would be readable. All signals may be ignored.
+    /// Keeps `signalled` open: at its end it would be readable. If all signals are ignored, no handler holds a sender.
     _sender: UnixStream,
 }
 
 impl Stop {
-    /// Handles the signals from now on. One that was ignored when the program started stays ignored: `nohup`, `trap ''` and
-    /// background jobs of a shell mean it.
+    /// Installs the handlers. A signal that was ignored when the program started stays ignored, as `nohup`, `trap ''` and
+    /// background jobs of a shell require.
     ///
     /// # Errors
-    /// The system has no resources for the handlers.
+    /// If the handlers cannot be installed.
     pub fn on_signals() -> io::Result<Self> {
         let (signalled, sender) = UnixStream::pair()?;
         signalled.set_nonblocking(true)?;
         let once = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
-            // In this order: the first signal finds the flag down and raises it, the second one finds it up and ends the program.
+            // In this order: the first signal finds the flag unset and sets it, the second one finds it set and ends the program.
             flag::register_conditional_shutdown(signal, 1, Arc::clone(&once))?;
             flag::register(signal, Arc::clone(&once))?;
             low_level::pipe::register(signal, sender.try_clone()?)?;
@@ -44,7 +44,7 @@ impl Stop {
     }
 }
 
-/// Whether this process ignores that signal, as it does if it was started so. False if the system does not tell.
+/// Whether this process ignores the signal. False if /proc cannot be read.
 #[must_use]
 pub fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The end of the service, as conversations see it.
+//! How a conversation learns that the service is stopping, and when it must close.
 
 use core::{
     sync::atomic::{AtomicU64, Ordering},
@@ -8,7 +8,8 @@ use core::{
 use greet_core::Instant;
 use greet_host::clock;
 
-/// Whether the service ends, and from when on conversations are closed even if their clients never pause.
+/// The time from which conversations are closed even if their clients still send, in microseconds; `NOT_BEGUN` while the
+/// service runs.
 #[derive(Debug)]
 pub(super) struct Closing(AtomicU64);
 
@@ -19,24 +20,26 @@ impl Closing {
         Self(AtomicU64::new(Self::NOT_BEGUN))
     }
 
-    /// The service ends. Half of the grace is for what clients still say, the other half for their FIN.
+    /// Begins to stop the service. Clients may still send during the first half of `grace`; the second half is for their FIN.
     pub(super) fn begin(&self, grace: Duration) {
         let at = clock::now() + grace / 2;
         self.0.store(at.as_micros().min(Self::NOT_BEGUN - 1), Ordering::Release);
     }
 
+    /// Whether the service is stopping.
     pub(super) fn has_begun(&self) -> bool {
         self.0.load(Ordering::Acquire) != Self::NOT_BEGUN
     }
 
-    /// Looked at on every turn of every conversation: a load and a comparison until the service ends.
+    /// Whether to close a conversation now. Called on every turn of every conversation, so it is only a load and a
+    /// comparison while the service runs.
     pub(super) fn is_overdue(&self) -> bool {
         let at = self.0.load(Ordering::Relaxed);
         at != Self::NOT_BEGUN && clock::now() >= Instant::from_micros(at)
     }
 }
 
-/// Says that so many conversations had no good end.
+/// Logs how many conversations were still open when the grace period ended.
 pub(super) fn cut_off(conversations: usize) {
     match conversations {
         1 => tracing::warn!("1 conversation was cut off when the grace was over"),

@@ -1,4 +1,4 @@
-//! Listening sockets, and why there may be none.
+//! Opens the listening sockets, and explains errors.
 
 use core::net::{Ipv6Addr, SocketAddr};
 use std::{io, net::TcpListener};
@@ -6,14 +6,14 @@ use std::{io, net::TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
-/// How many bytes of replies may wait in a socket's buffer behind those that are under way.
+/// Maximum number of unsent bytes in a socket's send buffer (`TCP_NOTSENT_LOWAT`).
 const NOT_SENT: u32 = 64 * 1024;
 
-/// A socket that listens.
+/// A non-blocking socket that listens.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
-    /// Where: with the port that was taken where the option said 0.
+    /// Its address. The port is the one that the system chose if the option was 0.
     pub(super) address: SocketAddr,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum ListenError {
     Other(SocketAddr, #[source] io::Error),
 }
 
-/// Listens on every one of `addresses`, or on none.
+/// Listens on all `addresses`. Fails if one of them cannot be used.
 pub(super) fn all(addresses: &[SocketAddr], backlog: u16) -> Result<Vec<Listener>, ListenError> {
     addresses
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn all(addresses: &[SocketAddr], backlog: u16) -> Result<Vec<Listener
         .collect()
 }
 
-/// Whether this socket takes IPv6 connections alone. `[::]` takes IPv4 too, unless another socket does that on its port.
+/// Whether this socket accepts only IPv6 connections. `[::]` accepts IPv4 too, unless another socket does so on its port.
 fn is_only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
     let is_ipv4_taken = all.iter().any(|other| other.is_ipv4() && other.port() == address.port() && other.port() > 0);
     address.ip() != Ipv6Addr::UNSPECIFIED || is_ipv4_taken
@@ -59,11 +59,11 @@ fn listen(address: SocketAddr, only_v6: bool, backlog: u16) -> io::Result<Listen
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }
-    // A restarted service takes its port back while old connections are in TIME-WAIT.
+    // A restarted server can use its port while old connections are in TIME-WAIT.
     socket.set_reuse_address(true)?;
-    // Inherited by every connection: a reply is a segment at once.
+    // Accepted sockets inherit this: each reply is sent immediately.
     socket.set_tcp_nodelay(true)?;
-    // So too: what a slow client has not taken stays with us, where its taking is seen (T2), and not in a large buffer.
+    // Inherited too: the idle timeout (T2) counts bytes that the socket accepts, so the socket must not buffer many.
     socket.set_tcp_notsent_lowat(NOT_SENT)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -1,4 +1,4 @@
-//! `greet serve`: what both runtimes share, from the listening sockets to the lines on standard output.
+//! `greet serve`: set-up that both runtimes share: signals, listening sockets, settings, output.
 
 mod closing;
 mod listen;
@@ -23,7 +23,7 @@ use thiserror::Error;
 use self::{closing::Closing, listen::ListenError};
 use crate::options::{Runtime, ServeOptions};
 
-/// Why there is no service.
+/// Why the server cannot start.
 #[derive(Debug, Error)]
 pub(crate) enum ServeError {
     #[error(transparent)]
@@ -36,27 +36,27 @@ pub(crate) enum ServeError {
 
 impl Fatal for ServeError {}
 
-/// What every connection is served with.
+/// Settings and state that all connections share.
 #[derive(Debug)]
 struct Service {
     settings: ServerSettings,
-    /// At most so many connections at once.
+    /// Maximum number of concurrent connections.
     connections: usize,
-    /// How long conversations have to end once they are asked to.
+    /// How long open conversations may take to end when the service stops.
     grace: Duration,
     closing: Closing,
     log: Log,
 }
 
 impl Service {
-    /// Everything is ready for clients at these addresses.
+    /// Prints the addresses that the server listens on.
     fn announce(&self, addresses: &[SocketAddr]) {
         for address in addresses {
             self.log.line(format_args!("Waiting for connection on {address}..."));
         }
     }
 
-    /// The machine for a connection that was just opened.
+    /// Creates the machine for a new connection.
     fn server(&self) -> Server<NAME_CAPACITY> {
         Server::new(self.settings, clock::now())
     }
@@ -65,9 +65,9 @@ impl Service {
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
     let (log, _written_at_the_end) = log::start(options.verbosity);
-    // Before anyone can know of the service, so that no signal finds it unprepared.
+    // Before the sockets listen, so that no signal arrives without a handler.
     let stop = Stop::on_signals().map_err(ServeError::Signals)?;
-    // It interrupts a thread that waits for its client. The handler does nothing, so that it does nothing to other runtimes.
+    // Interrupts a thread that waits for its client. The handler does nothing, so the signal is harmless with tokio.
     flag::register(SIGUSR1, Arc::default()).map_err(ServeError::Signals)?;
     let addresses: Vec<_> = options.listen.iter().flat_map(|listen| &listen.0).copied().collect();
     let listeners = listen::all(&addresses, options.backlog)?;

@@ -1,5 +1,5 @@
-//! A tokio TCP stream as the async driver's transport, and where the driver gathers replies: neither holds a buffer while
-//! it waits.
+//! The async driver's transport over a tokio TCP stream, and its output buffer. Neither holds a buffer while it waits for
+//! the client.
 
 use core::{
     cell::Cell,
@@ -27,17 +27,17 @@ use crate::{
     transport::READ,
 };
 
-/// How many bytes of replies leave in one write at the most: to the kernel a long write costs hardly more than a short one.
+/// Maximum number of bytes of replies in one write. A long write costs the kernel hardly more than a short one.
 const OUTPUT: usize = 16 * 1024;
 
 thread_local! {
-    /// A buffer that nobody uses now: connections that wait for their clients hold none.
+    /// An unused read buffer. Connections that wait for their clients hold none.
     static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
-    /// The same, for replies.
+    /// An unused buffer for replies.
     static SPARE_REPLIES: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// A buffer for replies while there are some.
+/// The output buffer of a driver, allocated only while there are replies to send.
 #[derive(Debug, Default)]
 pub(super) struct Replies(Option<Box<[u8]>>);
 
@@ -53,7 +53,7 @@ impl Output for Replies {
     }
 }
 
-/// A stream, what was read from it, and what ends a wait: the deadline, and `ending` once it is ready.
+/// A stream with its unread input, its deadline, and a future that interrupts a wait for input.
 #[derive(Debug)]
 pub(super) struct TaskTransport<'a, E> {
     stream: TcpStream,
@@ -61,28 +61,28 @@ pub(super) struct TaskTransport<'a, E> {
     input: Option<Box<[u8]>>,
     unread: Range<usize>,
     deadline: Option<Instant>,
-    /// Set to a deadline of earlier, most of the time: each byte moves the deadline, and this only follows when it is
-    /// over, or too late.
+    /// The timer and the time it is set to. Usually that is an earlier deadline: each byte moves the deadline, and the
+    /// timer is set again only when it has expired, or when it would expire too late.
     alarm: Option<(Instant, Pin<Box<Sleep>>)>,
-    /// Since this side is ended.
+    /// Set once this side has sent its FIN.
     delivery: Option<Delivery>,
 }
 
 impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
-    /// A transport in which waiting for input fails once with `Interrupted`, when `ending` is ready.
+    /// Creates a transport. When `ending` is ready, one wait for input fails with `Interrupted`.
     pub(super) fn new(stream: TcpStream, ending: Pin<&'a mut E>) -> Self {
         Self { stream, ending: Some(ending), input: None, unread: 0..0, deadline: None, alarm: None, delivery: None }
     }
 
-    /// Before the socket is closed: waits until the client has what this side has said, if it ended its side, as long as the
-    /// client takes some of it.
+    /// Call it before the socket is closed. If this side has sent its FIN, waits until the client has acknowledged all
+    /// output, as long as it makes progress.
     pub(super) async fn deliver(&mut self) {
         while self.delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(&self.stream)) {
             sleep(PAUSE).await;
         }
     }
 
-    /// Ready when the deadline is over.
+    /// Ready when the deadline has passed.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         loop {
@@ -95,11 +95,14 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
                 self.alarm = None;
                 return Poll::Ready(());
             }
-            self.alarm = None; // it stood at an earlier deadline
+            self.alarm = None; // it was set to an earlier deadline
         }
     }
 
-    /// `operation`, unless the deadline is over before it is ready.
+    /// Runs `operation`.
+    ///
+    /// # Errors
+    /// `TimedOut` if the deadline passes first.
     async fn in_time<T>(
         &mut self,
         mut operation: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<io::Result<T>>,
@@ -111,6 +114,7 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
         .await
     }
 
+    /// Reads into a spare buffer, which is kept only if something was received.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut buffer = SPARE.take().unwrap_or_else(|| vec![0; READ].into_boxed_slice());
         let mut read = ReadBuf::new(&mut buffer);
@@ -127,7 +131,7 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
         outcome
     }
 
-    /// So much was read into this buffer.
+    /// Stores a buffer that holds `count` bytes of input, or gives it back if `count` is 0.
     fn keep(&mut self, buffer: Box<[u8]>, count: usize) {
         self.unread = 0..count;
         if count == 0 {
@@ -144,10 +148,10 @@ impl<E> ErrorType for TaskTransport<'_, E> {
 
 impl<E: Future<Output = ()>> embedded_io_async::ReadReady for TaskTransport<'_, E> {
     fn read_ready(&mut self) -> io::Result<bool> {
-        // A read that did not fill the buffer has taken all there was: then there is no need to ask.
+        // A read that did not fill the buffer has taken all input, so no system call is needed.
         if self.unread.is_empty() && self.unread.end == READ {
             let mut buffer = SPARE.take().unwrap_or_else(|| vec![0; READ].into_boxed_slice());
-            // Of an error, and of the client's end, the next read tells as well.
+            // The next read reports an error or the client's FIN too.
             let count = self.stream.try_read(&mut buffer).unwrap_or(0);
             self.keep(buffer, count);
         }
@@ -192,7 +196,7 @@ impl<E: Future<Output = ()>> embedded_io_async::Write for TaskTransport<'_, E> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // a socket holds nothing back
+        Ok(()) // the socket buffers nothing in user space
     }
 }
 

@@ -1,4 +1,4 @@
-//! A tokio task a connection: the acceptor, the conversations, and how they are ended.
+//! The tokio runtime: one task per connection. Accepts connections, runs conversations, and ends them.
 
 use core::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
 use std::{io, sync::Arc, thread};
@@ -18,29 +18,29 @@ use tokio::{
 use super::{
     Service, closing,
     listen::Listener,
-    starved::{self, Complaint},
+    starved::{self, AcceptWarning},
     task_transport::{Replies, TaskTransport},
 };
 
-/// What the acceptor and the conversations share.
+/// State that the acceptor and the conversations share.
 #[derive(Debug)]
 struct Shared {
     service: Service,
     slots: Arc<Semaphore>,
-    /// A conversation ended: what it held is free.
-    left: Notify,
+    /// Notified when a conversation has ended and its resources are free.
+    ended: Notify,
 }
 
-/// Serves until `stop`, then ends the conversations within the grace.
+/// Serves until `stop`, then ends the conversations within the grace period.
 pub(super) fn serve(listeners: Vec<Listener>, service: Service, stop: Stop) -> io::Result<()> {
-    // On one core a second thread would only take turns with the first.
+    // On one core a second thread has no use.
     let mut builder = match thread::available_parallelism() {
         Ok(cores) if cores.get() > 1 => runtime::Builder::new_multi_thread(),
         _ => runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build()?;
     let result = runtime.block_on(serve_all(listeners, service, stop));
-    // Whoever is still there when the grace is over is cut off.
+    // Connections that are still open after the grace period are cut off.
     runtime.shutdown_background();
     result
 }
@@ -48,9 +48,9 @@ pub(super) fn serve(listeners: Vec<Listener>, service: Service, stop: Stop) -> i
 async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io::Result<()> {
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     let slots = Arc::new(Semaphore::new(service.connections.min(Semaphore::MAX_PERMITS)));
-    let shared = Arc::new(Shared { service, slots, left: Notify::new() });
+    let shared = Arc::new(Shared { service, slots, ended: Notify::new() });
     let (stopping, stopped) = watch::channel(false);
-    // Nothing is ever sent: it is closed when the last conversation has dropped its end.
+    // Nothing is ever sent: the channel closes when the last conversation drops its sender.
     let (open, mut all_over) = mpsc::channel::<Infallible>(1);
 
     let sockets = listeners.into_iter().map(|listener| TcpListener::from_std(listener.socket));
@@ -63,7 +63,7 @@ async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io
 
     acceptor.abort(); // no new connections
     shared.service.closing.begin(shared.service.grace);
-    let _ = stopping.send(true); // fails where there is nobody to hear it
+    let _ = stopping.send(true); // fails if there are no receivers
     if time::timeout(shared.service.grace, all_over.recv()).await.is_err() {
         closing::cut_off(stopping.receiver_count());
     }
@@ -77,10 +77,10 @@ impl Shared {
         stopped: watch::Receiver<bool>,
         open: mpsc::Sender<Infallible>,
     ) {
-        let mut complaint = Complaint::default();
+        let mut warning = AcceptWarning::default();
         let mut turn = 0_usize;
         loop {
-            // Before the accept: at the cap the backlog holds the rest. Fails never, for nobody closes it.
+            // Before the accept: at the maximum, further connections wait in the backlog. Never fails: the semaphore is not closed.
             let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
             turn = turn.wrapping_add(1);
             match accept_any(&listeners, turn).await {
@@ -90,13 +90,13 @@ impl Shared {
                     tokio::spawn(async move {
                         shared.converse(stream, peer, stopped).await;
                         drop((slot, open));
-                        shared.left.notify_waiters();
+                        shared.ended.notify_waiters();
                     });
                 }
                 Err(error) if starved::concerns_one_connection(&error) => {}
                 Err(error) => {
-                    complaint.say(&error);
-                    let _ = time::timeout(starved::RETRY, self.left.notified()).await;
+                    warning.log(&error);
+                    let _ = time::timeout(starved::RETRY, self.ended.notified()).await;
                 }
             }
         }
@@ -106,7 +106,7 @@ impl Shared {
     async fn converse(&self, stream: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
         self.service.log.accepted(peer);
         let mut server = self.service.server();
-        // An error is the service's end too.
+        // An error also means that the service has stopped.
         let ending = pin!(async { _ = stopped.wait_for(|&stopping| stopping).await });
         let mut transport = TaskTransport::new(stream, ending);
         let mut output = Replies::default();
@@ -119,7 +119,7 @@ impl Shared {
                     transport.deliver().await;
                     break None;
                 }
-                // The service ends, and the client has nothing more to say just now.
+                // The service is stopping, and no input is waiting.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => driver.machine().close(clock::now()),
                 Err(error) => break Some(error),
             }
@@ -129,14 +129,14 @@ impl Shared {
         };
         match error {
             Some(error) => tracing::debug!(%peer, %error, "the connection failed"), // C2
-            None => tracing::debug!(%peer, end = ?server.end(), "the conversation is over"),
+            None => tracing::debug!(%peer, end = ?server.end(), "the conversation has ended"),
         }
         self.service.log.closed(peer);
     }
 }
 
-/// The next connection, from whichever listener has one. They are asked in turn, from another one each time, so that a busy
-/// one does not keep the others from their clients.
+/// Accepts the next connection of any listener. Each call starts at another listener (`turn`), so that a busy one does not
+/// starve the others.
 async fn accept_any(listeners: &[TcpListener], turn: usize) -> io::Result<(TcpStream, SocketAddr)> {
     let first = turn.checked_rem(listeners.len()).unwrap_or(0);
     let (later, sooner) = listeners.split_at_checked(first).unwrap_or((listeners, &[]));

@@ -1,4 +1,4 @@
-//! A thread a connection: the acceptor, the conversations, and how they are ended.
+//! The threads runtime: one thread per connection. Accepts connections, runs conversations, and ends them.
 
 use core::{net::SocketAddr, time::Duration};
 use std::{
@@ -25,28 +25,28 @@ use nix::sys::{pthread::pthread_kill, signal::Signal};
 use super::{
     Service, closing,
     listen::Listener,
-    starved::{self, Complaint},
+    starved::{self, AcceptWarning},
 };
 use crate::transport::TcpTransport;
 
-/// What a conversation's stack may grow to. Only what is touched takes memory.
+/// Maximum stack of a conversation's thread. Only pages that are touched take memory.
 const STACK: usize = 128 * 1024;
-/// How many bytes of replies leave in one write at the most: to the kernel a long write costs hardly more than a short one.
+/// Maximum number of bytes of replies in one write. A long write costs the kernel hardly more than a short one.
 const OUTPUT: usize = 16 * 1024;
-/// How many buffers for replies are kept while nobody needs them: as many as have been needed at once, up to this.
+/// Maximum number of unused reply buffers that are kept.
 const SPARES: usize = 64;
-/// How often the threads are reminded that the service ends.
+/// Interval at which waiting threads are interrupted while the service stops.
 const REMINDER: Duration = Duration::from_millis(20);
 
-/// What a signal and an ending conversation wake the acceptor by.
+// Tokens of the events that wake the acceptor: the end of a conversation, a signal, and each listener from `LISTENERS` on.
 const WAKE: Token = Token(0);
 const STOP: Token = Token(1);
 const LISTENERS: usize = 2;
 
-/// Buffers for replies that nobody uses now.
+/// Unused buffers for replies.
 static SPARE: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
-/// A buffer for replies while there are some: a thread that waits for its client holds none.
+/// The output buffer of a driver, allocated only while there are replies to send.
 #[derive(Debug, Default)]
 struct Replies(Option<Box<[u8]>>);
 
@@ -70,26 +70,26 @@ impl Output for Replies {
     }
 }
 
-/// What the acceptor and the conversations share.
+/// State that the acceptor and the conversations share.
 #[derive(Debug)]
 struct Shared {
     service: Service,
     open: Mutex<Open>,
-    /// Somebody left `open`.
-    left: Condvar,
+    /// Notified when a conversation has ended.
+    ended: Condvar,
     waker: Waker,
 }
 
-/// The conversations that are going on.
+/// The open conversations.
 #[derive(Debug, Default)]
 struct Open {
     threads: HashMap<u64, thread::JoinHandle<()>>,
     next: u64,
-    /// The acceptor waits for one of them to end.
-    awaited: bool,
+    /// Whether to wake the acceptor when one of them ends.
+    wake_acceptor: bool,
 }
 
-/// Serves until `stop`, then ends the conversations within the grace.
+/// Serves until `stop`, then ends the conversations within the grace period.
 pub(super) fn serve(listeners: Vec<Listener>, service: Service, mut stop: Stop) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let registry = poll.registry();
@@ -99,15 +99,15 @@ pub(super) fn serve(listeners: Vec<Listener>, service: Service, mut stop: Stop) 
         registry.register(&mut SourceFd(&listener.socket.as_raw_fd()), token, Interest::READABLE)?;
     }
     let shared =
-        Arc::new(Shared { service, open: Mutex::default(), left: Condvar::new(), waker: Waker::new(registry, WAKE)? });
+        Arc::new(Shared { service, open: Mutex::default(), ended: Condvar::new(), waker: Waker::new(registry, WAKE)? });
 
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     shared.service.announce(&addresses);
     let mut acceptor =
-        Acceptor { listeners, shared: Arc::clone(&shared), homeless: None, complaint: Complaint::default() };
+        Acceptor { listeners, shared: Arc::clone(&shared), pending: None, warning: AcceptWarning::default() };
     let mut events = Events::with_capacity(64);
     while !stopped(&mut stop) {
-        // Edge-triggered: so every round asks every listener, until it has no more.
+        // Events are edge-triggered, so each round accepts from every listener until none is left.
         let retry = acceptor.accept_all();
         match poll.poll(&mut events, retry) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
@@ -123,30 +123,30 @@ fn stopped(stop: &mut Stop) -> bool {
     matches!(stop.signalled.read(&mut [0]), Ok(1..))
 }
 
-/// Accepts connections while there is room for them.
+/// Accepts connections up to the maximum number.
 struct Acceptor {
     listeners: Vec<Listener>,
     shared: Arc<Shared>,
-    /// A connection that no thread could be had for yet.
-    homeless: Option<(Arc<TcpStream>, SocketAddr)>,
-    complaint: Complaint,
+    /// An accepted connection for which no thread could be started yet.
+    pending: Option<(Arc<TcpStream>, SocketAddr)>,
+    warning: AcceptWarning,
 }
 
 impl Acceptor {
-    /// Takes all that wait; when to try again by itself, if something was short.
+    /// Accepts all waiting connections. Returns when to try again if a resource has run out.
     fn accept_all(&mut self) -> Option<Duration> {
-        if let Some((stream, peer)) = self.homeless.take()
+        if let Some((stream, peer)) = self.pending.take()
             && let Some(retry) = self.start(stream, peer)
         {
             return Some(retry);
         }
         for index in 0..self.listeners.len() {
-            while self.shared.has_room() {
+            while self.shared.has_free_slot() {
                 let Some(listener) = self.listeners.get(index) else { break };
                 match listener.socket.accept() {
                     Ok((stream, peer)) => {
                         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                        // Inherited from the listening socket on some systems.
+                        // Some systems let it inherit the listener's non-blocking mode.
                         let _ = stream.set_nonblocking(false);
                         if let Some(retry) = self.start(Arc::new(stream), peer) {
                             return Some(retry);
@@ -161,61 +161,64 @@ impl Acceptor {
         None
     }
 
-    /// Gives a connection its thread.
+    /// Starts a connection's thread. If that fails, keeps the connection and returns when to try again.
     fn start(&mut self, stream: Arc<TcpStream>, peer: SocketAddr) -> Option<Duration> {
         match self.shared.start(Arc::clone(&stream), peer) {
             Ok(()) => None,
             Err(error) => {
-                self.homeless = Some((stream, peer));
+                self.pending = Some((stream, peer));
                 Some(self.short_of(&error))
             }
         }
     }
 
+    /// Logs that a resource has run out. Returns when to try again.
     fn short_of(&mut self, error: &io::Error) -> Duration {
-        self.complaint.say(error);
-        self.shared.open().awaited = true;
+        self.warning.log(error);
+        self.shared.open().wake_acceptor = true;
         starved::RETRY
     }
 }
 
 impl Shared {
-    /// No state is left half-changed under this lock, so a panic elsewhere does not spoil it.
+    /// Locks the open conversations. No panic can leave them half-changed, so a poisoned lock is usable.
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether one more connection may be served; if not, the acceptor is woken when it may.
-    fn has_room(&self) -> bool {
+    /// Whether another connection may be served. If not, the acceptor is woken when one ends.
+    fn has_free_slot(&self) -> bool {
         let mut open = self.open();
-        let room = open.threads.len() < self.service.connections;
-        open.awaited |= !room;
-        room
+        let is_free = open.threads.len() < self.service.connections;
+        open.wake_acceptor |= !is_free;
+        is_free
     }
 
+    /// Starts a thread for a connection.
     fn start(self: &Arc<Self>, stream: Arc<TcpStream>, peer: SocketAddr) -> io::Result<()> {
-        // Held until the thread is entered, so that it finds itself when it leaves.
+        // Locked until the thread is in the map, so that it finds its entry when it ends.
         let mut open = self.open();
         let number = open.next;
         let shared = Arc::clone(self);
         let thread = thread::Builder::new().stack_size(STACK).spawn(move || {
             shared.converse(&stream, peer);
-            drop(stream); // the descriptor is free before the acceptor hears of it
-            shared.leave(number);
+            drop(stream); // close the descriptor before the acceptor is woken
+            shared.remove(number);
         })?;
         open.threads.insert(number, thread);
         open.next = number.wrapping_add(1);
         Ok(())
     }
 
-    fn leave(&self, number: u64) {
+    /// Removes a conversation that has ended, and wakes the acceptor if it waits for that.
+    fn remove(&self, number: u64) {
         let mut open = self.open();
         open.threads.remove(&number);
-        let awaited = core::mem::take(&mut open.awaited);
+        let wake = core::mem::take(&mut open.wake_acceptor);
         drop(open);
-        self.left.notify_all();
-        if awaited {
-            // Fails only where the acceptor is gone.
+        self.ended.notify_all();
+        if wake {
+            // Fails only if the acceptor has ended.
             let _ = self.waker.wake();
         }
     }
@@ -236,7 +239,7 @@ impl Shared {
                     transport.deliver();
                     break None;
                 }
-                // The client has nothing more to say just now: in a service that ends, this is the end.
+                // A signal has interrupted the wait for input. If the service is stopping, the conversation ends here.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {
                     if self.service.closing.has_begun() {
                         driver.machine().close(time.time());
@@ -250,22 +253,22 @@ impl Shared {
         };
         match error {
             Some(error) => tracing::debug!(%peer, %error, "the connection failed"), // C2
-            None => tracing::debug!(%peer, end = ?server.end(), "the conversation is over"),
+            None => tracing::debug!(%peer, end = ?server.end(), "the conversation has ended"),
         }
         self.service.log.closed(peer);
     }
 
-    /// Has every conversation deliver what it owes and end, within the grace.
+    /// Lets every conversation send its outstanding replies and end, within the grace period.
     fn end_all(&self) {
         let until = clock::now() + self.service.grace;
         self.service.closing.begin(self.service.grace);
         let mut open = self.open();
         while !open.threads.is_empty() && clock::now() < until {
-            // Again and again: one that comes between a thread's look at `closing` and its wait is lost.
+            // Repeatedly: a signal that arrives after a thread has checked `closing` and before it waits has no effect.
             for thread in open.threads.values() {
                 let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGUSR1);
             }
-            open = self.left.wait_timeout(open, REMINDER).unwrap_or_else(PoisonError::into_inner).0;
+            open = self.ended.wait_timeout(open, REMINDER).unwrap_or_else(PoisonError::into_inner).0;
         }
         if !open.threads.is_empty() {
             closing::cut_off(open.threads.len());

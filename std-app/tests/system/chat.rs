@@ -361,7 +361,7 @@ fn a_command_line_that_makes_no_sense_ends_with_status_2() {
         (&[""], "the host is missing"),
         (&["[::1]9999"], "[::1]:9999"),
         (&["a:b:c"], "at most one colon"),
-        (&["http://localhost"], "no blanks, slashes"),
+        (&["http://localhost"], "no spaces, slashes"),
         (&["--framing", "words", "localhost"], "give chunk, line or auto"),
         (&["--timeout", "soon", "localhost"], "1.5, 250ms, 5m"),
         (&["--timeout", "0", "localhost"], "`none` means no limit"),

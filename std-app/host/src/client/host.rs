@@ -1,4 +1,4 @@
-//! `HOST[:PORT]`: where a server is, as it is typed.
+//! Parses `HOST[:PORT]`, the address of a server on a command line.
 
 use core::{fmt, net::Ipv6Addr, str::FromStr};
 
@@ -7,32 +7,32 @@ use thiserror::Error;
 /// The protocol's port over TCP.
 const DEFAULT_PORT: u16 = 9999;
 
-/// A host, by name or address, and a port of it.
+/// A host, by name or address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
-    /// A name or an address; an IPv6 address stands without brackets.
+    /// A name or an address. An IPv6 address has no brackets.
     pub host: String,
-    /// From 1 on.
+    /// Never 0.
     pub port: u16,
 }
 
 /// What is wrong with a `HOST[:PORT]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HostPortError {
-    /// There is none.
+    /// The host is missing.
     #[error("the host is missing: give a name or an address, like localhost or 127.0.0.1:9999")]
     NoHost,
-    /// The port is no number from 1 on.
+    /// The port is not a number from 1 to 65535.
     #[error("the port is a number from 1 to 65535, like localhost:9999")]
     Port,
-    /// They enclose something else than an IPv6 address.
+    /// Brackets are unbalanced, or enclose something other than an IPv6 address.
     #[error("brackets enclose an IPv6 address, and only a port may follow, like [::1]:9999")]
     Brackets,
-    /// There are too many.
+    /// Too many colons.
     #[error("a host has at most one colon, before its port; an IPv6 address with a port is [ADDRESS]:PORT")]
     Colons,
-    /// Some stand in no name and no address.
-    #[error("a host has no blanks, slashes or control characters: give its name or address alone")]
+    /// A character that is allowed neither in a name nor in an address.
+    #[error("a host has no spaces, slashes or control characters: give only its name or address")]
     Characters,
 }
 
@@ -69,7 +69,7 @@ impl FromStr for HostPort {
     }
 }
 
-/// Whether the text is an IPv6 address; one of a single link may name its interface, like `fe80::1%eth0`.
+/// Whether the text is an IPv6 address, with or without a zone, like `fe80::1%eth0`.
 fn is_ipv6(text: &str) -> bool {
     let address = text.split_once('%').map_or(text, |(address, _)| address);
     address.parse::<Ipv6Addr>().is_ok()
@@ -95,7 +95,7 @@ mod tests {
     use super::{HostPort, HostPortError};
 
     #[test]
-    fn names_and_addresses_stand_with_and_without_a_port() {
+    fn names_and_addresses_parse_with_and_without_a_port() {
         for (text, host, port) in [
             ("host", "host", 9999),
             ("host:9998", "host", 9998),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_says_why() {
+    fn an_invalid_host_has_a_specific_error() {
         for (text, error) in [
             ("", HostPortError::NoHost),
             (":9999", HostPortError::NoHost),

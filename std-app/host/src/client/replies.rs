@@ -1,27 +1,27 @@
-//! What comes from a server, as it is printed.
+//! Prints the replies of a server.
 
 use std::io::{self, Write};
 
 use greet_core::{ClientEvent, Escaped};
 
-/// Prints what comes on standard output.
+/// Prints replies to standard output.
 #[derive(Debug, Default)]
 pub struct Replies {
-    /// An error reply is shown as far as it has come, and the rest of its line is still to come.
+    /// Part of an error reply is printed, and its end has not arrived yet.
     inside_error: bool,
 }
 
 impl Replies {
-    /// Nothing is printed yet.
+    /// Creates a printer.
     #[must_use]
     pub const fn new() -> Self {
         Self { inside_error: false }
     }
 
-    /// Prints what came, each reply on a line of its own and at once (rule K3).
+    /// Prints an event, each reply on its own line, and flushes. Control characters are escaped (rule K3).
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If standard output cannot be written.
     pub fn show(&mut self, event: &ClientEvent<'_>) -> io::Result<()> {
         let mut output = io::stdout().lock();
         match event {
@@ -40,13 +40,12 @@ impl Replies {
         output.flush()
     }
 
-    /// Nothing more comes.
+    /// Ends an unfinished line. Call it when no more replies follow.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If standard output cannot be written.
     pub fn end(&self) -> io::Result<()> {
         if self.inside_error {
-            // Its line will not be ended any more: what comes next on a terminal begins on a new one.
             writeln!(io::stdout().lock())?;
         }
         Ok(())
