@@ -1,4 +1,4 @@
-//! The one trait behind which a server is put to be checked, and the run of the table against it.
+//! The trait that adapts a server to the conformance table, and the code that runs the table against it.
 
 use core::fmt;
 use std::io;
@@ -8,101 +8,102 @@ use greet_core::Framing;
 
 use crate::vectors::{Case, CaseError, End, Script};
 
-/// A server under test, whatever carries its bytes: the bare machine, a socket, a board on a wire.
+/// A server under test, over any transport: the bare machine, a socket, a board in QEMU.
 pub trait Frontend {
-    /// The client's end of a connection to it.
-    type Wire: Wire;
+    /// The client's end of a connection to the server.
+    type Connection: Connection;
 
-    /// The longest name it takes (rule L1).
+    /// The maximum length of a name in bytes (rule L1).
     fn capacity(&self) -> usize;
 
-    /// Whether it can be had with this framing.
+    /// Whether the server can be run with this framing.
     fn can(&self, framing: Framing) -> bool;
 
-    /// Opens a connection to it, of that framing.
+    /// Connects to the server with the given framing.
     ///
     /// # Errors
-    /// Whatever keeps it from that.
-    fn connect(&mut self, framing: Framing) -> io::Result<Self::Wire>;
+    /// If the connection fails.
+    fn connect(&mut self, framing: Framing) -> io::Result<Self::Connection>;
 }
 
-/// The client's end of one connection. Nothing waits for ever: what does not come in time is an error.
-pub trait Wire {
-    /// Sends all the bytes, as one write.
+/// The client's end of one connection. Every wait has a timeout.
+pub trait Connection {
+    /// Sends all bytes in one write.
     ///
     /// # Errors
     /// Those of the connection.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Gives the server the time to read what was sent, where it answers nothing by which one could tell that it did.
+    /// Waits until the server should have read what was sent. Used where it sends no reply to wait for.
     fn settle(&mut self);
 
-    /// Waits for so many bytes, or for as many as come before the server's FIN.
+    /// Appends bytes to `received` until there are `count` more, or until the server's FIN.
     ///
     /// # Errors
-    /// Those of the connection; of kind [`TimedOut`](io::ErrorKind::TimedOut) where neither came in time. What came
-    /// until then is in `received` all the same.
+    /// Those of the connection; of kind [`TimedOut`](io::ErrorKind::TimedOut) if neither arrives in time. `received` then
+    /// has the bytes that arrived before.
     fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()>;
 
-    /// Ends this side (FIN). Receiving goes on.
+    /// Sends a FIN. The connection can still receive.
     ///
     /// # Errors
     /// Those of the connection.
     fn half_close(&mut self) -> io::Result<()>;
 
-    /// After both FINs: waits a little for the reset that must not come (rule C1).
+    /// Call it after both FINs: waits briefly, and checks that no reset arrives (rule C1).
     ///
     /// # Errors
-    /// The reset.
-    fn leave(&mut self) -> io::Result<()>;
+    /// The reset, or another connection error.
+    fn check_closed(&mut self) -> io::Result<()>;
 }
 
-/// How the bytes of a conversation under `line` are cut into writes; under the others a write is what the table says.
+/// How the input of a conversation under `line` is split into writes. Under `chunk` and `auto` the writes are those of the
+/// table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// As the table says, and each answer is awaited before the next write.
+    /// The writes of the table; each waits for the reply to the one before.
     Steps,
-    /// Everything in one write.
+    /// All input in one write.
     Whole,
-    /// Everything in two writes, cut behind so many bytes.
+    /// All input in two writes, the first with this many bytes.
     At(usize),
-    /// Everything, with so many bytes a write, but the last.
+    /// All input in writes of this many bytes; the last one may be shorter.
     Every(usize),
 }
 
-/// What went wrong in one conversation.
+/// A failed conversation.
 #[derive(Debug)]
 pub struct Failure {
     /// The case's name.
     pub case: String,
-    /// The rules it shows.
+    /// The rules that the case covers.
     pub rules: Vec<String>,
     /// The server's framing.
     pub framing: Framing,
-    /// How the input was cut.
+    /// How the input was split.
     pub cut: Cut,
-    /// What it was.
+    /// What went wrong.
     pub fault: Fault,
 }
 
-/// What can go wrong in a conversation.
+/// Why a conversation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// The table is at fault.
+    /// The case is invalid.
     #[error("in the table: {0}")]
     Table(#[from] CaseError),
-    /// No connection.
+    /// The connection failed.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
     /// The bytes could not be sent.
     #[error("cannot send after {offset} bytes of output: {error}")]
     Send {
-        /// So many bytes had come until then.
+        /// Number of bytes received before.
         offset: usize,
-        /// Why.
+        /// The connection's error.
         error: io::Error,
     },
-    /// Other bytes came than those that are owed, or fewer, or more.
+    /// The server sent other bytes than expected, or fewer, or more.
     #[error(
         "at byte {offset} of the output:\n  expected {}\n  received {}{}",
         Shown(expected),
@@ -110,20 +111,21 @@ pub enum Fault {
         Because(error)
     )]
     Output {
-        /// Where the difference begins, counted from the greeting's first byte.
+        /// Offset of the first difference, from the first byte of the greeting.
         offset: usize,
-        /// What was owed from there on.
+        /// The bytes expected from there on.
         expected: Vec<u8>,
-        /// What came.
+        /// The bytes received from there on.
         received: Vec<u8>,
-        /// Why nothing more came, where it was not the server's FIN.
+        /// The error that ended the input, if it was not the server's FIN.
         error: Option<io::Error>,
     },
-    /// The end was not a clean one.
+    /// The connection was not closed properly.
     #[error("at the end: {0}")]
     End(io::Error),
 }
 
+/// Displays bytes escaped, shortened to `LONGEST`.
 struct Shown<'a>(&'a [u8]);
 
 impl fmt::Display for Shown<'_> {
@@ -139,6 +141,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// Displays the error that ended the input, if any.
 struct Because<'a>(&'a Option<io::Error>);
 
 impl fmt::Display for Because<'_> {
@@ -157,7 +160,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Runs every case that the frontend can be put to, in every framing; all that went wrong.
+/// Runs every case in every framing that the frontend supports. Returns all failures.
 pub fn run_table<F: Frontend>(frontend: &mut F, table: &[Case], cut: Cut) -> Vec<Failure> {
     let mut failures = Vec::new();
     for case in table {
@@ -174,10 +177,10 @@ pub fn run_table<F: Frontend>(frontend: &mut F, table: &[Case], cut: Cut) -> Vec
 /// Runs one case.
 ///
 /// # Errors
-/// What went wrong.
+/// The first failure.
 pub fn run<F: Frontend>(frontend: &mut F, script: &Script, framing: Framing, cut: Cut) -> Result<(), Fault> {
-    let wire = frontend.connect(framing).map_err(Fault::Connect)?;
-    let mut client = Client { wire, offset: 0 };
+    let connection = frontend.connect(framing).map_err(Fault::Connect)?;
+    let mut client = Client { connection, offset: 0 };
     let greeting: &[u8] = if framing == Framing::Line { b"Welcome!\n" } else { b"Welcome!" };
     client.expect(greeting)?; // G1
     if framing == Framing::Line && cut != Cut::Steps {
@@ -190,27 +193,27 @@ pub fn run<F: Frontend>(frontend: &mut F, script: &Script, framing: Framing, cut
     } else {
         for (index, step) in script.talk.iter().enumerate() {
             client.send(&step.input)?;
-            // The server's FIN, which comes next, tells that it has read `exit`; and its patience counts from there (C1).
-            let leaves = script.end == End::Exit && index + 1 == script.talk.len();
-            if step.output.is_empty() && framing != Framing::Line && !leaves {
-                client.wire.settle(); // F1: the next write is to be the next read
+            // After `exit` the server's FIN shows that it has read it, and the linger time starts with the FIN (C1).
+            let is_exit = script.end == End::Exit && index + 1 == script.talk.len();
+            if step.output.is_empty() && framing != Framing::Line && !is_exit {
+                client.connection.settle(); // F1: the next write must be a separate read
             }
             client.expect(&step.output)?;
         }
     }
     if script.end == End::Client {
-        client.wire.half_close().map_err(Fault::End)?;
+        client.connection.half_close().map_err(Fault::End)?;
     }
     client.expect_end(&script.farewell)?; // R3, R4
     if script.end == End::Exit {
         client.send(&script.late)?;
-        client.wire.half_close().map_err(Fault::End)?;
+        client.connection.half_close().map_err(Fault::End)?;
         client.expect_end(b"")?;
     }
-    client.wire.leave().map_err(Fault::End)
+    client.connection.check_closed().map_err(Fault::End)
 }
 
-/// The writes that `cut` makes of `input`; none is empty.
+/// Splits `input` into writes, none of which is empty.
 fn pieces(input: &[u8], cut: Cut) -> impl Iterator<Item = &[u8]> {
     let (first, rest) = match cut {
         Cut::At(position) => input.split_at_checked(position).unwrap_or((input, b"")),
@@ -224,34 +227,35 @@ fn pieces(input: &[u8], cut: Cut) -> impl Iterator<Item = &[u8]> {
     core::iter::once(first).chain(rest.chunks(size)).filter(|piece| !piece.is_empty())
 }
 
-struct Client<W> {
-    wire: W,
-    /// How much has come.
+struct Client<C> {
+    connection: C,
+    /// Number of bytes received so far.
     offset: usize,
 }
 
-impl<W: Wire> Client<W> {
+impl<C: Connection> Client<C> {
     fn send(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.wire.send(bytes).map_err(|error| Fault::Send { offset: self.offset, error })
+        self.connection.send(bytes).map_err(|error| Fault::Send { offset: self.offset, error })
     }
 
-    /// These bytes come next.
+    /// Receives as many bytes and compares them.
     fn expect(&mut self, expected: &[u8]) -> Result<(), Fault> {
         self.compare(expected, expected.len())
     }
 
-    /// These bytes come next, and then the server's FIN.
+    /// Receives until the server's FIN, and compares.
     fn expect_end(&mut self, expected: &[u8]) -> Result<(), Fault> {
-        const SOME_MORE: usize = 200; // to show of what should not have come
+        const SOME_MORE: usize = 200; // of unexpected output, for the message
         self.compare(expected, expected.len().saturating_add(SOME_MORE))
     }
 
+    /// Receives up to `count` bytes, and compares them with `expected`.
     fn compare(&mut self, expected: &[u8], count: usize) -> Result<(), Fault> {
         let mut received = Vec::new();
-        let error = self.wire.receive(count, &mut received).err();
+        let error = self.connection.receive(count, &mut received).err();
         if error.is_none() && received == expected {
             self.offset = self.offset.saturating_add(received.len());
             return Ok(());

@@ -1,11 +1,11 @@
-//! The table of cases of the greeting protocol, and how a server is put to it: for the tests, and for `greet check`.
+//! The conformance table of the greeting protocol, and code that runs it against a server: for the tests and `greet check`.
 //!
-//! - [`vectors`]: the table, `vectors/*.toml`, and how it is read.
-//! - [`frontend`]: the one trait behind which a server is put to be checked, and the run of the table against it.
-//! - [`socket`]: such a frontend for a server at a TCP address.
+//! - [`vectors`]: the table, the parser of `vectors/*.toml`.
+//! - [`frontend`]: the trait that adapts a server, and the function that runs the table.
+//! - [`socket`]: a frontend for a server at a TCP address.
 //!
-//! To check a server of your own: implement [`frontend::Frontend`], or let it listen and use [`socket::Socket`]; then
-//! [`frontend::run_table`] answers with all that went wrong.
+//! To check your own server, implement [`frontend::Frontend`], or use [`socket::Socket`] with a server that listens. Then
+//! [`frontend::run_table`] returns all failures.
 
 pub mod frontend;
 pub mod socket;

@@ -1,4 +1,4 @@
-//! A frontend behind real sockets: a server that listens at a TCP address.
+//! A frontend for a server at a TCP address.
 
 use core::{net::SocketAddr, time::Duration};
 use std::{
@@ -10,39 +10,39 @@ use std::{
 
 use greet_core::Framing;
 
-use crate::frontend::{Frontend, Wire};
+use crate::frontend::{Connection, Frontend};
 
-/// A server that listens somewhere, with one framing.
+/// A server that listens on TCP, with one framing.
 #[derive(Clone, Copy, Debug)]
 pub struct Socket {
-    /// Where.
+    /// Its address.
     pub address: SocketAddr,
-    /// What it was started with.
+    /// The framing that it was started with.
     pub framing: Framing,
-    /// The longest name it takes.
+    /// The maximum length of a name in bytes.
     pub capacity: usize,
-    /// How long an answer may take.
-    pub patience: Duration,
-    /// How long the server is given to read what it has no answer to.
+    /// Timeout to connect, for each `send`, and for each `receive` as a whole.
+    pub timeout: Duration,
+    /// How long [`settle`](Connection::settle) waits.
     pub settling: Duration,
 }
 
 impl Socket {
-    /// A server on this machine, or near it.
+    /// Timeouts for a server on this host or in its local network.
     #[must_use]
     pub const fn new(address: SocketAddr, framing: Framing) -> Self {
         Self {
             address,
             framing,
             capacity: greet_core::NAME_CAPACITY,
-            patience: Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
             settling: Duration::from_millis(50),
         }
     }
 }
 
 impl Frontend for Socket {
-    type Wire = SocketWire;
+    type Connection = SocketConnection;
 
     fn capacity(&self) -> usize {
         self.capacity
@@ -52,23 +52,23 @@ impl Frontend for Socket {
         framing == self.framing
     }
 
-    fn connect(&mut self, _framing: Framing) -> io::Result<SocketWire> {
-        let stream = TcpStream::connect_timeout(&self.address, self.patience)?;
-        stream.set_write_timeout(Some(self.patience))?;
-        stream.set_nodelay(true)?; // a write is to arrive as one read
-        Ok(SocketWire { stream, patience: self.patience, settling: self.settling })
+    fn connect(&mut self, _framing: Framing) -> io::Result<SocketConnection> {
+        let stream = TcpStream::connect_timeout(&self.address, self.timeout)?;
+        stream.set_write_timeout(Some(self.timeout))?;
+        stream.set_nodelay(true)?; // so that a write arrives as one read
+        Ok(SocketConnection { stream, timeout: self.timeout, settling: self.settling })
     }
 }
 
-/// One connection.
+/// A connection over a TCP socket.
 #[derive(Debug)]
-pub struct SocketWire {
+pub struct SocketConnection {
     stream: TcpStream,
-    patience: Duration,
+    timeout: Duration,
     settling: Duration,
 }
 
-impl Wire for SocketWire {
+impl Connection for SocketConnection {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
@@ -78,8 +78,8 @@ impl Wire for SocketWire {
     }
 
     fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()> {
-        // An answer that comes in pieces has no more time for that.
-        let until = Instant::now() + self.patience;
+        // One timeout for all pieces together.
+        let until = Instant::now() + self.timeout;
         let mut buffer = [0; 16 * 1024];
         let mut left = count;
         while left > 0 {
@@ -96,7 +96,7 @@ impl Wire for SocketWire {
                     left -= count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // How some systems say that the time is over.
+                // Some systems report an expired timeout like this.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
                 Err(error) => return Err(error),
             }
@@ -108,7 +108,7 @@ impl Wire for SocketWire {
         self.stream.shutdown(Shutdown::Write)
     }
 
-    fn leave(&mut self) -> io::Result<()> {
+    fn check_closed(&mut self) -> io::Result<()> {
         thread::sleep(Duration::from_millis(10));
         self.stream.take_error()?.map_or(Ok(()), Err)
     }

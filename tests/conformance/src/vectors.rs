@@ -1,6 +1,6 @@
-//! The table of cases: `vectors/*.toml`, read and filled in for a server's capacity.
+//! Parses the table of cases, `vectors/*.toml`, and expands it for a server's capacity.
 //!
-//! How a case is written stands at the head of `vectors/framing.toml`.
+//! `vectors/framing.toml` begins with a description of the format.
 
 use std::{fs, io, path::Path};
 
@@ -8,7 +8,7 @@ use bstr::ByteVec;
 use greet_core::Framing;
 use serde::Deserialize;
 
-/// The files of the table, in the order of the protocol's chapters, with their names.
+/// The names and contents of the files of the table, in the order of the protocol's sections.
 const FILES: [(&str, &str); 4] = [
     ("framing.toml", include_str!("../vectors/framing.toml")),
     ("replies.toml", include_str!("../vectors/replies.toml")),
@@ -16,26 +16,26 @@ const FILES: [(&str, &str); 4] = [
     ("closing.toml", include_str!("../vectors/closing.toml")),
 ];
 
-/// The cases of HTTP responses, for the machine that fetches a page; their texts are read by [`fill_in`].
+/// The cases of HTTP responses, for the HTTP client's machine. [`fill_in`] expands their texts.
 pub const HTTP: &str = include_str!("../vectors/http.toml");
 
-/// The least capacity that every name in the table fits in.
+/// The smallest capacity with which every name in the table is valid.
 pub const LEAST_CAPACITY: usize = 16;
 
-/// One conversation of the table, with its placeholders.
+/// One conversation of the table, with placeholders.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// The rules it shows.
+    /// The rules that it covers.
     pub rules: Vec<String>,
-    /// What it shows, as a sentence.
+    /// What it tests, as a sentence.
     pub name: String,
-    /// The settings of the server that it holds for.
+    /// The framings that it applies to.
     #[serde(rename = "framing")]
     framings: Vec<FramingName>,
     #[serde(default)]
     talk: Vec<Exchange>,
-    /// Who ends the conversation.
+    /// Which side ends the conversation.
     pub end: End,
     #[serde(default)]
     farewell: String,
@@ -60,89 +60,89 @@ struct Exchange {
     output: String,
 }
 
-/// Who ends a conversation.
+/// Which side ends a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
-    /// The server, because the client said `exit`.
+    /// The server, because the client sends `exit`.
     Exit,
-    /// The client, by ending its side.
+    /// The client, by a half-close.
     Client,
 }
 
-/// A case in bytes, for a server of a certain capacity.
+/// A case with its placeholders expanded for one capacity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
     /// The steps of the conversation, in order.
     pub talk: Vec<Step>,
-    /// Who ends it.
+    /// Which side ends it.
     pub end: End,
-    /// What the server still says once the client has ended its side.
+    /// What the server sends after the client's half-close.
     pub farewell: Vec<u8>,
     /// What the client sends after the server's FIN.
     pub late: Vec<u8>,
 }
 
-/// One write of the client, and what the server then answers.
+/// One write of the client, and the server's output for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// What the client sends.
     pub input: Vec<u8>,
-    /// What it gets.
+    /// What the server sends.
     pub output: Vec<u8>,
 }
 
-/// What is wrong with a table.
+/// An error in a table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The file cannot be read.
     #[error("{file}: {reason}")]
     Unreadable {
-        /// Its name.
+        /// The file's name.
         file: String,
-        /// Why not.
+        /// The error of the file system.
         reason: io::Error,
     },
-    /// The file is no table of cases.
+    /// The file is not a valid table.
     #[error("{file}: {reason}")]
     Malformed {
-        /// Its name.
+        /// The file's name.
         file: String,
-        /// Where and why.
+        /// The position and the reason.
         reason: Box<toml::de::Error>,
     },
-    /// A case contradicts itself.
+    /// A case is invalid.
     #[error("{file}: case `{case}`: {what}")]
     Case {
         /// The file's name.
         file: String,
         /// The case's name.
         case: String,
-        /// What is wrong with it.
+        /// The reason.
         what: CaseError,
     },
 }
 
-/// What is wrong with a case.
+/// An error in a case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CaseError {
-    /// It cites no rule.
+    /// `rules` is empty.
     #[error("it names no rule")]
     NoRule,
-    /// It holds for no framing.
+    /// `framing` is empty.
     #[error("it names no framing")]
     NoFraming,
-    /// The client's farewell is awaited, but the server ends first.
+    /// `farewell` or `late` does not fit `end`.
     #[error("`farewell` is for `end = \"client\"`, `late` for `end = \"exit\"`")]
     WrongEnd,
-    /// A brace that is not closed, or not opened.
-    #[error("a brace stands alone in `{0}`: write \\x7B or \\x7D")]
+    /// An unbalanced brace.
+    #[error("unbalanced brace in `{0}`: write \\x7B or \\x7D")]
     LoneBrace(String),
-    /// Braces around something that is no placeholder.
-    #[error("`{{{0}}}` is no placeholder: they are like {{N}}, {{a*N}}, {{a*N+1}}, {{a*3}}")]
+    /// Braces that do not contain a placeholder.
+    #[error("`{{{0}}}` is not a placeholder; examples are {{N}}, {{a*N}}, {{a*N+1}}, {{a*3}}")]
     Placeholder(String),
-    /// A backslash that begins no escape.
-    #[error("`{0}` has a backslash that begins none of \\n \\r \\t \\0 \\\\ \\xE9")]
+    /// A backslash that is not part of an escape.
+    #[error("`{0}` has a backslash that is not part of \\n \\r \\t \\0 \\\\ \\xE9")]
     Escape(String),
 }
 
@@ -152,10 +152,10 @@ struct File {
     case: Vec<Case>,
 }
 
-/// The protocol's own table, which is part of this crate.
+/// The protocol's table, which is part of this crate.
 ///
 /// # Errors
-/// What is wrong with it.
+/// If the table is invalid.
 pub fn protocol() -> Result<Vec<Case>, TableError> {
     let mut cases = Vec::new();
     for (name, text) in FILES {
@@ -164,20 +164,20 @@ pub fn protocol() -> Result<Vec<Case>, TableError> {
     Ok(cases)
 }
 
-/// The table in the file at `path`.
+/// Reads the table in the file at `path`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// If the file cannot be read, or is not a valid table.
 pub fn read(path: &Path) -> Result<Vec<Case>, TableError> {
     let file = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|reason| TableError::Unreadable { file: file.clone(), reason })?;
     parse(&file, &text)
 }
 
-/// The cases in `text`; `file` is what errors call it.
+/// Parses the cases in `text`. `file` is the name that errors mention.
 ///
 /// # Errors
-/// What is wrong with them.
+/// If a case is invalid.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, TableError> {
     let parsed: File = toml::from_str(text)
         .map_err(|reason| TableError::Malformed { file: file.to_owned(), reason: Box::new(reason) })?;
@@ -188,7 +188,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, TableError> {
 }
 
 impl Case {
-    /// The settings of the server that it holds for.
+    /// The framings that it applies to.
     pub fn framings(&self) -> impl Iterator<Item = Framing> {
         self.framings.iter().map(|name| match name {
             FramingName::Chunk => Framing::Chunk,
@@ -197,10 +197,10 @@ impl Case {
         })
     }
 
-    /// The case in bytes, for a server with that capacity.
+    /// Expands the case for a server with that capacity.
     ///
     /// # Errors
-    /// Where a text of the case cannot be read; a case that [`parse`] let through has none.
+    /// If a text of the case is invalid, which [`parse`] has already checked.
     pub fn script(&self, capacity: usize) -> Result<Script, CaseError> {
         let step = |exchange: &Exchange| {
             Ok(Step { input: fill_in(&exchange.input, capacity)?, output: fill_in(&exchange.output, capacity)? })
@@ -231,10 +231,10 @@ impl Case {
     }
 }
 
-/// The bytes that a text of a table stands for, for a machine of that capacity.
+/// Expands the placeholders and escapes in `text`, for a machine with that capacity.
 ///
 /// # Errors
-/// Where it cannot be read.
+/// If a placeholder, brace or escape is invalid.
 pub fn fill_in(text: &str, capacity: usize) -> Result<Vec<u8>, CaseError> {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -248,12 +248,12 @@ pub fn fill_in(text: &str, capacity: usize) -> Result<Vec<u8>, CaseError> {
     Ok(bytes)
 }
 
-/// The bytes of a stretch without placeholders.
+/// Expands the escapes in a text without placeholders.
 fn unescape(text: &str) -> Result<Vec<u8>, CaseError> {
     if text.contains('}') {
         return Err(CaseError::LoneBrace(text.to_owned()));
     }
-    // `unescape_bytes` lets pass what it does not know; in a table that would be a slip of the pen.
+    // `unescape_bytes` accepts unknown escapes; in a table they are mistakes.
     let mut rest = text;
     while let Some((_, after)) = rest.split_once('\\') {
         let mut escape = after.chars();
@@ -270,7 +270,7 @@ fn unescape(text: &str) -> Result<Vec<u8>, CaseError> {
     Ok(Vec::unescape_bytes(text))
 }
 
-/// What `{placeholder}` stands for.
+/// Expands `{placeholder}`.
 fn expand(placeholder: &str, capacity: usize) -> Result<Vec<u8>, CaseError> {
     let unknown = || CaseError::Placeholder(placeholder.to_owned());
     if placeholder == "N" {
@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_and_escapes_stand_for_bytes() {
+    fn placeholders_and_escapes_expand_to_bytes() {
         let cases: [(&str, &[u8]); 9] = [
             ("", b""),
             (r"ha\nha\r\t\0\\\xFF", b"ha\nha\r\t\0\\\xFF"),
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_pen_is_an_error() {
+    fn an_invalid_text_is_an_error() {
         for text in ["{", "}", "a}", "{a", "{a}", "{a*}", "{a*M}", "{a*N*}", "{a*N-9}", r"\q", r"\x1", r"\xG0", r"a\"] {
             assert!(fill_in(text, 4).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! A frontend without a transport: the state machine of `greet-core` in the plainest loop over `Pump`.
+//! A frontend without a transport: the state machine of `greet-core`, driven by a plain loop over `Pump`.
 
 use std::io;
 
@@ -7,17 +7,17 @@ use greet_core::{
     drive::{Pump, Step},
 };
 
-use crate::frontend::{Frontend, Wire};
+use crate::frontend::{Connection, Frontend};
 
-/// The machine with capacity `N`, driven with an output buffer of a certain size.
+/// The machine with capacity `N`, and the size of the output buffer to drive it with.
 #[derive(Clone, Copy, Debug)]
 pub struct BareServer<const N: usize> {
-    /// The size of the buffer that each `transmit` is offered: at least one byte.
+    /// Size in bytes of the buffer for each `transmit`, at least 1.
     pub output_size: usize,
 }
 
 impl<const N: usize> Frontend for BareServer<N> {
-    type Wire = BareConversation<N>;
+    type Connection = BareConversation<N>;
 
     fn capacity(&self) -> usize {
         N
@@ -32,7 +32,7 @@ impl<const N: usize> Frontend for BareServer<N> {
     }
 }
 
-/// One conversation with a server, at an instant when time stands still.
+/// One conversation with a server. Its clock does not advance.
 #[derive(Clone, Debug)]
 pub struct BareConversation<const N: usize> {
     server: Server<N>,
@@ -45,10 +45,10 @@ pub struct BareConversation<const N: usize> {
 }
 
 impl<const N: usize> BareConversation<N> {
-    /// A conversation that begins with the greeting.
+    /// Creates a server, and runs it until it has sent the greeting.
     ///
     /// # Errors
-    /// The server breaks its contract.
+    /// If the machine violates its contract.
     pub fn new(settings: ServerSettings, output_size: usize) -> io::Result<Self> {
         let server = Server::new(settings, Instant::ZERO);
         let pump = Pump::new();
@@ -64,11 +64,11 @@ impl<const N: usize> BareConversation<N> {
             let filled = self.pump.fill(&mut self.server, Instant::ZERO, &mut self.buffer);
             if filled > 0 {
                 if self.fin {
-                    return Err(io::Error::other("the machine gives bytes after its end"));
+                    return Err(io::Error::other("the machine sends bytes after its FIN"));
                 }
-                let given = self.buffer.get(..filled);
-                let given = given.ok_or_else(|| io::Error::other("the machine gives more than fits"))?;
-                self.output.extend_from_slice(given);
+                let written = self.buffer.get(..filled);
+                let written = written.ok_or_else(|| io::Error::other("the machine writes more than fits"))?;
+                self.output.extend_from_slice(written);
                 continue;
             }
             match self.pump.next_step(&self.server) {
@@ -82,7 +82,7 @@ impl<const N: usize> BareConversation<N> {
                     self.pump.shut_down(&mut self.server, Instant::ZERO);
                 }
                 Step::Sleep if !rest.is_empty() => {
-                    return Err(io::Error::other("the machine neither takes nor gives"));
+                    return Err(io::Error::other("the machine neither takes input nor gives output"));
                 }
                 Step::Sleep | Step::Over => return Ok(()),
             }
@@ -90,7 +90,7 @@ impl<const N: usize> BareConversation<N> {
     }
 }
 
-impl<const N: usize> Wire for BareConversation<N> {
+impl<const N: usize> Connection for BareConversation<N> {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.run(bytes)
     }
@@ -98,9 +98,9 @@ impl<const N: usize> Wire for BareConversation<N> {
     fn settle(&mut self) {}
 
     fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()> {
-        let there = count.min(self.output.len());
-        received.extend(self.output.drain(..there));
-        if there < count && !self.fin { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+        let available = count.min(self.output.len());
+        received.extend(self.output.drain(..available));
+        if available < count && !self.fin { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
     fn half_close(&mut self) -> io::Result<()> {
@@ -108,10 +108,10 @@ impl<const N: usize> Wire for BareConversation<N> {
         self.run(b"")
     }
 
-    fn leave(&mut self) -> io::Result<()> {
+    fn check_closed(&mut self) -> io::Result<()> {
         match self.server.state() {
             State::Over => Ok(()),
-            state => Err(io::Error::other(format!("the machine is {state:?}, not over, after both ends"))),
+            state => Err(io::Error::other(format!("the machine is {state:?}, not over, after both FINs"))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A frontend in memory: the pool of `greet-smoltcp`, and clients with a stack of their own, on one switch and one clock.
+//! A frontend in memory: the pool of `greet-smoltcp` and a client's stack, on one Ethernet switch and one virtual clock.
 
 use core::{cell::RefCell, time::Duration};
 use std::{io, rc::Rc};
@@ -16,21 +16,22 @@ use smoltcp::{
 
 use crate::{
     ether::{Ether, Port},
-    frontend::{Frontend, Wire},
+    frontend::{Connection, Frontend},
 };
 
-/// How many sockets the server has where nobody says otherwise.
+/// Default number of the server's sockets.
 const SOCKETS: usize = 8;
-/// Of each socket, either way: the longest write of the table fits, so that it can be one read.
+/// Bytes of each socket buffer. The longest write of the table fits, so that it can be one read.
 const BUFFER: usize = 8192;
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of each wait, in virtual time.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server with a pool of sockets, all of one framing.
+/// A server with a pool of sockets, with one framing.
 #[derive(Clone, Debug)]
 pub struct Memory {
     world: Rc<RefCell<World>>,
     framing: Framing,
-    /// Every other client connects by IPv6.
+    /// Connections use IPv4 and IPv6 alternately.
     alternating: bool,
 }
 
@@ -41,9 +42,9 @@ struct World {
     server: Station,
     pool: Pool<'static, NAME_CAPACITY>,
     client: Station,
-    /// How many connections it has opened.
+    /// Number of connections that the client has opened.
     connections: u16,
-    /// When somebody wants to be polled.
+    /// When a stack wants to be polled next.
     next: Option<Instant>,
 }
 
@@ -51,7 +52,7 @@ struct World {
 struct Station {
     stack: Stack<'static>,
     port: Port,
-    /// Nothing goes through.
+    /// The link is down: frames to this host are dropped, and it is not polled.
     cut: bool,
 }
 
@@ -83,14 +84,14 @@ const SERVER: u8 = 1;
 const CLIENT: u8 = 2;
 
 impl Memory {
-    /// A server of that framing, to which clients connect by IPv4 and IPv6 in turn.
+    /// Creates a server with that framing. Clients connect over IPv4 and IPv6 alternately.
     #[must_use]
     pub fn new(framing: Framing) -> Self {
         let server = ServerSettings { framing, ..ServerSettings::DEFAULT };
         Self { alternating: true, ..Self::with(pool::Settings { server, ..pool::Settings::DEFAULT }, SOCKETS) }
     }
 
-    /// A server with these settings and so many sockets, to which clients connect by IPv4.
+    /// Creates a server with these settings and number of sockets. Clients connect over IPv4.
     #[must_use]
     pub fn with(settings: pool::Settings, sockets: usize) -> Self {
         let now = Instant::ZERO;
@@ -106,19 +107,19 @@ impl Memory {
         Self { world: Rc::new(RefCell::new(world)), framing: settings.server.framing, alternating: false }
     }
 
-    /// How many of its sockets are busy.
+    /// Number of busy slots.
     #[must_use]
     pub fn busy(&self) -> usize {
         self.world.borrow().pool.busy()
     }
 
-    /// What its pool has seen.
+    /// The counters of the pool.
     #[must_use]
     pub fn counters(&self) -> pool::Counters {
         self.world.borrow().pool.counters()
     }
 
-    /// What its stack has seen on the wire.
+    /// The counters of the server's stack.
     #[must_use]
     pub fn frames(&self) -> stack::Counters {
         self.world.borrow().server.stack.counters()
@@ -130,38 +131,38 @@ impl Memory {
         self.world.borrow().now
     }
 
-    /// When something happens next by itself.
+    /// When a stack wants to be polled next, if no frame arrives before.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
         self.world.borrow().next
     }
 
-    /// Lets so much time pass.
+    /// Advances the clock by `span`.
     pub fn pass(&self, span: Duration) {
         let mut world = self.world.borrow_mut();
         let until = world.now + span;
         world.run(until, |_| false);
     }
 
-    /// Ends the service in good order.
+    /// Stops the service: conversations end after their outstanding replies.
     pub fn close(&self) {
         let mut world = self.world.borrow_mut();
         let World { pool, server, .. } = &mut *world;
         pool.close(server.stack.sockets());
     }
 
-    /// The link of the client's host is cut, or mended: it hears nothing and says nothing.
+    /// Takes the link of the client's host down, or up again.
     pub fn cut(&self, cut: bool) {
         self.world.borrow_mut().client.cut = cut;
     }
 
-    /// Another port of the switch, for frames that no stack would send.
+    /// Adds a port to the switch, to send frames from.
     #[must_use]
     pub fn port(&self, address: EthernetAddress) -> Port {
         self.world.borrow().ether.port(address)
     }
 
-    /// The server's addresses: on the wire, and the IPv4 one.
+    /// The server's hardware address and IPv4 address.
     #[must_use]
     pub fn server() -> (EthernetAddress, IpAddress) {
         (hardware(SERVER), ipv4(SERVER).address())
@@ -169,7 +170,7 @@ impl Memory {
 }
 
 impl World {
-    /// Polls everybody until no frame is under way.
+    /// Polls both stacks until no frame is pending.
     fn settle(&mut self) {
         loop {
             let Self { now, server, pool, client, .. } = self;
@@ -189,7 +190,7 @@ impl World {
         }
     }
 
-    /// Lets things take their course until `done`, or until that instant; whether it was `done`.
+    /// Advances the clock until `done` returns true, or until `until`. Returns whether it did.
     fn run(&mut self, until: Instant, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         loop {
             self.settle();
@@ -205,7 +206,7 @@ impl World {
 }
 
 impl Frontend for Memory {
-    type Wire = MemoryWire;
+    type Connection = MemoryConnection;
 
     fn capacity(&self) -> usize {
         NAME_CAPACITY
@@ -215,10 +216,10 @@ impl Frontend for Memory {
         framing == self.framing
     }
 
-    fn connect(&mut self, _framing: Framing) -> io::Result<MemoryWire> {
+    fn connect(&mut self, _framing: Framing) -> io::Result<MemoryConnection> {
         let mut world = self.world.borrow_mut();
         let mut socket = Socket::new(SocketBuffer::new(vec![0; BUFFER]), SocketBuffer::new(vec![0; BUFFER]));
-        socket.set_nagle_enabled(false); // a write is to arrive as one read
+        socket.set_nagle_enabled(false); // so that a write arrives as one read
         let handle = world.client.stack.sockets().add(socket);
         let by_ipv6 = self.alternating && !world.connections.is_multiple_of(2);
         let address = if by_ipv6 { ipv6(SERVER) } else { ipv4(SERVER) };
@@ -228,30 +229,30 @@ impl Frontend for Memory {
         world.client.stack.connect(handle, remote, port).map_err(io::Error::other)?;
         let resets = world.ether.resets();
         drop(world);
-        let mut wire = MemoryWire { world: Rc::clone(&self.world), handle, resets };
-        match wire.wait(|socket| socket.state() != State::SynSent) {
-            true if wire.is_reset() => Err(io::ErrorKind::ConnectionRefused.into()),
-            true => Ok(wire),
+        let mut connection = MemoryConnection { world: Rc::clone(&self.world), handle, resets };
+        match connection.wait(|socket| socket.state() != State::SynSent) {
+            true if connection.is_reset() => Err(io::ErrorKind::ConnectionRefused.into()),
+            true => Ok(connection),
             false => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 }
 
-/// One connection.
+/// A connection in memory.
 #[derive(Debug)]
-pub struct MemoryWire {
+pub struct MemoryConnection {
     world: Rc<RefCell<World>>,
     handle: SocketHandle,
-    /// How many resets there had been before it.
+    /// Number of resets on the switch before this connection.
     resets: usize,
 }
 
-impl MemoryWire {
-    /// Waits until `done`, but not for ever; whether it was.
+impl MemoryConnection {
+    /// Waits until `done` returns true, at most [`TIMEOUT`]. Returns whether it did.
     fn wait(&mut self, mut done: impl FnMut(&mut Socket<'static>) -> bool) -> bool {
         let handle = self.handle;
         let mut world = self.world.borrow_mut();
-        let until = world.now + PATIENCE;
+        let until = world.now + TIMEOUT;
         world.run(until, |world| done(world.client.stack.sockets().get_mut(handle)))
     }
 
@@ -260,7 +261,7 @@ impl MemoryWire {
     }
 }
 
-impl Wire for MemoryWire {
+impl Connection for MemoryConnection {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -310,9 +311,9 @@ impl Wire for MemoryWire {
         Ok(())
     }
 
-    fn leave(&mut self) -> io::Result<()> {
+    fn check_closed(&mut self) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
-        let until = world.now + PATIENCE;
+        let until = world.now + TIMEOUT;
         if !world.run(until, |world| world.pool.busy() == 0) {
             return Err(io::Error::other("the server's socket does not listen again"));
         }
@@ -321,7 +322,7 @@ impl Wire for MemoryWire {
     }
 }
 
-impl Drop for MemoryWire {
+impl Drop for MemoryConnection {
     fn drop(&mut self) {
         let mut world = self.world.borrow_mut();
         let handle = self.handle;

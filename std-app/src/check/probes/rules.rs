@@ -5,8 +5,8 @@ use std::{io, thread, time::Instant};
 
 use crate::export::number::Time;
 use greet_conformance::{
-    frontend::{self, Cut, Fault, Frontend, Wire},
-    socket::{Socket, SocketWire},
+    frontend::{self, Connection, Cut, Fault, Frontend},
+    socket::{Socket, SocketConnection},
     vectors::{Case, Script, TableError, protocol},
 };
 use greet_core::Framing;
@@ -195,7 +195,7 @@ impl<'a> Server<'a> {
     fn new(context: Context<'a>) -> Self {
         let mut socket = Socket::new(context.target.address, context.facts.framing());
         socket.capacity = context.facts.capacity();
-        socket.patience = context.timeout();
+        socket.timeout = context.timeout();
         // A slow server reads as late as it answers.
         socket.settling += 2 * context.facts.rtt();
         Self { context, socket }
@@ -243,7 +243,7 @@ fn depends_on_reads(script: &Script, framing: Framing) -> bool {
 }
 
 impl Frontend for Server<'_> {
-    type Wire = Connection;
+    type Connection = FramedConnection;
 
     fn capacity(&self) -> usize {
         self.socket.capacity
@@ -253,16 +253,20 @@ impl Frontend for Server<'_> {
         self.socket.can(framing) || (framing == Framing::Line && self.socket.framing == Framing::Auto)
     }
 
-    fn connect(&mut self, framing: Framing) -> io::Result<Connection> {
+    fn connect(&mut self, framing: Framing) -> io::Result<FramedConnection> {
         let begin = Instant::now();
         loop {
             self.context.target.count_connection();
             let attempt = Instant::now();
-            let connected = self.socket.connect(framing).and_then(|wire| {
-                if self.socket.can(framing) { Ok(Connection::new(wire)) } else { Connection::with_lines(wire) }
+            let connected = self.socket.connect(framing).and_then(|connection| {
+                if self.socket.can(framing) {
+                    Ok(FramedConnection::new(connection))
+                } else {
+                    FramedConnection::with_lines(connection)
+                }
             });
             match connected {
-                Err(error) if begin.elapsed() < self.socket.patience && may_be_loss(&error, attempt.elapsed()) => {}
+                Err(error) if begin.elapsed() < self.socket.timeout && may_be_loss(&error, attempt.elapsed()) => {}
                 // Other probes test how many slots there are, and how soon one is free again.
                 Err(error) if is_refused(&error) && begin.elapsed() < LINGER => {
                     thread::sleep(Duration::from_millis(20));
@@ -278,53 +282,53 @@ fn is_refused(error: &io::Error) -> bool {
 }
 
 /// A connection to a server whose framing is decided.
-struct Connection {
-    wire: SocketWire,
+struct FramedConnection {
+    connection: SocketConnection,
     /// Bytes that were received and not yet handed out.
     buffer: Vec<u8>,
 }
 
-impl Connection {
-    const fn new(wire: SocketWire) -> Self {
-        Self { wire, buffer: Vec::new() }
+impl FramedConnection {
+    const fn new(connection: SocketConnection) -> Self {
+        Self { connection, buffer: Vec::new() }
     }
 
     /// Sends a first line, after which names are lines. What follows is as if they had been from the start.
-    fn with_lines(mut wire: SocketWire) -> io::Result<Self> {
+    fn with_lines(mut connection: SocketConnection) -> io::Result<Self> {
         const LINE: &[u8] = b"greet\n";
         const ANSWER: &[u8] = b"Welcome!Hello, greet!\n";
         let mut buffer = Vec::new();
-        wire.receive(GREETING.len(), &mut buffer)?;
-        wire.send(LINE)?;
-        wire.receive(ANSWER.len() - GREETING.len(), &mut buffer)?;
+        connection.receive(GREETING.len(), &mut buffer)?;
+        connection.send(LINE)?;
+        connection.receive(ANSWER.len() - GREETING.len(), &mut buffer)?;
         if buffer == ANSWER {
             buffer = b"Welcome!\n".to_vec();
         }
-        Ok(Self { wire, buffer })
+        Ok(Self { connection, buffer })
     }
 }
 
-impl Wire for Connection {
+impl Connection for FramedConnection {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.wire.send(bytes)
+        self.connection.send(bytes)
     }
 
     fn settle(&mut self) {
-        self.wire.settle();
+        self.connection.settle();
     }
 
     fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()> {
         let ready = count.min(self.buffer.len());
         received.extend(self.buffer.drain(..ready));
-        if ready < count { self.wire.receive(count - ready, received) } else { Ok(()) }
+        if ready < count { self.connection.receive(count - ready, received) } else { Ok(()) }
     }
 
     fn half_close(&mut self) -> io::Result<()> {
-        self.wire.half_close()
+        self.connection.half_close()
     }
 
-    fn leave(&mut self) -> io::Result<()> {
-        self.wire.leave()
+    fn check_closed(&mut self) -> io::Result<()> {
+        self.connection.check_closed()
     }
 }
 

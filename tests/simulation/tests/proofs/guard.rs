@@ -13,7 +13,7 @@ use core::time::Duration;
 use greet_core::{Framing, ServerSettings};
 use greet_smoltcp::pool::Settings;
 use greet_tests::{
-    frontend::{Frontend, Wire},
+    frontend::{Connection, Frontend},
     memory::Memory,
     segment::{Segment, Stranger, segment},
 };

@@ -14,8 +14,8 @@ use std::io;
 use greet_core::{Framing, LINGER, ServerSettings};
 use greet_smoltcp::pool::{Limits, Settings};
 use greet_tests::{
-    frontend::{Frontend, Wire},
-    memory::{Memory, MemoryWire},
+    frontend::{Connection, Frontend},
+    memory::{Memory, MemoryConnection},
     segment::{Segment, Stranger, segment},
 };
 use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
@@ -30,21 +30,21 @@ fn line() -> Settings {
 }
 
 /// Opens a connection and takes its greeting.
-fn greeted(server: &mut Memory) -> MemoryWire {
+fn greeted(server: &mut Memory) -> MemoryConnection {
     let mut client = server.connect(Framing::Line).expect("a socket listens");
     expect(&mut client, b"Welcome!\n");
     client
 }
 
 #[track_caller]
-fn expect(client: &mut MemoryWire, expected: &[u8]) {
+fn expect(client: &mut MemoryConnection, expected: &[u8]) {
     let mut received = Vec::new();
     client.receive(expected.len(), &mut received).unwrap();
     assert_eq!(received, expected);
 }
 
 #[track_caller]
-fn answers(client: &mut MemoryWire, name: &str) {
+fn answers(client: &mut MemoryConnection, name: &str) {
     client.send(format!("{name}\n").as_bytes()).unwrap();
     expect(client, format!("Hello, {name}!\n").as_bytes());
 }
@@ -381,7 +381,7 @@ fn a_client_that_ends_first_and_one_that_ends_last_leave_no_time_wait_behind() {
         client.half_close().unwrap();
         server.pass(Duration::ZERO);
         assert_eq!(server.busy(), 0);
-        client.leave().expect("no reset");
+        client.check_closed().expect("no reset");
     }
 }
 

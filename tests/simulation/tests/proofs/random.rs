@@ -13,7 +13,7 @@ use greet_core::{
     WaitingFor,
 };
 use greet_tests::{
-    frontend::Wire,
+    frontend::Connection,
     machine::BareConversation,
     oracle::{Said, serve},
 };
@@ -70,15 +70,15 @@ fn cut(input: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
 /// What the machine says to these reads.
 fn converse<const N: usize>(framing: Framing, reads: &[&[u8]], output_size: usize) -> Said {
     let settings = ServerSettings { framing, ..ServerSettings::DEFAULT };
-    let mut wire = BareConversation::<N>::new(settings, output_size).unwrap();
+    let mut conversation = BareConversation::<N>::new(settings, output_size).unwrap();
     for read in reads {
-        wire.send(read).unwrap();
+        conversation.send(read).unwrap();
     }
     let mut said = Said { output: Vec::new(), exit: false, farewell: Vec::new() };
-    said.exit = wire.receive(usize::MAX, &mut said.output).is_ok();
-    wire.half_close().unwrap();
-    wire.receive(usize::MAX, &mut said.farewell).unwrap();
-    wire.leave().unwrap();
+    said.exit = conversation.receive(usize::MAX, &mut said.output).is_ok();
+    conversation.half_close().unwrap();
+    conversation.receive(usize::MAX, &mut said.farewell).unwrap();
+    conversation.check_closed().unwrap();
     said
 }
 
