@@ -1,4 +1,4 @@
-//! An Ethernet in memory: a switch whose ports are devices, for stacks that share one process and one clock.
+//! An Ethernet switch in memory. Its ports are smoltcp devices, for stacks in one process with one clock.
 
 use core::cell::RefCell;
 use std::{collections::VecDeque, rc::Rc};
@@ -9,10 +9,10 @@ use smoltcp::{
     wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket},
 };
 
-/// The longest frame, without its checksum.
+/// Maximum length of a frame in bytes, without its checksum.
 const FRAME: usize = 1514;
 
-/// A switch. A frame is at its destination as soon as it is sent, and waits there until it is received.
+/// A switch. A sent frame is immediately in the queue of its destination.
 #[derive(Clone, Debug, Default)]
 pub struct Ether(Rc<RefCell<Switch>>);
 
@@ -29,7 +29,7 @@ struct Queue {
 }
 
 impl Ether {
-    /// Another port, for the card with that address.
+    /// Adds a port, for the network card with that address.
     #[must_use]
     pub fn port(&self, address: EthernetAddress) -> Port {
         let queues = &mut self.0.borrow_mut().queues;
@@ -37,7 +37,7 @@ impl Ether {
         Port { ether: self.clone(), index: queues.len() - 1 }
     }
 
-    /// How many connections were reset so far.
+    /// Number of frames with an RST so far.
     #[must_use]
     pub fn resets(&self) -> usize {
         self.0.borrow().resets
@@ -56,7 +56,7 @@ impl Ether {
     }
 }
 
-/// Whether a TCP connection is reset by this frame.
+/// Whether this frame has a TCP segment with an RST.
 fn is_reset(frame: &EthernetFrame<&[u8]>) -> bool {
     let segment = match frame.ethertype() {
         EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(frame.payload())
@@ -74,7 +74,7 @@ fn is_reset(frame: &EthernetFrame<&[u8]>) -> bool {
         .is_some_and(|segment| segment.rst())
 }
 
-/// One port of a switch, as the network card that is plugged into it.
+/// A port of a switch, as a device.
 #[derive(Debug)]
 pub struct Port {
     ether: Ether,
@@ -82,18 +82,18 @@ pub struct Port {
 }
 
 impl Port {
-    /// Whether no frame waits to be received.
+    /// Whether its queue is empty.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.ether.0.borrow().queues[self.index].frames.is_empty()
     }
 
-    /// Forgets what waits to be received.
+    /// Empties its queue.
     pub fn clear(&mut self) {
         self.ether.0.borrow_mut().queues[self.index].frames.clear();
     }
 
-    /// Whether a frame waits to be received.
+    /// Whether its queue has a frame.
     #[must_use]
     pub fn has_frame(&self) -> bool {
         !self.ether.0.borrow().queues[self.index].frames.is_empty()
@@ -121,7 +121,7 @@ impl Device for Port {
     }
 }
 
-/// A frame that came.
+/// A received frame.
 #[derive(Debug)]
 pub struct Received(Vec<u8>);
 
@@ -131,7 +131,7 @@ impl RxToken for Received {
     }
 }
 
-/// The right to send a frame.
+/// A transmit token.
 #[derive(Debug)]
 pub struct Sending<'a>(&'a Port);
 

@@ -1,12 +1,12 @@
 //! One conformance suite for every frontend of the greeting protocol.
 //!
-//! - [`vectors`], [`frontend`]: the table of cases and how a server is put to it, of `greet-conformance`.
-//! - [`machine`], [`memory`], [`socket`]: such servers; the bare machine of `greet-core`, the pool of `greet-smoltcp` on an
+//! - [`vectors`], [`frontend`]: the conformance table and how it is run, from `greet-conformance`.
+//! - [`machine`], [`memory`], [`socket`]: frontends: the bare machine of `greet-core`, the pool of `greet-smoltcp` on an
 //!   Ethernet in memory ([`ether`]), and a server at a TCP address.
-//! - [`simulation`]: the pool, its clients and a bad wire between them, on a virtual clock and all from one seed.
-//! - [`scene`]: one stack on a virtual clock, and frames that a test writes.
-//! - [`mutation`]: frames of every kind that a stack reads, and mutations of them.
-//! - [`oracle`]: the protocol once more, naively, over a whole conversation.
+//! - [`simulation`]: the pool, its clients and an impaired link, on a virtual clock and from one seed.
+//! - [`scene`]: one stack on a virtual clock, with frames that a test writes.
+//! - [`mutation`]: valid frames of every kind that a stack parses, and mutations of them.
+//! - [`oracle`]: a second, naive implementation of the protocol, over a whole conversation.
 
 use std::env;
 
@@ -21,7 +21,7 @@ pub mod scene;
 pub mod segment;
 pub mod simulation;
 
-/// Whether tests do all they can, however long it takes: `tests/run full` sets the environment variable `GREET_TESTS`.
+/// Whether tests run to their full extent, even if that takes minutes: `tests/run full` sets the environment variable `GREET_TESTS`.
 pub fn is_full() -> bool {
     env::var_os("GREET_TESTS").is_some_and(|value| value == "full")
 }

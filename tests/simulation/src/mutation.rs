@@ -1,5 +1,5 @@
-//! Frames that a host on the link may send: right ones of every kind that a stack reads, answers to what it sends, and
-//! mutations of both.
+//! Frames that a host on the link may send: valid ones of every kind that a stack parses, answers to its frames, and mutations
+//! of both.
 
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpAddress, IpProtocol, Ipv4Address,
@@ -46,7 +46,7 @@ fn packet(source: IpAddress, destination: IpAddress, protocol: u8, payload: &[u8
         _ => {}
     }
     frame.extend(payload);
-    mend(&mut frame);
+    fix_checksums(&mut frame);
     frame
 }
 
@@ -68,7 +68,7 @@ fn neighbor(kind: u8, flags: u8, target: Ipv6Address) -> Vec<u8> {
     [&[kind, 0, 0, 0, flags, 0, 0, 0][..], &target.octets(), &[kind - 134, 1], &OTHER.0].concat()
 }
 
-/// One right frame of each kind.
+/// One valid frame of each kind.
 #[must_use]
 pub fn frames() -> Vec<Vec<u8>> {
     let icmpv6 = |source: Ipv6Address, destination: Ipv6Address, message: &[u8]| {
@@ -196,7 +196,7 @@ fn dhcp_answer(question: &[u8], chance: &mut fastrand::Rng) -> Option<Vec<u8>> {
 /// Values at which a field changes its meaning.
 const EDGES: [u8; 12] = [0, 1, 2, 4, 63, 64, 127, 128, 129, 224, 254, 255];
 
-/// Changes some bytes of `frame` or its length. Most often its checksums are right again afterwards, so that it is read.
+/// Changes some bytes of `frame` or its length. In most cases it then corrects the checksums, so that the frame is parsed.
 pub fn mutate(frame: &mut Vec<u8>, chance: &mut fastrand::Rng) {
     for _ in 0..chance.usize(1..4) {
         let index = chance.usize(..frame.len());
@@ -213,12 +213,12 @@ pub fn mutate(frame: &mut Vec<u8>, chance: &mut fastrand::Rng) {
         }
     }
     if chance.u8(..8) != 0 {
-        mend(frame);
+        fix_checksums(frame);
     }
 }
 
-/// Makes the lengths and checksums of a frame right, as far as it can be read.
-fn mend(frame: &mut [u8]) {
+/// Corrects the checksums of a frame, as far as it can be parsed.
+fn fix_checksums(frame: &mut [u8]) {
     let Ok(mut ethernet) = EthernetFrame::new_checked(&mut *frame) else { return };
     let kind = ethernet.ethertype();
     let payload = ethernet.payload_mut();
@@ -227,7 +227,7 @@ fn mend(frame: &mut [u8]) {
         packet.fill_checksum();
         let (source, destination, protocol) =
             (packet.src_addr().into(), packet.dst_addr().into(), packet.next_header());
-        mend_transport(packet.payload_mut(), source, destination, protocol);
+        fix_transport_checksum(packet.payload_mut(), source, destination, protocol);
     } else if kind == EthernetProtocol::Ipv6 {
         let Ok(mut packet) = Ipv6Packet::new_checked(&mut *payload) else { return };
         let (source, destination, protocol) = (packet.src_addr(), packet.dst_addr(), packet.next_header());
@@ -237,12 +237,12 @@ fn mend(frame: &mut [u8]) {
                 message.fill_checksum(&source, &destination);
             }
         } else {
-            mend_transport(content, source.into(), destination.into(), protocol);
+            fix_transport_checksum(content, source.into(), destination.into(), protocol);
         }
     }
 }
 
-fn mend_transport(content: &mut [u8], source: IpAddress, destination: IpAddress, protocol: IpProtocol) {
+fn fix_transport_checksum(content: &mut [u8], source: IpAddress, destination: IpAddress, protocol: IpProtocol) {
     match protocol {
         IpProtocol::Tcp => {
             if let Ok(mut segment) = TcpPacket::new_checked(content) {

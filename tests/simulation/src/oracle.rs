@@ -1,23 +1,23 @@
-//! The protocol once more, naively, over a whole conversation: what the machines are compared with.
+//! A second, naive implementation of the protocol, to compare the machines with.
 //!
-//! It shares no code with them, and has all the input before it says a word. Time has no part in it.
+//! It shares no code with them, and computes the output from the complete input. It has no notion of time.
 
 use std::{collections::HashSet, sync::LazyLock};
 
 use greet_core::Framing;
 
-/// What a server has to say to a client that has sent certain reads.
+/// The output of a server for a sequence of reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// All its bytes, from the greeting on.
+    /// All output, from the greeting on.
     pub output: Vec<u8>,
-    /// It ends its side then by itself.
+    /// The server then ends its side, because of `exit`.
     pub exit: bool,
-    /// What it still says if the client ends its side now.
+    /// The further output if the client ends its side now.
     pub farewell: Vec<u8>,
 }
 
-/// What a server of that framing and capacity has to say to a client that sends these reads.
+/// The output of a server with that framing and capacity for these reads.
 #[must_use]
 pub fn serve(framing: Framing, capacity: usize, reads: &[&[u8]]) -> Said {
     let line = match framing {
@@ -43,7 +43,7 @@ pub fn serve(framing: Framing, capacity: usize, reads: &[&[u8]]) -> Said {
     said
 }
 
-/// Adds the reply to a name, or says that it is the exit.
+/// Appends the reply to a name. Returns true, without a reply, if the name is `exit`.
 fn answer(name: &[u8], line: bool, capacity: usize, output: &mut Vec<u8>) -> bool {
     if name.len() > capacity {
         output.extend(format!("Error: name longer than {capacity} bytes").bytes()); // L3
@@ -60,9 +60,9 @@ fn answer(name: &[u8], line: bool, capacity: usize, output: &mut Vec<u8>) -> boo
     false
 }
 
-/// The names in a text of lines, and what is a name only if nothing follows it.
+/// The names in a text of lines, and the unfinished last line.
 ///
-/// One that is too long has more than `capacity` bytes, and need not be whole.
+/// A name that is too long has more than `capacity` bytes, and may be incomplete.
 fn lines(input: &[u8], capacity: usize) -> (Vec<&[u8]>, &[u8]) {
     let mut names = Vec::new();
     let mut rest = input;
@@ -78,10 +78,10 @@ fn lines(input: &[u8], capacity: usize) -> (Vec<&[u8]>, &[u8]) {
     (names, rest)
 }
 
-/// The names in a row of reads, which together are `input`, and the bytes that wait.
+/// The names in a sequence of reads, which together are `input`, and the bytes of an incomplete character at the end.
 ///
-/// Of a read longer than the capacity each piece is as a read of its own. A character longer than the capacity can never
-/// be put together: its first bytes, when they fill the capacity, are a name.
+/// A read longer than the capacity is split, and each piece treated as a read. A character longer than the capacity can never
+/// be completed: its first bytes are a name when they fill the capacity.
 fn chunks<'a>(input: &'a [u8], reads: &[&[u8]], capacity: usize) -> (Vec<&'a [u8]>, &'a [u8]) {
     let mut names = Vec::new();
     let (mut start, mut end, mut read_end) = (0, 0, 0);
@@ -100,14 +100,14 @@ fn chunks<'a>(input: &'a [u8], reads: &[&[u8]], capacity: usize) -> (Vec<&'a [u8
     (names, &input[start..])
 }
 
-/// How many bytes at the end are the beginning of a character, and not the whole of it.
+/// The number of bytes at the end that are an incomplete character.
 fn unfinished_character(bytes: &[u8]) -> usize {
     static BEGINNINGS: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
         let every = ('\0'..=char::MAX).map(|character| character.to_string().into_bytes());
         every.flat_map(|bytes| (1..bytes.len()).map(move |length| bytes[..length].to_vec())).collect()
     });
     match bytes.last() {
-        None | Some(0..0x80) => 0, // an ASCII byte is a whole character: this only saves the look-up
+        None | Some(0..0x80) => 0, // an ASCII byte is a complete character: this saves the look-up
         _ => (1..=bytes.len().min(3))
             .rev()
             .find(|&length| BEGINNINGS.contains(&bytes[bytes.len() - length..]))

@@ -1,4 +1,4 @@
-//! A stack on an Ethernet in memory and on a virtual clock, beside a host whose frames a test writes.
+//! A stack on an Ethernet in memory with a virtual clock, and a second host whose frames a test writes.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
 
@@ -27,10 +27,10 @@ pub const SERVER: Ipv4Address = Ipv4Address::new(10, 1, 2, 3);
 /// All nodes on the link.
 pub const ALL_NODES: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// A stack, the time, and the port of the other host.
+/// A stack, the virtual time, and the port of the other host.
 #[derive(Debug)]
 pub struct Scene {
-    /// The time.
+    /// The virtual time.
     pub now: Instant,
     /// The stack.
     pub stack: Stack<'static>,
@@ -38,16 +38,16 @@ pub struct Scene {
     pub port: Port,
     other: Port,
     ether: Ether,
-    /// How often the stack was polled.
+    /// Number of polls of the stack.
     pub polls: usize,
-    /// The last byte of the address that a DHCP server leases, if there is one.
+    /// The last byte of the address that the DHCP server leases; `None` for no DHCP server.
     pub lease: Option<u8>,
     /// The DHCP server refuses every request.
     pub refuses: bool,
 }
 
 impl Scene {
-    /// A stack with the settings that `change` makes.
+    /// Creates a stack. `change` modifies its default settings.
     ///
     /// # Panics
     /// If the settings are wrong.
@@ -61,13 +61,13 @@ impl Scene {
         Self { now: Instant::ZERO, stack, port, other, ether, polls: 0, lease: None, refuses: false }
     }
 
-    /// The port of another host, with this hardware address.
+    /// Adds a port for another host, with this hardware address.
     #[must_use]
     pub fn host(&self, hardware: EthernetAddress) -> Port {
         self.ether.port(hardware)
     }
 
-    /// Lets `span` pass. Returns the frames that the stack sent meanwhile.
+    /// Advances the clock by `span`. Returns the frames that the stack sent.
     ///
     /// # Panics
     /// If one of them is a malformed DHCP message.
@@ -75,8 +75,8 @@ impl Scene {
         self.pass_timed(span).into_iter().map(|(_, frame)| frame).collect()
     }
 
-    /// Lets `span` pass, as [`pass`](Self::pass) does, and polls only when a frame or the stack asks for it. Returns the
-    /// frames with the times at which they were sent.
+    /// Advances the clock by `span`, and polls only when a frame arrives or the stack requests it. Returns the frames with
+    /// the times at which they were sent.
     ///
     /// # Panics
     /// If one of them is a malformed DHCP message.
@@ -101,7 +101,7 @@ impl Scene {
         }
     }
 
-    /// Lets the DHCP server answer.
+    /// Answers a frame as the DHCP server, if there is one.
     fn answer(&mut self, frame: &[u8]) {
         let (Some(byte), Some(frame)) = (self.lease, dhcp_message(frame)) else { return };
         let packet = DhcpPacket::new_checked(&frame[..]).unwrap();
@@ -182,13 +182,13 @@ impl Scene {
         self.send_raw(&tcp_frame(OTHER, source, destination, segment));
     }
 
-    /// Sends a frame as it is.
+    /// Sends a frame unmodified, from the other host.
     pub fn send_raw(&mut self, frame: &[u8]) {
         let Some(token) = self.other.transmit(smoltcp::time::Instant::ZERO) else { return };
         token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
     }
 
-    /// Sends a frame of the other host to all hosts.
+    /// Broadcasts a frame from the other host. `write` writes the payload.
     ///
     /// # Panics
     /// If `write` does.
@@ -203,7 +203,7 @@ impl Scene {
     }
 }
 
-/// The DHCP message to a server in this frame, if it is one.
+/// The DHCP message in this frame, if it has one for a server.
 #[must_use]
 pub fn dhcp_message(frame: &[u8]) -> Option<Vec<u8>> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
@@ -212,7 +212,7 @@ pub fn dhcp_message(frame: &[u8]) -> Option<Vec<u8>> {
     (frame.ethertype() == EthernetProtocol::Ipv4 && datagram.dst_port() == 67).then(|| datagram.payload().to_vec())
 }
 
-/// The address that this frame announces to all hosts.
+/// The address that this frame announces, if it is a gratuitous ARP request of the stack.
 #[must_use]
 pub fn announced(frame: &[u8]) -> Option<Ipv4Address> {
     let frame = EthernetFrame::new_checked(frame).ok()?;

@@ -1,4 +1,4 @@
-//! TCP segments as no stack would send them: written out in frames, one by one.
+//! TCP segments that a test writes, and a host without a stack that sends them.
 
 use smoltcp::{
     phy::{ChecksumCapabilities, Device, RxToken, TxToken},
@@ -11,7 +11,7 @@ use smoltcp::{
 
 use crate::ether::Port;
 
-/// A host that has no stack: what it sends is given segment by segment.
+/// A host without a stack. A test sends each of its segments.
 #[derive(Debug)]
 pub struct Stranger {
     port: Port,
@@ -34,7 +34,7 @@ impl Stranger {
         Self { port, hardware, address, server_hardware, server }
     }
 
-    /// Tells the server where this host is, as an ARP request does.
+    /// Sends an ARP request, so that the server knows this host's hardware address.
     pub fn introduce(&mut self) {
         let request = ArpRepr::EthernetIpv4 {
             operation: ArpOperation::Request,
@@ -70,7 +70,7 @@ impl Stranger {
         });
     }
 
-    /// The segments that came since this was asked last.
+    /// The segments received since the last call.
     pub fn received(&mut self) -> Vec<Segment> {
         let mut segments = Vec::new();
         while let Some((token, _)) = self.port.receive(Instant::ZERO) {
@@ -80,23 +80,23 @@ impl Stranger {
     }
 }
 
-/// A segment that came.
+/// A received segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Where it is for.
+    /// The destination port.
     pub destination_port: u16,
     /// SYN, FIN, RST, or PSH.
     pub control: TcpControl,
-    /// Where it begins.
+    /// The sequence number.
     pub sequence: TcpSeqNumber,
-    /// What it acknowledges.
+    /// The acknowledgement number, if any.
     pub acknowledged: Option<TcpSeqNumber>,
     /// Its data.
     pub payload: Vec<u8>,
 }
 
 impl Segment {
-    /// The segment in this frame, if it is one and its checksum is right.
+    /// The TCP segment in this frame, if it has a valid one.
     #[must_use]
     pub fn read(frame: &[u8]) -> Option<Self> {
         let frame = EthernetFrame::new_checked(frame).ok()?;
@@ -125,7 +125,7 @@ impl Segment {
     }
 }
 
-/// A segment from that port to the service, with nothing in it.
+/// An empty segment from that port to the server.
 #[must_use]
 pub const fn segment(source_port: u16, sequence: i32) -> TcpRepr<'static> {
     TcpRepr {

@@ -1,4 +1,4 @@
-//! Runs the table of cases against a server at an address, whatever it is made of: `conformance HOST:PORT line`.
+//! Runs the conformance table against a server at a TCP address: `conformance HOST:PORT line`.
 
 use std::{env, net::ToSocketAddrs as _, process::ExitCode};
 
@@ -11,8 +11,8 @@ use greet_tests::{
 
 const USAGE: &str = "\
 conformance HOST:PORT chunk|line|auto [CAPACITY]
-    the table of cases against the server there, which was started with that framing, and whose names have
-    at most CAPACITY bytes (1024 if not given); the exit status is 0 if it holds";
+    runs the conformance table against the server at HOST:PORT, started with that framing, whose names have
+    at most CAPACITY bytes (default 1024); the exit status is 0 if all cases pass";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     };
     let Ok(capacity) = capacity.parse() else { return wrong_usage() };
     let Some(address) = host.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()) else {
-        eprintln!("conformance: `{host}` is no address and port, and no host's name and port");
+        eprintln!("conformance: `{host}` cannot be resolved: give HOST:PORT, like localhost:9999");
         return ExitCode::from(2);
     };
     let table = match protocol() {
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     }
     match failures.len() {
         0 => {
-            println!("{address}, {framing:?}: the table holds, in {} cuts", cuts.len());
+            println!("{address}, {framing:?}: all cases pass, with {} ways to split the input", cuts.len());
             ExitCode::SUCCESS
         }
         count => {

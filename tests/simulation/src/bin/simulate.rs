@@ -13,9 +13,9 @@ use std::{
 use greet_tests::simulation;
 
 const USAGE: &str = "\
-simulate --seed N [--verbose]   one simulation; --verbose tells all that happens
-simulate --seeds A..B [--first] these, without B, on all processors, or until one fails; the exit status is 0 if
-                                none does";
+simulate --seed N [--verbose]   runs one simulation; --verbose prints every segment and event
+simulate --seeds A..B [--first] runs seeds A to B-1 on all processors; --first stops at the first failure; the exit
+                                status is 0 if none fails";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -95,6 +95,6 @@ fn many(first: u64, last: u64, until_failure: bool) -> bool {
         }
     });
     let failures = failures.into_inner();
-    println!("{} seeds in {:?}, {failures} failed; together {sum:#?}", last.saturating_sub(first), began.elapsed());
+    println!("{} seeds in {:?}, {failures} failed; total {sum:#?}", last.saturating_sub(first), began.elapsed());
     failures == 0
 }

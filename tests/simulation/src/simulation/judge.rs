@@ -1,4 +1,4 @@
-//! Whether what a client heard is right: compared with the oracle, byte by byte.
+//! Compares the bytes that a client received with the oracle's.
 
 use bstr::ByteSlice as _;
 use greet_core::Framing;
@@ -6,69 +6,69 @@ use greet_core::Framing;
 use super::{ledger::Conversation, settings::Settings};
 use crate::oracle::{Said, serve};
 
-/// What the server owes a client.
-pub(super) struct Owed {
-    said: Said,
-    /// All that the client said was read, as far as it is to be.
+/// The output that the server must send to a client.
+pub(super) struct Expected {
+    oracle: Said,
+    /// The server has read all bytes that the client sent.
     pub(super) all_read: bool,
-    /// The error of rule T2, where there is an idle timeout.
+    /// The error of rule T2, if there is an idle timeout.
     idle: Option<Vec<u8>>,
 }
 
-impl Owed {
+impl Expected {
     pub(super) fn new(conversation: &Conversation, settings: &Settings) -> Self {
         let server = settings.pool.server;
         let taken = conversation.served.as_ref().map_or(0, |served| served.taken);
-        // How lines are cut makes no difference (F4), so that nothing has to be known of the server there.
-        let said = match server.framing {
-            Framing::Line => serve(Framing::Line, settings.capacity, &[&conversation.said]),
+        // The split of lines into reads makes no difference (F4), so the reads need not be known.
+        let oracle = match server.framing {
+            Framing::Line => serve(Framing::Line, settings.capacity, &[&conversation.sent]),
             framing => serve(framing, settings.capacity, &conversation.reads()),
         };
-        let all_read = taken == conversation.said.len();
+        let all_read = taken == conversation.sent.len();
         let idle = server.idle_timeout.map(|idle| format!("Error: idle for {} s", idle.as_secs()).into_bytes());
-        Self { said, all_read, idle }
+        Self { oracle, all_read, idle }
     }
 
-    /// All replies to what was said so far are there.
-    pub(super) fn is_heard(&self, conversation: &Conversation) -> bool {
-        self.all_read && conversation.heard.len() >= self.said.output.len()
+    /// Whether the client has received all replies to what it has sent.
+    pub(super) fn is_answered(&self, conversation: &Conversation) -> bool {
+        self.all_read && conversation.received.len() >= self.oracle.output.len()
     }
 
-    /// The server has heard a good-bye.
+    /// Whether the client has sent `exit`.
     pub(super) const fn exit(&self) -> bool {
-        self.said.exit
+        self.oracle.exit
     }
 
-    /// What is wrong with what the client has heard; `finished` says that nothing more can come.
+    /// Describes what is wrong with the received bytes, if anything. `finished`: the server's FIN was received.
     pub(super) fn wrong(&self, conversation: &Conversation, finished: bool) -> Option<String> {
-        let heard = &conversation.heard;
-        let mut owed = self.said.output.clone();
-        if conversation.ended && self.all_read && !self.said.exit {
-            owed.extend(&self.said.farewell);
+        let received = &conversation.received;
+        let mut expected = self.oracle.output.clone();
+        if conversation.ended && self.all_read && !self.oracle.exit {
+            expected.extend(&self.oracle.farewell);
         }
-        if owed.starts_with(heard) {
+        if expected.starts_with(received) {
             if !finished {
                 return None;
             }
-            let complete = owed.len() == heard.len();
-            let entitled = self.said.exit || (conversation.ended && self.all_read);
-            return match (complete, entitled) {
+            let complete = expected.len() == received.len();
+            let may_end = self.oracle.exit || (conversation.ended && self.all_read);
+            return match (complete, may_end) {
                 (true, true) => None,
-                (true, false) => Some("the server ends its side, and was given no reason to".into()),
-                (false, _) => Some(difference(&owed, heard)),
+                (true, false) => Some("the server ends its side without a reason".into()),
+                (false, _) => Some(difference(&expected, received)),
             };
         }
-        if self.is_idle_error(&owed, heard, finished) { None } else { Some(difference(&owed, heard)) }
+        if self.is_idle_error(&expected, received, finished) { None } else { Some(difference(&expected, received)) }
     }
 
-    /// Whether it heard some replies whole, and then the error of rule T2 or the beginning of it.
-    fn is_idle_error(&self, owed: &[u8], heard: &[u8], finished: bool) -> bool {
+    /// Whether the client received some complete replies, and then the error of rule T2 or its beginning.
+    fn is_idle_error(&self, expected: &[u8], received: &[u8], finished: bool) -> bool {
         let Some(idle) = &self.idle else { return false };
-        let same = owed.iter().zip(heard).take_while(|(owed, heard)| owed == heard).count();
-        // An error that was owed may begin as this one does.
+        let same = expected.iter().zip(received).take_while(|(expected, received)| expected == received).count();
+        // An expected error reply may begin with the same bytes as the error of T2.
         (0..=same).rev().take(idle.len()).any(|start| {
-            let error = &heard[start..];
-            let whole = owed[..start].last().is_some_and(|&last| b"!\n8s".contains(&last));
+            let error = &received[start..];
+            let whole = expected[..start].last().is_some_and(|&last| b"!\n8s".contains(&last));
             let text = [&idle[..], b"\n"].concat();
             let all = error == &idle[..] || error == &text[..];
             whole && if finished { all } else { text.starts_with(error) }
@@ -76,12 +76,12 @@ impl Owed {
     }
 }
 
-fn difference(owed: &[u8], heard: &[u8]) -> String {
-    let offset = owed.iter().zip(heard).take_while(|(owed, heard)| owed == heard).count();
+fn difference(expected: &[u8], received: &[u8]) -> String {
+    let offset = expected.iter().zip(received).take_while(|(expected, received)| expected == received).count();
     let near = |bytes: &[u8]| bytes[offset..].iter().copied().take(60).collect::<Vec<u8>>();
     format!(
         "at byte {offset} of the replies: expected {:?}, received {:?}",
-        near(owed).as_bstr(),
-        near(heard).as_bstr(),
+        near(expected).as_bstr(),
+        near(received).as_bstr(),
     )
 }

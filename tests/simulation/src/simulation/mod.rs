@@ -1,28 +1,28 @@
-//! The simulation: one pool, up to 32 clients and the wire between them, on a virtual clock, all determined by one seed.
+//! The simulation: one pool, up to 32 clients and an impaired link, on a virtual clock, determined by one seed.
 //!
-//! A client connects, talks in whatever manner, leaves or vanishes, and comes again; [`run`] checks what is said in the
-//! documentation of the modules:
+//! Clients connect, converse, close or disappear, and connect again. [`run`] checks:
 //!
-//! | module | what it is about |
+//! | module | subject |
 //! | --- | --- |
-//! | `settings` | what a seed decides before anything happens, and the bounds that follow from it |
-//! | `script` | what a client does |
-//! | `client` | how it does it; that it is answered within a bound, and loses a connection only with an excuse |
-//! | `judge` | that every byte that it was answered is right |
-//! | `ledger` | that the pool is right about each connection, has one socket for it, and turns nobody away without need |
-//! | `wire`, `tap` | what becomes of frames, and what of them a stack gets to see |
+//! | `settings` | the settings that follow from the seed, and the time limits that follow from them |
+//! | `script` | what a client does in a conversation |
+//! | `client` | runs the scripts; checks that replies arrive within a bound, and that connections are lost only for an acceptable reason |
+//! | `judge` | checks every received byte |
+//! | `ledger` | checks that the pool reports each connection correctly, uses one socket for it, and refuses none without need |
+//! | `link`, `tap` | impairs frames, and records those that a stack receives and sends |
 //!
-//! Here: that every slot is free in the end, that the counters add up, and that the server works only if there is work.
+//! This module checks that every slot is free at the end, that the counters add up, and that the server is not polled without
+//! need.
 
-mod chance;
 mod client;
 mod judge;
 mod ledger;
+mod link;
+mod random;
 mod script;
 mod segment;
 mod settings;
 mod tap;
-mod wire;
 
 use core::{cell::RefCell, iter, time::Duration};
 use std::rc::Rc;
@@ -35,46 +35,46 @@ use greet_smoltcp::{
 use smoltcp::{iface::SocketSet, socket::tcp::SocketBuffer};
 
 use self::{
-    chance::Chance,
-    client::{CLIENT, Client, Figures, SERVER, Station, switch_on},
+    client::{CLIENT, Client, Figures, SERVER, Station, new_stack},
     ledger::{Ledger, seconds},
+    link::{CLIENT_FRAMES, SERVER_FRAMES},
+    random::Random,
     segment::Side,
     settings::{CAPACITIES, Settings},
     tap::{Tap, hardware},
-    wire::{CLIENT_FRAMES, SERVER_FRAMES},
 };
 use crate::ether::Ether;
 
-/// A simulation that takes longer than this will never end.
-const FOREVER: Duration = Duration::from_secs(24 * 3600);
+/// Limit of a simulation, in virtual time.
+const TIME_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
-/// What a simulation came to.
+/// The results of a simulation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// How many clients there were.
+    /// Number of clients.
     pub clients: usize,
-    /// Of their visits, those that ended in good order.
+    /// Conversations that were complete.
     pub completed: usize,
-    /// Those whose connection was lost, for a good reason.
+    /// Conversations whose connection was lost, for an acceptable reason.
     pub lost: usize,
-    /// How often a client was refused, or its handshake came to nothing.
+    /// Attempts to connect that were refused, or whose handshake failed.
     pub refused: usize,
     /// Connections that the server accepted.
     pub accepted: u32,
-    /// Frames that the server got and sent.
+    /// Frames that the server received and sent.
     pub frames: u64,
-    /// How often the server was polled.
+    /// Number of polls of the server.
     pub polls: u64,
-    /// How often that was for nothing.
+    /// Polls without any frame or event.
     pub idle_polls: u64,
-    /// How much virtual time passed.
+    /// Elapsed virtual time.
     pub time: Duration,
-    /// Every frame and every event of the server went into this.
+    /// A hash of every frame and event of the server.
     pub trace: u64,
 }
 
 impl Report {
-    /// Adds what another simulation came to; the trace is of both then.
+    /// Adds the results of another simulation, and combines the traces by XOR.
     pub fn add(&mut self, other: &Self) {
         self.clients += other.clients;
         self.completed += other.completed;
@@ -89,31 +89,31 @@ impl Report {
     }
 }
 
-/// Runs the simulation of that seed; `verbose` tells on standard error all that happens.
+/// Runs the simulation of that seed. `verbose` prints every segment and event to standard error.
 ///
 /// # Errors
-/// What went wrong first: with the seed, who it happened to, and when.
+/// The first failure, with the seed, the time, and the client or server it concerns.
 pub fn run(seed: u64, verbose: bool) -> Result<Report, String> {
-    let mut chance = Chance::new(seed);
-    let settings = Settings::draw(seed, &mut chance);
+    let mut random = Random::new(seed);
+    let settings = Settings::draw(seed, &mut random);
     match settings.capacity {
-        1 => simulate::<1>(settings, chance, verbose),
-        5 => simulate::<5>(settings, chance, verbose),
-        16 => simulate::<16>(settings, chance, verbose),
-        64 => simulate::<64>(settings, chance, verbose),
-        capacity => Err(format!("seed {seed}: {capacity} is none of {CAPACITIES:?}")),
+        1 => simulate::<1>(settings, random, verbose),
+        5 => simulate::<5>(settings, random, verbose),
+        16 => simulate::<16>(settings, random, verbose),
+        64 => simulate::<64>(settings, random, verbose),
+        capacity => Err(format!("seed {seed}: {capacity} is not one of {CAPACITIES:?}")),
     }
 }
 
-fn simulate<const N: usize>(settings: Settings, mut chance: Chance, verbose: bool) -> Result<Report, String> {
+fn simulate<const N: usize>(settings: Settings, mut random: Random, verbose: bool) -> Result<Report, String> {
     let mut slots: Vec<Slot<N>> = (0..settings.slots).map(|_| Slot::new()).collect();
     let mut read = vec![0; settings.read_buffer];
     let pool = Pool::new(settings.pool, &mut slots, &mut read);
-    // This is large, and all it is for is to be overwritten: each thread uses its own again.
+    // The buffers are large, so each thread reuses its own.
     FRAMES.with_borrow_mut(|frames| {
         let count = SERVER_FRAMES + CLIENT_FRAMES * settings.clients;
         frames.resize(frames.len().max(count), Frame::EMPTY);
-        World::new(settings, pool, &mut chance, frames, verbose).go_through()
+        World::new(settings, pool, &mut random, frames, verbose).run_to_end()
     })
 }
 
@@ -128,9 +128,10 @@ struct World<'a, const N: usize> {
     server: Station<'a>,
     pool: Pool<'a, N>,
     clients: Vec<Client<'a>>,
-    /// When the server wants to be polled, and when its processor has time for that.
+    /// When the server wants to be polled, and from when it may be (`Settings::pause`).
     next: Option<Instant>,
     free: Instant,
+    /// The time of the last poll, if it was without need.
     polled: Option<Instant>,
     report: Report,
 }
@@ -139,22 +140,22 @@ impl<'a, const N: usize> World<'a, N> {
     fn new(
         settings: Settings,
         mut pool: Pool<'a, N>,
-        chance: &mut Chance,
+        random: &mut Random,
         frames: &'a mut [Frame],
         verbose: bool,
     ) -> Self {
-        let now = Instant::from_micros(chance.number() % 1_000_000_000);
+        let now = Instant::from_micros(random.number() % 1_000_000_000);
         let ledger = Rc::new(RefCell::new(Ledger::new(settings.clone(), verbose)));
-        ledger.borrow().say(now, format_args!("{settings:?}"));
+        ledger.borrow().log(now, format_args!("{settings:?}"));
         let settings = Rc::new(settings);
         let ether = Ether::default();
-        let tap = |host, side, chance: &mut Chance, frames: &'a mut [Frame]| {
-            let wire = settings.weather.wire(ether.port(hardware(host)), side, chance, frames);
-            Tap::new(wire, side, hardware(host), Rc::clone(&ledger))
+        let tap = |host, side, random: &mut Random, frames: &'a mut [Frame]| {
+            let link = settings.link.link(ether.port(hardware(host)), side, random, frames);
+            Tap::new(link, side, hardware(host), Rc::clone(&ledger))
         };
         let (server_frames, frames) = frames.split_at_mut(SERVER_FRAMES);
-        let mut server_tap = tap(SERVER, Side::Server, chance, server_frames);
-        let mut stack = switch_on(SERVER, chance.number(), &mut server_tap, now);
+        let mut server_tap = tap(SERVER, Side::Server, random, server_frames);
+        let mut stack = new_stack(SERVER, random.number(), &mut server_tap, now);
         for _ in 0..settings.slots {
             let buffer = |size| SocketBuffer::new(vec![0; size]);
             pool.open(stack.sockets(), buffer(settings.receive_buffer), buffer(settings.transmit_buffer));
@@ -162,10 +163,10 @@ impl<'a, const N: usize> World<'a, N> {
         let clients = (0..settings.clients)
             .zip(frames.chunks_mut(CLIENT_FRAMES))
             .map(|(number, frames)| {
-                let mut chance = chance.another();
+                let mut random = random.another();
                 let host = CLIENT + u8::try_from(number).unwrap_or(0);
-                let tap = tap(host, Side::Client(number), &mut chance, frames);
-                Client::new(number, &settings, &ledger, tap, chance, now)
+                let tap = tap(host, Side::Client(number), &mut random, frames);
+                Client::new(number, &settings, &ledger, tap, random, now)
             })
             .collect();
         Self {
@@ -182,16 +183,16 @@ impl<'a, const N: usize> World<'a, N> {
         }
     }
 
-    /// From the first SYN until nothing is left of the last connection.
-    fn go_through(&mut self) -> Result<Report, String> {
+    /// Runs from the first SYN until the last connection is closed, and checks the final state.
+    fn run_to_end(&mut self) -> Result<Report, String> {
         let began = self.now;
-        self.run(began + FOREVER, |world| world.clients.iter().all(Client::is_done), "the clients are never done")?;
-        // What is under way arrives first.
+        self.run(began + TIME_LIMIT, |world| world.clients.iter().all(Client::is_done), "the clients are never done")?;
+        // Let the frames in flight arrive.
         self.run(self.now + Duration::from_secs(1), |_| false, "")?;
         let until = self.now + self.settings.longest_hold();
         self.run(until, |world| world.pool.busy() == 0, "no client is left, but slots are busy")?;
         self.run(self.now + Duration::from_secs(5), |_| false, "")?;
-        self.check_wires();
+        self.check_links();
         self.check_counters();
         self.check_work(self.now.since(began));
         self.failure()?;
@@ -218,14 +219,15 @@ impl<'a, const N: usize> World<'a, N> {
         self.ledger.borrow_mut().fail(self.now, "the server", what);
     }
 
-    /// Lets things take their course until `done`. That it is not done at `until` is a failure, if it has a name.
+    /// Advances the clock until `done` returns true, or until `until`. The latter is a failure with the message `late`, unless
+    /// that is empty.
     fn run(&mut self, until: Instant, done: impl Fn(&Self) -> bool, late: &str) -> Result<(), String> {
         loop {
             self.settle()?;
             if done(self) {
                 return Ok(());
             }
-            let next = self.clients.iter().flat_map(|client| [client.due(), client.wire_due()]);
+            let next = self.clients.iter().flat_map(|client| [client.due(), client.link_due()]);
             let server = [self.server_due(), self.server.tap.inner.due()];
             let next = next
                 .chain(server)
@@ -245,20 +247,20 @@ impl<'a, const N: usize> World<'a, N> {
         }
     }
 
-    /// Polls everybody who has something to do at this moment.
+    /// Polls the server and the clients until none of them is due.
     fn settle(&mut self) -> Result<(), String> {
         for _ in 0..10_000 {
             let mut quiet = true;
             self.server.tap.inner.advance(self.now);
             for client in &mut self.clients {
-                client.wire().advance(self.now);
+                client.link().advance(self.now);
             }
             if self.server_due().is_some_and(|due| due <= self.now) {
                 quiet = false;
                 self.poll_server();
             }
             for client in &mut self.clients {
-                if client.wire().has_come(self.now) || client.due().is_some_and(|due| due <= self.now) {
+                if client.link().has_frame(self.now) || client.due().is_some_and(|due| due <= self.now) {
                     quiet = false;
                     client.poll(self.now);
                 }
@@ -269,13 +271,13 @@ impl<'a, const N: usize> World<'a, N> {
             }
         }
         let busy = self.clients.iter().position(|client| client.due().is_some_and(|due| due <= self.now));
-        self.fail(format_args!("everybody is busy for ever without a moment passing: {busy:?}"));
+        self.fail(format_args!("hosts want to be polled again and again at the same time: client {busy:?}"));
         self.failure()
     }
 
-    /// When the server is to be polled: when it wants to be or a frame comes, but not while its processor is busy.
+    /// When to poll the server: when it wants to be polled or has a frame, but not during its pause.
     fn server_due(&self) -> Option<Instant> {
-        let come = self.server.tap.inner.has_come(self.now).then_some(self.now);
+        let come = self.server.tap.inner.has_frame(self.now).then_some(self.now);
         self.next.into_iter().chain(come).min().map(|due| due.max(self.free))
     }
 
@@ -283,7 +285,7 @@ impl<'a, const N: usize> World<'a, N> {
         let Self { now, ledger, server: Station { stack, tap }, pool, .. } = self;
         let now = *now;
         ledger.borrow_mut().happened = 0;
-        let come = tap.inner.has_come(now);
+        let come = tap.inner.has_frame(now);
         self.next = stack.poll(now, tap, |sockets: &mut SocketSet<'static>, reason| {
             ledger.borrow_mut().before(now, sockets, reason);
             let next = pool.serve(now, sockets, reason, |event| ledger.borrow_mut().event(now, event));
@@ -292,48 +294,48 @@ impl<'a, const N: usize> World<'a, N> {
         });
         let mut ledger = ledger.borrow_mut();
         ledger.settled(now);
-        ledger.say(now, format_args!("     server polled, next {:?}", self.next.map(seconds)));
+        ledger.log(now, format_args!("     server polled, next {:?}", self.next.map(seconds)));
         let idle = ledger.happened == 0 && !come;
         drop(ledger);
         self.report.polls += 1;
         self.report.idle_polls += u64::from(idle);
         if idle && self.polled == Some(now) {
-            self.fail("is polled again at the same moment, for nothing");
+            self.fail("wants to be polled again at the same time, without need");
         }
         self.polled = idle.then_some(now);
         self.free = now + self.settings.pause;
     }
 
-    /// The wires have lost only what they were to lose.
-    fn check_wires(&mut self) {
-        let clients = self.clients.iter_mut().map(Client::wire);
-        let dropped: u64 = iter::once(&mut self.server.tap.inner).chain(clients).map(|wire| wire.dropped()).sum();
-        if dropped > 0 && self.settings.weather.lossless {
-            self.fail(format_args!("the wires had no room for {dropped} frames: the simulation itself is wrong"));
+    /// Checks that the links dropped no frames for lack of buffers.
+    fn check_links(&mut self) {
+        let clients = self.clients.iter_mut().map(Client::link);
+        let dropped: u64 = iter::once(&mut self.server.tap.inner).chain(clients).map(|link| link.dropped()).sum();
+        if dropped > 0 && self.settings.link.lossless {
+            self.fail(format_args!("the links had no buffers for {dropped} frames: the simulation itself is wrong"));
         }
     }
 
-    /// What the pool has counted is what it has told.
+    /// Checks that the pool's counters match its events.
     fn check_counters(&self) {
-        let (counters, told) = (self.pool.counters(), self.ledger.borrow().tally);
+        let (counters, events) = (self.pool.counters(), self.ledger.borrow().tally);
         let counted = (counters.accepted, counters.completed, counters.reset, counters.timed_out);
-        if counted != (told.accepted, told.completed, told.reset, told.timed_out) {
-            self.fail(format_args!("its counters are {counters:?}, and it has told {told:?}"));
+        if counted != (events.accepted, events.completed, events.reset, events.timed_out) {
+            self.fail(format_args!("its counters are {counters:?}, but its events amount to {events:?}"));
         }
         if counters.accepted != counters.completed + counters.reset + counters.timed_out {
             self.fail(format_args!("its counters do not add up: {counters:?}"));
         }
         if self.pool.busy() > 0 || self.ledger.borrow().live() > 0 {
-            self.fail("a connection is open in the end");
+            self.fail("a connection is open at the end");
         }
     }
 
-    /// It is polled for nothing at most so often: where smoltcp wants to be polled and has nothing to do, and where the
-    /// delay of a name is over and there is no room for its reply.
+    /// Checks the number of polls without need. Some are allowed: smoltcp may request a poll and have nothing to do, and the
+    /// delay of a name may end while its reply cannot be sent.
     fn check_work(&self, time: Duration) {
         let Report { polls, idle_polls, .. } = self.report;
         if idle_polls > 100 + 10 * time.as_secs() + u64::from(self.pool.counters().names) {
-            self.fail(format_args!("{idle_polls} of {polls} polls were for nothing, in {time:?}"));
+            self.fail(format_args!("{idle_polls} of {polls} polls were without need, in {time:?}"));
         }
         if let Some(next) = self.next
             && next < self.now + Duration::from_secs(1)

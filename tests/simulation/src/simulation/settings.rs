@@ -1,22 +1,22 @@
-//! What a seed decides before anything happens: the server, the wire, and how many clients there are.
+//! The settings of a simulation, derived from its seed: the server, the link, and the number of clients.
 
 use core::time::Duration;
 
 use greet_core::{Framing, ServerSettings};
 use greet_smoltcp::pool::{self, Limits};
 
-use super::{chance::Chance, wire::Weather};
+use super::{link::LinkSettings, random::Random};
 
-/// The capacities that a simulated server may have: the type needs them before a seed is known.
+/// Capacities of simulated servers. They are fixed because the capacity is a const generic.
 pub(super) const CAPACITIES: [usize; 4] = [1, 5, 16, 64];
 
-/// The most clients there are.
+/// Maximum number of clients.
 const CLIENTS: usize = 32;
 
-/// smoltcp asks for the address of one neighbour in a second.
-const NEIGHBOUR: Duration = Duration::from_millis(1_100);
+/// smoltcp sends at most one neighbor request per second.
+const NEIGHBOR: Duration = Duration::from_millis(1_100);
 
-/// What a seed decides.
+/// The settings of a simulation.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) seed: u64,
@@ -24,44 +24,44 @@ pub(super) struct Settings {
     pub(super) capacity: usize,
     pub(super) pool: pool::Settings,
     pub(super) slots: usize,
-    /// The buffers of each of the server's sockets.
+    /// Buffer sizes of the server's sockets, in bytes.
     pub(super) receive_buffer: usize,
     pub(super) transmit_buffer: usize,
-    /// The most that one read delivers.
+    /// Maximum number of bytes per read.
     pub(super) read_buffer: usize,
-    /// The server's processor has other things to do: so much time passes from one poll to the next.
+    /// Minimum time between two polls of the server, as if its processor were busy.
     pub(super) pause: Duration,
     pub(super) clients: usize,
-    pub(super) weather: Weather,
+    pub(super) link: LinkSettings,
 }
 
 impl Settings {
-    pub(super) fn draw(seed: u64, chance: &mut Chance) -> Self {
-        let capacity = chance.pick(&CAPACITIES);
-        let clients = match chance.within(0..=9) {
-            0..=4 => chance.within(1..=4),
-            5..=8 => chance.within(3..=10),
-            _ => chance.within(8..=CLIENTS),
+    pub(super) fn draw(seed: u64, random: &mut Random) -> Self {
+        let capacity = random.pick(&CAPACITIES);
+        let clients = match random.within(0..=9) {
+            0..=4 => random.within(1..=4),
+            5..=8 => random.within(3..=10),
+            _ => random.within(8..=CLIENTS),
         };
-        // Now there are more than there are clients, now far fewer.
-        let slots = chance.within(1..=clients + 2).min(chance.within(1..=clients + 2));
-        let framing = chance.pick(&[Framing::Line, Framing::Line, Framing::Chunk, Framing::Auto]);
-        let delay = match chance.within(0..=9) {
+        // Sometimes more than clients, sometimes far fewer.
+        let slots = random.within(1..=clients + 2).min(random.within(1..=clients + 2));
+        let framing = random.pick(&[Framing::Line, Framing::Line, Framing::Chunk, Framing::Auto]);
+        let delay = match random.within(0..=9) {
             0..=5 => Duration::ZERO,
-            6..=8 => chance.millis(1..=60),
-            _ => chance.millis(200..=1500),
+            6..=8 => random.millis(1..=60),
+            _ => random.millis(200..=1500),
         };
         let seconds = |seconds| Some(Duration::from_secs(seconds));
-        let idle_timeout = chance.pick(&[None, seconds(300), seconds(30), seconds(5)]);
-        let keep_alive = chance.millis(2_000..=15_000);
-        let handshake = chance.millis(2_000..=8_000);
-        let vanished = keep_alive * 3 + chance.millis(5_000..=20_000);
+        let idle_timeout = random.pick(&[None, seconds(300), seconds(30), seconds(5)]);
+        let keep_alive = random.millis(2_000..=15_000);
+        let handshake = random.millis(2_000..=8_000);
+        let vanished = keep_alive * 3 + random.millis(5_000..=20_000);
         let limits = Limits {
             handshake,
             keep_alive,
             vanished,
             unacknowledged: vanished,
-            delivery: chance.millis(4_000..=15_000),
+            delivery: random.millis(4_000..=15_000),
         };
         let server = ServerSettings { framing, delay, idle_timeout };
         Self {
@@ -69,38 +69,38 @@ impl Settings {
             capacity,
             pool: pool::Settings { server, limits, ..pool::Settings::DEFAULT },
             slots,
-            receive_buffer: chance.pick(&[8, 32, 128, 600, 2048]),
-            transmit_buffer: chance.pick(&[1, 8, 32, 128, 600, 2048]),
-            read_buffer: chance.pick(&[1, 7, 64, 600, 2048]),
-            pause: match chance.within(0..=9) {
+            receive_buffer: random.pick(&[8, 32, 128, 600, 2048]),
+            transmit_buffer: random.pick(&[1, 8, 32, 128, 600, 2048]),
+            read_buffer: random.pick(&[1, 7, 64, 600, 2048]),
+            pause: match random.within(0..=9) {
                 0..=6 => Duration::ZERO,
-                7..=8 => chance.millis(0..=3),
-                _ => chance.millis(5..=80),
+                7..=8 => random.millis(0..=3),
+                _ => random.millis(5..=80),
             },
             clients,
-            weather: Weather::draw(chance),
+            link: LinkSettings::draw(random),
         }
     }
 
-    /// How long a client may wait without anything changing for it.
+    /// Maximum time that a client may wait without progress.
     ///
-    /// On a calm wire a name is answered after its delay and a few round trips: for the neighbour's address, which may
-    /// have to wait for its turn, for the handshake, for an acknowledgement that opens the window. Frames that overtake each
-    /// other may be taken for lost, and are sent again after 1 s, 2 s, 4 s and so on; or smoltcp forgets that they are to be
-    /// sent again, and then one side gives up the other (`PATIENCE` of a client is 60 s, `vanished` of the server 65 s at
-    /// most), which is looked into by itself. Where frames are lost, at most every fifth on each of the two ways, the news
-    /// of that may be lost too: a client that asks every 10 s has 17 times until 300 s are over.
+    /// With a constant delay, a name is answered after the server's delay and a few round trips: for neighbor resolution, which
+    /// may have to wait for other requests, for the handshake, and for a window update. With reordering, frames may be
+    /// considered lost, and are retransmitted after 1 s, 2 s, 4 s and so on. Or smoltcp fails to retransmit, and one side times
+    /// out (`SOCKET_TIMEOUT` of a client is 60 s, `vanished` of the server at most 65 s), which is checked separately. With loss,
+    /// at most one frame in five in each direction, the reset may be lost too; a client that sends a keep-alive every 10 s
+    /// has 17 attempts in 300 s.
     pub(super) fn bound(&self) -> Duration {
-        let round_trip = self.weather.latency * 2 + self.pause + Duration::from_millis(10);
-        let calm = self.pool.server.delay + round_trip * 6 + NEIGHBOUR;
-        match (self.weather.calm, self.weather.lossless) {
-            (true, _) => calm,
-            (_, true) => calm + Duration::from_secs(130),
-            _ => calm + Duration::from_secs(300),
+        let round_trip = self.link.latency * 2 + self.pause + Duration::from_millis(10);
+        let delay_only = self.pool.server.delay + round_trip * 6 + NEIGHBOR;
+        match (self.link.delay_only, self.link.lossless) {
+            (true, _) => delay_only,
+            (_, true) => delay_only + Duration::from_secs(130),
+            _ => delay_only + Duration::from_secs(300),
         }
     }
 
-    /// How long a slot may be busy with a client that is no more, or that does nothing any more.
+    /// Maximum time that a slot may be busy with a client that has disappeared or is idle.
     pub(super) fn longest_hold(&self) -> Duration {
         let Limits { handshake, keep_alive, vanished, unacknowledged: _, delivery } = self.pool.limits;
         handshake

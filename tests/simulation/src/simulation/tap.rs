@@ -1,4 +1,4 @@
-//! A device whose TCP segments are seen by the ledger: what one stack is really given, and what it really says.
+//! A device that records the frames and TCP segments that one stack receives and sends.
 
 use core::cell::RefCell;
 use std::{collections::VecDeque, rc::Rc};
@@ -19,13 +19,13 @@ use super::{
     segment::{Segment, Side},
 };
 
-/// The device.
+/// A device that wraps another, and reports to the ledger.
 pub(super) struct Tap<D> {
     pub(super) inner: D,
     pub(super) side: Side,
     pub(super) hardware: EthernetAddress,
     ledger: Rc<RefCell<Ledger>>,
-    /// Frames that came; more than one only where the device gives none away for want of room for an answer.
+    /// Received frames. There is more than one only if the inner device had no transmit token for the reply.
     frames: VecDeque<Vec<u8>>,
 }
 
@@ -36,7 +36,7 @@ impl<D> Tap<D> {
 }
 
 impl<D: Device> Tap<D> {
-    /// Loses what came: nobody is there to take it.
+    /// Discards received frames, as the host is off.
     pub(super) fn drain(&mut self, now: Instant) {
         self.frames.clear();
         while let Some((token, _)) = self.inner.receive(to_smoltcp(now)) {
@@ -61,8 +61,8 @@ impl<D: Device> Device for Tap<D> {
             let frame = token.consume(<[u8]>::to_vec);
             let mut ledger = self.ledger.borrow_mut();
             ledger.frame(self.side, true, &frame);
-            // An Ethernet has a checksum of its own, which memory has not. For everything but ARP the checksums inside
-            // do as well; a damaged ARP packet would be believed for a minute.
+            // Real Ethernet has a frame checksum. Here the checksums of IP, TCP and UDP take its impaired, but ARP has none, and a
+            // corrupted packet would be in the neighbor cache for a minute. So drop it.
             if is_false_arp(&frame) {
                 continue;
             }
@@ -89,7 +89,7 @@ impl<D: Device> Device for Tap<D> {
     }
 }
 
-/// A frame that came.
+/// A received frame.
 pub(super) struct Frame(Vec<u8>);
 
 impl RxToken for Frame {
@@ -98,7 +98,7 @@ impl RxToken for Frame {
     }
 }
 
-/// The right to send a frame.
+/// A transmit token that reports the frame to the ledger.
 pub(super) struct Token<'a, T> {
     token: T,
     side: Side,
@@ -127,10 +127,10 @@ impl<T: TxToken> TxToken for Token<'_, T> {
     }
 }
 
-/// The TCP segment in this frame, if it is for that card and undamaged.
+/// The TCP segment in this frame, if it is valid and addressed to this hardware address.
 fn segment(frame: &[u8], hardware: EthernetAddress) -> Option<Segment> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
-    // A damaged address may be a group's: then the stack takes the frame.
+    // A corrupted address may be a multicast address: then the stack accepts the frame.
     if frame.dst_addr() != hardware && frame.dst_addr().is_unicast() {
         return None;
     }
@@ -165,7 +165,7 @@ fn tcp(source: IpAddress, destination: IpAddress, payload: &[u8]) -> Option<Segm
     })
 }
 
-/// Whether this is an ARP packet that pairs addresses which do not belong together.
+/// Whether this is an ARP packet with an incorrect pair of addresses.
 fn is_false_arp(frame: &[u8]) -> bool {
     let Ok(frame) = EthernetFrame::new_checked(frame) else { return false };
     if frame.ethertype() != EthernetProtocol::Arp {
@@ -180,7 +180,7 @@ fn is_false_arp(frame: &[u8]) -> bool {
         || IpAddress::Ipv4(source_protocol_addr) != ipv4(source_protocol_addr.octets()[3])
 }
 
-/// The card of the host with that number.
+/// The hardware address of the host with that number.
 pub(super) const fn hardware(host: u8) -> EthernetAddress {
     EthernetAddress([2, 0, 0, 0, 0, host])
 }

@@ -1,4 +1,4 @@
-//! A simulated client: a host with a stack of its own, and somebody at it who visits the server.
+//! A simulated client: a host with its own stack, which opens connections to the server one after the other.
 
 mod talk;
 
@@ -13,35 +13,36 @@ use smoltcp::{
     wire::{IpCidr, IpEndpoint},
 };
 
-use self::talk::{Fate, Talk};
+use self::talk::{Next, Talk};
 use super::{
-    chance::Chance,
     ledger::Ledger,
-    script::Visit,
+    link::Link,
+    random::Random,
+    script::Script,
     settings::Settings,
     tap::{Tap, hardware, ipv4, ipv6},
-    wire::Wire,
 };
 
-/// The server's host.
+/// Host number of the server.
 pub(super) const SERVER: u8 = 1;
-/// The first client's.
+/// Host number of the first client.
 pub(super) const CLIENT: u8 = 10;
 
-/// A client asks so often whether the server is still there, and gives up after so long a silence.
+/// The keep-alive interval of a client's socket.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-const PATIENCE: Duration = Duration::from_secs(60);
-/// So long it bears a server to which it does not listen any more.
-const SULK: Duration = Duration::from_secs(20);
+/// The timeout of a client's socket.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client that has stopped reading waits for progress before it gives up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A stack at the end of a wire.
+/// A stack and its device.
 pub(super) struct Station<'w> {
     pub(super) stack: stack::Stack<'static>,
-    pub(super) tap: Tap<Wire<'w>>,
+    pub(super) tap: Tap<Link<'w>>,
 }
 
-/// The stack of a host that was just switched on.
-pub(super) fn switch_on(host: u8, seed: u64, tap: &mut Tap<Wire<'_>>, now: Instant) -> stack::Stack<'static> {
+/// Creates the stack of a host.
+pub(super) fn new_stack(host: u8, seed: u64, tap: &mut Tap<Link<'_>>, now: Instant) -> stack::Stack<'static> {
     let addresses = [IpCidr::new(ipv4(host), 24), IpCidr::new(ipv6(host), 64)];
     let settings = stack::Settings { addresses: &addresses, ..stack::Settings::new(hardware(host), seed) };
     #[allow(clippy::expect_used, reason = "the settings are written here, and right")]
@@ -53,39 +54,40 @@ pub(super) struct Client<'w> {
     settings: Rc<Settings>,
     ledger: Rc<RefCell<Ledger>>,
     station: Station<'w>,
-    chance: Chance,
-    visits: vec::IntoIter<Visit>,
+    random: Random,
+    scripts: vec::IntoIter<Script>,
     phase: Phase,
     port: u16,
-    /// Sockets of conversations that are over for the client, but not quite for its stack.
+    /// Sockets of ended conversations that are not closed yet.
     old: Vec<SocketHandle>,
-    /// When the stack wants to be polled, and when somebody wants to do something.
+    /// When to poll the stack, and when the client acts next.
     next: Option<Instant>,
     wake: Option<Instant>,
     pub(super) figures: Figures,
 }
 
-/// What became of the visits.
+/// Number of conversations by result.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
-    /// The conversation ended in good order.
+    /// The conversation was complete.
     pub(super) completed: usize,
-    /// It was lost, and there is an excuse.
+    /// The connection was lost, for an acceptable reason.
     pub(super) lost: usize,
-    /// The client was refused, or its handshake came to nothing; it came again.
+    /// The connection was refused, or its handshake failed. The client tries again.
     pub(super) refused: usize,
 }
 
 enum Phase {
-    /// Until then it is somewhere else; then comes the visit.
-    Away(Instant, Box<Visit>),
+    /// Waits until then, and then connects.
+    Waiting(Instant, Box<Script>),
+    /// Has a connection.
     Talking(Box<Talk>),
-    /// Without power until then.
-    Off(Instant),
-    /// Without power for ever.
-    Dead,
-    /// It has made all its visits.
-    Home,
+    /// Its host is off until then.
+    PoweredOff(Instant),
+    /// Its host is off, and stays off.
+    Removed,
+    /// All its conversations are over.
+    Finished,
 }
 
 impl<'w> Client<'w> {
@@ -93,96 +95,96 @@ impl<'w> Client<'w> {
         number: usize,
         settings: &Rc<Settings>,
         ledger: &Rc<RefCell<Ledger>>,
-        mut tap: Tap<Wire<'w>>,
-        mut chance: Chance,
+        mut tap: Tap<Link<'w>>,
+        mut random: Random,
         now: Instant,
     ) -> Self {
-        let stack = switch_on(host(number), chance.number(), &mut tap, now);
-        let count = chance.within(1..=4);
-        let visits: Vec<Visit> = (0..count).map(|_| Visit::draw(settings, &mut chance)).collect();
+        let stack = new_stack(host(number), random.number(), &mut tap, now);
+        let count = random.within(1..=4);
+        let scripts: Vec<Script> = (0..count).map(|_| Script::draw(settings, &mut random)).collect();
         let mut client = Self {
             number,
             settings: Rc::clone(settings),
             ledger: Rc::clone(ledger),
             station: Station { stack, tap },
-            port: 1024 + u16::try_from(chance.within(0..=60_000)).unwrap_or(0),
-            chance,
-            visits: visits.into_iter(),
-            phase: Phase::Home,
+            port: 1024 + u16::try_from(random.within(0..=60_000)).unwrap_or(0),
+            random,
+            scripts: scripts.into_iter(),
+            phase: Phase::Finished,
             old: Vec::new(),
             next: Some(now),
             wake: None,
             figures: Figures::default(),
         };
-        client.go_on(now);
+        client.schedule_next(now);
         client
     }
 
-    /// Nothing of it is left: neither a visit, nor a socket that has something to do.
+    /// Whether all its conversations are over, and all its sockets closed.
     pub(super) fn is_done(&self) -> bool {
         match self.phase {
-            Phase::Dead => true,
-            Phase::Home => self.old.is_empty(),
+            Phase::Removed => true,
+            Phase::Finished => self.old.is_empty(),
             _ => false,
         }
     }
 
-    /// When it is to be polled, even if no frame comes.
+    /// When to poll it, even if no frame arrives.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Dead => None,
-            Phase::Off(until) => Some(until),
+            Phase::Removed => None,
+            Phase::PoweredOff(until) => Some(until),
             _ => self.next.into_iter().chain(self.wake).min(),
         }
     }
 
-    /// When something happens on its wire.
-    pub(super) fn wire_due(&self) -> Option<Instant> {
+    /// When its link changes state next.
+    pub(super) fn link_due(&self) -> Option<Instant> {
         self.station.tap.inner.due()
     }
 
-    pub(super) const fn wire(&mut self) -> &mut Wire<'w> {
+    pub(super) const fn link(&mut self) -> &mut Link<'w> {
         &mut self.station.tap.inner
     }
 
-    /// Takes in what came and does what it wants to do.
+    /// Receives frames, and performs the actions that are due.
     pub(super) fn poll(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Dead | Phase::Off(_)) {
+        if matches!(self.phase, Phase::Removed | Phase::PoweredOff(_)) {
             self.station.tap.drain(now);
         }
         match self.phase {
-            Phase::Dead => return,
-            Phase::Off(until) if now < until => return,
-            Phase::Off(_) => {
-                self.station.stack = switch_on(host(self.number), self.chance.number(), &mut self.station.tap, now);
+            Phase::Removed => return,
+            Phase::PoweredOff(until) if now < until => return,
+            Phase::PoweredOff(_) => {
+                self.station.stack = new_stack(host(self.number), self.random.number(), &mut self.station.tap, now);
                 self.old.clear();
-                self.go_on(now);
+                self.schedule_next(now);
             }
             _ => {}
         }
         for _ in 0..10_000 {
             let Station { stack, tap } = &mut self.station;
             self.next = stack.poll(now, tap, |_, _| None);
-            if !self.act(now) || matches!(self.phase, Phase::Dead | Phase::Off(_)) {
+            if !self.act(now) || matches!(self.phase, Phase::Removed | Phase::PoweredOff(_)) {
                 return;
             }
         }
-        self.fail(now, "is busy for ever without a moment passing");
+        self.fail(now, "wants to be polled again and again at the same time");
     }
 
     fn fail(&self, now: Instant, what: impl core::fmt::Display) {
         self.ledger.borrow_mut().fail(now, format_args!("client {}", self.number), what);
     }
 
-    /// On to the next visit.
-    fn go_on(&mut self, now: Instant) {
-        self.phase = match self.visits.next() {
-            Some(visit) => Phase::Away(now + visit.pause, Box::new(visit)),
-            None => Phase::Home,
+    /// Schedules the next conversation, if there is one.
+    fn schedule_next(&mut self, now: Instant) {
+        self.phase = match self.scripts.next() {
+            Some(script) => Phase::Waiting(now + script.pause, Box::new(script)),
+            None => Phase::Finished,
         };
     }
 
-    /// Does what it wants to do now; whether that is anything that its stack has to know of.
+    /// Performs the actions that are due. Returns whether the stack must be polled again.
     fn act(&mut self, now: Instant) -> bool {
         let sockets = self.station.stack.sockets();
         self.old.retain(|&handle| {
@@ -192,17 +194,17 @@ impl<'w> Client<'w> {
             }
             !over
         });
-        match core::mem::replace(&mut self.phase, Phase::Home) {
-            Phase::Away(until, visit) if now >= until => {
-                self.connect(now, *visit);
+        match core::mem::replace(&mut self.phase, Phase::Finished) {
+            Phase::Waiting(until, script) if now >= until => {
+                self.connect(now, *script);
                 true
             }
-            Phase::Away(until, visit) => {
+            Phase::Waiting(until, script) => {
                 self.wake = Some(until);
-                self.phase = Phase::Away(until, visit);
+                self.phase = Phase::Waiting(until, script);
                 false
             }
-            Phase::Talking(talk) => self.go_on_talking(now, talk),
+            Phase::Talking(talk) => self.continue_talk(now, talk),
             phase => {
                 self.wake = None;
                 self.phase = phase;
@@ -211,24 +213,25 @@ impl<'w> Client<'w> {
         }
     }
 
-    fn connect(&mut self, now: Instant, visit: Visit) {
-        if !visit.same_port {
+    /// Opens a connection.
+    fn connect(&mut self, now: Instant, script: Script) {
+        if !script.same_port {
             self.port = self.port.checked_add(1).unwrap_or(1024);
         }
         let sockets = self.station.stack.sockets();
-        if visit.same_port {
-            // Nobody is at that port any more.
+        if script.same_port {
+            // The old socket uses the same port.
             for handle in self.old.drain(..) {
                 sockets.remove(handle);
             }
         }
         let buffer = |size| SocketBuffer::new(vec![0; size]);
-        let mut socket = Socket::new(buffer(visit.receive_buffer), buffer(visit.transmit_buffer));
-        socket.set_nagle_enabled(visit.nagle);
+        let mut socket = Socket::new(buffer(script.receive_buffer), buffer(script.transmit_buffer));
+        socket.set_nagle_enabled(script.nagle);
         socket.set_keep_alive(Some(KEEP_ALIVE.into()));
-        socket.set_timeout(Some(PATIENCE.into()));
+        socket.set_timeout(Some(SOCKET_TIMEOUT.into()));
         let handle = sockets.add(socket);
-        let address = if visit.ipv6 { ipv6 } else { ipv4 };
+        let address = if script.ipv6 { ipv6 } else { ipv4 };
         let server = IpEndpoint::new(address(SERVER), self.settings.pool.port);
         let connected = self.station.stack.connect(handle, server, self.port);
         if let Err(error) = connected {
@@ -236,14 +239,15 @@ impl<'w> Client<'w> {
         }
         let endpoint = IpEndpoint::new(address(host(self.number)), self.port);
         let conversation = self.ledger.borrow_mut().begin(self.number, endpoint);
-        self.ledger.borrow().say(now, format_args!("client {} comes from {endpoint}: {visit:?}", self.number));
-        let talk = Talk::new(visit, conversation, handle, now);
+        self.ledger.borrow().log(now, format_args!("client {} connects from {endpoint}: {script:?}", self.number));
+        let talk = Talk::new(script, conversation, handle, now);
         self.phase = Phase::Talking(Box::new(talk));
     }
 
-    fn go_on_talking(&mut self, now: Instant, mut talk: Box<Talk>) -> bool {
+    /// Runs one round of the conversation. Returns whether the stack must be polled again.
+    fn continue_talk(&mut self, now: Instant, mut talk: Box<Talk>) -> bool {
         self.wake = None;
-        let (moved, fate) = self.talk(now, &mut talk);
+        let (moved, next) = self.talk(now, &mut talk);
         let over = |client: &mut Self, talk: &Talk| {
             let socket = client.station.stack.sockets().get_mut::<Socket<'_>>(talk.handle);
             if !talk.ended || !talk.finished {
@@ -251,24 +255,24 @@ impl<'w> Client<'w> {
             }
             client.old.push(talk.handle);
         };
-        match fate {
-            Fate::GoesOn => {
+        match next {
+            Next::Continue => {
                 self.phase = Phase::Talking(talk);
                 return moved;
             }
-            Fate::Over => {
+            Next::Done => {
                 over(self, &talk);
-                self.go_on(now);
+                self.schedule_next(now);
             }
-            Fate::Again => {
+            Next::Retry => {
                 over(self, &talk);
                 self.figures.refused += 1;
-                let until = now + self.chance.millis(50..=2_000);
-                self.phase = Phase::Away(until, Box::new(talk.visit));
+                let until = now + self.random.millis(50..=2_000);
+                self.phase = Phase::Waiting(until, Box::new(talk.script));
             }
-            Fate::Off(span) => {
-                self.ledger.borrow().say(now, format_args!("client {} loses its power", self.number));
-                self.phase = if self.visits.len() == 0 { Phase::Dead } else { Phase::Off(now + span) };
+            Next::PowerOff(span) => {
+                self.ledger.borrow().log(now, format_args!("the host of client {} is switched off", self.number));
+                self.phase = if self.scripts.len() == 0 { Phase::Removed } else { Phase::PoweredOff(now + span) };
             }
         }
         true

@@ -1,4 +1,4 @@
-//! A client's conversation: how it reads and talks, and that it is answered rightly and in time.
+//! A client's conversation: sends and reads by its script, and checks that the replies are correct and in time.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -10,56 +10,62 @@ use smoltcp::{
     socket::tcp::{RecvError, Socket, State},
 };
 
-use super::{Client, SULK};
+use super::{Client, STALL_TIMEOUT};
 use crate::simulation::{
-    judge::Owed,
-    script::{End, Reading, Step, Visit},
+    judge::Expected,
+    script::{End, Reading, Script, Step},
 };
 
-/// A conversation, as far as it is.
+/// A conversation and its progress.
 pub(super) struct Talk {
-    pub(super) visit: Visit,
+    pub(super) script: Script,
     pub(super) conversation: usize,
     pub(super) handle: SocketHandle,
-    /// The step that it is at, and how much of what is to be said there is said.
+    /// The current step, and how many bytes of it are sent.
     step: usize,
-    said: usize,
-    /// Since when it is at this step.
+    sent: usize,
+    /// When this step began.
     step_since: Instant,
-    /// What had changed when something changed last, and when that was.
+    /// The last observed progress (bytes received, bytes queued to send, bytes sent, bytes taken by the server, state), and
+    /// when it changed.
     seen: (usize, usize, usize, usize, State),
     seen_at: Instant,
-    /// When it reads again.
+    /// When to read again, if reading is paused.
     read_again: Option<Instant>,
+    /// This side has sent its FIN.
     pub(super) ended: bool,
+    /// The server's FIN was received.
     pub(super) finished: bool,
-    /// It has waited for long enough, without reading.
-    sulks: bool,
+    /// It does not read, and has given up waiting for progress.
+    gave_up: bool,
 }
 
-/// What becomes of a conversation.
-pub(super) enum Fate {
-    GoesOn,
-    Over,
-    /// The client comes again with the same.
-    Again,
-    Off(Duration),
+/// What the client does after a round of the conversation.
+pub(super) enum Next {
+    /// Continues the conversation.
+    Continue,
+    /// Ends it.
+    Done,
+    /// Connects again with the same script.
+    Retry,
+    /// Switches its host off, for this long.
+    PowerOff(Duration),
 }
 
 impl Client<'_> {
-    /// One round: reads, checks, says. Whether something moved, and what becomes of the conversation.
-    pub(super) fn talk(&mut self, now: Instant, talk: &mut Talk) -> (bool, Fate) {
+    /// One round: reads, checks the replies, and sends. Returns whether bytes were moved, and what to do next.
+    pub(super) fn talk(&mut self, now: Instant, talk: &mut Talk) -> (bool, Next) {
         let ledger = Rc::clone(&self.ledger);
         let mut ledger = ledger.borrow_mut();
-        let Some(conversation) = ledger.conversations.get_mut(talk.conversation) else { return (false, Fate::Over) };
+        let Some(conversation) = ledger.conversations.get_mut(talk.conversation) else { return (false, Next::Done) };
         let socket = self.station.stack.sockets().get_mut::<Socket<'_>>(talk.handle);
 
-        // A reset that came late, from before this connection, changes nothing.
+        // A late reset of an earlier connection does not close the socket.
         conversation.reset &= socket.state() == State::Closed;
 
-        match talk.visit.end {
-            End::VanishAtOnce(span) => return (true, Fate::Off(span)),
-            End::ResetAtOnce => return (true, Fate::Over),
+        match talk.script.end {
+            End::PowerOffAtSyn(span) => return (true, Next::PowerOff(span)),
+            End::ResetAtSyn => return (true, Next::Done),
             _ => {}
         }
         if matches!(socket.state(), State::SynSent | State::SynReceived) {
@@ -68,12 +74,12 @@ impl Client<'_> {
         }
 
         // Read.
-        let before = conversation.heard.len();
+        let before = conversation.received.len();
         let mut closed = false;
         while !talk.finished {
-            // When smoltcp has done with TIME-WAIT it forgets what was not read.
+            // At the end of TIME-WAIT smoltcp discards unread input.
             let last_chance = matches!(socket.state(), State::TimeWait | State::Closed);
-            let room = if last_chance { usize::MAX } else { talk.room(now, conversation.heard.len()) };
+            let room = if last_chance { usize::MAX } else { talk.room(now, conversation.received.len()) };
             if room == 0 {
                 break;
             }
@@ -81,8 +87,8 @@ impl Client<'_> {
             match socket.recv_slice(&mut buffer[..room.min(512)]) {
                 Ok(0) => break,
                 Ok(length) => {
-                    conversation.heard.extend_from_slice(&buffer[..length]);
-                    if let Reading::Slow(_, pause) = talk.visit.reading {
+                    conversation.received.extend_from_slice(&buffer[..length]);
+                    if let Reading::Slow(_, pause) = talk.script.reading {
                         talk.read_again = Some(now + pause);
                     }
                 }
@@ -93,20 +99,20 @@ impl Client<'_> {
                 }
             }
         }
-        let mut moved = conversation.heard.len() > before;
+        let mut moved = conversation.received.len() > before;
 
         // Check.
-        let owed = Owed::new(conversation, &self.settings);
-        if let Some(wrong) = owed.wrong(conversation, talk.finished) {
+        let expected = Expected::new(conversation, &self.settings);
+        if let Some(wrong) = expected.wrong(conversation, talk.finished) {
             ledger.fail(now, format_args!("client {}", self.number), wrong);
-            return (false, Fate::Over);
+            return (false, Next::Done);
         }
         if closed || (socket.state() == State::Closed && !talk.finished && !socket.can_recv()) {
             drop(ledger);
             return (true, self.lost(now, talk));
         }
         if talk.finished {
-            if talk.visit.end == End::Stay && !talk.ended && socket.state() != State::Closed {
+            if talk.script.end == End::NeverFin && !talk.ended && socket.state() != State::Closed {
                 drop(ledger);
                 return (false, self.watch(now, talk));
             }
@@ -116,20 +122,20 @@ impl Client<'_> {
                 conversation.ended = true;
             }
             self.figures.completed += 1;
-            return (true, Fate::Over);
+            return (true, Next::Done);
         }
 
-        // Say.
+        // Send.
         while !talk.ended {
-            let Some(step) = talk.visit.steps.get(talk.step).filter(|_| !talk.sulks) else { break };
+            let Some(step) = talk.script.steps.get(talk.step).filter(|_| !talk.gave_up) else { break };
             match step {
-                Step::Say(bytes) => {
-                    let rest = bytes.get(talk.said..).unwrap_or_default();
+                Step::Send(bytes) => {
+                    let rest = bytes.get(talk.sent..).unwrap_or_default();
                     let Ok(length @ 1..) = socket.send_slice(rest) else { break };
-                    conversation.said.extend(rest.iter().take(length));
-                    talk.said += length;
+                    conversation.sent.extend(rest.iter().take(length));
+                    talk.sent += length;
                     moved = true;
-                    if talk.said < bytes.len() {
+                    if talk.sent < bytes.len() {
                         break;
                     }
                 }
@@ -137,28 +143,28 @@ impl Client<'_> {
                     self.wake = Some(talk.step_since + *span);
                     break;
                 }
-                Step::Hear if !Owed::new(conversation, &self.settings).is_heard(conversation) => break,
-                Step::Pause(_) | Step::Hear => {}
+                Step::AwaitReplies if !Expected::new(conversation, &self.settings).is_answered(conversation) => break,
+                Step::Pause(_) | Step::AwaitReplies => {}
             }
             talk.step += 1;
-            talk.said = 0;
+            talk.sent = 0;
             talk.step_since = now;
         }
-        if (talk.step == talk.visit.steps.len() || talk.sulks) && !talk.ended {
-            let end = match talk.visit.end {
-                End::Reset => return (true, Fate::Over),
-                End::Vanish(span) => return (true, Fate::Off(span)),
+        if (talk.step == talk.script.steps.len() || talk.gave_up) && !talk.ended {
+            let end = match talk.script.end {
+                End::Reset => return (true, Next::Done),
+                End::PowerOff(span) => return (true, Next::PowerOff(span)),
                 End::HalfClose => true,
-                // The good-bye may have arrived as something else: cut or joined, or longer than a name may be.
-                End::Exit | End::Stay => {
-                    let owed = Owed::new(conversation, &self.settings);
-                    owed.all_read && !owed.exit()
+                // `exit` may have arrived split, joined, or longer than the capacity, so that it is not an exit.
+                End::Exit | End::NeverFin => {
+                    let expected = Expected::new(conversation, &self.settings);
+                    expected.all_read && !expected.exit()
                 }
-                End::Quiet(span) => {
+                End::Silent(span) => {
                     self.wake = Some(talk.step_since + span);
                     now >= talk.step_since + span
                 }
-                End::ResetAtOnce | End::VanishAtOnce(_) => false,
+                End::ResetAtSyn | End::PowerOffAtSyn(_) => false,
             };
             if end {
                 socket.close();
@@ -171,113 +177,118 @@ impl Client<'_> {
         (moved, self.watch(now, talk))
     }
 
-    /// The connection is gone before the server has ended it: that needs an excuse.
-    fn lost(&mut self, now: Instant, talk: &Talk) -> Fate {
+    /// The connection was lost before the server's FIN. It is a failure unless there is an acceptable reason.
+    fn lost(&mut self, now: Instant, talk: &Talk) -> Next {
         let mut ledger = self.ledger.borrow_mut();
-        let Some(conversation) = ledger.conversations.get(talk.conversation) else { return Fate::Over };
-        let weather = &self.settings.weather;
+        let Some(conversation) = ledger.conversations.get(talk.conversation) else { return Next::Done };
+        let link = &self.settings.link;
         let wrong = match (&conversation.served, conversation.reset) {
-            (None, true) => return Fate::Again,
-            // From where it knows a connection smoltcp ignores a SYN: that can take longer than a client's patience.
-            (None, false) if !weather.lossless || talk.visit.same_port => return Fate::Again,
+            (None, true) => return Next::Retry,
+            // smoltcp ignores a SYN from an endpoint with which it has a connection. That can last longer than the client's
+            // timeout.
+            (None, false) if !link.lossless || talk.script.same_port => return Next::Retry,
             (None, false) => Some("the server does not answer"),
             (Some(served), reset) => match served.closed {
-                None if reset => Some("reset, while the server goes on with it"),
-                None => weather.lossless.then_some("the server does not answer any more"),
-                // Of a FIN that was lost again and again there is nothing left but the reset.
-                Some((_, Outcome::Completed(_))) => (weather.calm
-                    || Owed::new(conversation, &self.settings).wrong(conversation, true).is_some())
+                None if reset => Some("reset, while the server continues the conversation"),
+                None => link.lossless.then_some("the server does not answer any more"),
+                // If the FIN was lost repeatedly, the client sees only the reset.
+                Some((_, Outcome::Completed(_))) => (link.delay_only
+                    || Expected::new(conversation, &self.settings).wrong(conversation, true).is_some())
                 .then_some("a reset destroyed the end of the conversation"),
-                Some((_, Outcome::Reset)) => Some("the server takes it for reset"),
-                // Where frames overtake each other, smoltcp may forget that it has something to send again.
-                Some((_, Outcome::Vanished)) => (weather.calm && talk.visit.reading == Reading::Eager)
-                    .then_some("the server takes it for vanished, though every frame arrives"),
+                Some((_, Outcome::Reset)) => Some("the server considers it reset"),
+                // With reordering, smoltcp may fail to retransmit.
+                Some((_, Outcome::Vanished)) => (link.delay_only && talk.script.reading == Reading::Eager)
+                    .then_some("the server considers the client lost, though every frame arrives"),
             },
         };
         if let Some(wrong) = wrong {
-            let heard = conversation.heard.len();
+            let received = conversation.received.len();
             let who = format!("client {}", self.number);
-            ledger.fail(now, who, format_args!("the connection is lost after {heard} bytes of the replies: {wrong}"));
+            ledger.fail(
+                now,
+                who,
+                format_args!("the connection is lost after {received} bytes of the replies: {wrong}"),
+            );
         }
         self.figures.lost += 1;
-        Fate::Over
+        Next::Done
     }
 
-    /// Nobody who stays waits for ever.
-    fn watch(&mut self, now: Instant, talk: &mut Talk) -> Fate {
+    /// Checks that the conversation makes progress within the bound, and sets the time of the next check.
+    fn watch(&mut self, now: Instant, talk: &mut Talk) -> Next {
         let ledger = Rc::clone(&self.ledger);
         let mut ledger = ledger.borrow_mut();
-        let Some(conversation) = ledger.conversations.get(talk.conversation) else { return Fate::Over };
+        let Some(conversation) = ledger.conversations.get(talk.conversation) else { return Next::Done };
         let socket = self.station.stack.sockets().get::<Socket<'_>>(talk.handle);
         let taken = conversation.served.as_ref().map_or(0, |served| served.taken);
-        let seen = (conversation.heard.len(), socket.send_queue(), conversation.said.len(), taken, socket.state());
+        let seen = (conversation.received.len(), socket.send_queue(), conversation.sent.len(), taken, socket.state());
         if seen != talk.seen {
             (talk.seen, talk.seen_at) = (seen, now);
         }
         let from = talk.seen_at.max(talk.step_since).max(talk.read_again.unwrap_or(Instant::ZERO));
-        let limit = match talk.visit.reading {
-            Reading::Never(_) => SULK,
-            _ if talk.visit.end == End::Stay && talk.finished => {
+        let limit = match talk.script.reading {
+            Reading::Never(_) => STALL_TIMEOUT,
+            _ if talk.script.end == End::NeverFin && talk.finished => {
                 LINGER + self.settings.pool.limits.delivery + self.settings.bound()
             }
-            // smoltcp ignores a SYN from where it knows a connection: the old one has to be over first, and
-            // the SYN comes again when twice the time has passed.
-            _ if talk.visit.same_port && socket.state() == State::SynSent => {
+            // smoltcp ignores a SYN from an endpoint with which it has a connection. The old one must end first, and the SYN
+            // is retransmitted after twice the time.
+            _ if talk.script.same_port && socket.state() == State::SynSent => {
                 self.settings.longest_hold() * 2 + self.settings.bound()
             }
             Reading::Eager => self.settings.bound(),
-            // smoltcp in LAST-ACK does not hear that a window is open again: it finds out when it tries, after 1 s, 2 s, 4 s.
+            // smoltcp in LAST-ACK ignores window updates. It notices when it retransmits, after 1 s, 2 s, 4 s.
             _ => self.settings.bound() + Duration::from_secs(8),
         };
-        let waits = match (talk.visit.steps.get(talk.step), talk.visit.end) {
+        let waits = match (talk.script.steps.get(talk.step), talk.script.end) {
             (Some(Step::Pause(_)), _) => socket.state() == State::SynSent,
-            (None, End::Quiet(_)) => talk.ended,
+            (None, End::Silent(_)) => talk.ended,
             _ => true,
         };
         if waits && now >= from + limit {
-            if matches!(talk.visit.reading, Reading::Never(_)) && !talk.sulks {
-                talk.sulks = true;
+            if matches!(talk.script.reading, Reading::Never(_)) && !talk.gave_up {
+                talk.gave_up = true;
                 self.wake = Some(now);
-                return Fate::GoesOn;
+                return Next::Continue;
             }
-            if !talk.sulks {
+            if !talk.gave_up {
                 let what = match (talk.finished, socket.state()) {
-                    (true, _) => "for a reset, as it does not end its side".into(),
+                    (true, _) => "for a reset, as it has not sent a FIN".into(),
                     (_, State::SynSent) => "for the connection".to_owned(),
                     _ => format!("after {} bytes of the replies to {} bytes", seen.0, seen.2),
                 };
                 let span = now.since(from);
                 ledger.fail(now, format_args!("client {}", self.number), format_args!("waits {span:?} {what}"));
             }
-            return Fate::Over;
+            return Next::Done;
         }
         let wake = if waits { Some(from + limit) } else { None };
         self.wake = self.wake.into_iter().chain(wake).chain(talk.read_again.filter(|&again| again > now)).min();
-        Fate::GoesOn
+        Next::Continue
     }
 }
 
 impl Talk {
-    pub(super) const fn new(visit: Visit, conversation: usize, handle: SocketHandle, now: Instant) -> Self {
+    pub(super) const fn new(script: Script, conversation: usize, handle: SocketHandle, now: Instant) -> Self {
         Self {
-            visit,
+            script,
             conversation,
             handle,
             step: 0,
-            said: 0,
+            sent: 0,
             step_since: now,
             seen: (0, 0, 0, 0, State::SynSent),
             seen_at: now,
             read_again: None,
             ended: false,
             finished: false,
-            sulks: false,
+            gave_up: false,
         }
     }
 
-    /// How many bytes the client would read now.
-    fn room(&mut self, now: Instant, heard: usize) -> usize {
-        match self.visit.reading {
+    /// Maximum number of bytes to read now.
+    fn room(&mut self, now: Instant, received: usize) -> usize {
+        match self.script.reading {
             Reading::Eager => usize::MAX,
             Reading::Slow(count, _) => {
                 if self.read_again.is_none_or(|again| now >= again) {
@@ -286,12 +297,12 @@ impl Talk {
                     0
                 }
             }
-            Reading::Stops(count, _) if heard < count => count - heard,
+            Reading::Stops(count, _) if received < count => count - received,
             Reading::Stops(_, span) => {
                 let again = *self.read_again.get_or_insert(now + span);
                 if now >= again { usize::MAX } else { 0 }
             }
-            Reading::Never(count) => count.saturating_sub(heard),
+            Reading::Never(count) => count.saturating_sub(received),
         }
     }
 }

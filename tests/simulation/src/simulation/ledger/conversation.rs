@@ -1,40 +1,42 @@
-//! A conversation: what was said, what was answered, and in which pieces it was read.
+//! A conversation as the ledger records it: the bytes sent and received, and how the server's reads divided them.
 
 use greet_core::Instant;
 use greet_smoltcp::pool::Outcome;
 use smoltcp::wire::IpEndpoint;
 
-/// A conversation as its client knows it, and as the server does.
+/// A conversation, as the client and the server see it.
 #[derive(Debug)]
 pub(in crate::simulation) struct Conversation {
     pub(in crate::simulation) client: usize,
+    /// The client's endpoint.
     pub(super) endpoint: IpEndpoint,
-    /// All that the client has given to its socket.
-    pub(in crate::simulation) said: Vec<u8>,
-    /// The client has ended its side.
+    /// All bytes that the client has passed to its socket.
+    pub(in crate::simulation) sent: Vec<u8>,
+    /// The client has sent its FIN.
     pub(in crate::simulation) ended: bool,
-    /// All that the client was answered.
-    pub(in crate::simulation) heard: Vec<u8>,
-    /// A reset came to the client.
+    /// All bytes that the client has received.
+    pub(in crate::simulation) received: Vec<u8>,
+    /// The client has received a reset.
     pub(in crate::simulation) reset: bool,
+    /// The server's view, once it has accepted the connection.
     pub(in crate::simulation) served: Option<Served>,
 }
 
-/// A conversation as the server knows it.
+/// The server's view of a conversation.
 #[derive(Debug)]
 pub(in crate::simulation) struct Served {
-    /// Where each read ended, counted in what the client said.
+    /// The end of each read, as an offset in the bytes that the client sent.
     pub(super) reads: Vec<usize>,
-    /// How many bytes the machine has taken.
+    /// Number of bytes that the machine has taken.
     pub(in crate::simulation) taken: usize,
-    /// When that was, the last time before the server ended its side.
+    /// When it last took bytes before the server's FIN.
     pub(super) taken_at: Instant,
     pub(in crate::simulation) closed: Option<(Instant, Outcome)>,
 }
 
 impl Served {
-    /// So much could have been read now, and so much was taken. One read is what is there when all of the last one is
-    /// taken, as far as it fits into the buffer.
+    /// Records that `there` bytes were available and `taken` were taken. When the last read is taken completely, the next
+    /// read is all available bytes that fit in the buffer.
     pub(super) fn read(&mut self, there: usize, taken: usize, buffer: usize) {
         let (end, taken_end) = (self.taken + there, self.taken + taken);
         let mut boundary = self.reads.last().copied().unwrap_or(0);
@@ -47,11 +49,11 @@ impl Served {
 }
 
 impl Conversation {
-    /// What the client said, in the pieces in which the server read it.
+    /// The bytes that the client sent, split as the server has read them.
     pub(in crate::simulation) fn reads(&self) -> Vec<&[u8]> {
         let boundaries = self.served.as_ref().map_or(&[][..], |served| &served.reads);
         let mut start = 0;
-        let piece = |&end: &usize| self.said.get(core::mem::replace(&mut start, end)..end).unwrap_or_default();
+        let piece = |&end: &usize| self.sent.get(core::mem::replace(&mut start, end)..end).unwrap_or_default();
         boundaries.iter().map(piece).collect()
     }
 }

@@ -1,7 +1,7 @@
-//! The ledger: what really passed between each client and the server, and what follows from it for the pool.
+//! The ledger: records all segments between the clients and the server, and checks the pool against them.
 
+mod connection;
 mod conversation;
-mod link;
 mod shown;
 
 use core::{
@@ -24,50 +24,52 @@ use smoltcp::{
     wire::{IpEndpoint, TcpControl, TcpSeqNumber},
 };
 
-pub(super) use self::{conversation::Conversation, shown::seconds};
 use self::{
+    connection::{Connection, FAR, advance, outcome_error},
     conversation::Served,
-    link::{FAR, Link, advance, wrong_outcome},
     shown::Shown,
 };
+pub(super) use self::{conversation::Conversation, shown::seconds};
 use super::{
     segment::{Segment, Side},
     settings::Settings,
 };
 
-/// For so long the server knows a closed connection, unless another client needs the socket: if the acknowledgement of the
-/// client's FIN was lost, the FIN comes again, and no reset is to answer it (C1).
+/// How long the server keeps a closed connection unless another client needs the socket. If the acknowledgement of the
+/// client's FIN was lost, the FIN is retransmitted, and the server must not answer it with a reset (C1).
 const TIME_WAIT: Duration = Duration::from_secs(2);
 
-/// All that happened.
+/// The record of a simulation.
 #[derive(Debug)]
 pub(super) struct Ledger {
     settings: Settings,
     pub(super) conversations: Vec<Conversation>,
-    /// By the endpoint of the client and its initial sequence number.
+    /// Index of the conversation, by the client's endpoint and initial sequence number.
     by_syn: HashMap<(IpEndpoint, i32), usize>,
-    links: HashMap<IpEndpoint, Link>,
-    /// How far one end has allowed the other to send: by the sender and the receiver of that permission.
+    connections: HashMap<IpEndpoint, Connection>,
+    /// The right edge of the advertised window, by the endpoints that advertised and received it.
     edges: HashMap<(IpEndpoint, IpEndpoint), TcpSeqNumber>,
-    /// Those that are accepted and not closed.
+    /// Clients whose connections are accepted and not closed.
     live: Vec<IpEndpoint>,
-    /// Those that are closed, that the server is still to know of all the same, and since when they are.
+    /// Connections that the server must keep in TIME-WAIT, and when they were closed.
     waiting: HashMap<IpEndpoint, Instant>,
-    /// For each client: what its next SYN belongs to.
+    /// For each client, the conversation of its next SYN.
     current: Vec<Option<usize>>,
-    /// What the socket of each busy slot has received, before it is served.
+    /// Number of bytes in each socket's receive buffer before the pool is served.
     queued: Vec<(IpEndpoint, usize)>,
-    /// The handshakes that are not finished, and since when.
+    /// Half-open connections, and since when.
     handshakes: Vec<(IpEndpoint, Instant)>,
-    /// How many sockets listened when the server was served first in this poll.
+    /// Number of listening sockets when the pool was first served in this poll.
     listening: Option<usize>,
-    /// In this poll: a connection was refused; a reset came.
+    /// In this poll: whether a connection was refused, and whether a reset was received.
     refused: bool,
-    reset_came: bool,
-    /// How much has happened in this poll: frames and events.
+    reset_received: bool,
+    /// Number of frames and events in this poll.
     pub(super) happened: usize,
+    /// Counters derived from the pool's events.
     pub(super) tally: Counters,
     pub(super) frames: u64,
+    /// The first failure.
     pub(super) failure: Option<String>,
     trace: DefaultHasher,
     pub(super) verbose: bool,
@@ -80,7 +82,7 @@ impl Ledger {
             settings,
             conversations: Vec::new(),
             by_syn: HashMap::new(),
-            links: HashMap::new(),
+            connections: HashMap::new(),
             edges: HashMap::new(),
             live: Vec::new(),
             waiting: HashMap::new(),
@@ -89,7 +91,7 @@ impl Ledger {
             handshakes: Vec::new(),
             listening: None,
             refused: false,
-            reset_came: false,
+            reset_received: false,
             happened: 0,
             tally: Counters::default(),
             frames: 0,
@@ -99,7 +101,7 @@ impl Ledger {
         }
     }
 
-    /// Something is wrong: the first such thing is kept.
+    /// Records a failure, if it is the first one.
     pub(super) fn fail(&mut self, now: Instant, who: impl core::fmt::Display, what: impl core::fmt::Display) {
         if self.failure.is_none() {
             let seed = self.settings.seed;
@@ -107,27 +109,28 @@ impl Ledger {
         }
     }
 
-    pub(super) fn say(&self, now: Instant, what: impl core::fmt::Display) {
-        #[allow(clippy::print_stderr, reason = "asked for")]
+    /// Prints a line to standard error if verbose.
+    pub(super) fn log(&self, now: Instant, what: impl core::fmt::Display) {
+        #[allow(clippy::print_stderr, reason = "only with --verbose")]
         if self.verbose {
             eprintln!("{:>12} {what}", seconds(now));
         }
     }
 
-    /// What identifies this run: the same seed gives the same.
+    /// A hash of all frames and events of the server. The same seed gives the same value.
     pub(super) fn trace(&self) -> u64 {
         self.trace.finish()
     }
 
-    /// A client begins a conversation from there.
+    /// Records a new conversation from this endpoint. Returns its index.
     pub(super) fn begin(&mut self, client: usize, endpoint: IpEndpoint) -> usize {
         let index = self.conversations.len();
         self.conversations.push(Conversation {
             client,
             endpoint,
-            said: Vec::new(),
+            sent: Vec::new(),
             ended: false,
-            heard: Vec::new(),
+            received: Vec::new(),
             reset: false,
             served: None,
         });
@@ -137,21 +140,21 @@ impl Ledger {
         index
     }
 
-    // --- What the taps see ----------------------------------------------------------------------------------------
+    // --- Frames, from the taps ----------------------------------------------------------------------------------------
 
-    /// A frame came to a stack, or went.
-    pub(super) fn frame(&mut self, side: Side, came: bool, frame: &[u8]) {
+    /// A stack received (`incoming`) or sent a frame.
+    pub(super) fn frame(&mut self, side: Side, incoming: bool, frame: &[u8]) {
         if side == Side::Server {
             self.happened += 1;
             self.frames += 1;
-            (came, frame).hash(&mut self.trace);
+            (incoming, frame).hash(&mut self.trace);
         }
     }
 
-    /// A segment came to a stack.
+    /// A stack received a segment.
     pub(super) fn delivered(&mut self, side: Side, now: Instant, segment: Segment) {
         match side {
-            Side::Server => self.came_to_server(now, segment),
+            Side::Server => self.received_by_server(now, segment),
             Side::Client(client) => {
                 let current = self.current.get(client).copied().flatten();
                 if let Some(conversation) = current.and_then(|index| self.conversations.get_mut(index))
@@ -165,16 +168,16 @@ impl Ledger {
         }
     }
 
-    /// Whether a segment is longer than its receiver has allowed, which TCP forbids.
+    /// Whether a segment exceeds its receiver's window, which TCP forbids.
     ///
-    /// A fast retransmission of smoltcp's is; and what smoltcp makes of one with a FIN at its end is to drop what is too
-    /// much, and to take the FIN. No other stack does either, so that such a segment is as good as lost.
+    /// smoltcp's fast retransmission can send one. If it has a FIN, smoltcp as a receiver drops the excess bytes but accepts the
+    /// FIN. Other stacks do neither, so the simulation drops such a segment.
     pub(super) fn exceeds(&self, segment: &Segment) -> bool {
         let edge = self.edges.get(&(segment.destination, segment.source));
         segment.length > 1 && edge.is_some_and(|&edge| segment.sequence + segment.length > edge)
     }
 
-    /// A segment went from a stack.
+    /// A stack sent a segment.
     pub(super) fn emitted(&mut self, side: Side, now: Instant, segment: Segment) {
         if let Some(acknowledged) = segment.acknowledged
             && segment.control != TcpControl::Rst
@@ -187,7 +190,7 @@ impl Ledger {
             advance(known, edge);
         }
         match side {
-            Side::Server => self.went_from_server(now, segment),
+            Side::Server => self.sent_by_server(now, segment),
             Side::Client(client) => {
                 if segment.control == TcpControl::Syn
                     && let Some(index) = self.current.get(client).copied().flatten()
@@ -201,48 +204,51 @@ impl Ledger {
 
     fn show(&self, now: Instant, arrow: &str, client: usize, segment: &Segment) {
         if self.verbose {
-            self.say(now, format_args!("client {client} {arrow} {}", Shown(segment)));
+            self.log(now, format_args!("client {client} {arrow} {}", Shown(segment)));
         }
     }
 
-    fn came_to_server(&mut self, now: Instant, segment: Segment) {
+    fn received_by_server(&mut self, now: Instant, segment: Segment) {
         if self.verbose {
-            self.say(now, format_args!("  => server {}", Shown(&segment)));
+            self.log(now, format_args!("  => server {}", Shown(&segment)));
         }
         if segment.control == TcpControl::Rst {
-            self.reset_came = true;
+            self.reset_received = true;
             self.waiting.remove(&segment.source);
         }
-        let Some(link) = self.links.get_mut(&segment.source).filter(|link| link.owns(&segment)) else { return };
+        let Some(connection) = self.connections.get_mut(&segment.source).filter(|connection| connection.owns(&segment))
+        else {
+            return;
+        };
         let end = segment.sequence + segment.length;
         match segment.control {
             TcpControl::Syn => return,
             TcpControl::Rst => {
-                link.reset_by_client = true;
+                connection.reset_by_client = true;
                 return;
             }
-            TcpControl::Fin => link.client_fin = Some(end),
+            TcpControl::Fin => connection.client_fin = Some(end),
             _ => {}
         }
-        // Not from the past, and not further on than the server is ready for: then it has heard of its client.
-        let acknowledged = segment.acknowledged.unwrap_or(link.server);
+        // The segment is neither old nor beyond the window, so the server accepts it.
+        let acknowledged = segment.acknowledged.unwrap_or(connection.server);
         let edge = self.edges.get(&(segment.destination, segment.source));
-        let next = segment.length == 0 && segment.sequence == link.acknowledged_by_server;
+        let next = segment.length == 0 && segment.sequence == connection.acknowledged_by_server;
         let ready = next || edge.is_some_and(|edge| segment.sequence < *edge);
-        if ready && segment.sequence >= link.arrived && acknowledged >= link.acknowledged_by_client {
-            link.current_at = now;
-            advance(&mut link.surely_acknowledged, acknowledged);
+        if ready && segment.sequence >= connection.arrived && acknowledged >= connection.acknowledged_by_client {
+            connection.current_at = now;
+            advance(&mut connection.surely_acknowledged, acknowledged);
         }
-        advance(&mut link.arrived, end);
-        advance(&mut link.acknowledged_by_client, acknowledged);
-        if link.server_fin.is_some_and(|fin| link.acknowledged_by_client > fin) {
-            link.delivered_at.get_or_insert(now);
+        advance(&mut connection.arrived, end);
+        advance(&mut connection.acknowledged_by_client, acknowledged);
+        if connection.server_fin.is_some_and(|fin| connection.acknowledged_by_client > fin) {
+            connection.delivered_at.get_or_insert(now);
         }
     }
 
-    fn went_from_server(&mut self, now: Instant, segment: Segment) {
+    fn sent_by_server(&mut self, now: Instant, segment: Segment) {
         if self.verbose {
-            self.say(now, format_args!("  <- server {}", Shown(&segment)));
+            self.log(now, format_args!("  <- server {}", Shown(&segment)));
         }
         let endpoint = segment.destination;
         match segment.control {
@@ -254,46 +260,53 @@ impl Ledger {
             }
             _ => {}
         }
-        if let Some(link) = self.links.get_mut(&endpoint) {
+        if let Some(connection) = self.connections.get_mut(&endpoint) {
             if let Some(acknowledged) = segment.acknowledged {
-                advance(&mut link.acknowledged_by_server, acknowledged);
+                advance(&mut connection.acknowledged_by_server, acknowledged);
             }
             if segment.control == TcpControl::Fin {
-                link.server_ends_first |= link.server_fin.is_none() && !link.client_fin_acknowledged();
-                link.server_fin = Some(segment.sequence + segment.length);
+                connection.server_ends_first |=
+                    connection.server_fin.is_none() && !connection.client_fin_acknowledged();
+                connection.server_fin = Some(segment.sequence + segment.length);
             }
         }
     }
 
-    /// The server resets a connection, or answers so what belongs to none that it knows.
+    /// The server sent a reset: for a connection, or for a segment without one.
     fn reset(&mut self, now: Instant, endpoint: IpEndpoint) {
         if self.waiting.get(&endpoint).is_some_and(|&since| now < since + TIME_WAIT) {
-            self.fail(now, endpoint, "a reset answers what came late, though no other client needed the socket");
+            self.fail(
+                now,
+                endpoint,
+                "a late segment is answered with a reset, though no other client needed the socket",
+            );
         }
-        let Some(link) = self.links.get_mut(&endpoint) else { return };
-        link.reset_by_server = true;
-        // C1: it may still be reading, and has its time to end its side.
-        let early = link.delivered_at.is_some_and(|since| now < since + LINGER) && link.server_fin_acknowledged();
-        if early && link.server_ends_first && !link.reset_by_client {
-            self.fail(now, endpoint, "reset, though it has only just got all that it was owed");
+        let Some(connection) = self.connections.get_mut(&endpoint) else { return };
+        connection.reset_by_server = true;
+        // C1: the client may still be reading, and has the linger time to send its FIN.
+        let early =
+            connection.delivered_at.is_some_and(|since| now < since + LINGER) && connection.server_fin_acknowledged();
+        if early && connection.server_ends_first && !connection.reset_by_client {
+            self.fail(now, endpoint, "reset within the linger time after all output was delivered");
         }
     }
 
-    /// The server answers a SYN.
+    /// The server sent a SYN ACK.
     fn handshake(&mut self, now: Instant, endpoint: IpEndpoint, segment: &Segment) {
         let Some(client) = segment.acknowledged else { return };
         let live = self.live.contains(&endpoint);
-        if let Some(link) = self.links.get(&endpoint) {
-            if link.server == segment.sequence && link.client == client {
-                return; // once more
+        if let Some(connection) = self.connections.get(&endpoint) {
+            if connection.server == segment.sequence && connection.client == client {
+                return; // a retransmission
             }
-            let young = now < link.began + self.settings.pool.limits.handshake;
-            let doubled = link.client == client && young && !link.reset_by_client && !link.reset_by_server;
+            let young = now < connection.began + self.settings.pool.limits.handshake;
+            let doubled =
+                connection.client == client && young && !connection.reset_by_client && !connection.reset_by_server;
             if live || doubled {
-                self.fail(now, endpoint, "a second socket is taken for a connection that has one already");
+                self.fail(now, endpoint, "a second socket is used for the same connection");
             }
         }
-        let link = Link {
+        let connection = Connection {
             began: now,
             conversation: self.by_syn.get(&(endpoint, client.0.wrapping_sub(1))).copied(),
             client,
@@ -310,13 +323,13 @@ impl Ledger {
             reset_by_client: false,
             reset_by_server: false,
         };
-        self.links.insert(endpoint, link);
+        self.connections.insert(endpoint, connection);
         self.waiting.remove(&endpoint);
     }
 
-    // --- What the pool does ---------------------------------------------------------------------------------------
+    // --- The pool ---------------------------------------------------------------------------------------
 
-    /// Before the pool is served: what would be read now is noted.
+    /// Call it before the pool is served: records the sockets' states and receive buffers.
     pub(super) fn before(&mut self, now: Instant, sockets: &SocketSet<'_>, reason: Reason) {
         self.queued.clear();
         let (mut listening, mut waiting, mut half_open) = (0, 0, 0);
@@ -331,32 +344,33 @@ impl Ledger {
         }
         if self.listening.is_none() && reason != Reason::NoListener {
             self.listening = Some(listening);
-            if self.refused && listening + waiting + half_open > 0 && !self.reset_came {
+            if self.refused && listening + waiting + half_open > 0 && !self.reset_received {
                 let sockets = format_args!(
                     "{listening} sockets listen, {waiting} are in TIME-WAIT and {half_open} are half-open"
                 );
-                self.fail(now, "the server", format_args!("refuses a client while {sockets}"));
+                self.fail(now, "the server", format_args!("refuses a connection while {sockets}"));
             }
         }
     }
 
-    /// Whether all that this socket is there for is a FIN that may come again (TIME-WAIT).
+    /// Whether this socket is in TIME-WAIT, and its slot free.
     fn only_waits(&self, socket: &Socket<'_>) -> bool {
         let endpoint = socket.remote_endpoint().filter(|_| socket.state() == State::TimeWait);
         endpoint.is_some_and(|endpoint| !self.live.contains(&endpoint))
     }
 
-    /// After that: what was taken, whether a handshake takes too long, and how many sockets are `busy`.
+    /// Call it after the pool was served: records what was taken, and checks the age of handshakes and the number of `busy`
+    /// slots.
     pub(super) fn after(&mut self, now: Instant, sockets: &SocketSet<'_>, busy: usize, reason: Reason) {
         let all = || sockets.iter().filter_map(|(_, socket)| Socket::downcast(socket));
         let listening = all().filter(|socket| socket.state() == State::Listen).count();
-        // The last one that listens may have been taken from those that wait.
+        // A socket in TIME-WAIT may have been reused to keep one listening.
         if listening <= 1 {
             self.waiting.clear();
         }
         let serving = all().count() - listening - all().filter(|socket| self.only_waits(socket)).count();
         if busy != serving {
-            self.fail(now, "the server", format_args!("says that {busy} sockets are busy, and {serving} are"));
+            self.fail(now, "the server", format_args!("reports {busy} busy sockets, but {serving} are busy"));
         }
         let known = core::mem::take(&mut self.handshakes);
         for (_, socket) in sockets.iter() {
@@ -366,24 +380,26 @@ impl Ledger {
             let Some(endpoint) = socket.remote_endpoint() else { continue };
             let since = known.iter().find(|(known, _)| *known == endpoint).map_or(now, |&(_, since)| since);
             if now >= since + self.settings.pool.limits.handshake {
-                self.fail(now, endpoint, "a handshake keeps a slot for longer than it may");
+                self.fail(now, endpoint, "a handshake occupies a slot for longer than its limit");
             }
             self.handshakes.push((endpoint, since));
         }
         for (endpoint, before) in core::mem::take(&mut self.queued) {
             let is_gone = all().all(|socket| socket.remote_endpoint() != Some(endpoint));
             if reason == Reason::NoListener && is_gone && !self.live.contains(&endpoint) {
-                self.links.remove(&endpoint); // half-open, and given up for another client's SYN
+                self.connections.remove(&endpoint); // half-open, and its socket reused for another client's SYN
                 continue;
             }
-            let Some(index) = self.links.get(&endpoint).and_then(|link| link.conversation) else { continue };
+            let Some(index) = self.connections.get(&endpoint).and_then(|connection| connection.conversation) else {
+                continue;
+            };
             let Some(conversation) = self.conversations.get_mut(index) else { continue };
             let Some(served) = &mut conversation.served else { continue };
             let socket = all().find(|socket| socket.remote_endpoint() == Some(endpoint));
-            // What was left in a socket that listens again makes no difference to anybody any more.
+            // Unread bytes of a socket that listens again do not matter.
             let taken = before.saturating_sub(socket.map_or(0, Socket::recv_queue));
             served.read(before, taken, self.settings.read_buffer);
-            // What comes after the server's end is dropped, and says nothing about how idle the client was.
+            // Bytes after the server's FIN are discarded, and do not reset the idle timeout.
             if taken > 0 && socket.is_some_and(|socket| matches!(socket.state(), State::Established | State::CloseWait))
             {
                 served.taken_at = now;
@@ -391,11 +407,11 @@ impl Ledger {
         }
     }
 
-    /// The pool tells something.
+    /// The pool reports an event.
     pub(super) fn event(&mut self, now: Instant, event: Event<'_>) {
         self.happened += 1;
         if self.verbose {
-            self.say(now, format_args!("     server {event:?}"));
+            self.log(now, format_args!("     server {event:?}"));
         }
         match event {
             Event::Accepted(endpoint) => self.accepted(now, endpoint),
@@ -408,9 +424,9 @@ impl Ledger {
         self.tally.accepted += 1;
         (now, "accepted").hash(&mut self.trace);
         self.live.push(endpoint);
-        let conversation = self.links.get(&endpoint).and_then(|link| link.conversation);
+        let conversation = self.connections.get(&endpoint).and_then(|connection| connection.conversation);
         let Some(conversation) = conversation.and_then(|index| self.conversations.get_mut(index)) else {
-            return self.fail(now, endpoint, "accepted, but nobody there has asked for it");
+            return self.fail(now, endpoint, "accepted, but no client has connected from this endpoint");
         };
         if conversation.served.is_some() {
             return self.fail(now, endpoint, "accepted twice");
@@ -426,36 +442,42 @@ impl Ledger {
         }
         (now, "closed").hash(&mut self.trace);
         self.live.retain(|live| *live != endpoint);
-        let Some(link) = self.links.remove(&endpoint) else {
+        let Some(connection) = self.connections.remove(&endpoint) else {
             return self.fail(now, endpoint, "closed, but it was not open");
         };
-        // The other end is TIME-WAIT where the client ended first.
-        let ended = link.server_ends_first && link.client_fin_acknowledged() && !link.reset_by_client;
+        // If the client sent its FIN first, the client is in TIME-WAIT instead.
+        let ended = connection.server_ends_first && connection.client_fin_acknowledged() && !connection.reset_by_client;
         if ended && matches!(outcome, Outcome::Completed(_)) {
             self.waiting.insert(endpoint, now);
         }
-        let Some(conversation) = link.conversation.and_then(|index| self.conversations.get_mut(index)) else { return };
+        let Some(conversation) = connection.conversation.and_then(|index| self.conversations.get_mut(index)) else {
+            return;
+        };
         let client = conversation.client;
         let Some(served) = &mut conversation.served else { return };
         served.closed = Some((now, outcome));
-        if let Some(wrong) = wrong_outcome(now, &link, served, outcome, &self.settings) {
+        if let Some(wrong) = outcome_error(now, &connection, served, outcome, &self.settings) {
             self.fail(now, format_args!("client {client}, {endpoint}, as {outcome:?}"), wrong);
         }
     }
 
-    /// After a poll of the server.
+    /// Call it after each poll of the server.
     pub(super) fn settled(&mut self, now: Instant) {
-        (self.listening, self.refused, self.reset_came) = (None, false, false);
-        if !self.settings.weather.calm {
-            return; // an acknowledgement may have come in a segment that has to be ignored
+        (self.listening, self.refused, self.reset_received) = (None, false, false);
+        if !self.settings.link.delay_only {
+            return; // an acknowledgement may have been in a segment that the server must ignore
         }
-        let held = self.live.iter().find(|endpoint| self.links.get(endpoint).is_some_and(Link::is_closed)).copied();
+        let held = self
+            .live
+            .iter()
+            .find(|endpoint| self.connections.get(endpoint).is_some_and(Connection::is_closed))
+            .copied();
         if let Some(endpoint) = held {
-            self.fail(now, endpoint, "both sides are ended and acknowledged, but the slot is still busy");
+            self.fail(now, endpoint, "both FINs are acknowledged, but the slot is still busy");
         }
     }
 
-    /// Whether a connection is open, as the pool has told.
+    /// Number of open connections, by the pool's events.
     pub(super) const fn live(&self) -> usize {
         self.live.len()
     }

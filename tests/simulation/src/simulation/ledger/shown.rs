@@ -1,4 +1,4 @@
-//! How a segment and an instant are told to people.
+//! Displays segments and times in messages.
 
 use core::fmt::Write;
 
@@ -6,7 +6,7 @@ use greet_core::Instant;
 
 use crate::simulation::segment::Segment;
 
-/// A segment, for people.
+/// Displays a segment.
 pub(super) struct Shown<'a>(pub(super) &'a Segment);
 
 impl core::fmt::Display for Shown<'_> {
@@ -20,7 +20,7 @@ impl core::fmt::Display for Shown<'_> {
     }
 }
 
-/// An instant, for people.
+/// A time in seconds, with six decimal places.
 pub(crate) fn seconds(now: Instant) -> String {
     let mut text = String::new();
     let micros = now.as_micros();
