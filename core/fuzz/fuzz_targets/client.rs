@@ -164,7 +164,7 @@ fn understand_a_server(framing: Framing, names: &[&[u8]], cuts: &[u8]) {
         let moved = sent + taken + owed + received.taken > 0;
         to_client.drain(..received.taken);
         if !moved {
-            assert_ne!(server.state(), State::Open, "nobody says a word, and nobody ends it");
+            assert_ne!(server.state(), State::Open, "neither side can send or end the conversation");
             client.receive_end(now);
         }
     }

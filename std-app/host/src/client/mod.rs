@@ -1,4 +1,4 @@
-//! What the clients have in common: whom they talk to, which names can be said, and what they print.
+//! What the clients share: the server's address, the check of names, errors, and the output of replies.
 
 mod error;
 mod host;

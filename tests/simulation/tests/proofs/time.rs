@@ -1,4 +1,4 @@
-//! Virtual time: the delay, the idle timeout, the end, and the client's patience (rules T1, T2, C1, C2).
+//! Virtual time: the delay, the idle timeout, the end, and the client's timeout (rules T1, T2, C1, C2).
 
 #![allow(
     clippy::unwrap_used,
@@ -216,7 +216,7 @@ fn c1_after_exit_the_server_ends_its_side_and_drops_what_comes_until_the_clients
 }
 
 #[test]
-fn c1_the_patience_counts_from_the_moment_when_all_was_delivered() {
+fn c1_the_linger_time_begins_when_everything_is_delivered() {
     let mut server = greeted(settings(Framing::Line));
     assert_eq!(server.receive(at(1), b"exit\n").taken, 5);
     assert_eq!(owed(&mut server, at(10)), "");
