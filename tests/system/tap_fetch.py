@@ -13,6 +13,7 @@ import unittest
 from pathlib import Path
 
 from support import tap_servers
+from support.namespace import ip
 from support.programs import GREET_TAP
 from support.tap_servers import (
     A, AAAA, CNAME, OWN, OWN6, address, answer, dhcp, dns, dns_name, knowing, moved, page, record, saying, saying_and_resetting,
@@ -201,6 +202,18 @@ class Fetch(unittest.TestCase):
             self.fails(f"the answer of {OWN} is truncated and has no address", *DNS, "http://long.test/page")
             fetched = self.saves(b"haha", *DNS, "http://some.test/page")
             self.assertEqual(fetched.errors.count("is truncated: addresses may be missing"), 1, fetched.errors)
+
+    def test_a_dns_answer_in_ipv4_fragments_is_received(self):
+        def long(query, name, kind):
+            return [answer(query, 40 * [address(name, OWN)] if kind == A else [])]  # some 1,000 bytes
+
+        route = "192.168.69.1/32", "dev", "tap0"
+        ip("route", "add", *route, "mtu", "lock", "576")
+        try:
+            with web(saying(HAHA)), dns(long):
+                self.saves(b"haha", *DNS, "http://long.test/page")
+        finally:
+            ip("route", "delete", *route)
 
     def test_a_slow_answer_is_awaited_within_the_timeout_and_not_longer(self):
         def slow(query, name, kind):

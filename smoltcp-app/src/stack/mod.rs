@@ -17,6 +17,8 @@ mod meter;
 mod neighbors;
 mod path_mtu;
 mod reason;
+#[cfg(feature = "ipv4-reassembly")]
+mod reassembly;
 mod receive;
 mod segment;
 #[cfg(feature = "ipv6")]
@@ -118,6 +120,8 @@ pub struct Stack<'a> {
     guard: Guard,
     #[cfg(feature = "dns")]
     truncated_dns: Option<IpAddress>,
+    #[cfg(feature = "ipv4-reassembly")]
+    reassembly: reassembly::Reassembly,
     port: u16,
     frames_a_poll: usize,
     counters: Counters,
@@ -155,6 +159,8 @@ impl<'a> Stack<'a> {
             guard: Guard::default(),
             #[cfg(feature = "dns")]
             truncated_dns: None,
+            #[cfg(feature = "ipv4-reassembly")]
+            reassembly: reassembly::Reassembly::new(),
             port: settings.port,
             frames_a_poll: settings.frames_a_poll.max(1),
             counters: Counters::default(),
@@ -308,6 +314,11 @@ impl<'a> Stack<'a> {
             frames += 1;
             received.consume(|frame| {
                 turned = meter::turns(frame);
+                // The whole packet may.
+                #[cfg(feature = "ipv4-reassembly")]
+                {
+                    turned |= reassembly::has_fragment(frame);
+                }
                 self.receive(frame, reply, now, serve);
             });
         }

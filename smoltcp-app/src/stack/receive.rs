@@ -13,6 +13,8 @@ use smoltcp::{
 
 #[cfg(feature = "dns")]
 use super::dns;
+#[cfg(feature = "ipv4-reassembly")]
+use super::reassembly;
 #[cfg(feature = "priority-tag")]
 use super::tag;
 use super::{
@@ -57,6 +59,15 @@ impl<'a> Stack<'a> {
         match packet {
             #[cfg(feature = "ipv4")]
             Packet::Arp(message) => self.receive_arp(frame, message, reply, now),
+            #[cfg(feature = "ipv4-reassembly")]
+            Packet::Ipv4(packet) if reassembly::is_fragment(&packet) => {
+                if to_us && self.interface.has_ip_addr(packet.dst_addr()) {
+                    let mut whole = [0; reassembly::FRAME];
+                    if let Some(whole) = self.reassembly.add(frame, &packet, now, &mut whole) {
+                        self.receive_untagged(whole, reply, now, serve);
+                    }
+                }
+            }
             #[cfg(feature = "ipv4")]
             Packet::Ipv4(packet) => {
                 if to_us && packet.next_header() == IpProtocol::Icmp && self.interface.has_ip_addr(packet.dst_addr()) {

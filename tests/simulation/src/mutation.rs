@@ -68,6 +68,15 @@ fn neighbor(kind: u8, flags: u8, target: Ipv6Address) -> Vec<u8> {
     [&[kind, 0, 0, 0, flags, 0, 0, 0][..], &target.octets(), &[kind - 134, 1], &OTHER.0].concat()
 }
 
+/// A fragment of `whole`, an IPv4 packet: its flags and its offset in blocks of 8 bytes are `field`.
+fn fragment(mut whole: Vec<u8>, field: u16) -> Vec<u8> {
+    whole[20..22].copy_from_slice(&field.to_be_bytes());
+    if let Ok(mut packet) = Ipv4Packet::new_checked(&mut whole[14..]) {
+        packet.fill_checksum();
+    }
+    whole
+}
+
 /// One valid frame of each kind.
 #[must_use]
 pub fn frames() -> Vec<Vec<u8>> {
@@ -127,6 +136,9 @@ pub fn frames() -> Vec<Vec<u8>> {
         packet(PEER.into(), OURS.into(), 1, &[&[3, 4, 0, 0, 0, 0, 5, 0, 0x45, 0, 0, 28][..], &[6; 24]].concat()),
         packet(PEER.into(), OURS.into(), 2, &[0x11, 100, 0, 0, 0, 0, 0, 0]),
         packet(PEER.into(), OURS.into(), 200, &[1; 40]),
+        fragment(packet(PEER.into(), OURS.into(), 6, &syn(&[])[..16]), 0x2000),
+        fragment(packet(PEER.into(), OURS.into(), 6, &syn(&[])[16..]), 2),
+        fragment(packet(PEER.into(), OURS.into(), 17, &[1; 1480]), 0x2000 + 8000),
         udp((PEER.into(), 1), (OURS.into(), 7), &[1; 40]),
         udp((PEER6.into(), 1), (OURS6.into(), 7), &[1; 40]),
         packet(PEER.into(), OURS.into(), 6, &syn(&[])),

@@ -8,6 +8,7 @@ mod dhcp;
 mod drivers;
 mod exhaustive;
 mod found;
+mod fragments;
 mod frames;
 mod guard;
 mod http;

@@ -1,0 +1,202 @@
+//! Reassembly of IPv4 fragments (RFC 791, 3.2; RFC 1122, 3.3.2) before the filter, which then sees whole packets only.
+//!
+//! smoltcp 0.14 reassembles behind the filter, and refuses further packets for 60 s once its buffers hold incomplete ones
+//! (`iface/fragmentation.rs`, `PacketAssemblerSet::get`). Here a new packet replaces the oldest incomplete one.
+
+use core::time::Duration;
+
+use greet_core::Instant;
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Address, Ipv4Packet};
+
+/// Packets that can be incomplete at the same time.
+const SLOTS: usize = 8;
+/// How long the fragments of a packet are kept after the first one arrived, as long as Linux keeps them.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Length of the Ethernet header.
+const ETHERNET: usize = 14;
+/// Length of the Ethernet header and the longest IPv4 header.
+const HEADERS: usize = ETHERNET + 60;
+/// The longest packet that is reassembled: as long as one that an Ethernet carries whole.
+const LONGEST: usize = 1500;
+/// The longest frame with such a packet.
+pub(super) const FRAME: usize = ETHERNET + LONGEST;
+/// The longest payload of such a packet.
+const PAYLOAD: usize = LONGEST - 20;
+/// Fragments begin at multiples of this.
+const BLOCK: usize = 8;
+
+/// Whether the frame's packet is a fragment.
+pub(super) fn is_fragment(packet: &Ipv4Packet<&[u8]>) -> bool {
+    packet.more_frags() || packet.frag_offset() != 0
+}
+
+/// Whether this frame has a fragment of an IPv4 packet.
+pub(super) fn has_fragment(frame: &[u8]) -> bool {
+    EthernetFrame::new_checked(frame).is_ok_and(|frame| {
+        frame.ethertype() == EthernetProtocol::Ipv4
+            && Ipv4Packet::new_checked(frame.payload()).is_ok_and(|packet| is_fragment(&packet))
+    })
+}
+
+/// The packets of which fragments are missing.
+pub(super) struct Reassembly {
+    slots: [Slot; SLOTS],
+}
+
+impl Reassembly {
+    pub(super) const fn new() -> Self {
+        Self { slots: [const { Slot::new() }; SLOTS] }
+    }
+
+    /// Adds `fragment`, the packet in `frame`. Once its packet is complete, returns a frame with the whole packet, in `whole`.
+    pub(super) fn add<'w>(
+        &mut self,
+        frame: &[u8],
+        fragment: &Ipv4Packet<&[u8]>,
+        now: Instant,
+        whole: &'w mut [u8; FRAME],
+    ) -> Option<&'w [u8]> {
+        let length = fragment.payload().len();
+        let is_valid =
+            fragment.verify_checksum() && length > 0 && (!fragment.more_frags() || length.is_multiple_of(BLOCK));
+        if !is_valid {
+            return None;
+        }
+        let key = (fragment.src_addr(), fragment.dst_addr(), fragment.ident(), fragment.next_header());
+        let slot = self.slot(key, now)?;
+        match slot.add(frame, fragment) {
+            Progress::Incomplete => None,
+            Progress::Contradiction => {
+                slot.key = None;
+                None
+            }
+            Progress::Complete(total) => {
+                slot.key = None;
+                slot.write(total, whole)
+            }
+        }
+    }
+
+    /// The slot of the packet with this key: its own, one that is free, or that of the oldest packet.
+    fn slot(&mut self, key: Key, now: Instant) -> Option<&mut Slot> {
+        for slot in &mut self.slots {
+            if slot.key.is_some() && now.since(slot.started) >= TIMEOUT {
+                slot.key = None;
+            }
+        }
+        let own = self.slots.iter().position(|slot| slot.key == Some(key));
+        if let Some(own) = own {
+            return self.slots.get_mut(own);
+        }
+        let slot = self.slots.iter_mut().min_by_key(|slot| slot.key.map(|_| slot.started))?;
+        slot.begin(key, now);
+        Some(slot)
+    }
+}
+
+/// What the fragments of one packet have in common.
+type Key = (Ipv4Address, Ipv4Address, u16, IpProtocol);
+
+/// What a packet lacks after a fragment was added.
+enum Progress {
+    Incomplete,
+    /// All of it is there: the length of its payload.
+    Complete(usize),
+    /// The fragment does not fit those before, or the packet is too long: the packet is dropped. Overlaps are only used in
+    /// attacks (RFC 5722 forbids them in IPv6); a repeated fragment is ignored.
+    Contradiction,
+}
+
+/// The fragments of one packet.
+struct Slot {
+    /// `None` if the slot is free.
+    key: Option<Key>,
+    started: Instant,
+    /// The headers of the first fragment; their length is 0 until it arrives.
+    headers: [u8; HEADERS],
+    headers_length: usize,
+    payload: [u8; PAYLOAD],
+    /// Which blocks of the payload have arrived.
+    arrived: [bool; PAYLOAD.div_ceil(BLOCK)],
+    /// Length of the payload, known from the last fragment.
+    total: Option<usize>,
+}
+
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            key: None,
+            started: Instant::ZERO,
+            headers: [0; HEADERS],
+            headers_length: 0,
+            payload: [0; PAYLOAD],
+            arrived: [false; PAYLOAD.div_ceil(BLOCK)],
+            total: None,
+        }
+    }
+
+    /// Starts the packet with this key.
+    fn begin(&mut self, key: Key, now: Instant) {
+        self.key = Some(key);
+        self.started = now;
+        self.headers_length = 0;
+        self.arrived.fill(false);
+        self.total = None;
+    }
+
+    fn add(&mut self, frame: &[u8], fragment: &Ipv4Packet<&[u8]>) -> Progress {
+        let data = fragment.payload();
+        let start = usize::from(fragment.frag_offset());
+        let end = start + data.len();
+        let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
+        let (Some(place), Some(blocks)) = (self.payload.get_mut(start..end), self.arrived.get_mut(first..last)) else {
+            return Progress::Contradiction;
+        };
+        if blocks.iter().all(|&has_arrived| has_arrived) {
+            return Progress::Incomplete;
+        }
+        if blocks.contains(&true) || self.total.is_some_and(|total| end > total) {
+            return Progress::Contradiction;
+        }
+        place.copy_from_slice(data);
+        blocks.fill(true);
+        if !fragment.more_frags() {
+            let is_last = !self.arrived.iter().skip(last).any(|&has_arrived| has_arrived);
+            if self.total.is_some() || !is_last {
+                return Progress::Contradiction;
+            }
+            self.total = Some(end);
+        }
+        if start == 0 {
+            let length = ETHERNET + usize::from(fragment.header_len());
+            let (Some(place), Some(headers)) = (self.headers.get_mut(..length), frame.get(..length)) else {
+                return Progress::Contradiction;
+            };
+            place.copy_from_slice(headers);
+            self.headers_length = length;
+        }
+        match self.total {
+            Some(total) if self.arrived.iter().take(total.div_ceil(BLOCK)).all(|&has_arrived| has_arrived) => {
+                Progress::Complete(total)
+            }
+            _ => Progress::Incomplete,
+        }
+    }
+
+    /// Writes the whole packet in a frame; `None` if it is too long with its options.
+    fn write<'w>(&self, total: usize, whole: &'w mut [u8; FRAME]) -> Option<&'w [u8]> {
+        let whole = whole.get_mut(..self.headers_length.checked_add(total)?)?;
+        let (headers, payload) = whole.split_at_mut_checked(self.headers_length)?;
+        headers.copy_from_slice(self.headers.get(..self.headers_length)?);
+        payload.copy_from_slice(self.payload.get(..total)?);
+        let packet = whole.get_mut(ETHERNET..)?;
+        let length = u16::try_from(packet.len()).ok()?;
+        let mut packet = Ipv4Packet::new_unchecked(packet);
+        packet.set_total_len(length);
+        packet.clear_flags();
+        packet.set_frag_offset(0);
+        packet.fill_checksum();
+        Some(whole)
+    }
+}
