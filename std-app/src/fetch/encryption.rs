@@ -8,10 +8,7 @@ use std::{
 
 use clap::Args;
 use greet_core::Escaped;
-use greet_host::{
-    download::{DownloadError, HttpUrl},
-    path::escaped,
-};
+use greet_host::download::{DownloadError, HttpUrl};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage,
     RootCertStore, SignatureScheme,
@@ -64,16 +61,16 @@ impl TlsArgs {
         let builder = if self.insecure {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
         } else {
-            builder.with_root_certificates(self.roots().map_err(&failed)?)
+            builder.with_root_certificates(self.roots(&failed)?)
         };
         let mut config = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
-                let certificates = certificates(cert).map_err(&failed)?;
-                let private = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|error| failed(format!("--key {}: {error}", escaped(key))))?;
+                let certificates = certificates("--cert", cert)?;
+                let private =
+                    PrivateKeyDer::from_pem_file(key).map_err(|error| file_error("--key", key, &error.to_string()))?;
                 builder
                     .with_client_auth_cert(certificates, private)
-                    .map_err(|error| failed(format!("--cert and --key do not fit together: {error}")))?
+                    .map_err(|error| file_error("--key", key, &format!("it does not fit --cert ({error})")))?
             }
             _ => builder.with_no_client_auth(),
         };
@@ -87,37 +84,40 @@ impl TlsArgs {
         self.insecure
     }
 
-    fn roots(&self) -> Result<RootCertStore, String> {
+    fn roots(&self, failed: &impl Fn(String) -> DownloadError) -> Result<RootCertStore, DownloadError> {
         let mut roots = RootCertStore::empty();
         if let Some(path) = &self.cacert {
-            roots.add_parsable_certificates(certificates(path)?);
-            return if roots.is_empty() {
-                Err(format!("--cacert {}: it has no certificate that can sign others", escaped(path)))
-            } else {
-                Ok(roots)
-            };
+            roots.add_parsable_certificates(certificates("--cacert", path)?);
+            if roots.is_empty() {
+                return Err(file_error("--cacert", path, "it has no certificate that can sign others"));
+            }
+            return Ok(roots);
         }
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(format!(
+            return Err(failed(format!(
                 "this system has no certificates to trust{why}: install the package ca-certificates, or name a PEM file of \
                  them with --cacert"
-            ));
+            )));
         }
         Ok(roots)
     }
 }
 
 /// The certificates of a PEM file; at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, DownloadError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
-        Ok(found) if found.is_empty() => Err(format!("{}: it has no certificate in PEM form", escaped(path))),
+        Ok(found) if found.is_empty() => Err(file_error(option, path, "it has no certificate in PEM form")),
         Ok(found) => Ok(found),
-        Err(error) => Err(format!("{}: {error}", escaped(path))),
+        Err(error) => Err(file_error(option, path, &error.to_string())),
     }
+}
+
+fn file_error(option: &'static str, path: &Path, reason: &str) -> DownloadError {
+    DownloadError::TlsFile { option, path: path.to_owned(), reason: reason.to_owned() }
 }
 
 /// Trusts every certificate: `--insecure`. Signatures are still verified, so that the handshake itself is not forged.

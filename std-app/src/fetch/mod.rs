@@ -30,7 +30,7 @@ const OUTPUT: usize = 8192;
 /// Fetches the page that `options` ask for.
 pub(crate) fn run(options: &FetchOptions) -> Result<ExitCode, DownloadFailure> {
     let mut download = Download::new(&options.download)?;
-    if options.tls.is_insecure() {
+    if options.tls.is_insecure() && download.url().is_encrypted() {
         let _ = writeln!(io::stderr(), "greet: warning: --insecure: the server's certificate is not verified");
     }
     let outcome = download.end_on_signals("greet").and_then(|()| {

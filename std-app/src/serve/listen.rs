@@ -1,6 +1,6 @@
 //! Opens the listening sockets, and explains errors.
 
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::{io, net::TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -42,16 +42,30 @@ pub(crate) enum ListenError {
 pub(super) fn all(addresses: &[SocketAddr], backlog: u16) -> Result<Vec<Listener>, ListenError> {
     addresses
         .iter()
-        .map(|&address| {
+        .enumerate()
+        .filter(|(index, address)| !is_covered(**address, *index, addresses))
+        .map(|(_, &address)| {
             listen(address, is_only_v6(address, addresses), backlog).map_err(|error| explain(address, error))
         })
         .collect()
 }
 
-/// Whether this socket accepts only IPv6 connections. `[::]` accepts IPv4 too, unless another socket does so on its port.
+/// Whether this socket accepts only IPv6 connections. `[::]` accepts IPv4 too, unless `0.0.0.0` does so on its port.
 fn is_only_v6(address: SocketAddr, all: &[SocketAddr]) -> bool {
-    let is_ipv4_taken = all.iter().any(|other| other.is_ipv4() && other.port() == address.port() && other.port() > 0);
-    address.ip() != Ipv6Addr::UNSPECIFIED || is_ipv4_taken
+    let any_ipv4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+    address.ip() != Ipv6Addr::UNSPECIFIED || (address.port() > 0 && all.contains(&any_ipv4))
+}
+
+/// Whether the socket of another address in the list accepts this one's connections: an unspecified address includes all
+/// others of its port, and of two that are equal the first counts.
+fn is_covered(address: SocketAddr, index: usize, all: &[SocketAddr]) -> bool {
+    let has = |ip: IpAddr| address.ip() != ip && all.contains(&SocketAddr::new(ip, address.port()));
+    let (any_ipv4, any_ipv6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+    let by_another = match address {
+        SocketAddr::V4(_) => has(any_ipv4) || (has(any_ipv6) && address.ip() != any_ipv4),
+        SocketAddr::V6(_) => has(any_ipv6),
+    };
+    address.port() > 0 && (by_another || all.iter().take(index).any(|other| *other == address))
 }
 
 fn listen(address: SocketAddr, only_v6: bool, backlog: u16) -> io::Result<Listener> {
@@ -97,6 +111,16 @@ mod tests {
         for addresses in [[v6, v4], [v4, v6]] {
             assert_eq!(all(&addresses, 16).unwrap().len(), 2);
         }
-        assert!(matches!(all(&[v6, v6], 16), Err(ListenError::InUse(..))));
+        // An address that another one includes, and one that is given twice, need no socket of their own.
+        let (own_v4, own_v6) =
+            (SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
+        for addresses in [&[v6, own_v4][..], &[own_v4, v6], &[v6, v6], &[own_v6, v6], &[v4, own_v4], &[own_v4, own_v4]]
+        {
+            let listeners = all(addresses, 16).unwrap();
+            assert_eq!(listeners.len(), 1, "{addresses:?}");
+            let client = std::net::TcpStream::connect(own_v4);
+            assert!(client.is_ok(), "{addresses:?}");
+            assert!(matches!(all(addresses, 16), Err(ListenError::InUse(..))));
+        }
     }
 }

@@ -36,7 +36,7 @@ fn what_cannot_be_written_says_so() {
         1,
         &["no/such/folder cannot be written", "the folder no/such does not exist"],
     );
-    assert_fails(&folder.fetch(&[&web.url("/page"), "-o", "."]), 1, &[". cannot be written", "it is a folder"]);
+    assert_fails(&folder.fetch(&[&web.url("/page"), "-o", "."]), 1, &[". cannot be written", "it names a folder"]);
     assert!(folder.names().is_empty());
 }
 
@@ -220,6 +220,7 @@ fn an_incomplete_file_is_continued_by_a_range() {
         say(part),
         say(complete),
         say(whole("new!!")), // a server without ranges
+        say("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 4-4/9\r\nContent-Length: 1\r\n\r\nx"),
         say("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 3-4/9\r\nContent-Length: 2\r\n\r\nxx"),
     ]);
     let folder = Folder::new();
@@ -227,11 +228,17 @@ fn an_incomplete_file_is_continued_by_a_range() {
     assert_fails(&fetch(), 1, &["closed the connection early"]);
     assert!(!web.request().contains("Range"));
     assert_eq!(folder.read("page"), "ha");
-    for body in ["haha", "haha", "new!!"] {
+    for _ in ["part", "complete"] {
         assert_eq!(fetch().status.code(), Some(0));
         assert!(web.request().contains("\r\nRange: bytes="));
-        assert_eq!((folder.read("page").as_str(), folder.names().len()), (body, 1));
+        assert_eq!((folder.read("page").as_str(), folder.names().len()), ("haha", 1));
     }
-    assert_fails(&fetch(), 1, &["another part", "without -C"]);
-    assert_eq!(folder.read("page"), "new!!");
+    assert_fails(&fetch(), 1, &["does not send parts", "without -C"]);
+    for _ in ["not to the end", "from another byte on"] {
+        assert_fails(&fetch(), 1, &["did not send the part from byte 4", "without -C"]);
+    }
+    assert_eq!(folder.read("page"), "haha");
+    let output = folder.fetch(&["http://127.0.0.1:1/page", "-C", "-", "-H", "Range: bytes=0-1"]);
+    assert_fails(&output, 1, &["-C sets the field Range itself"]);
+    assert_fails(&folder.fetch(&["http://127.0.0.1:1/page", "-C", "-", "-o", "-"]), 1, &["cannot be continued"]);
 }

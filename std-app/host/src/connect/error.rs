@@ -64,6 +64,10 @@ impl ConnectError {
     }
 }
 
+fn is_link_local(address: &SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(address) if address.ip().is_unicast_link_local() && address.scope_id() == 0)
+}
+
 /// The result of each attempt, and advice for the last one.
 struct Attempts<'a>(&'a [(SocketAddr, io::Error)]);
 
@@ -77,6 +81,9 @@ impl fmt::Display for Attempts<'_> {
                 io::ErrorKind::TimedOut => formatter.write_str("did not answer in time")?,
                 io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
                     formatter.write_str("is unreachable")?;
+                }
+                io::ErrorKind::InvalidInput if is_link_local(address) => {
+                    formatter.write_str("is an address of one link: name its interface, like fe80::1%eth0")?;
                 }
                 _ => write!(formatter, "failed ({error})")?,
             }

@@ -58,7 +58,7 @@ pub enum DownloadError {
     },
     /// `--max-time` is over.
     #[error(
-        "the download took longer than {}: raise --max-time, or -C - continues an incomplete file",
+        "the download took longer than {}: raise --max-time",
         humantime::format_duration(*.0)
     )]
     MaxTime(Duration),
@@ -100,9 +100,33 @@ pub enum DownloadError {
         /// The body is saved all the same.
         kept: bool,
     },
-    /// The server did not send the part that was asked for.
-    #[error("the server sent another part than the one asked for ({0}): download the whole page without -C")]
-    Range(String),
+    /// The server sent a part of the page, and the whole was requested.
+    #[error("the server sent a part of the page although the whole was requested: check the server")]
+    UnwantedPart,
+    /// The server did not send the rest of the page, which begins at this byte.
+    #[error("the server did not send the part from byte {0} to the end: download the whole page without -C")]
+    WrongPart(u64),
+    /// The server sends the whole page where a part was requested.
+    #[error(
+        "the server does not send parts of the page, and the file is unchanged: download the whole page without -C"
+    )]
+    NoParts,
+    /// `-C` together with a field `Range`.
+    #[error("-C sets the field Range itself: leave out -H 'Range: ...'")]
+    TwoRanges,
+    /// `-C` together with `-o -`.
+    #[error("standard output cannot be continued: leave out -C, or give a file with -o FILE")]
+    ResumedOutput,
+    /// A file with certificates or a key cannot be used.
+    #[error("{option} {file}: {reason}", file = escaped(.path))]
+    TlsFile {
+        /// The option that names it.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The body is longer than allowed.
     #[error("the body is longer than {limit} bytes: raise --max-size")]
     TooLarge {
@@ -124,7 +148,7 @@ pub enum DownloadError {
     #[error("standard output cannot be written ({0}): check where it leads, and whether there is space")]
     Output(io::Error),
     /// Standard output is closed, and the body was to go there.
-    #[error("standard output is closed: give a file with -o FILE")]
+    #[error("standard output is closed, or /dev/null for reading and writing: give a file with -o FILE")]
     OutputClosed,
     /// The network stack of the program failed.
     #[error("{0}")]
@@ -194,9 +218,12 @@ fn no_web_server(seen: &[u8]) -> String {
 fn file_advice(path: &Path, error: &io::Error) -> String {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match error.kind() {
+        ErrorKind::NotFound if path.is_symlink() => {
+            "it is a link, and the folder of its target does not exist".to_owned()
+        }
         ErrorKind::NotFound => format!("the folder {} does not exist; create it", escaped(folder)),
         ErrorKind::NotADirectory => format!("{} is not a folder", escaped(folder)),
-        ErrorKind::IsADirectory => "it is a folder; give a file with -o, or use --output-dir".to_owned(),
+        ErrorKind::IsADirectory => "it names a folder; give a file with -o, or use --output-dir".to_owned(),
         ErrorKind::PermissionDenied => {
             format!("you may not write in {}; choose another with --output-dir", escaped(folder))
         }

@@ -7,10 +7,21 @@ use greet_core::HttpHead;
 /// The field `Content-Range` (RFC 9110, 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ContentRange {
-    /// The offset of the first byte that is sent; none where the range cannot be satisfied.
-    pub(super) first: Option<u64>,
+    /// The offsets of the first and the last byte that are sent; none where the range cannot be satisfied.
+    pub(super) part: Option<(u64, u64)>,
     /// The length of the whole page, if it is known.
     pub(super) total: Option<u64>,
+}
+
+impl ContentRange {
+    /// Whether this part, of `length` bytes if that is known, completes a page of which the first `present` bytes are there.
+    pub(super) fn completes(self, present: u64, length: Option<u64>) -> bool {
+        let Some((first, last)) = self.part else { return false };
+        let is_to_the_end = self.total.is_none_or(|total| total.checked_sub(1) == Some(last));
+        let is_whole =
+            length.is_none_or(|length| length.checked_sub(1).is_some_and(|more| first.checked_add(more) == Some(last)));
+        first == present && is_to_the_end && is_whole
+    }
 }
 
 /// The part of the page that this response has, if it says so and is valid.
@@ -24,12 +35,19 @@ fn range(text: &str) -> Option<ContentRange> {
     if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let first = match range {
-        "*" => None,
-        range => Some(range.split_once('-')?.0.parse().ok()?),
-    };
     let total = if total == "*" { None } else { Some(total.parse().ok()?) };
-    Some(ContentRange { first, total })
+    let part = match range {
+        "*" => None,
+        range => {
+            let (first, last) = range.split_once('-')?;
+            let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+            if last < first || total.is_some_and(|total| total <= last) {
+                return None;
+            }
+            Some((first, last))
+        }
+    };
+    Some(ContentRange { part, total })
 }
 
 /// The time after which the server wants to be asked again (RFC 9110, 10.2.3), if it is given in seconds.
@@ -52,18 +70,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_range_has_a_first_byte_and_a_total() {
-        let of = |first, total| Some(ContentRange { first, total });
+    fn a_content_range_has_a_part_and_a_total() {
+        let of = |part, total| Some(ContentRange { part, total });
         for (text, expected) in [
-            ("bytes 5-9/10", of(Some(5), Some(10))),
-            ("Bytes 5-9/*", of(Some(5), None)),
+            ("bytes 5-9/10", of(Some((5, 9)), Some(10))),
+            ("Bytes 5-9/*", of(Some((5, 9)), None)),
             ("bytes */10", of(None, Some(10))),
+            ("bytes 5-10/10", None),
+            ("bytes 5-4/10", None),
             ("bytes 5/10", None),
             ("bytes x-9/10", None),
+            ("bytes 5-x/10", None),
             ("lines 5-9/10", None),
             ("bytes", None),
         ] {
             assert_eq!(range(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_completes_a_page_if_it_begins_and_ends_where_that_does() {
+        for (text, present, length, completes) in [
+            ("bytes 3-5/6", 3, Some(3), true),
+            ("bytes 3-5/6", 3, None, true),
+            ("bytes 3-5/*", 3, Some(3), true),
+            ("bytes 3-5/6", 2, Some(3), false),
+            ("bytes 3-4/6", 3, Some(2), false),
+            ("bytes 3-5/6", 3, Some(2), false),
+            ("bytes */6", 3, Some(0), false),
+        ] {
+            assert_eq!(range(text).unwrap().completes(present, length), completes, "{text} {present} {length:?}");
         }
     }
 

@@ -41,6 +41,9 @@ pub enum UrlError {
     /// Its port is 0.
     #[error("port 0 cannot be connected to: give a port from 1 to 65535, or none")]
     Port,
+    /// Its scheme is not followed by `://`.
+    #[error("a scheme is followed by a colon and two slashes, like http://")]
+    Slashes,
     /// Its zone is empty or has an illegal character.
     #[error("the interface in `[ADDRESS%25INTERFACE]` has letters, digits and `-._~`")]
     Zone,
@@ -133,6 +136,10 @@ impl FromStr for HttpUrl {
         check_characters(text, |byte| byte.is_ascii_control() || byte == b' ')?;
         let end = text.find(['/', '?', '#']).unwrap_or(text.len());
         let has_scheme = text.get(end..).is_some_and(|rest| rest.starts_with("//")) && text[..end].ends_with(':');
+        // One slash or no colon: it would be taken for a host called http.
+        if !has_scheme && ["http:/", "https:/", "http//", "https//"].iter().any(|typo| text.starts_with(typo)) {
+            return Err(UrlError::Slashes);
+        }
         let text = if has_scheme || text.is_empty() { text.to_owned() } else { format!("http://{text}") };
         let (text, zone) = without_zone(&text)?;
         Self::of(text.parse()?, zone)
@@ -243,6 +250,8 @@ mod tests {
         assert_eq!(refused("http://:password@a/"), UrlError::User);
         assert_eq!(refused("ftp://a/"), UrlError::Scheme("ftp".to_owned()));
         assert_eq!(refused("http://a:0/"), UrlError::Port);
+        assert_eq!(refused("http:/a/"), UrlError::Slashes);
+        assert_eq!(refused("https//a/"), UrlError::Slashes);
         for text in ["", "http://", "/", "a b", "http://a:65536/", "http://[::1/", "http://a b/"] {
             assert!(matches!(refused(text), UrlError::Url(_) | UrlError::Character { .. }), "{text}");
         }

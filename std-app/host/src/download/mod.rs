@@ -82,9 +82,13 @@ impl<'a> Download<'a> {
             let path = args.output_dir.as_deref().unwrap_or(Path::new("")).join(path);
             if args.resume.is_some() { Destination::resume(&path) } else { Destination::at(&path, args.force) }
         };
+        if args.resume.is_some() && asks_for_range(args) {
+            return Err(DownloadError::TwoRanges);
+        }
         let destination = match &args.output {
             _ if args.head => Destination::Nowhere,
             Some(path) if path.as_os_str() == "-" && output::is_closed() => return Err(DownloadError::OutputClosed),
+            Some(path) if path.as_os_str() == "-" && args.resume.is_some() => return Err(DownloadError::ResumedOutput),
             Some(path) if path.as_os_str() == "-" => Destination::Output,
             Some(path) => file(path)?,
             None => file(Path::new(args.url.file_name()))?,
@@ -191,7 +195,7 @@ impl<'a> Download<'a> {
     pub fn server(&self) -> HostPort {
         let server = self.url.server();
         match self.args.resolve.iter().find(|rule| rule.matches(&server)) {
-            Some(rule) => HostPort { host: rule.address.to_string(), port: server.port },
+            Some(rule) => HostPort { host: rule.address.clone(), port: server.port },
             None => server,
         }
     }
@@ -309,18 +313,15 @@ impl<'a> Download<'a> {
         let status = head.status();
         let present = self.destination.present();
         let error = match status {
-            206 if present == 0 && !self.asks_for_range() => Some(DownloadError::Range("nothing was asked for".into())),
+            206 if present == 0 && !asks_for_range(self.args) => Some(DownloadError::UnwantedPart),
             206 if present > 0 => {
-                let range = head::content_range(head);
-                if range.is_none_or(|range| range.first != Some(present)) {
-                    return Err(DownloadError::Range(format!("byte {present} and all after it")));
+                if !head::content_range(head).is_some_and(|range| range.completes(present, length)) {
+                    return Err(DownloadError::WrongPart(present));
                 }
                 None
             }
-            200..=299 => {
-                self.destination.restart(); // the server sends the whole page
-                None
-            }
+            200..=299 if present > 0 => return Err(DownloadError::NoParts),
+            200..=299 => None,
             304 => {
                 let _ = writeln!(io::stderr(), "status 304: the page has not changed, and nothing is saved");
                 return Ok(Next::Done);
@@ -365,11 +366,6 @@ impl<'a> Download<'a> {
             state.progress = Progress::new(length);
         }
         Ok(Next::More)
-    }
-
-    /// Whether a field of the user asks for a part of the page.
-    fn asks_for_range(&self) -> bool {
-        self.args.fields.iter().any(|field| field.name.eq_ignore_ascii_case("range"))
     }
 
     /// Opens the destination.
@@ -442,4 +438,9 @@ impl<'a> Download<'a> {
     pub fn response(&self, failure: GetFailure, offset: Option<u64>) -> DownloadError {
         DownloadError::Response { failure, offset, timeout: self.args.timeout.0 }
     }
+}
+
+/// Whether a field of the user asks for a part of the page.
+fn asks_for_range(args: &DownloadArgs) -> bool {
+    args.fields.iter().any(|field| field.name.eq_ignore_ascii_case("range"))
 }

@@ -91,8 +91,8 @@ pub struct DownloadArgs {
 pub struct Resolve {
     /// The name and port as they are in the URL.
     pub server: HostPort,
-    /// The address to connect to.
-    pub address: IpAddr,
+    /// The address to connect to; one of a single link names its interface, like `fe80::1%eth0`.
+    pub address: String,
 }
 
 impl Resolve {
@@ -145,7 +145,7 @@ fn head_size(text: &str) -> Result<u64, String> {
 }
 
 fn resolve(text: &str) -> Result<Resolve, String> {
-    let form = || "give HOST:PORT:ADDR, like example.org:80:192.168.1.50 or example.org:80:[fe80::1]".to_owned();
+    let form = || "give HOST:PORT:ADDR, like example.org:80:192.168.1.50 or example.org:80:[fe80::1%eth0]".to_owned();
     let (host, rest) = text.split_once(':').ok_or_else(form)?;
     let (port, address) = rest.split_once(':').ok_or_else(form)?;
     let address = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
@@ -153,8 +153,11 @@ fn resolve(text: &str) -> Result<Resolve, String> {
     if host.is_empty() {
         return Err(form());
     }
-    let address = address.parse().map_err(|_| form())?;
-    Ok(Resolve { server: HostPort { host: host.to_owned(), port }, address })
+    let bare = address.split_once('%').map_or(address, |(bare, _)| bare);
+    if bare.parse::<IpAddr>().is_err() {
+        return Err(form());
+    }
+    Ok(Resolve { server: HostPort { host: host.to_owned(), port }, address: address.to_owned() })
 }
 
 fn field(text: &str) -> Result<Field, String> {
@@ -206,7 +209,8 @@ mod tests {
         let rule = resolve("Example.org:80:192.168.1.50").unwrap();
         assert!(rule.matches(&HostPort { host: "example.org".to_owned(), port: 80 }));
         assert!(!rule.matches(&HostPort { host: "example.org".to_owned(), port: 81 }));
-        assert_eq!(resolve("a:80:[::1]").unwrap().address, "::1".parse::<IpAddr>().unwrap());
+        assert_eq!(resolve("a:80:[::1]").unwrap().address, "::1");
+        assert_eq!(resolve("a:80:[fe80::1%eth0]").unwrap().address, "fe80::1%eth0");
         for text in ["", "a", "a:80", "a:80:", "a:0:::1", "a:b:::1", ":80:::1", "a:80:b"] {
             assert!(resolve(text).is_err(), "{text}");
         }

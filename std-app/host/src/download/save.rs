@@ -75,13 +75,6 @@ impl Destination {
         }
     }
 
-    /// The server sends the body from its first byte on: what is there already is replaced.
-    pub(super) const fn restart(&mut self) {
-        if let Self::Resume { present, .. } = self {
-            *present = 0;
-        }
-    }
-
     /// Whether written bytes can be taken back, so that the download can start again.
     pub(super) const fn can_start_again(&self) -> bool {
         matches!(self, Self::Nowhere | Self::File { .. } | Self::Resume { .. })
@@ -107,10 +100,9 @@ impl Destination {
                 let file = OpenOptions::new().write(true).open(path).map_err(|error| failed(path, error))?;
                 Saving::Direct { file: buffered(file), path: path.clone() }
             }
-            Self::Resume { path, present } => {
+            Self::Resume { path, .. } => {
                 let mut options = OpenOptions::new();
-                let options = if *present > 0 { options.append(true) } else { options.write(true).truncate(true) };
-                let file = options.create(true).open(path).map_err(|error| failed(path, error))?;
+                let file = options.append(true).create(true).open(path).map_err(|error| failed(path, error))?;
                 Saving::Direct { file: buffered(file), path: path.clone() }
             }
             Self::File { path, replace } => {
@@ -380,9 +372,5 @@ mod tests {
             drop(saving); // not at its end
         }
         assert_eq!(fs::read(&path).unwrap(), b"haha!");
-        let mut destination = Destination::resume(&path).unwrap();
-        destination.restart();
-        destination.open().unwrap().write(b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 }

@@ -102,7 +102,10 @@ pub(crate) fn print_intervals(intervals: &[Interval], with_titles: bool) -> io::
             let value = latency.as_ref().and_then(of);
             value.map_or_else(|| "\u{2013}".to_owned(), |value| Time::from(value).to_string())
         };
-        let seconds = format!("{:.1} to {:.1}", begin.as_secs_f64(), end.as_secs_f64());
+        // As many decimal places as an interval below a second needs.
+        let is_in_tenths = (*end - *begin).subsec_nanos() % 100_000_000 == 0;
+        let places = if is_in_tenths { 1 } else { 3 };
+        let seconds = format!("{:.places$} to {:.places$}", begin.as_secs_f64(), end.as_secs_f64());
         let (p50, p99) = (time(&|latency| Some(latency.median)), time(&|latency| latency.percentile("p99")));
         let max = time(&|latency| Some(latency.max));
         let speed = Figure(*names_per_s).to_string();
