@@ -1,6 +1,7 @@
 """The programs under test: where they are, how they are built, and how their output is read."""
 
 import os
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -13,6 +14,11 @@ GREET_TAP = PROGRAMS / "greet-tap"
 CONFORMANCE = PROGRAMS / "conformance"
 TAP = ROOT / "smoltcp-app" / "tap"
 TUTORIAL = ROOT / "tests" / "system" / "tutorial"
+
+# A background job of a shell, or `nohup`, starts with signals ignored. The programs under test would inherit that, and keep it.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 # What the tutorial's client prints.
 CONVERSATION = ["Welcome!", "Hello, haha!", "Hello, you are loser!", "Hello, byebye!"]
