@@ -59,7 +59,7 @@ pub(crate) struct ServeOptions {
     #[command(flatten)]
     pub(crate) service: Service,
 
-    /// Maximum number of concurrent connections; further clients wait in the backlog
+    /// Maximum number of concurrent connections; further clients wait in the backlog. The default is no limit
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_connections: Option<NonZeroUsize>,
 

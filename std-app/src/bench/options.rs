@@ -62,7 +62,7 @@ pub(crate) struct BenchOptions {
     #[arg(allow_negative_numbers = true, long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
 
-    /// Time to send names before the measurement starts: 500ms by default, none with -n
+    /// Time to send names before the measurement starts: the default is 500ms, and 0 with -n
     #[arg(allow_negative_numbers = true, long, value_name = "TIME", value_parser = duration)]
     pub(crate) warmup: Option<Duration>,
 

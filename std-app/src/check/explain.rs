@@ -40,9 +40,18 @@ pub(crate) fn connect_error(address: SocketAddr, timeout: Duration, number: u64,
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
     match error.kind() {
         ConnectionRefused | ConnectionReset => {
-            Failure::new(format!("{address} refused connection {number} of this check"))
-                .with_kind(Kind::Refused)
-                .because("no socket listens: all slots are busy, or the server is not running or is stuck")
+            let (text, cause) = if number <= 2 {
+                (
+                    format!("{address} refused the connection"),
+                    "no socket listens: the server is not running, or it has another port",
+                )
+            } else {
+                (
+                    format!("{address} refused connection {number} of this check"),
+                    "no socket listens: all slots are busy, or the server is not running or is stuck",
+                )
+            };
+            Failure::new(text).with_kind(Kind::Refused).because(cause)
         }
         HostUnreachable | NetworkUnreachable => {
             Failure::new(format!("{address} is filtered or unreachable ({error})"))

@@ -48,7 +48,7 @@ pub(crate) struct CheckOptions {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = timeout, allow_hyphen_values = true)]
     pub(crate) timeout: Duration,
 
-    /// Maximum length of a name in bytes. Found out by default
+    /// Maximum length of a name in bytes, 16 to 65535. The check finds it out by default
     #[arg(long, value_name = "N", value_parser = capacity)]
     pub(crate) capacity: Option<NonZeroU16>,
 

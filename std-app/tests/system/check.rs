@@ -141,7 +141,7 @@ fn without_a_server_one_probe_fails_and_the_rest_is_skipped() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("FAIL reach.connect"), "{text}");
-    assert!(text.contains("refused connection "), "{text}");
+    assert!(text.contains("refused the connection"), "{text}");
     assert!(text.ends_with("FAILED: reach.connect; no server answers (1 passed, 46 skipped)\n"), "{text}");
     let (status, result) = check_json(address, &["--only", "stream.splits"]);
     let ended = "FAILED: reach.connect; no server answers (0 passed, 2 skipped)";
