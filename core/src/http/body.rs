@@ -75,7 +75,7 @@ impl Body {
         match (encodings.next(), lengths.next()) {
             // 6.3, 3: it may be an attempt to smuggle.
             (Some((one, _)), Some((other, _))) => Err((Failure::LengthAndEncoding, one.max(other))),
-            // 6.1: whoever speaks that knows nothing of chunks, and somebody on the way may not either.
+            // 6.1: HTTP/1.0 has no chunks, and an intermediary may not know them either.
             (Some((offset, _)), None) if head.version() == Version::Http10 => Err((Failure::EncodingTooEarly, offset)),
             (Some(first), None) => {
                 let mut is_chunked = false;

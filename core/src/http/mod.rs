@@ -216,7 +216,7 @@ impl<const N: usize> Get<N> {
     }
 
     /// Whether `byte` may be the next one of the head: the first five are `HTTP/`, and a peer that sends others is no web
-    /// server. It is told at once, for such a peer may stay silent and open.
+    /// server. The failure is reported at once, as such a peer may stay silent and open.
     fn may_follow(&self, byte: u8) -> bool {
         b"HTTP/".get(self.buffer.len()).is_none_or(|&expected| expected == byte)
     }

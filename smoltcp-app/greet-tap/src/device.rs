@@ -281,7 +281,7 @@ impl Link {
         match error.raw_os_error() {
             // No memory at the moment: the frame is lost, as on any link, and TCP retransmits.
             Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => self.dropped = self.dropped.saturating_add(1),
-            // The link is down. The service goes on, as it does without a cable.
+            // The link is down. The service continues, as it does without a cable.
             Some(libc::EIO) => {
                 self.dropped = self.dropped.saturating_add(1);
                 self.update(true);

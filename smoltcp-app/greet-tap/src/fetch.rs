@@ -55,7 +55,7 @@ fn converse(network: &mut Network, download: &mut Download<'_>, options: &FetchO
     let outcome = talk(network, &connection, download);
     let closed = connection.close(network, outcome.is_ok());
     match outcome? {
-        // What was wanted is there: whether the server hears of the end is nobody's concern.
+        // The download is complete; whether the server sees the end does not matter.
         Next::Done => Ok(Next::Done),
         next => Ok(closed.map(|()| next)?),
     }
@@ -142,7 +142,7 @@ impl Conversation<'_, '_> {
         Ok(())
     }
 
-    /// Writing may have taken long, and meanwhile nobody looked whether more came: the server's time begins now.
+    /// A slow destination is not the server's silence: its time starts now.
     fn was_written(&mut self) {
         self.get.progress(clock::now());
     }

@@ -225,7 +225,7 @@ impl Network {
                 ));
             }
         }
-        // If standard error is closed, nobody reads the counters.
+        // A closed standard error needs no counters.
         let _ = write!(
             io::stderr().lock(),
             "{before}connections refused: {refused}\nframes received: {frames_received}\nframes sent: {frames_sent}\n\

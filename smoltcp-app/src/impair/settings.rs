@@ -24,7 +24,7 @@ pub struct Impairments {
     ///
     /// In one byte, because the checksums of IP, TCP and UDP always detect that, while flips in two bytes can cancel out; on
     /// a real link the check of Ethernet would detect those. What has no checksum, such as ARP and the Ethernet header,
-    /// arrives corrupted and nobody can tell.
+    /// arrives corrupted and undetected.
     pub corruption: Probability,
     /// The delay of a frame.
     pub delay: Duration,

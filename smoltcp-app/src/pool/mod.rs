@@ -274,7 +274,7 @@ impl<'a, const N: usize> Pool<'a, N> {
     }
 
     /// If no socket listens, the one that has been in TIME-WAIT longest does now. For a SYN that is there already, the
-    /// oldest half-open connection is given up too: whoever sends SYNs and no more does not keep out those who finish their
+    /// oldest half-open connection is given up too: a sender of SYNs alone does not keep out clients that finish their
     /// handshakes. No reset goes out for it; if its ACK still comes, that is answered by one.
     fn free_a_socket(&mut self, reason: Reason, sockets: &mut SocketSet<'_>) {
         if self.busy < self.opened || self.closing != Closing::No {

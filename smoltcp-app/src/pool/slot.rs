@@ -340,6 +340,6 @@ pub(super) fn listen(socket: &mut Socket<'_>, settings: &Settings) {
     socket.set_ack_delay(Some(ACK_DELAY));
     socket.set_keep_alive(None);
     socket.set_timeout(Some(settings.limits.vanished.into()));
-    // Fails for port 0 only, with which nobody can be served.
+    // Fails for port 0 only, which no client can connect to.
     let _ = socket.listen(settings.port);
 }

@@ -16,7 +16,7 @@ const ALL_ROUTERS: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// The longest message here: a neighbor message with one option of 8 bytes.
 pub(super) const LONGEST: usize = 14 + 40 + 24 + 8;
 
-/// One message, and who sends it to whom.
+/// One message, with its source and destination.
 pub(super) struct Message<'m> {
     pub(super) hardware_source: EthernetAddress,
     pub(super) hardware_destination: EthernetAddress,

@@ -203,7 +203,7 @@ impl<'a> Stack<'a> {
         self.counters
     }
 
-    /// Another host that uses an address of this one, if one was noticed since this was asked last. It is told again every
+    /// Another host that uses an address of this one, if one was noticed since the last call. It is reported every
     /// 10 s at most. The address stays in use and is defended (RFC 5227, 2.4 (c)).
     pub const fn take_conflict(&mut self) -> Option<Conflict> {
         self.neighbors.take_conflict()

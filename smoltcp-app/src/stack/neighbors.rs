@@ -1,4 +1,4 @@
-//! The neighbors' hardware addresses: which smoltcp is told, and who else uses an address of this host.
+//! The neighbors' hardware addresses that smoltcp gets, and conflicts: other hosts that use an address of this one.
 //!
 //! smoltcp 0.14 sends one ARP request or neighbor solicitation a second, for all neighbors together
 //! (`iface/neighbor.rs`, `SILENT_TIME`). So that a reply seldom needs one, the hardware address of every neighbor that
@@ -17,7 +17,7 @@ use super::discovery::{LONGEST, Message, advertisement};
 use super::ingress::OneFrame;
 use crate::time::to_smoltcp;
 
-/// DEFEND_INTERVAL: how often a conflict is told and the address defended at most (RFC 5227, 1.1).
+/// DEFEND_INTERVAL: the shortest time between two reports of a conflict, and between two defenses (RFC 5227, 1.1).
 const DEFEND_INTERVAL: core::time::Duration = core::time::Duration::from_secs(10);
 
 /// Another host uses an address of this one.
@@ -47,7 +47,7 @@ pub(super) struct Neighbors {
     /// The neighbor that smoltcp was told last: most often the next frame is from the same one.
     last: Option<(IpAddress, EthernetAddress)>,
     conflict: Option<Conflict>,
-    /// No conflict is told until then.
+    /// No conflict is reported until then.
     quiet_until: Option<Instant>,
 }
 

@@ -121,7 +121,7 @@ impl<N: NameSource> Chat<N> {
         self.replies.show(event).map_err(ChatError::Output)
     }
 
-    /// Whether it is the user's turn: the server owes nothing, and the conversation goes on.
+    /// Whether it is the user's turn: the server owes nothing, and the conversation is open.
     #[must_use]
     pub fn is_users_turn(&self, client: &Client<CAPACITY>) -> bool {
         !self.exiting && client.outcome().is_none() && client.is_idle()

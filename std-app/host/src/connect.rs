@@ -53,7 +53,7 @@ fn race<T: Send + 'static>(
         if let Some(&address) = addresses.get(started) {
             let (sender, attempt, index) = (sender.clone(), attempt.clone(), started);
             let thread = thread::Builder::new().name("connect".to_owned()).spawn(move || {
-                // Nobody listens any more where another address was faster.
+                // The receiver is gone if another address was faster.
                 let _ = sender.send((index, attempt(address)));
             });
             match thread {

@@ -379,7 +379,7 @@ mod tests {
         let (mut conversation, mut work) = greeted(&plan(None, 1));
         let failure = conversation.receive(ms(1), b"Error: idle for 1 s\n", &mut work, PEER).unwrap_err();
         assert_eq!(failure.kind, Kind::Reply("idle for 1 s".to_owned()));
-        assert_eq!(work.tally.error_count(), 0); // whoever ends it counts
+        assert_eq!(work.tally.error_count(), 0); // its owner counts it
     }
 
     #[test]

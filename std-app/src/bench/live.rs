@@ -58,7 +58,7 @@ impl Live {
         }
         let print = || text::bench::print_intervals(new, printed == 0);
         let result = self.bar.as_ref().map_or_else(print, |bar| bar.suspend(print));
-        // Whoever closed standard output wants no more; the figures at the end report other errors.
+        // A closed standard output needs no more lines; the figures at the end report other errors.
         self.intervals.set(result.is_ok().then_some(printed.saturating_add(new.len())));
     }
 

@@ -201,7 +201,7 @@ pub(crate) struct Notes<'a> {
 }
 
 impl<'a> Notes<'a> {
-    /// `progress` is told how much of the probe is done, and of how much.
+    /// `progress` is called with the number of steps that are done, and of all steps.
     pub(crate) fn new(progress: &'a dyn Fn(u64, u64)) -> Self {
         Self { measures: Vec::new(), rtts: Vec::new(), progress }
     }

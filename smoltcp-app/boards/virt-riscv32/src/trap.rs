@@ -39,7 +39,7 @@ global_asm!(
 /// From now on nothing is read from or written to the page below the stack.
 pub(crate) fn guard_stack() {
     let guard = &raw const _stack_guard as usize;
-    // SAFETY: nobody uses this page, and the entry is locked: it holds in machine mode too. The lower bits that are set say
+    // SAFETY: no code uses this page, and the entry is locked: it holds in machine mode too. The lower bits that are set say
     // how long the page is.
     unsafe {
         pmpaddr0::write((guard >> 2) | ((GUARD >> 3) - 1));

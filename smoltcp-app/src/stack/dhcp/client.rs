@@ -19,7 +19,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(64);
 const REQUESTS: u32 = 4;
 /// The wait after an address was declined, or a lease is unusable (RFC 2131, 3.1.5).
 const WAIT_AFTER_DECLINE: Duration = Duration::from_secs(10);
-/// A new address is used if nobody answers this many ARP probes this far apart. RFC 5227 would take 5 s and more; in this
+/// Number and interval of ARP probes; a new address is used if none is answered. RFC 5227 would take 5 s and more; in this
 /// time a host on the same link has answered, and who comes later is found by the defense of the address.
 const PROBES: u32 = 2;
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);

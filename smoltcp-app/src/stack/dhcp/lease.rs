@@ -11,7 +11,7 @@ use super::{
     notice::{Notice, SHORTEST},
 };
 
-/// Nobody renews a lease earlier, unless that is half of its time (RFC 2131, 4.4.5).
+/// The shortest time to a renewal, unless half of the lease is shorter (RFC 2131, 4.4.5).
 const EARLIEST_RENEWAL: Duration = Duration::from_secs(60);
 
 /// An address with all that a server says about it.

@@ -44,20 +44,20 @@ pub enum ChatError {
         error: io::Error,
     },
     /// The server ended the conversation too early.
-    #[error("{peer} ended the conversation {}", early(.awaited))]
+    #[error("{peer} ended the conversation {}", early(.waiting_for))]
     EndedEarly {
         /// The server.
         peer: SocketAddr,
         /// What the client was waiting for.
-        awaited: Option<WaitingFor>,
+        waiting_for: Option<WaitingFor>,
     },
     /// The server did not answer in time.
-    #[error("{peer} {} within {}: {}", missed(.awaited), humantime::format_duration(*.limit), advice(.awaited))]
+    #[error("{peer} {} within {}: {}", missed(.waiting_for), humantime::format_duration(*.limit), advice(.waiting_for))]
     TimedOut {
         /// The server.
         peer: SocketAddr,
         /// What the client was waiting for.
-        awaited: WaitingFor,
+        waiting_for: WaitingFor,
         /// The time limit.
         limit: Duration,
     },
@@ -92,11 +92,13 @@ impl ChatError {
     /// waited for.
     ///
     /// # Errors
-    /// Where the server did not give all that was awaited.
+    /// The server did not send everything that was expected.
     pub fn of_outcome(peer: SocketAddr, outcome: Option<Outcome>, limit: Option<Duration>) -> Result<(), Self> {
         match outcome {
-            Some(Outcome::EndedEarly(awaited)) => Err(Self::EndedEarly { peer, awaited }),
-            Some(Outcome::TimedOut(awaited)) => Err(Self::TimedOut { peer, awaited, limit: limit.unwrap_or_default() }),
+            Some(Outcome::EndedEarly(waiting_for)) => Err(Self::EndedEarly { peer, waiting_for }),
+            Some(Outcome::TimedOut(waiting_for)) => {
+                Err(Self::TimedOut { peer, waiting_for, limit: limit.unwrap_or_default() })
+            }
             Some(Outcome::Complete | Outcome::Mismatch) | None => Ok(()),
         }
     }
@@ -182,8 +184,8 @@ impl fmt::Display for Broken {
     }
 }
 
-const fn early(awaited: &Option<WaitingFor>) -> &'static str {
-    match awaited {
+const fn early(waiting_for: &Option<WaitingFor>) -> &'static str {
+    match waiting_for {
         Some(WaitingFor::Greeting) => {
             "before its greeting: is it a greeting server? It may have too many connections; try again"
         }
@@ -194,16 +196,16 @@ const fn early(awaited: &Option<WaitingFor>) -> &'static str {
     }
 }
 
-const fn missed(awaited: &WaitingFor) -> &'static str {
-    match awaited {
+const fn missed(waiting_for: &WaitingFor) -> &'static str {
+    match waiting_for {
         WaitingFor::Greeting => "sent no greeting",
         WaitingFor::Reply => "sent no whole reply",
         WaitingFor::End => "did not end the conversation after `exit`",
     }
 }
 
-const fn advice(awaited: &WaitingFor) -> &'static str {
-    match awaited {
+const fn advice(waiting_for: &WaitingFor) -> &'static str {
+    match waiting_for {
         WaitingFor::Greeting => {
             "is it a greeting server? It may have too many connections; --timeout sets a longer limit"
         }

@@ -50,7 +50,7 @@ impl Fatal for DownloadFailure {
     }
 }
 
-/// Whether the reader of the body has closed the pipe: there is nobody left to write to.
+/// Whether the reader of the body has closed the pipe.
 pub(super) fn is_broken_pipe(error: &DownloadError) -> bool {
     matches!(error, DownloadError::Output(error) if error.kind() == ErrorKind::BrokenPipe)
 }

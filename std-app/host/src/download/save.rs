@@ -207,7 +207,7 @@ impl Saving {
     /// Writes what is buffered, as no more bytes come for a while.
     pub(super) fn flush(&mut self) -> Result<(), DownloadError> {
         match self {
-            Self::File { .. } => Ok(()), // nobody reads it before its end
+            Self::File { .. } => Ok(()), // it has no reader before its end
             _ => self.flush_all(),
         }
     }

@@ -1,4 +1,4 @@
-//! A driver that does as it is told: what came and how much room there is is the test's to say.
+//! A mock driver: the test decides which frames it has and how much room for sending.
 
 use core::task::{Context, Waker};
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ pub(crate) struct Told {
     /// Frames that came and are not taken yet.
     pub(crate) came: VecDeque<Vec<u8>>,
     pub(crate) sent: Vec<Vec<u8>>,
-    /// There is room for so many more frames.
+    /// The number of frames that can still be sent.
     pub(crate) room: usize,
     pub(crate) link: LinkState,
     /// Who asked, and is to be woken.

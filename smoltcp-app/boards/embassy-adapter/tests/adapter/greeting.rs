@@ -103,7 +103,7 @@ fn a_client_is_greeted_and_answered() {
                 None
             });
         }
-        // When nobody has anything to look at, time passes until somebody has.
+        // If neither end has anything to do, time advances to the next deadline.
         let moved = server.pass_to(&mut client) | client.pass_to(&mut server);
         if !moved && !server.flag.is_set() && !client.flag.is_set() {
             now = server.due.into_iter().chain(client.due).min().unwrap().max(now);
@@ -114,5 +114,5 @@ fn a_client_is_greeted_and_answered() {
     for number in 0..names {
         assert_eq!(heard.matches(&format!("Hello, name {number}!")).count(), 1, "{heard}");
     }
-    assert!(now < Instant::ZERO + Duration::from_secs(2), "nobody waited for a frame to be sent again: {now:?}");
+    assert!(now < Instant::ZERO + Duration::from_secs(2), "a frame was retransmitted: {now:?}");
 }

@@ -1,4 +1,4 @@
-//! What the adapter makes of a driver, shown with a driver that does as it is told.
+//! Tests of the adapter with a mock driver.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod driver;
