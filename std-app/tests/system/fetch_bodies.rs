@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::common::{
-    PATIENCE, assert_fails,
+    TIMEOUT, assert_fails,
     web::{Folder, Script, Web, assert_fetched, say, say_and_wait, text, whole, without_end},
 };
 
@@ -175,7 +175,7 @@ fn what_a_slow_server_sends_is_on_standard_output_before_it_goes_on() {
     let (go_on, may_go_on) = mpsc::channel();
     let web = Web::new(vec![Box::new(move |mut stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nha").unwrap();
-        may_go_on.recv_timeout(PATIENCE).unwrap();
+        may_go_on.recv_timeout(TIMEOUT).unwrap();
         stream.write_all(b"ha").unwrap();
     })]);
     let mut child = Folder::new().start(&[&web.url("/"), "-o", "-"]);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::common::{
-    GREET, PATIENCE, assert_fails, full_device,
+    GREET, TIMEOUT, assert_fails, full_device,
     web::{Folder, Web, assert_fetched, say, say_and_wait, whole, without_end},
 };
 
@@ -150,7 +150,7 @@ fn a_signal_ends_it_also_where_nobody_reads_what_it_writes() {
 fn a_program_that_is_to_stay_when_its_terminal_goes_stays() {
     let (go_on, may_go_on) = mpsc::channel();
     let web = Web::new(vec![Box::new(move |mut stream| {
-        may_go_on.recv_timeout(PATIENCE).unwrap();
+        may_go_on.recv_timeout(TIMEOUT).unwrap();
         stream.write_all(whole("haha").as_bytes()).unwrap();
     })]);
     let folder = Folder::new();
@@ -166,7 +166,7 @@ fn a_program_that_is_to_stay_when_its_terminal_goes_stays() {
 /// Waits for the end, and reads nothing: how it ended.
 fn end(mut child: Child) -> Option<i32> {
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
+    while begin.elapsed() < TIMEOUT {
         if let Some(status) = child.try_wait().unwrap() {
             return status.code();
         }

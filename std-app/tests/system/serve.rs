@@ -12,7 +12,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::common::{Client, GREET, PATIENCE, Server, assert_fails, listen_on_ipv6, skip};
+use crate::common::{Client, GREET, Server, TIMEOUT, assert_fails, listen_on_ipv6, skip};
 
 const RUNTIMES: [&str; 2] = ["threads", "tokio"];
 
@@ -267,7 +267,7 @@ fn a_client_that_sends_ahead_and_reads_late_gets_its_replies_and_a_fin() {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(8 * 1024).unwrap();
         socket.connect(&server.address.into()).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut client = Client(socket.into());
         // C1: what is behind the `exit` is more than the server drops, and is with it before the FIN has left.
         let (names, more) = ("a\n".repeat(5_000), "never answered\n".repeat(20_000));
@@ -401,7 +401,7 @@ fn nobody_reading_its_output_holds_up_no_conversation() {
         server.signal("TERM");
         let start = Instant::now();
         while server.child.try_wait().unwrap().is_none() {
-            assert!(start.elapsed() < PATIENCE, "the server does not end");
+            assert!(start.elapsed() < TIMEOUT, "the server does not end");
             thread::sleep(Duration::from_millis(10));
         }
     });

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use crate::common::{GREET, PATIENCE, Server};
+use crate::common::{GREET, Server, TIMEOUT};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/system/tutorial");
 
@@ -36,7 +36,7 @@ impl TutorialServer {
         let server = Self { child, port };
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < PATIENCE, "the tutorial's server does not listen");
+            assert!(start.elapsed() < TIMEOUT, "the tutorial's server does not listen");
             thread::sleep(Duration::from_millis(20));
         }
         server

@@ -24,7 +24,7 @@ use std::{
 };
 
 /// Longer than anything that works takes, on the slowest machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The program that is tested.
 pub const GREET: &str = env!("CARGO_BIN_EXE_greet");
@@ -138,7 +138,7 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(start.elapsed() < PATIENCE, "the server does not end");
+            assert!(start.elapsed() < TIMEOUT, "the server does not end");
             std::thread::sleep(Duration::from_millis(5));
         };
         let mut said = String::new();
@@ -166,10 +166,10 @@ pub struct Client(pub TcpStream);
 
 impl Client {
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Self(stream))
     }
 
@@ -206,7 +206,7 @@ impl Client {
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.0.set_read_timeout(Some(TIMEOUT)).unwrap();
     }
 
     /// Ends the connection with a reset.

@@ -7,7 +7,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// A script is a list of steps:
 ///
@@ -33,7 +33,7 @@ impl Peer {
         let thread = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             stream.set_nodelay(true).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
             for step in script {
                 play(&mut stream, &step);
             }

@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{GREET, PATIENCE};
+use super::{GREET, TIMEOUT};
 
 /// One answer of a web server, by a script.
 pub type Script = Box<dyn FnOnce(TcpStream) + Send>;
@@ -36,7 +36,7 @@ impl Web {
             for script in scripts {
                 let (mut stream, _) = listener.accept().unwrap();
                 stream.set_nodelay(true).unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_read_timeout(Some(TIMEOUT)).unwrap();
                 heard.send(read_request(&mut stream)).unwrap();
                 script(stream);
             }
@@ -54,7 +54,7 @@ impl Web {
     }
 
     pub fn request(&self) -> String {
-        self.requests.recv_timeout(PATIENCE).unwrap()
+        self.requests.recv_timeout(TIMEOUT).unwrap()
     }
 
     /// Every script is through; here it fails if one did.
