@@ -347,11 +347,12 @@ impl<'a> Download<'a> {
             },
             _ => Some(self.status_error(head, error::status_advice(status, head::retry_after(head)))),
         };
-        match error {
-            Some(error) if !self.args.keep_errors || self.delay_after(&error).is_some() => return Err(error),
-            // An error page is not a part of the page.
-            error @ Some(_) if present > 0 => return Err(error.unwrap_or(DownloadError::Interrupted)),
-            error => self.kept = error,
+        if let Some(error) = error {
+            // The body is saved if that is wanted, but not behind the first part of a page, and not if there is another attempt.
+            if !self.args.keep_errors || present > 0 || self.delay_after(&error).is_some() {
+                return Err(error);
+            }
+            self.kept = Some(error);
         }
         if self.args.head {
             return self.kept.take().map_or(Ok(Next::Done), Err);
