@@ -40,6 +40,7 @@ http {{
         {listen}
         location /length/ {{ alias {pages}/; }}
         location /chunked/ {{ alias {pages}/; ssi on; ssi_types *; }}
+        location /slow/ {{ alias {pages}/; limit_rate 32k; }}
         location /moved/ {{ rewrite ^/moved/(.*)$ /length/$1 permanent; }}
     }}
 }}
