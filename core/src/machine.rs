@@ -93,6 +93,7 @@ pub enum State {
     /// This side has no more bytes to send. The driver sends a FIN after those that it has, calls
     /// [`Machine::delivered`], and continues to receive.
     Ending,
-    /// The driver releases the connection. The machine takes no bytes and gives none.
+    /// The driver releases the connection, once [`Delivery`](crate::drive::Delivery) permits it. The machine takes no bytes
+    /// and gives none.
     Over,
 }

@@ -16,10 +16,8 @@ use smoltcp::socket::tcp::{Socket, State as TcpState};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Driver {
     pump: Pump,
-    /// How many of the sent bytes were not acknowledged at the last look.
-    queued: usize,
-    /// Whether the peer had acknowledged this side's FIN at the last look.
-    end_delivered: bool,
+    /// How many of the sent bytes were not acknowledged at the last look; the FIN counts as one.
+    unacknowledged: usize,
 }
 
 /// The result of driving a conversation.
@@ -40,7 +38,8 @@ pub struct Progress {
 pub enum Status {
     /// It waits for the peer, or for the machine's deadline.
     Waiting,
-    /// The machine is over. The socket may still have bytes to deliver: it must not be reused before.
+    /// The machine is over. The socket may still have bytes to deliver: it must not be reused before
+    /// [`Delivery`](greet_core::drive::Delivery) permits it.
     Over,
     /// The connection was lost: reset, or timed out.
     Lost,
@@ -50,7 +49,7 @@ impl Driver {
     /// A driver for a connection that was just established.
     #[must_use]
     pub const fn new() -> Self {
-        Self { pump: Pump::new(), queued: 0, end_delivered: false }
+        Self { pump: Pump::new(), unacknowledged: 0 }
     }
 
     /// Drives the conversation until no byte can move without waiting, and passes the machine's events to `tell`.
@@ -80,6 +79,7 @@ impl Driver {
             if step == Step::Shutdown && socket.can_send() {
                 socket.set_ack_delay(None); // the acknowledgement of the peer's FIN must not wait: the socket shall be free soon
                 socket.close(); // the FIN follows the bytes in the buffer
+                self.unacknowledged = unacknowledged(socket);
                 self.pump.shut_down(machine, now);
                 continue;
             }
@@ -118,14 +118,13 @@ impl Driver {
     /// before the machine's deadline.
     #[must_use]
     pub fn is_idle(&self, socket: &Socket<'_>) -> bool {
-        socket.state() == TcpState::Established && !socket.can_recv() && socket.send_queue() == self.queued
+        socket.state() == TcpState::Established && !socket.can_recv() && socket.send_queue() == self.unacknowledged
     }
 
     /// Whether the peer has acknowledged sent bytes, or this side's FIN, since the last call.
-    pub(crate) fn has_moved(&mut self, socket: &Socket<'_>) -> bool {
-        let queued = core::mem::replace(&mut self.queued, socket.send_queue());
-        let end_delivered = core::mem::replace(&mut self.end_delivered, socket.state() == TcpState::FinWait2);
-        self.queued < queued || (self.end_delivered && !end_delivered)
+    fn has_moved(&mut self, socket: &Socket<'_>) -> bool {
+        let before = core::mem::replace(&mut self.unacknowledged, unacknowledged(socket));
+        self.unacknowledged < before
     }
 
     /// Moves bytes from the machine into the send buffer; how many.
@@ -146,9 +145,15 @@ impl Driver {
                 }
             }
         }
-        self.queued = self.queued.saturating_add(sent);
+        self.unacknowledged = self.unacknowledged.saturating_add(sent);
         sent
     }
+}
+
+/// How many bytes the peer has not acknowledged yet; this side's FIN counts as one.
+pub(crate) fn unacknowledged(socket: &Socket<'_>) -> usize {
+    let fin = matches!(socket.state(), TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck);
+    socket.send_queue().saturating_add(fin.into())
 }
 
 /// Whether the peer has ended its side, and all bytes before its FIN were taken.

@@ -6,7 +6,10 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-use greet_core::{Instant, LINGER};
+use greet_core::{
+    LINGER,
+    drive::{self, Release},
+};
 use greet_host::clock;
 use nix::libc;
 use socket2::SockRef;
@@ -14,33 +17,46 @@ use socket2::SockRef;
 /// Poll interval: the system has no event for an acknowledgement.
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
-/// The delivery of the last replies and the FIN.
+/// How many bytes are discarded at a time.
+const DISCARD: usize = 4096;
+/// How often at most until the next [`PAUSE`].
+const DISCARDS: usize = 16;
+
+/// The delivery of the last replies and the FIN of a socket.
 ///
 /// Closing a socket that has unread input resets the connection at once and discards undelivered output. If a client has
 /// sent a lot ahead, the server drops 64 KiB immediately, while replies and the FIN may still wait for the client's window
 /// to open.
 #[derive(Debug)]
-pub(crate) struct Delivery {
-    /// Number of unacknowledged bytes. The FIN counts as one.
-    left: c_int,
-    /// When to give up unless more is acknowledged before.
-    until: Instant,
-}
+pub(crate) struct Delivery(drive::Delivery);
 
 impl Delivery {
-    /// Starts to watch a socket whose FIN has just been queued.
-    pub(crate) fn begin(socket: &impl AsFd) -> io::Result<Self> {
-        Ok(Self { left: unacknowledged(socket)?, until: clock::now() + LINGER })
+    /// The machine is over, and its FIN was sent.
+    pub(crate) fn begin(socket: &impl AsFd) -> Self {
+        Self(drive::Delivery::new(clock::now(), unacknowledged(socket)))
     }
 
     /// Whether to keep the socket open for another [`PAUSE`].
     pub(crate) fn is_under_way(&mut self, socket: &impl AsFd) -> bool {
-        let Ok(left @ 1..) = unacknowledged(socket) else { return false };
-        if left != self.left {
-            *self = Self { left, until: clock::now() + LINGER };
+        match self.0.look(clock::now(), unacknowledged(socket), LINGER) {
+            Release::Wait(_) => closing_resets(socket),
+            Release::Discard(_) => discard(socket),
+            Release::Close | Release::Reset => false,
         }
-        clock::now() < self.until && closing_resets(socket)
     }
+}
+
+/// Reads and discards input. Whether more may arrive.
+fn discard(socket: &impl AsFd) -> bool {
+    let socket = SockRef::from(socket);
+    for _ in 0..DISCARDS {
+        match socket.recv_with_flags(&mut [MaybeUninit::uninit(); DISCARD], libc::MSG_DONTWAIT) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+    true
 }
 
 /// Whether the connection is open, and there is unread input or more may arrive.
@@ -55,12 +71,13 @@ fn closing_resets(socket: &impl AsFd) -> bool {
     }
 }
 
-/// Number of bytes that the peer has not acknowledged, including the FIN: tcp(7), `SIOCOUTQ`.
-fn unacknowledged(socket: &impl AsFd) -> io::Result<c_int> {
+/// Number of bytes that the peer has not acknowledged, including the FIN: tcp(7), `SIOCOUTQ`. None if the system does not
+/// tell.
+fn unacknowledged(socket: &impl AsFd) -> usize {
     let mut count = 0;
     // SAFETY: the descriptor is borrowed and so open, and the call writes only `count`.
-    unsafe { outgoing(socket.as_fd().as_raw_fd(), &raw mut count)? };
-    Ok(count)
+    let outcome = unsafe { outgoing(socket.as_fd().as_raw_fd(), &raw mut count) };
+    outcome.ok().and_then(|_| usize::try_from(count).ok()).unwrap_or(0)
 }
 
 nix::ioctl_read_bad!(

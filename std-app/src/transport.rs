@@ -50,7 +50,7 @@ pub(crate) struct TcpTransport<'a> {
     deadline: Option<Instant>,
     read_limit: Limit,
     /// Set once this side has sent its FIN.
-    delivery: Option<Delivery>,
+    fin_sent: bool,
 }
 
 /// The read timeout that this transport has set on the socket, if any.
@@ -69,7 +69,7 @@ impl<'a> TcpTransport<'a> {
             end: 0,
             deadline: None,
             read_limit: Limit(None),
-            delivery: None,
+            fin_sent: false,
         }
     }
 }
@@ -78,8 +78,11 @@ impl TcpTransport<'_> {
     /// Call it before the socket is closed. If this side has sent its FIN, waits until the peer has acknowledged all
     /// output, as long as it makes progress.
     pub(crate) fn deliver(&mut self) {
-        while self.delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(self.stream)) {
-            thread::sleep(PAUSE);
+        if self.fin_sent {
+            let mut delivery = Delivery::begin(self.stream);
+            while delivery.is_under_way(self.stream) {
+                thread::sleep(PAUSE);
+            }
         }
     }
 
@@ -199,7 +202,7 @@ impl Transport for TcpTransport<'_> {
         match self.stream.shutdown(Shutdown::Write) {
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()), // the peer has reset it
             Ok(()) => {
-                self.delivery = Some(Delivery::begin(self.stream)?);
+                self.fin_sent = true;
                 Ok(())
             }
             outcome => outcome,

@@ -4,12 +4,16 @@
 //! drivers here do the I/O with the traits of `embedded-io` and `embedded-io-async`. They write in batches: the replies to the
 //! names of one read leave in one write, as far as the output buffer allows, and so do those to the names of further reads
 //! that need no wait.
+//!
+//! When a machine is over, [`Delivery`] says how long its connection must be kept, and what to do with it then.
 
 pub mod asynchronous;
 mod batch;
 pub mod blocking;
+mod delivery;
 mod pump;
 
+pub use delivery::{Delivery, Release};
 pub use pump::{Pump, Step};
 
 /// The memory in which a driver collects the bytes to write: any slice of bytes, or memory that it borrows for a while.
@@ -40,6 +44,6 @@ pub enum Turn<Event> {
     Event(Event),
     /// No event. Another turn is due.
     Quiet,
-    /// The conversation is over: release the transport.
+    /// The conversation is over: release the transport, once [`Delivery`] permits it.
     Over,
 }

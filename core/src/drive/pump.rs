@@ -71,7 +71,7 @@ pub enum Step {
     Sleep,
     /// Send this side's FIN, and report it to [`Pump::shut_down`].
     Shutdown,
-    /// Release the transport.
+    /// Release the transport, once [`Delivery`](super::Delivery) permits it.
     Over,
 }
 

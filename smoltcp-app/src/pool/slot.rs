@@ -1,6 +1,9 @@
 //! One socket of a pool and its connection: from a client's SYN until the socket can listen again.
 
-use greet_core::{Instant, LINGER, Machine, Server, ServerEnd, ServerEvent};
+use greet_core::{
+    Instant, LINGER, Machine, Server, ServerEnd, ServerEvent,
+    drive::{Delivery, Release},
+};
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
     socket::tcp::{Socket, State},
@@ -10,7 +13,7 @@ use smoltcp::{
 
 use super::{Closing, Counters, Event, Outcome, Settings};
 use crate::{
-    drive::{Driver, Status, discard},
+    drive::{Driver, Status, discard, unacknowledged},
     time::earliest,
 };
 
@@ -29,6 +32,8 @@ pub struct Slot<const N: usize> {
     peer: Option<IpEndpoint>,
     /// When this phase began; in a conversation, when something was last received or sent.
     since: Instant,
+    /// While the connection is being closed: what is not acknowledged yet.
+    delivery: Delivery,
     /// The deadline of the state machine, or of the keep-alive.
     deadline: Option<Instant>,
     driver: Driver,
@@ -44,8 +49,6 @@ enum Phase {
     Conversation,
     /// The conversation ended like this (`None`: the handshake was not finished); the connection is still to be closed.
     Closing(Option<Outcome>),
-    /// It ended like this, and later the client acknowledged the last bytes and the FIN; now it may end its side.
-    Delivered(Outcome),
     /// The connection is closed. The client's FIN is acknowledged again if it is repeated.
     TimeWait,
 }
@@ -78,6 +81,7 @@ impl<const N: usize> Slot<N> {
             phase: Phase::Handshake,
             peer: None,
             since: Instant::ZERO,
+            delivery: Delivery::new(Instant::ZERO, 0),
             deadline: None,
             driver: Driver::new(),
             server: Server::vacant(),
@@ -129,10 +133,10 @@ impl<const N: usize> Slot<N> {
                     if context.now < until {
                         return Step::Busy(Some(until));
                     }
-                    self.begin_close(None, context);
+                    self.begin_close(None, socket, context);
                 }
                 // The client reset it, or the local address was removed.
-                State::Listen | State::Closed => self.begin_close(None, context),
+                State::Listen | State::Closed => self.begin_close(None, socket, context),
                 // Its data may have been received already, and its FIN too.
                 _ => self.accept(socket, context, tell),
             }
@@ -150,9 +154,9 @@ impl<const N: usize> Slot<N> {
                 Status::Waiting => return Step::Busy(self.deadline),
                 Status::Over => {
                     let end = self.server.end().unwrap_or(ServerEnd::Closed);
-                    self.begin_close(Some(Outcome::Completed(end)), context);
+                    self.begin_close(Some(Outcome::Completed(end)), socket, context);
                 }
-                Status::Lost => self.begin_close(Some(lost_by(context)), context),
+                Status::Lost => self.begin_close(Some(lost_by(context)), socket, context),
             }
         }
         self.close(socket, context, tell)
@@ -232,22 +236,15 @@ impl<const N: usize> Slot<N> {
     }
 
     /// The conversation is over, or the handshake was not finished: closes the connection from now on.
-    fn begin_close(&mut self, outcome: Option<Outcome>, context: &mut Context<'_>) {
+    fn begin_close(&mut self, outcome: Option<Outcome>, socket: &Socket<'_>, context: &Context<'_>) {
         self.phase = Phase::Closing(outcome);
-        self.since = context.now;
+        self.delivery = Delivery::new(context.now, unacknowledged(socket));
     }
 
     /// Closes the connection: what is in the send buffer is delivered first, if the client takes it.
     fn close(&mut self, socket: &mut Socket<'_>, context: &mut Context<'_>, tell: &mut impl FnMut(Event<'_>)) -> Step {
-        if self.driver.has_moved(socket) {
-            self.since = context.now; // slowly, but the client acknowledges
-            if let (Phase::Closing(Some(outcome)), State::FinWait2) = (self.phase, socket.state()) {
-                self.phase = Phase::Delivered(outcome);
-            }
-        }
         let outcome = match self.phase {
             Phase::Closing(outcome) => outcome,
-            Phase::Delivered(outcome) => Some(outcome),
             Phase::TimeWait if socket.state() == State::TimeWait && context.now < self.since + TIME_WAIT => {
                 return Step::Busy(Some(self.since + TIME_WAIT));
             }
@@ -255,10 +252,10 @@ impl<const N: usize> Slot<N> {
             Phase::Handshake | Phase::Conversation => return Step::Busy(None),
         };
         let limit = context.settings.limits.delivery;
-        let until = match outcome {
+        let limit = match outcome {
             // T2: a client that was silent for that long already gets little more time, unless it acknowledges something.
-            Some(Outcome::Completed(ServerEnd::Idle)) => self.since + limit.min(LINGER),
-            _ => self.since + limit,
+            Some(Outcome::Completed(ServerEnd::Idle)) => limit.min(LINGER),
+            _ => limit,
         };
         match socket.state() {
             // Reset by the client in its handshake.
@@ -281,16 +278,21 @@ impl<const N: usize> Slot<N> {
                 self.since = context.now;
                 return Step::Busy(Some(self.since + TIME_WAIT));
             }
-            State::Closed | State::TimeWait => return Step::Busy(Some(until)),
-            State::FinWait1 | State::Closing | State::LastAck if context.now < until => return Step::Busy(Some(until)),
-            // A retransmission was acknowledged only now: the client's linger time begins now (C1).
-            State::FinWait2 if matches!(self.phase, Phase::Delivered(_)) && context.now < self.since + LINGER => {
-                discard(socket, socket.recv_queue());
-                return Step::Busy(Some(self.since + LINGER));
+            // The acknowledgement or the reset goes out with the next segments.
+            State::Closed | State::TimeWait => return Step::Busy(None),
+            State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck => {
+                match self.delivery.look(context.now, unacknowledged(socket), limit) {
+                    Release::Wait(until) => return Step::Busy(Some(until)),
+                    Release::Discard(until) => {
+                        discard(socket, socket.recv_queue());
+                        return Step::Busy(Some(until));
+                    }
+                    // Everything is delivered, but the client does not end its side (C1).
+                    Release::Close => return self.abort(socket, outcome),
+                    Release::Reset => return self.abort(socket, outcome.map(|_| Outcome::Vanished)),
+                }
             }
-            // Everything is delivered, but the client does not end its side (C1).
-            State::FinWait2 => return self.abort(socket, outcome),
-            // The rest cannot be delivered any more.
+            // There is no FIN to deliver.
             _ => return self.abort(socket, outcome.map(|_| Outcome::Vanished)),
         }
         self.end(outcome, context, tell)

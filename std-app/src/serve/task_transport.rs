@@ -65,20 +65,23 @@ pub(super) struct TaskTransport<'a, E> {
     /// timer is set again only when it has expired, or when it would expire too late.
     alarm: Option<(Instant, Pin<Box<Sleep>>)>,
     /// Set once this side has sent its FIN.
-    delivery: Option<Delivery>,
+    fin_sent: bool,
 }
 
 impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
     /// Creates a transport. When `ending` is ready, one wait for input fails with `Interrupted`.
     pub(super) fn new(stream: TcpStream, ending: Pin<&'a mut E>) -> Self {
-        Self { stream, ending: Some(ending), input: None, unread: 0..0, deadline: None, alarm: None, delivery: None }
+        Self { stream, ending: Some(ending), input: None, unread: 0..0, deadline: None, alarm: None, fin_sent: false }
     }
 
     /// Call it before the socket is closed. If this side has sent its FIN, waits until the client has acknowledged all
     /// output, as long as it makes progress.
     pub(super) async fn deliver(&mut self) {
-        while self.delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(&self.stream)) {
-            sleep(PAUSE).await;
+        if self.fin_sent {
+            let mut delivery = Delivery::begin(&self.stream);
+            while delivery.is_under_way(&self.stream) {
+                sleep(PAUSE).await;
+            }
         }
     }
 
@@ -216,7 +219,7 @@ impl<E: Future<Output = ()>> Transport for TaskTransport<'_, E> {
         match self.stream.shutdown().await {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()), // the peer has reset it
             Ok(()) => {
-                self.delivery = Some(Delivery::begin(&self.stream)?);
+                self.fin_sent = true;
                 Ok(())
             }
             outcome => outcome,
