@@ -1,12 +1,18 @@
 //! The baseline: an earlier check of the same server. What got worse is reported as ratios.
 
 use core::{net::SocketAddr, time::Duration};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use thiserror::Error;
 
 use super::{
     probe::{Measure, Value},
-    record::{Entry, Outcome, Subject},
+    record::{Entry, Outcome, Record, Subject},
+};
+use crate::export::{
+    json::{self, JsonError, check::FORMAT},
+    text::check::List,
 };
 
 /// A smaller ratio is the noise of a busy host.
@@ -16,11 +22,23 @@ const ONCE: Duration = Duration::from_millis(5);
 /// The same, for the median of many.
 const MEDIAN: Duration = Duration::from_micros(200);
 
+/// Why there is nothing to compare with.
+#[derive(Debug, Error)]
+pub(crate) enum BaselineError {
+    #[error("{0}")]
+    Json(#[from] JsonError),
+    #[error(
+        "`{}` has the format `{found}`, and this version reads `{FORMAT}`: check the server again with --json",
+        path.display()
+    )]
+    Format { path: PathBuf, found: String },
+}
+
 /// The part of an earlier check's JSON that is compared.
 #[derive(Debug, Deserialize)]
 pub(super) struct Baseline {
     #[serde(default)]
-    pub(super) format: Option<String>,
+    format: Option<String>,
     #[serde(default)]
     address: Option<SocketAddr>,
     #[serde(default)]
@@ -43,16 +61,39 @@ struct Figure {
     value: f64,
 }
 
+/// Compares a run with the baseline, and reports what got worse.
+pub(super) fn report(baseline: &Baseline, record: &mut Record, list: &List) {
+    if let Some(other) = baseline.other(&record.subject) {
+        list.line(&format!("the baseline is of another server: {other}"));
+    }
+    let worse = baseline.compare(&record.probes);
+    list.line(&match &worse {
+        None => "the baseline has none of these probes: nothing was compared".to_owned(),
+        Some(lines) if lines.is_empty() => "nothing is worse than the baseline".to_owned(),
+        Some(lines) => format!("worse than the baseline:\n     {}", lines.join("\n     ")),
+    });
+    record.worse_than_baseline = worse;
+}
+
 impl Baseline {
+    /// Reads what an earlier check has written.
+    pub(super) fn read(path: &Path) -> Result<Self, BaselineError> {
+        let baseline: Self = json::read(path)?;
+        match baseline.format.clone().filter(|format| format != FORMAT) {
+            Some(found) => Err(BaselineError::Format { path: path.to_owned(), found }),
+            None => Ok(baseline),
+        }
+    }
+
     /// The address or framing of the baseline, if it is of another server or framing.
-    pub(super) fn other(&self, subject: &Subject) -> Option<String> {
+    fn other(&self, subject: &Subject) -> Option<String> {
         let address = self.address.filter(|address| subject.address.is_some_and(|now| now != *address));
         let framing = self.framing.as_deref().filter(|framing| subject.framing.is_some_and(|now| now != *framing));
         address.map(|address| address.to_string()).or_else(|| framing.map(|framing| format!("framing {framing}")))
     }
 
     /// What got worse, a line each; `None` if no probe is in both.
-    pub(super) fn compare(&self, entries: &[Entry]) -> Option<Vec<String>> {
+    fn compare(&self, entries: &[Entry]) -> Option<Vec<String>> {
         let mut lines = Vec::new();
         let mut is_compared = false;
         for entry in entries {

@@ -108,12 +108,12 @@ pub(crate) fn inserted(expected: &[u8], received: &[u8]) -> Vec<String> {
             "LF is sent as CR LF: the line ends of a terminal or a text file".to_owned()
         }
         _ if additional.iter().all(|byte| *byte == 0) => {
-            let bytes = if count == 1 { "a zero byte".to_owned() } else { format!("{count} zero bytes") };
-            format!("{bytes} were inserted: writes are padded to whole words, or the NUL of a C string is sent")
+            let bytes = if count == 1 { "a zero byte was".to_owned() } else { format!("{count} zero bytes were") };
+            format!("{bytes} inserted: writes are padded to whole words, or the NUL of a C string is sent")
         }
         _ => {
-            let bytes = if count == 1 { "a byte".to_owned() } else { format!("{count} bytes") };
-            format!("{bytes} were inserted, and the following bytes are correct")
+            let bytes = if count == 1 { "a byte was".to_owned() } else { format!("{count} bytes were") };
+            format!("{bytes} inserted, and the following bytes are correct")
         }
     }]
 }

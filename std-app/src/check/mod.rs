@@ -4,7 +4,8 @@
 //!
 //! | layer | files |
 //! | --- | --- |
-//! | command | this file, `options`, `selection` |
+//! | command | this file, `options`, `selection`, `targets` |
+//! | series | `series`: the runs of each server; `baseline` |
 //! | run | `run`: discovery of what a probe needs (`discover`, `slots`), then the probe |
 //! | probes | `probes/*`, a file for each group; `probe` says what one is |
 //! | conversation | `session`: compares every byte, `difference` explains wrong ones |
@@ -15,7 +16,7 @@ mod context;
 mod difference;
 mod discover;
 mod explain;
-mod facts;
+pub(crate) mod facts;
 pub(crate) mod failure;
 mod host;
 mod identify;
@@ -27,54 +28,63 @@ mod probes;
 pub(crate) mod record;
 mod run;
 mod selection;
+pub(crate) mod series;
 mod session;
 mod settings;
 mod slots;
 mod target;
+mod targets;
 
 use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use greet_conformance::vectors::TableError;
-use greet_host::exit::Fatal;
+use greet_host::{
+    exit::{FAILURE, Fatal, USAGE},
+    stop::Stop,
+};
+use quick_junit::SerializeError;
 use thiserror::Error;
 
 pub(crate) use self::options::CheckOptions;
-use self::{baseline::Baseline, record::Record, selection::Selection};
-use crate::export::{
-    html,
-    json::{
-        self, JsonError,
-        check::{Document, FORMAT},
-    },
-    text::check::{List, print_probes},
+use self::{
+    baseline::{Baseline, BaselineError},
+    selection::Selection,
+    series::{Runs, Series},
+    targets::TargetsError,
 };
+use crate::export::{html, json::JsonError, junit, text::check::print_probes};
 
 /// Why the check could not be run, or its results could not be written.
 #[derive(Debug, Error)]
 pub(crate) enum CheckError {
     #[error("baseline: {0}")]
-    Baseline(JsonError),
-    #[error(
-        "baseline: `{}` has the format `{found}`, and this version reads `{FORMAT}`: check the server again with --json",
-        path.display()
-    )]
-    Format { path: PathBuf, found: String },
+    Baseline(#[from] BaselineError),
     #[error("{0}")]
     Json(#[from] JsonError),
     #[error("the conformance table is invalid: {0}")]
     Table(#[from] TableError),
+    #[error("{0}")]
+    Targets(#[from] TargetsError),
+    #[error("the JUnit report cannot be made ({0})")]
+    Junit(#[from] SerializeError),
     #[error("cannot write `{}` ({error}): give a file in a folder that you can write to", path.display())]
-    Html { path: PathBuf, error: io::Error },
+    File { path: PathBuf, error: io::Error },
     #[error("cannot write to standard output ({0}): check where it is redirected to, and whether the disk is full")]
     Output(io::Error),
 }
 
-impl Fatal for CheckError {}
+impl Fatal for CheckError {
+    fn status(&self) -> u8 {
+        // As on the command line.
+        if matches!(self, Self::Targets(_)) { USAGE } else { FAILURE }
+    }
+}
 
 /// Checks the server. The exit status says whether all MUST requirements are met.
 pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
@@ -88,64 +98,44 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
         }
     };
     // Without --list, clap requires a host.
-    let Some(host) = options.host.as_ref().filter(|_| !options.list) else {
+    if options.list {
         ignore_broken_pipe(print_probes(&probes))?;
         return Ok(ExitCode::SUCCESS);
-    };
+    }
     let selected = selection.of(&probes);
     if selected.is_empty() {
         return Ok(usage_error("--only and --skip leave no probe to run; `greet check --list` lists them"));
     }
-    let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
-    if let Some(path) = &options.report.html {
+    let hosts = match &options.targets {
+        Some(path) => targets::read(path)?,
+        None => options.host.iter().cloned().collect(),
+    };
+    let baseline = options.baseline.as_deref().map(Baseline::read).transpose()?;
+    for path in [&options.report.html, &options.junit].into_iter().flatten() {
         // Find out now, not after a minute.
         let file = fs::OpenOptions::new().append(true).create(true).open(path);
-        file.map_err(|error| CheckError::Html { path: path.clone(), error })?;
+        file.map_err(|error| CheckError::File { path: path.clone(), error })?;
     }
-    let list = List::new(options.report.json);
-    let mut record = run::run(host, &selected, options, &list);
-    list.end(&record);
-    if let Some(baseline) = baseline {
-        compare(&baseline, &mut record, &list);
+    let stop = Stop::on_signals().ok().map(Arc::new);
+    let series = Series { probes: &selected, options, baseline: baseline.as_ref(), stop };
+    let all = series.run(&hosts)?;
+    if let (Some(path), Some(record)) = (&options.report.html, all.first().and_then(|runs| runs.record.as_ref())) {
+        save(path, &html::check::report(record))?;
     }
-    ignore_broken_pipe(list.finish())?;
-    if options.report.json {
-        match json::write(&Document::new(&record), io::stdout().lock()) {
-            Err(JsonError::Write(error)) => ignore_broken_pipe(Err(error))?,
-            written => written?,
-        }
+    if let Some(path) = &options.junit {
+        save(path, &junit::report(&all)?)?;
     }
-    if let Some(path) = &options.report.html {
-        fs::write(path, html::check::report(&record))
-            .map_err(|error| CheckError::Html { path: path.clone(), error })?;
-    }
-    Ok(if record.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let passed = all.len() == hosts.len() && all.iter().all(Runs::passed);
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn save(path: &Path, text: &str) -> Result<(), CheckError> {
+    fs::write(path, text).map_err(|error| CheckError::File { path: path.to_owned(), error })
 }
 
 fn usage_error(message: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "greet: {message}");
     ExitCode::from(2)
-}
-
-fn read_baseline(path: &Path) -> Result<Baseline, CheckError> {
-    let baseline: Baseline = json::read(path).map_err(CheckError::Baseline)?;
-    match baseline.format.clone().filter(|format| format != FORMAT) {
-        Some(found) => Err(CheckError::Format { path: path.to_owned(), found }),
-        None => Ok(baseline),
-    }
-}
-
-fn compare(baseline: &Baseline, record: &mut Record, list: &List) {
-    if let Some(other) = baseline.other(&record.subject) {
-        list.line(&format!("the baseline is of another server: {other}"));
-    }
-    let worse = baseline.compare(&record.probes);
-    list.line(&match &worse {
-        None => "the baseline has none of these probes: nothing was compared".to_owned(),
-        Some(lines) if lines.is_empty() => "nothing is worse than the baseline".to_owned(),
-        Some(lines) => format!("worse than the baseline:\n     {}", lines.join("\n     ")),
-    });
-    record.worse_than_baseline = worse;
 }
 
 /// A reader that closes the pipe has read enough; the exit status says the rest.

@@ -1,6 +1,9 @@
 //! The command line of `greet check`.
 
-use core::{num::NonZeroU16, time::Duration};
+use core::{
+    num::{NonZeroU16, NonZeroUsize},
+    time::Duration,
+};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,7 +11,7 @@ use greet_conformance::vectors::LEAST_CAPACITY;
 use greet_host::{
     args::{IpVersion, Report},
     client::HostPort,
-    values::duration,
+    values::{count, duration},
 };
 
 const EXAMPLES: &str = "\
@@ -18,15 +21,18 @@ Examples:
   greet check board.local --html board.html   an HTML report
   greet check board.local --json > good.json
   greet check board.local --baseline good.json    what got worse since then
+  greet check --targets servers.txt --jobs 4 --junit check.xml    many servers, with a report for Jenkins or GitLab
+  greet check board.local --until-failure     again and again, until a run fails
 
-Exit status: 0 if no MUST fails, 1 if one does, 2 for a wrong command line. Ctrl-C ends the check with the results so far.";
+Exit status: 0 if no MUST fails in any run, 1 if one does, 2 for a wrong command line or an invalid line of --targets. Ctrl-C ends \
+the check with the results so far.";
 
 /// Which server to check, and how thoroughly.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CheckOptions {
     /// The server: a name or an address, and a port if it is not 9999. IPv6 with a port: `[::1]:9999`
-    #[arg(value_name = "HOST[:PORT]", required_unless_present = "list")]
+    #[arg(value_name = "HOST[:PORT]", required_unless_present_any = ["list", "targets"])]
     pub(crate) host: Option<HostPort>,
 
     #[command(flatten)]
@@ -66,6 +72,26 @@ pub(crate) struct CheckOptions {
     /// Compare with the results of an earlier check with --json
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
+
+    /// Also write a JUnit XML file, as Jenkins and GitLab read it: a test suite for each server, a test case for each probe
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// Check the servers of this file: one HOST[:PORT] a line, and `#` before a comment
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["host", "html", "baseline"])]
+    pub(crate) targets: Option<PathBuf>,
+
+    /// Number of servers of --targets that are checked at the same time
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count, conflicts_with = "host", allow_negative_numbers = true)]
+    pub(crate) jobs: NonZeroUsize,
+
+    /// Run the check N times, and report the first run that fails, or else the last one
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    pub(crate) repeat: Option<NonZeroUsize>,
+
+    /// Run the check until a run fails, or as often as --repeat says
+    #[arg(long)]
+    pub(crate) until_failure: bool,
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
@@ -80,4 +106,16 @@ fn capacity(text: &str) -> Result<NonZeroU16, String> {
         .ok()
         .filter(|capacity: &NonZeroU16| usize::from(capacity.get()) >= LEAST_CAPACITY)
         .ok_or_else(|| format!("the capacity must be between {LEAST_CAPACITY} and 65535 bytes"))
+}
+
+impl CheckOptions {
+    /// Whether there may be more than one run.
+    pub(super) const fn is_series(&self) -> bool {
+        self.targets.is_some() || self.is_repeated()
+    }
+
+    /// Whether a server may be checked more than once.
+    pub(super) const fn is_repeated(&self) -> bool {
+        self.repeat.is_some() || self.until_failure
+    }
 }

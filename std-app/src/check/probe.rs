@@ -96,8 +96,8 @@ impl Need {
     }
 }
 
-/// How a probe is run. The result is what it measured, in one line.
-pub(crate) type Run = Box<dyn Fn(Context<'_>, &mut Notes<'_>) -> Result<String, Verdict>>;
+/// How a probe is run, by one thread for each server. The result is what it measured, in one line.
+pub(crate) type Run = Box<dyn Fn(Context<'_>, &mut Notes<'_>) -> Result<String, Verdict> + Send + Sync>;
 
 /// One requirement.
 pub(crate) struct Probe {
@@ -125,7 +125,7 @@ impl Probe {
         requirement: &str,
         needs: &'static [Need],
         causes: &'static [&'static str],
-        run: impl Fn(Context<'_>, &mut Notes<'_>) -> Result<String, Verdict> + 'static,
+        run: impl Fn(Context<'_>, &mut Notes<'_>) -> Result<String, Verdict> + Send + Sync + 'static,
     ) -> Self {
         Self {
             id: format!("{}.{name}", group.name()),

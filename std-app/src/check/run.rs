@@ -1,9 +1,9 @@
 //! The run of a check: one probe after the other, each behind the discovery of the facts that it needs.
 
 use core::{net::SocketAddr, time::Duration};
-use std::{io, net::TcpStream, thread, time::Instant};
+use std::{io, net::TcpStream, sync::Arc, thread, time::Instant};
 
-use greet_host::{client::HostPort, resolve::addresses, values::Limit};
+use greet_host::{client::HostPort, resolve::addresses, stop::Stop, values::Limit};
 
 use super::{
     context::Context,
@@ -22,7 +22,13 @@ use super::{
 use crate::export::text::check::List;
 
 /// Runs these probes against a server.
-pub(super) fn run(host: &HostPort, probes: &[&Probe], options: &CheckOptions, list: &List) -> Record {
+pub(super) fn run(
+    host: &HostPort,
+    probes: &[&Probe],
+    options: &CheckOptions,
+    stop: Option<Arc<Stop>>,
+    list: &List,
+) -> Record {
     let begin = Instant::now();
     let found = addresses(host, options.ip, Limit(Some(options.timeout)));
     let lookup_time = begin.elapsed();
@@ -32,7 +38,7 @@ pub(super) fn run(host: &HostPort, probes: &[&Probe], options: &CheckOptions, li
     let mut run = Run {
         target: found.map(|(address, _)| Target::new(address)),
         facts,
-        settings: Settings::new(options),
+        settings: Settings::new(options, stop),
         aborted: None,
     };
     if run.target.is_ok() {

@@ -1,6 +1,7 @@
 //! What the user allows a check to do, and how long it may take.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use greet_host::stop::Stop;
 
@@ -22,18 +23,18 @@ pub(crate) struct Settings {
     /// The server's maximum name length in bytes, as stated by the user.
     pub(crate) capacity: Option<usize>,
     /// Set by a signal; `None` where signals cannot be handled, and Ctrl-C ends the program.
-    stop: Option<Stop>,
+    stop: Option<Arc<Stop>>,
 }
 
 impl Settings {
-    /// From now on a signal ends the check after the probe that is running.
-    pub(crate) fn new(options: &CheckOptions) -> Self {
+    /// A signal, which sets `stop`, ends the check after the probe that is running.
+    pub(crate) fn new(options: &CheckOptions, stop: Option<Arc<Stop>>) -> Self {
         Self {
             timeout: options.timeout,
             stress: options.stress,
             long: options.long,
             capacity: options.capacity.map(|capacity| capacity.get().into()),
-            stop: Stop::on_signals().ok(),
+            stop,
         }
     }
 
@@ -59,7 +60,7 @@ impl Settings {
 
     /// Whether a signal has asked the check to end.
     pub(crate) fn is_interrupted(&self) -> bool {
-        self.stop.as_ref().is_some_and(Stop::is_wished)
+        self.stop.as_ref().is_some_and(|stop| stop.is_wished())
     }
 }
 

@@ -48,7 +48,7 @@ fn check_json(address: SocketAddr, options: &[&str]) -> (Option<i32>, Value) {
 }
 
 /// A server with that defect, until the process ends.
-fn broken(defect: Defect) -> SocketAddr {
+pub(crate) fn broken(defect: Defect) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || serve(&listener, defect));

@@ -18,6 +18,8 @@ pub(crate) const FORMAT: &str = "greet check 3";
 pub(crate) struct Document<'a> {
     format: &'static str,
     program: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<u64>,
     host: &'a str,
     address: Option<SocketAddr>,
     other_addresses: Vec<OtherAddress<'a>>,
@@ -69,11 +71,13 @@ struct Figure {
 }
 
 impl<'a> Document<'a> {
-    pub(crate) fn new(record: &'a Record) -> Self {
+    /// `run` is the number of the run, from 1, where there may be more than one.
+    pub(crate) fn new(record: &'a Record, run: Option<u64>) -> Self {
         let subject = &record.subject;
         Self {
             format: FORMAT,
             program: concat!("greet ", env!("CARGO_PKG_VERSION")),
+            run,
             host: &subject.host,
             address: subject.address,
             other_addresses: subject

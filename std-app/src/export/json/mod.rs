@@ -32,6 +32,13 @@ pub(crate) fn write(value: &impl Serialize, mut output: impl Write) -> Result<()
     output.write_all(b"\n").and_then(|()| output.flush()).map_err(JsonError::Write)
 }
 
+/// Writes a document as one line: a document for each of many runs.
+pub(crate) fn write_line(value: &impl Serialize, mut output: impl Write) -> Result<(), JsonError> {
+    let mut line = serde_json::to_vec(value).map_err(|error| JsonError::Write(error.into()))?;
+    line.push(b'\n');
+    output.write_all(&line).and_then(|()| output.flush()).map_err(JsonError::Write)
+}
+
 /// Reads a document that an earlier run has written.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, JsonError> {
     let file = File::open(path).map_err(|error| JsonError::Read { path: path.to_owned(), error })?;

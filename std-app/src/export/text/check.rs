@@ -7,24 +7,37 @@ use console::Term;
 use greet_core::Escaped;
 
 use crate::check::{
-    failure::shown,
+    failure::{Failure, shown},
     probe::{Level, Probe},
     record::{Entry, Outcome, Record},
 };
+
+/// Where the lines of a list go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// To standard output at once.
+    Now,
+    /// Into memory, for [`List::later`].
+    Later,
+    /// Nowhere: only progress is shown.
+    Progress,
+}
 
 /// The list as it grows: results on standard output, progress on standard error if that is a terminal.
 pub(crate) struct List {
     bar: Option<indicatif::ProgressBar>,
     colors: bool,
-    is_quiet: bool,
+    show: Show,
+    /// The lines of [`Show::Later`].
+    kept: RefCell<String>,
     /// Why a line could not be printed.
     error: RefCell<Option<io::Error>>,
 }
 
 impl List {
-    /// A quiet list shows progress only.
-    pub(crate) fn new(is_quiet: bool) -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
+    /// A list with or without progress.
+    pub(crate) fn new(show: Show, has_progress: bool) -> Self {
+        let bar = (has_progress && io::stderr().is_terminal()).then(|| {
             let style = indicatif::ProgressStyle::with_template("     {msg} {wide_bar} {percent}%");
             let bar = indicatif::ProgressBar::new(0);
             if let Ok(style) = style {
@@ -33,12 +46,17 @@ impl List {
             bar
         });
         let colors = Term::stdout().features().colors_supported(); // not with NO_COLOR, and not on a dumb terminal
-        Self { bar, colors, is_quiet, error: RefCell::new(None) }
+        Self { bar, colors, show, kept: RefCell::default(), error: RefCell::new(None) }
     }
 
     pub(crate) fn line(&self, text: &str) {
-        if self.is_quiet {
-            return;
+        match self.show {
+            Show::Now => {}
+            Show::Later => {
+                self.kept.borrow_mut().extend([text, "\n"]);
+                return;
+            }
+            Show::Progress => return,
         }
         let print = || {
             if let Err(error) = writeln!(io::stdout(), "{text}") {
@@ -49,6 +67,11 @@ impl List {
             Some(bar) => bar.suspend(print),
             None => print(),
         }
+    }
+
+    /// The lines that were not printed.
+    pub(crate) fn later(&self) -> String {
+        self.kept.take()
     }
 
     /// The first error of printing.
@@ -84,15 +107,8 @@ impl List {
         let word = if self.colors { format!("\x1B[{color}m{word}\x1B[0m") } else { word };
         self.line(&format!("{word} {id:<26} {level:<6} {text}"));
         if let Outcome::Failed(failure) = outcome {
-            self.line(&format!("     found:    {}", Escaped(failure.what.as_bytes())));
-            if let Some(expected) = &failure.expected {
-                self.line(&format!("     expected: {}", shown(expected)));
-            }
-            if let Some(received) = &failure.received {
-                self.line(&format!("     received: {}", shown(received)));
-            }
-            for (index, cause) in failure.causes.iter().enumerate() {
-                self.line(&format!("     {}{cause}", if index == 0 { "look at:  " } else { "          " }));
+            for line in finding(failure) {
+                self.line(&format!("     {line}"));
             }
         }
     }
@@ -111,6 +127,17 @@ impl List {
         }
         self.line(&record.verdict);
     }
+}
+
+/// What was found, expected and received, and what to look at: a line each.
+pub(crate) fn finding(failure: &Failure) -> Vec<String> {
+    let mut lines = vec![format!("found:    {}", Escaped(failure.what.as_bytes()))];
+    lines.extend(failure.expected.as_deref().map(|bytes| format!("expected: {}", shown(bytes))));
+    lines.extend(failure.received.as_deref().map(|bytes| format!("received: {}", shown(bytes))));
+    for (index, cause) in failure.causes.iter().enumerate() {
+        lines.push(format!("{}{cause}", if index == 0 { "look at:  " } else { "          " }));
+    }
+    lines
 }
 
 /// Prints all probes, for `--list`.
