@@ -88,10 +88,12 @@ class Fetch(unittest.TestCase):
 
     def test_a_name_is_looked_up_and_its_family_chosen(self):
         with web(saying(HAHA)) as asked, dns(knowing(f"both.test {OWN} {OWN6}")) as names:
-            for options, peer in ([], "fdaa::1"), (["-6"], "fdaa::1"), (["-4"], "192.168.69.1"):
+            # Without -4 or -6 IPv6 is tried first, and used if it is connected within 250 ms.
+            both = ["fdaa::1", "192.168.69.1"]
+            for options, peers in ([], both), (["-6"], both[:1]), (["-4"], both[1:]):
                 self.saves(b"haha", *DNS, *options, "http://both.test/page")
                 host, _, request = asked.pop()
-                self.assertEqual(host, peer)
+                self.assertIn(host, peers)
                 self.assertIn("\r\nHost: both.test\r\n", request)
         self.assertEqual(set(names), {("both.test", A), ("both.test", AAAA)})
 
@@ -106,6 +108,37 @@ class Fetch(unittest.TestCase):
                 self.fails(said, *DNS, "--timeout", "1s", "http://three.test/page")
         with dns(knowing(f"one.test {OWN} {OWN6}")):
             self.fails(f"{OWN6}]:80 refused the connection, {OWN}:80 refused the connection", *DNS, "http://one.test/page")
+
+    def test_a_silent_address_does_not_hold_up_the_next(self):
+        # Without a timeout only another address that is tried meanwhile ends the wait.
+        with web(saying(HAHA)) as asked, dns(knowing(f"name.test {NOBODY} 192.168.69.51 fdaa::50 {OWN}")):
+            self.saves(b"haha", *DNS, "--timeout", "none", "http://name.test/page")
+        self.assertEqual(len(asked), 1)
+
+    def test_the_time_limit_for_everything_holds_while_it_connects(self):
+        self.fails("took longer than 1s: raise --max-time", "--timeout", "none", "--max-time", "1s", f"http://{NOBODY}/page")
+        with dns(silent):
+            self.fails("took longer than 1s: raise --max-time", *DNS, "--timeout", "none", "--max-time", "1s", "http://name.test/page")
+        self.fails("took longer than 1s: raise --max-time", "--dhcp", "--max-time", "1s", f"http://{OWN}/page")
+
+    def test_sigusr1_prints_the_counters_of_a_download_that_goes_on(self):
+        is_asked, is_reported = threading.Event(), threading.Event()
+
+        def serve(connection, _):
+            is_asked.set()
+            is_reported.wait(SOON)
+            connection.sendall(HAHA)
+
+        def report(process):
+            is_asked.wait(SOON)
+            process.send_signal(signal.SIGUSR1)
+            self.reported = process.stderr.readline()
+            is_reported.set()
+
+        with web(serve):
+            fetched = Fetched(f"http://{OWN}/page", during=report)
+        self.assertEqual((fetched.status, fetched.files), (0, {"page": b"haha"}), fetched.errors)
+        self.assertEqual(self.reported, b"connections refused: 0\n")
 
     def test_why_a_name_has_no_address_is_told_apart(self):
         names = knowing(f"four.test {OWN}", f"six.test {OWN6}", "none.test")

@@ -42,7 +42,7 @@ pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, Error> {
 
 fn converse(network: &mut Network, options: &ChatOptions, chat: Chat<CommandLine<'_>>) -> Result<ExitCode, Error> {
     let host = HostPort { host: options.server.ip().to_string(), port: options.server.port() };
-    let connection = Connection::open(network, &host, &[options.server], options.chat.timeout.timeout.0)?;
+    let connection = Connection::open(network, &host, &[options.server], options.chat.timeout.timeout.0, None)?;
     let outcome = talk(network, &connection, chat);
     connection.close(network, outcome.is_ok())?;
     outcome

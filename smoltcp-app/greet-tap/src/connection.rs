@@ -1,14 +1,15 @@
-//! One connection as the client: opened when there is a route to the server, and closed so that the server notices.
+//! One connection as the client: opened to the first address that answers, and closed so that the server notices.
+
+mod race;
 
 use core::{net::SocketAddr, time::Duration};
-use std::io::ErrorKind;
 
 use greet_core::Instant;
 use greet_host::{client::HostPort, clock, connect::ConnectError};
 use greet_smoltcp::time::earliest;
 use smoltcp::{
     iface::SocketHandle,
-    socket::tcp::{self, Socket, SocketBuffer, State},
+    socket::tcp::{Socket, State},
 };
 
 use crate::{
@@ -30,56 +31,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to the first address of `host` that answers, trying each for `limit`.
+    /// Connects to the address of `host` that answers first. Each attempt may take `limit`, and all of them until `end`.
     pub(crate) fn open(
         network: &mut Network,
         host: &HostPort,
         addresses: &[SocketAddr],
         limit: Option<Duration>,
+        end: Option<Instant>,
     ) -> Result<Self, Error> {
-        let buffer = || SocketBuffer::new(vec![0; BUFFER]);
-        let mut failures = Vec::new();
-        for &address in addresses {
-            let mut socket = Socket::new(buffer(), buffer());
-            socket.set_nagle_enabled(false); // a name or a request is sent at once
-            let connection = Self { handle: network.stack.sockets().add(socket) };
-            match connection.establish(network, address, limit) {
-                Ok(()) => return Ok(connection),
-                Err(AttemptError::Address(kind)) => failures.push((address, kind.into())),
-                Err(AttemptError::Fatal(error)) => {
-                    connection.close(network, false)?;
-                    return Err(error);
-                }
-            }
-            connection.close(network, false)?;
-        }
-        Err(ConnectError::Failed { host: host.clone(), failures }.into())
-    }
-
-    /// Connects when there is a source address.
-    fn establish(
-        &self,
-        network: &mut Network,
-        address: SocketAddr,
-        limit: Option<Duration>,
-    ) -> Result<(), AttemptError> {
-        let deadline = limit.map(|limit| clock::now() + limit);
-        if !network.await_route(address.ip().into(), deadline)? {
-            return Err(AttemptError::Address(ErrorKind::NetworkUnreachable));
-        }
-        let port = network.local_port();
-        network.stack.connect(self.handle, address.into(), port)?;
-        loop {
-            let (state, next) = self.poll(network)?;
-            match state {
-                State::SynSent | State::SynReceived => {}
-                State::Closed => return Err(AttemptError::Address(ErrorKind::ConnectionRefused)),
-                _ => return Ok(()),
-            }
-            if is_over(deadline) {
-                return Err(AttemptError::Address(ErrorKind::TimedOut));
-            }
-            network.pause(earliest(next, deadline))?;
+        match race::connect(network, addresses, limit, end)? {
+            Ok(handle) => Ok(Self { handle }),
+            Err(failures) => Err(ConnectError::Failed { host: host.clone(), failures }.into()),
         }
     }
 
@@ -116,25 +78,5 @@ impl Connection {
             }
             network.pause(earliest(next, Some(until)))?;
         }
-    }
-}
-
-/// Why there is no connection.
-enum AttemptError {
-    /// This address failed.
-    Address(ErrorKind),
-    /// No other address would help.
-    Fatal(Error),
-}
-
-impl From<Error> for AttemptError {
-    fn from(error: Error) -> Self {
-        Self::Fatal(error)
-    }
-}
-
-impl From<tcp::ConnectError> for AttemptError {
-    fn from(_: tcp::ConnectError) -> Self {
-        Self::Address(ErrorKind::NetworkUnreachable)
     }
 }

@@ -3,9 +3,10 @@
 use core::time::Duration;
 use std::{io::ErrorKind, process::ExitCode};
 
-use greet_core::{Get, GetEvent, Machine as _, Received, State};
+use greet_core::{Get, GetEvent, Instant, Machine as _, Received, State};
 use greet_host::{
     args::Verbosity,
+    client::HostPort,
     clock,
     download::{CAPACITY, Download, DownloadError, DownloadFailure, HttpUrl, Next},
     log,
@@ -50,8 +51,14 @@ fn wait(network: &mut Network, delay: Duration) -> Result<(), DownloadError> {
 fn converse(network: &mut Network, download: &mut Download<'_>, options: &FetchOptions) -> Result<Next, DownloadError> {
     check_plain(download.url())?;
     let server = download.server();
-    let addresses = lookup::addresses(network, options, &server)?;
-    let connection = Connection::open(network, &server, &addresses, download.limit()?.0)?;
+    download.check_time()?;
+    let connection = match connect(network, &server, options, download.deadline()) {
+        Ok(connection) => connection,
+        Err(error) => {
+            download.check_time()?; // --max-time may be why
+            return Err(error.into());
+        }
+    };
     let outcome = talk(network, &connection, download);
     let closed = connection.close(network, outcome.is_ok());
     match outcome? {
@@ -59,6 +66,17 @@ fn converse(network: &mut Network, download: &mut Download<'_>, options: &FetchO
         Next::Done => Ok(Next::Done),
         next => Ok(closed.map(|()| next)?),
     }
+}
+
+/// Looks `server` up and connects to it, until `end`.
+fn connect(
+    network: &mut Network,
+    server: &HostPort,
+    options: &FetchOptions,
+    end: Option<Instant>,
+) -> Result<Connection, Error> {
+    let addresses = lookup::addresses(network, options, server, end)?;
+    Connection::open(network, server, &addresses, options.download.timeout.0, end)
 }
 
 fn check_plain(url: &HttpUrl) -> Result<(), DownloadError> {

@@ -16,7 +16,7 @@ use smoltcp::{
 
 use crate::{
     error::{Error, LookupError},
-    network::{Network, ROUTE_RETRY, is_over},
+    network::{Network, ROUTE_RETRY, address_deadline, is_over},
     options::FetchOptions,
 };
 
@@ -36,14 +36,16 @@ const COMPANION: Duration = Duration::from_secs(2);
 const LEASE_RETRY: Duration = Duration::from_millis(50);
 
 /// The wanted addresses of `host` in the order in which to try them: those with a route first, and among these IPv6 first.
+/// The lookup may take `--timeout`, once a DNS server is known, and ends at `end`.
 pub(crate) fn addresses(
     network: &mut Network,
     options: &FetchOptions,
     host: &HostPort,
+    end: Option<Instant>,
 ) -> Result<Vec<SocketAddr>, Error> {
     let mut found = match host.host.parse() {
         Ok(address) => vec![address],
-        Err(_) => Search::new(network, options, &host.host)?.run(network)?,
+        Err(_) => Search::new(network, options, &host.host, end)?.run(network)?,
     };
     found.retain(|address| options.download.ip.allows(*address));
     if found.is_empty() {
@@ -65,12 +67,16 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(network: &mut Network, options: &'a FetchOptions, name: &'a str) -> Result<Self, Error> {
+    fn new(
+        network: &mut Network,
+        options: &'a FetchOptions,
+        name: &'a str,
+        end: Option<Instant>,
+    ) -> Result<Self, Error> {
         let limit = options.download.timeout.0;
-        let deadline = limit.map(|limit| clock::now() + limit);
         let named = match &options.dns {
             servers if !servers.is_empty() => servers.clone(),
-            _ if options.network.dhcp => leased_servers(network, name, deadline)?,
+            _ if options.network.dhcp => leased_servers(network, name, address_deadline(limit, end))?,
             _ => return Err(LookupError::NoServer(name.to_owned()).into()),
         };
         let mut servers = Vec::new();
@@ -81,6 +87,7 @@ impl<'a> Search<'a> {
         }
         let share = limit.zip(u32::try_from(servers.len()).ok()).and_then(|(limit, count)| limit.checked_div(count));
         let stagger = share.map_or(NEXT_SERVER, |share| share.min(NEXT_SERVER));
+        let deadline = earliest(limit.map(|limit| clock::now() + limit), end);
         Ok(Self { options, name, servers, stagger, deadline })
     }
 
@@ -169,6 +176,7 @@ impl<'a> Search<'a> {
 
     /// Asks one server for the addresses of both families, wanted or not: the error tells whether the name has the other one.
     fn ask(&self, network: &mut Network, server: IpAddress) -> Result<Query, Error> {
+        network.request_neighbor(server);
         let socket = network.stack.sockets().add(Socket::new(&[server], Vec::new()));
         let mut ask = |kind| network.stack.look_up(socket, self.name, kind);
         // The socket has room for any number of queries, so that the name alone can be the reason.

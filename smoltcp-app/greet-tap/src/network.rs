@@ -10,7 +10,7 @@ use greet_core::Instant;
 use greet_host::clock;
 use greet_smoltcp::{
     impair::{self, Directions, Frame, Impaired, Impairments},
-    stack::{self, DhcpNotice, Stack},
+    stack::{self, DhcpNotice, FALLBACK_AFTER, Stack},
     time::{earliest, from_smoltcp, to_smoltcp},
 };
 use smoltcp::{
@@ -122,29 +122,19 @@ impl Network {
         FIRST_PORT.saturating_add(self.ports % PORTS)
     }
 
+    /// Asks for the hardware address that packets to `remote` are sent to, so that it need not wait for that of another host.
+    pub(crate) fn request_neighbor(&mut self, remote: IpAddress) {
+        self.stack.request_neighbor(remote, &mut self.device, clock::now());
+    }
+
     /// Whether there is a route to `remote`: it is on the link, or a router is known.
-    pub(crate) fn has_route(&mut self, remote: IpAddress) -> bool {
+    pub(crate) fn has_route(&self, remote: IpAddress) -> bool {
         self.stack.addresses().iter().any(|own| own.contains_addr(&remote)) || self.stack.router(remote).is_some()
     }
 
     /// Whether there is a route to `remote`, or DHCP or SLAAC may still give one.
-    pub(crate) fn may_reach(&mut self, remote: IpAddress) -> bool {
+    pub(crate) fn may_reach(&self, remote: IpAddress) -> bool {
         (if remote.version() == IpVersion::Ipv4 { self.dhcp } else { self.slaac }) || self.has_route(remote)
-    }
-
-    /// Waits until there is a source address and a route for `remote`; whether there is one before `deadline`. Without DHCP
-    /// or SLAAC the answer is known at once.
-    ///
-    /// Without this wait smoltcp would connect from the link-local IPv6 address, which is always there.
-    pub(crate) fn await_route(&mut self, remote: IpAddress, deadline: Option<Instant>) -> Result<bool, Error> {
-        while !self.has_route(remote) {
-            if !self.may_reach(remote) || is_over(deadline) {
-                return Ok(false);
-            }
-            let next = self.poll(|_, _| None)?;
-            self.pause(earliest(earliest(next, deadline), Some(clock::now() + ROUTE_RETRY)))?;
-        }
-        Ok(true)
     }
 
     /// Polls the stack, as [`Stack::poll`] does.
@@ -232,6 +222,12 @@ impl Network {
              frames dropped by the device: {dropped}\n{impairments}"
         );
     }
+}
+
+/// Until when an address, a route or a DNS server that DHCP or a router may give is awaited: for `limit`, but at least until
+/// the static address is used instead of a lease.
+pub(crate) fn address_deadline(limit: Option<Duration>, end: Option<Instant>) -> Option<Instant> {
+    earliest(limit.map(|limit| clock::now() + limit.max(FALLBACK_AFTER)), end)
 }
 
 /// Whether that time has come.

@@ -122,7 +122,7 @@ pub(crate) struct NetworkOptions {
     #[arg(long, value_name = "ADDR/LEN", default_value = "192.168.69.1/24", value_parser = ipv4_network)]
     pub(crate) ip: IpCidr,
 
-    /// Request an IPv4 address by DHCP; --ip is used if no server answers within 10 s
+    /// Request an IPv4 address by DHCP; --ip is used if no server answers within 10 s, also with a shorter --timeout
     #[arg(long)]
     pub(crate) dhcp: bool,
 

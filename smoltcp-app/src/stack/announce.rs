@@ -1,4 +1,4 @@
-//! ARP messages of this host: whether another host has an address, and that it is here.
+//! ARP messages of this host: requests, replies, probes and announcements.
 
 use smoltcp::{
     phy::TxToken,
@@ -12,22 +12,18 @@ pub(super) const ARP: usize = 14 + 28;
 
 /// Asks whether another host has `address` (ARP probe, RFC 5227, 2.1.1).
 pub(super) fn probe(token: impl TxToken, hardware: EthernetAddress, address: Ipv4Address) {
-    token.consume(ARP, |frame| {
-        write(
-            frame,
-            ArpOperation::Request,
-            (hardware, Ipv4Address::UNSPECIFIED),
-            (EthernetAddress::BROADCAST, address),
-        );
-    });
+    request(token, (hardware, Ipv4Address::UNSPECIFIED), address);
+}
+
+/// Asks for the hardware address of `target` (RFC 826).
+pub(super) fn request(token: impl TxToken, from: (EthernetAddress, Ipv4Address), target: Ipv4Address) {
+    token.consume(ARP, |frame| write(frame, ArpOperation::Request, from, (EthernetAddress::BROADCAST, target)));
 }
 
 /// Tells the neighbors that `address` is here (gratuitous ARP request, RFC 5227, 3): those who knew another hardware
 /// address for it learn this one.
 pub(super) fn announce(token: impl TxToken, hardware: EthernetAddress, address: Ipv4Address) {
-    token.consume(ARP, |frame| {
-        write(frame, ArpOperation::Request, (hardware, address), (EthernetAddress::BROADCAST, address));
-    });
+    request(token, (hardware, address), address);
 }
 
 /// Answers a request of `to` for the address `from` has.

@@ -4,7 +4,7 @@ use smoltcp::{
     phy::{ChecksumCapabilities, TxToken},
     wire::{
         EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv6Packet, Icmpv6Repr, IpProtocol,
-        Ipv6Address, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+        Ipv6Address, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr, RawHardwareAddress,
     },
 };
 
@@ -33,10 +33,24 @@ impl<'m> Message<'m> {
 
     /// Asks whether another host has `target` (duplicate address detection, RFC 4862, 5.4.2).
     pub(super) fn probe(hardware: EthernetAddress, target: Ipv6Address) -> Self {
+        Self::solicitation(hardware, Ipv6Address::UNSPECIFIED, target, None)
+    }
+
+    /// Asks for the hardware address of `target` (RFC 4861, 7.2.2).
+    pub(super) fn neighbor_solicitation(hardware: EthernetAddress, source: Ipv6Address, target: Ipv6Address) -> Self {
+        Self::solicitation(hardware, source, target, Some(hardware.into()))
+    }
+
+    fn solicitation(
+        hardware: EthernetAddress,
+        source: Ipv6Address,
+        target: Ipv6Address,
+        lladdr: Option<RawHardwareAddress>,
+    ) -> Self {
         let mut group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0];
         group[13..].copy_from_slice(&target.octets()[13..]); // the solicited-node address, RFC 4291, 2.7.1
-        let body = NdiscRepr::NeighborSolicit { target_addr: target, lladdr: None };
-        Self::to_group(hardware, Ipv6Address::UNSPECIFIED, group.into(), body)
+        let body = NdiscRepr::NeighborSolicit { target_addr: target, lladdr };
+        Self::to_group(hardware, source, group.into(), body)
     }
 
     /// Tells all nodes that `target` is here (RFC 4861, 7.2.6); also the answer to a probe (7.2.4).

@@ -182,13 +182,8 @@ impl<'a> Stack<'a> {
 
     /// The default router of `family`'s IP version.
     #[must_use]
-    pub fn router(&mut self, family: IpAddress) -> Option<IpAddress> {
-        let mut router = None;
-        self.interface.routes_mut().update(|routes| {
-            let mut defaults = routes.iter().filter(|route| route.cidr.prefix_len() == 0).map(|route| route.via_router);
-            router = defaults.find(|router| router.version() == family.version());
-        });
-        router
+    pub fn router(&self, family: IpAddress) -> Option<IpAddress> {
+        neighbors::router(family, &self.interface)
     }
 
     /// The DNS servers that DHCP named.
@@ -220,6 +215,14 @@ impl<'a> Stack<'a> {
     /// The addresses stay in use until others are learned: most likely it is the same network.
     pub fn link_up(&mut self, now: Instant) {
         self.addresses.link_up(now);
+    }
+
+    /// Asks for the hardware address of the neighbor that packets to `remote` are sent to, before they are.
+    ///
+    /// smoltcp 0.14 asks for one neighbor a second (`iface/neighbor.rs`, `SILENT_TIME`): without this call the second of two
+    /// hosts that are connected to at the same time waits a second for its first packet.
+    pub fn request_neighbor<D: Device + ?Sized>(&mut self, remote: IpAddress, device: &mut D, now: Instant) {
+        self.neighbors.request(remote, &self.interface, device, now);
     }
 
     /// Opens a connection from the socket `handle` to `remote`.

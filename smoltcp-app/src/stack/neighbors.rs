@@ -2,12 +2,12 @@
 //!
 //! smoltcp 0.14 sends one ARP request or neighbor solicitation a second, for all neighbors together
 //! (`iface/neighbor.rs`, `SILENT_TIME`). So that a reply seldom needs one, the hardware address of every neighbor that
-//! sends to this host is learned from its frames.
+//! sends to this host is learned from its frames. A client that connects to several hosts at once asks for each of them.
 
 use greet_core::Instant;
 use smoltcp::{
     iface::{Interface, SocketSet},
-    phy::TxToken,
+    phy::{Device, TxToken},
     socket::Socket,
     wire::{EthernetAddress, HardwareAddress, IpAddress},
 };
@@ -19,6 +19,9 @@ use crate::time::to_smoltcp;
 
 /// DEFEND_INTERVAL: the shortest time between two reports of a conflict, and between two defenses (RFC 5227, 1.1).
 const DEFEND_INTERVAL: core::time::Duration = core::time::Duration::from_secs(10);
+
+/// Shortest time between two requests for the same neighbor (RFC 1122, 2.3.2.1).
+const REQUEST_INTERVAL: core::time::Duration = core::time::Duration::from_secs(1);
 
 /// Another host uses an address of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(super) struct Neighbors {
     conflict: Option<Conflict>,
     /// No conflict is reported until then.
     quiet_until: Option<Instant>,
+    /// The neighbor that was asked for last, and when.
+    requested: Option<(IpAddress, Instant)>,
 }
 
 impl Neighbors {
@@ -71,6 +76,39 @@ impl Neighbors {
             self.conflict = Some(Conflict { address, hardware_address });
         }
         conflict
+    }
+
+    /// Asks for the hardware address of the neighbor that packets to `remote` are sent to, unless it was asked for last and
+    /// within a second.
+    pub(super) fn request<D: Device + ?Sized>(
+        &mut self,
+        remote: IpAddress,
+        interface: &Interface,
+        device: &mut D,
+        now: Instant,
+    ) {
+        let is_neighbor = interface.ip_addrs().iter().any(|network| network.contains_addr(&remote));
+        let target = if is_neighbor { Some(remote) } else { router(remote, interface) };
+        let Some(target) = target else { return };
+        let is_recent = |(address, at): (IpAddress, Instant)| address == target && now.since(at) < REQUEST_INTERVAL;
+        if self.requested.is_some_and(is_recent) {
+            return;
+        }
+        let HardwareAddress::Ethernet(own) = interface.hardware_addr();
+        let Some(token) = device.transmit(to_smoltcp(now)) else { return };
+        match target {
+            #[cfg(feature = "ipv4")]
+            IpAddress::Ipv4(target) => {
+                let Some(source) = interface.get_source_address_ipv4(&target) else { return };
+                super::announce::request(token, (own, source), target);
+            }
+            #[cfg(feature = "ipv6")]
+            IpAddress::Ipv6(target) => {
+                let source = interface.get_source_address_ipv6(&target);
+                Message::neighbor_solicitation(own, source, target).send(token);
+            }
+        }
+        self.requested = Some((target, now));
     }
 
     /// smoltcp's table has changed in another way than by [`learn`](Self::learn).
@@ -98,17 +136,20 @@ impl Neighbors {
     }
 }
 
+/// The default router of `remote`'s IP version.
+pub(super) fn router(remote: IpAddress, interface: &Interface) -> Option<IpAddress> {
+    let route = match remote {
+        #[cfg(feature = "ipv4")]
+        IpAddress::Ipv4(_) => interface.routes().get_default_ipv4_route(),
+        #[cfg(feature = "ipv6")]
+        IpAddress::Ipv6(_) => interface.routes().get_default_ipv6_route(),
+    };
+    route.map(|route| route.via_router)
+}
+
 /// Whether `address` is a default router's.
 fn is_router(address: IpAddress, interface: &Interface) -> bool {
-    #[cfg(feature = "ipv4")]
-    if interface.routes().get_default_ipv4_route().is_some_and(|route| route.via_router == address) {
-        return true;
-    }
-    #[cfg(feature = "ipv6")]
-    if interface.routes().get_default_ipv6_route().is_some_and(|route| route.via_router == address) {
-        return true;
-    }
-    false
+    router(address, interface) == Some(address)
 }
 
 /// Whether frames go to `address`: it is a router, or the peer of a connection.

@@ -9,7 +9,7 @@ pub use self::error::ConnectError;
 use crate::{args::IpVersion, client::HostPort, resolve::addresses, values::Limit};
 
 /// Delay before the next address is tried beside those under way: the Connection Attempt Delay of RFC 8305, 5.
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to the address of the server that answers first. The name lookup and each attempt may take `limit`.
 ///

@@ -123,6 +123,34 @@ fn hosts_that_are_refused_or_only_ping_are_answered_at_once_too() {
 }
 
 #[test]
+fn hosts_that_are_connected_to_at_once_are_all_asked_for_at_once_and_each_once_a_second() {
+    let mut scene = serving(0);
+    let off_link = IpAddress::v4(10, 9, 9, 9);
+    let remotes = [IpAddress::v4(192, 168, 69, 50), PEER6.into(), off_link, IpAddress::v4(192, 168, 69, 51)];
+    for remote in remotes {
+        for _ in 0..2 {
+            scene.stack.request_neighbor(remote, &mut scene.port, scene.now);
+        }
+    }
+    let asked: Vec<_> = scene.pass(Duration::ZERO).iter().filter_map(|frame| asked_for(frame)).collect();
+    let [first, second, _, third] = remotes;
+    assert_eq!(asked, [first, second, GATEWAY[0], third]);
+    scene.now = scene.now + SECOND;
+    scene.stack.request_neighbor(third, &mut scene.port, scene.now);
+    assert_eq!(scene.pass(Duration::ZERO).len(), 1);
+}
+
+/// The address that an ARP request or a neighbor solicitation with a source asks for.
+fn asked_for(frame: &[u8]) -> Option<IpAddress> {
+    if is_arp_request(frame) {
+        return Some(Ipv4Address::from(<[u8; 4]>::try_from(&frame[38..42]).unwrap()).into());
+    }
+    let packet = Ipv6Packet::new_checked(&frame[14..]).ok()?;
+    (icmpv6_type(frame) == Some(135) && !packet.src_addr().is_unspecified())
+        .then(|| Ipv6Address::from(<[u8; 16]>::try_from(&packet.payload()[8..24]).unwrap()).into())
+}
+
+#[test]
 fn a_host_whose_hardware_address_changes_is_answered_at_the_new_one() {
     let mut scene = serving(2);
     let mut third = scene.host(THIRD);
