@@ -21,7 +21,7 @@ use std::{
 };
 
 use crate::common::{GREET, Server};
-use greet_broken::{DEFECTS, Defect, serve};
+use greet_broken::{Broken, Server as BrokenServer, greeter::Defect};
 use serde_json::Value;
 
 /// The failed probes: the id, and the cause that is named first.
@@ -47,11 +47,12 @@ fn check_json(address: SocketAddr, options: &[&str]) -> (Option<i32>, Value) {
     (output.status.code(), value)
 }
 
-/// A server with that defect, until the process ends.
-pub(crate) fn broken(defect: Defect) -> SocketAddr {
+/// A broken server, until the process ends.
+pub(crate) fn broken(server: impl Into<BrokenServer>) -> SocketAddr {
+    let server = server.into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    thread::spawn(move || serve(&listener, defect));
+    thread::spawn(move || server.serve(&listener));
     address
 }
 
@@ -59,20 +60,21 @@ pub(crate) fn broken(defect: Defect) -> SocketAddr {
 fn assert_every_defect_is_found(options: impl Fn(&'static str) -> Vec<&'static str> + Sync) {
     const AT_ONCE: usize = 6;
     // What is wrong with the check of a defect.
-    let problem = |(name, defect, probe, cause): &(&str, Defect, &'static str, &str)| {
+    let problem = |&Broken { name, server, probe, cause }: &Broken| {
         // Each conversation with this one takes 1.5 s: a whole check takes minutes.
-        let only: &[&str] = if *defect == Defect::LateFin { &["--only", probe] } else { &[] };
-        let (_, result) = check_json(broken(*defect), &[&options(probe), only].concat());
+        let only: &[&str] = if server == Defect::LateFin.into() { &["--only", probe] } else { &[] };
+        let (_, result) = check_json(broken(server), &[&options(probe), only].concat());
         let found = failures(&result);
         let is_found = found.iter().any(|(id, first)| id == probe && first.contains(cause));
         (!is_found).then(|| format!("{name}: not `{cause}` by {probe}, but {found:#?}"))
     };
+    let all: Vec<Broken> = greet_broken::all().collect();
     let next = AtomicUsize::new(0);
     let missed = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(row) = DEFECTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(row) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if problem(row).is_some() {
                         missed.lock().unwrap().push(row);
                     }
@@ -176,7 +178,7 @@ fn every_probe_is_listed() {
     let output = Command::new(GREET).args(["check", "--list"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!((output.status.code(), text.lines().count()), (Some(0), 48), "{text}");
-    for (name, _, probe, _) in DEFECTS {
+    for Broken { name, probe, .. } in greet_broken::all() {
         assert!(text.lines().any(|line| line.starts_with(probe)), "{name}: there is no {probe}");
     }
 }

@@ -13,7 +13,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use greet_broken::Defect;
+use greet_broken::greeter::Defect;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use boon::{Compiler, Schemas};
-use greet_broken::Defect;
+use greet_broken::greeter::Defect;
 use serde_json::Value;
 
 use crate::{

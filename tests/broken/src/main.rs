@@ -1,22 +1,20 @@
-//! Runs a server with a defect: `greet-broken DEFECT [ADDRESS:PORT]`, to try `greet check` on it.
+//! Runs a server with a defect: `greet-broken NAME [ADDRESS:PORT]`, to try `greet check` on it.
 
 use std::{env, net::TcpListener, process::ExitCode};
-
-use greet_broken::{DEFECTS, serve};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let name = arguments.first().map_or("", String::as_str);
     let address = arguments.get(1).map_or("127.0.0.1:9999", String::as_str);
-    let Some((_, defect, ..)) = DEFECTS.iter().find(|(known, ..)| *known == name) else {
-        eprintln!("usage: greet-broken DEFECT [ADDRESS:PORT]\nDEFECT is one of:");
-        DEFECTS.iter().for_each(|(name, ..)| eprintln!("  {name}"));
+    let Some(broken) = greet_broken::all().find(|broken| broken.name == name) else {
+        eprintln!("usage: greet-broken NAME [ADDRESS:PORT]\nNAME is one of:");
+        greet_broken::all().for_each(|broken| eprintln!("  {}", broken.name));
         return ExitCode::from(2);
     };
-    match TcpListener::bind(address) {
-        Ok(listener) => {
+    match TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        Ok((address, listener)) => {
             println!("{name}: listening on {address}");
-            serve(&listener, *defect);
+            broken.server.serve(&listener);
             ExitCode::SUCCESS
         }
         Err(error) => {

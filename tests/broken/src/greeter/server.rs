@@ -1,4 +1,4 @@
-//! A server with a few slots, a thread for each client, and the defects of connections.
+//! A greeting server, and the defects of its connections.
 
 use core::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -7,23 +7,21 @@ use core::{
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::Mutex,
     thread,
     time::Instant as Clock,
 };
 
 use greet_core::{Framing, Instant, Machine, Server, ServerSettings, State, drive::Pump};
 
-use crate::{Defect, tamper::Tamper};
+use super::{Defect, tamper::Tamper};
+use crate::slots::{self, Accepting, Slot, WhenFull};
 
-const SLOTS: usize = 8;
 const NAME_CAPACITY: usize = 1024;
 
 /// The state that all threads share.
 struct Shared {
     defect: Defect,
-    /// The number of slots in use.
-    taken: AtomicUsize,
     /// Held while writing, if one task writes for all.
     writer: Mutex<()>,
     /// The number of replies on all connections.
@@ -35,100 +33,37 @@ struct Shared {
 }
 
 /// Serves clients until the listener fails.
-pub fn serve(listener: &TcpListener, defect: Defect) {
-    let shared = Arc::new(Shared {
+pub(crate) fn serve(listener: &TcpListener, defect: Defect) {
+    let shared = Shared {
         defect,
-        taken: AtomicUsize::new(0),
         writer: Mutex::new(()),
         replies: AtomicUsize::new(0),
         counted: AtomicUsize::new(0),
         buffer: Mutex::new(Vec::new()),
-    });
-    let mut forgotten = Vec::new();
-    let slots = if defect == Defect::OneClient { 1 } else { SLOTS };
-    for number in 1_usize.. {
-        if defect == Defect::DeadAfter200 && number > 200 {
-            loop {
-                thread::park();
-            }
-        }
-        let Ok((stream, _)) = listener.accept() else { return };
-        if defect == Defect::OneOfABurst {
-            reset_others(listener);
-        }
-        if defect == Defect::ClosesAtOnce {
-            continue;
-        }
-        if shared.taken.load(Ordering::SeqCst) >= slots && defect == Defect::NextForgotten {
-            forgotten.push(stream);
-            continue;
-        }
-        if shared.taken.load(Ordering::SeqCst) >= slots {
-            // As a stack without a listening socket does.
-            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-            continue;
-        }
-        shared.taken.fetch_add(1, Ordering::SeqCst);
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            let mut ending = converse(stream, &shared);
-            ending.close();
-            if ending.keeps_slot {
-                return;
-            }
-            thread::sleep(ending.holds);
-            shared.taken.fetch_sub(1, Ordering::SeqCst);
-        });
-    }
+    };
+    let accepting = match defect {
+        Defect::OneClient => Accepting { slots: 1, ..Accepting::DEFAULT },
+        Defect::DeadAfter200 => Accepting { clients: 200, ..Accepting::DEFAULT },
+        Defect::ClosesAtOnce => Accepting { slots: 0, when_full: WhenFull::Close, ..Accepting::DEFAULT },
+        Defect::NextForgotten => Accepting { when_full: WhenFull::Forget, ..Accepting::DEFAULT },
+        Defect::OneOfABurst => Accepting { one_of_a_burst: true, ..Accepting::DEFAULT },
+        _ => Accepting::DEFAULT,
+    };
+    slots::serve(listener, &accepting, move |stream| converse(stream, &shared));
 }
 
-/// Resets the connections in the backlog.
-fn reset_others(listener: &TcpListener) {
-    thread::sleep(Duration::from_millis(5)); // the same instant, for this server
-    // If this fails, they are served.
-    let _ = listener.set_nonblocking(true);
-    while let Ok((stream, _)) = listener.accept() {
-        let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-    }
-    let _ = listener.set_nonblocking(false);
-}
-
-/// How a conversation ended, and what happens to its slot.
-struct Ending {
-    stream: Option<TcpStream>,
-    keeps_slot: bool,
-    /// How long the slot stays taken.
-    holds: Duration,
-}
-
-impl Ending {
-    /// Closes the connection before its slot is freed.
-    fn close(&mut self) {
-        self.stream = None;
-    }
-}
-
-fn converse(stream: TcpStream, shared: &Shared) -> Ending {
+fn converse(stream: &TcpStream, shared: &Shared) -> Slot {
     let defect = shared.defect;
-    let mut outcome = Ending { stream: None, keeps_slot: false, holds: Duration::ZERO };
-    let mut conversation = Conversation::new(&stream, shared);
+    let mut conversation = Conversation::new(stream, shared);
     let ended = conversation.run();
     let by_server = conversation.by_server;
     match (defect, ended) {
-        (Defect::LeakOnReset, Err(_)) => outcome.keeps_slot = true,
-        (Defect::LeakNowAndThen, Err(_)) => {
-            outcome.keeps_slot = shared.counted.fetch_add(1, Ordering::Relaxed) % 5 == 4;
-        }
-        (Defect::LeakInAName, _) if conversation.in_a_name => outcome.keeps_slot = true,
-        (Defect::LeakOnFin, Ok(())) if !by_server => {
-            // The server's side stays open: CLOSE-WAIT.
-            outcome.keeps_slot = true;
-        }
-        (Defect::TimeWaitHolds, Ok(())) if by_server => outcome.holds = Duration::from_secs(30),
-        _ => {}
+        (Defect::LeakOnReset, Err(_)) => Slot::Lost,
+        (Defect::LeakNowAndThen, Err(_)) if shared.counted.fetch_add(1, Ordering::Relaxed) % 5 == 4 => Slot::Lost,
+        (Defect::LeakInAName, _) if conversation.in_a_name => Slot::Lost,
+        (Defect::TimeWaitHolds, Ok(())) if by_server => Slot::FreeAfter(Duration::from_secs(30)),
+        _ => Slot::FreeAfter(Duration::ZERO),
     }
-    outcome.stream = Some(stream);
-    outcome
 }
 
 /// A conversation of the state machine over a socket.

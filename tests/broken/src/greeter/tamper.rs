@@ -1,6 +1,6 @@
 //! Defects of the bytes, in both directions.
 
-use crate::Defect;
+use super::Defect;
 
 /// Changes the bytes of one connection.
 pub(crate) struct Tamper {

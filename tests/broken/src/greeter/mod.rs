@@ -1,0 +1,168 @@
+//! Greeting servers with one defect each: the state machine of `greet-core` behind a transport with that defect.
+
+mod server;
+mod tamper;
+
+pub(crate) use server::serve;
+
+/// What is wrong with a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// The greeting is sent after the client's first byte.
+    GreetingAfterFirstByte,
+    /// One client is served; the next connection is closed.
+    OneClient,
+    /// After `exit` the connection is reset, and data in flight is lost.
+    ResetAtExit,
+    /// The slot of a client that resets is never free again.
+    LeakOnReset,
+    /// The slot of a client that closes first is never free again.
+    LeakOnFin,
+    /// A slot is free 30 s after the server has closed the connection.
+    TimeWaitHolds,
+    /// After byte 1,024 of a connection's output one bit is wrong at regular positions.
+    WrongPast1024,
+    /// The last 32 bytes of every ninth write are those of the previous write.
+    StaleLine,
+    /// Names are cut at 536 bytes.
+    CutAt536,
+    /// A name whose length is a multiple of 64 loses its last byte.
+    ShortBy64,
+    /// Every 700th reply is merged with the previous one.
+    Merged,
+    /// Every thousandth reply is lost.
+    OneInAThousand,
+    /// Every 300th write is repeated.
+    Repeated,
+    /// Two replies of one batch are swapped, every 500 replies.
+    Swapped,
+    /// A reply is written in two pieces, with Nagle's algorithm on.
+    Nagle,
+    /// Replies are sent by a timer of 10 ms.
+    Tick,
+    /// Every 40th reply takes 200 ms, as after a lost segment.
+    LostSegments,
+    /// When the client closes its side, the connection is closed without the replies.
+    HalfCloseDrops,
+    /// No client is accepted after the first 200.
+    DeadAfter200,
+    /// One task writes for all clients, and waits for the slowest reader.
+    OneWriter,
+    /// Invalid UTF-8 ends the connection.
+    Utf8Crash,
+    /// `exit` is answered as a name.
+    ExitAnswered,
+    /// After `exit` the connection stays open.
+    NoFin,
+    /// The CR before a line feed is treated as part of the name.
+    CarriageReturnKept,
+    /// An overlong line ends the connection.
+    OverlongCloses,
+    /// A name ends at its first NUL.
+    NulTerminated,
+    /// Empty lines are not answered.
+    EmptySkipped,
+    /// A read is treated as a line, whether or not it is complete.
+    ReadIsLine,
+    /// A name as long as the capacity is refused.
+    OneTooFew,
+    /// The NUL after the greeting's text is sent.
+    NulBehindGreeting,
+    /// Two bytes are swapped where a segment of 1,460 bytes ends.
+    SwappedAtSegment,
+    /// The idle timeout is 2 s.
+    ShortIdleTimeout,
+    /// A write that blocks never continues.
+    StuckAfterStop,
+    /// The connection is reset after 64 KiB.
+    ResetAfter64K,
+    /// A reply comes byte by byte, with pauses.
+    Trickle,
+    /// A client is greeted after 300 ms.
+    GreetingLate,
+    /// Bulk data pauses for 200 ms again and again, as after lost segments.
+    BulkIsLost,
+    /// All clients share one reply buffer.
+    SharedBuffer,
+    /// Every fifth reset leaks a slot.
+    LeakNowAndThen,
+    /// The slot of a client that closes in the middle of a name is never free again.
+    LeakInAName,
+    /// A client that comes when all slots are taken is accepted, and never served.
+    NextForgotten,
+    /// Of clients that connect in the same instant one is served, and the others are reset.
+    OneOfABurst,
+    /// Writes are padded to whole words with NULs.
+    PaddedWrites,
+    /// LF is sent as CR LF.
+    CarriageReturnAdded,
+    /// The byte at the end of a ring buffer of 2,048 bytes is that of the previous round.
+    RingWrap,
+    /// The error reply to an overlong line is sent when the line ends, not before.
+    LateError,
+    /// A backspace removes the byte before it, as on a terminal.
+    EditsNames,
+    /// Every 250th round trip takes 1 s longer.
+    RareStall,
+    /// Every connection is closed as soon as it is accepted.
+    ClosesAtOnce,
+    /// The connection is closed after the greeting, whatever the client sends.
+    GreetsAndCloses,
+    /// The FIN after `exit` comes 1.5 s late.
+    LateFin,
+}
+
+/// Every defect: the server's name, the probe that has to find it, and a part of the cause that it has to name first.
+pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 51] = [
+    ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
+    ("late-fin", Defect::LateFin, "connections.server-closes", "decides when the FIN is sent"), // early: it takes long
+    ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"),                 // likewise
+    ("bulk-is-lost", Defect::BulkIsLost, "time.throughput", "retransmitted after 200 ms"),      // likewise
+    ("one-client", Defect::OneClient, "connections.concurrent", "second client is refused"),
+    ("reset-at-exit", Defect::ResetAtExit, "connections.server-closes", "shut down the sending side first"),
+    ("leak-on-reset", Defect::LeakOnReset, "connections.reset", "the slot of every client that resets is lost"),
+    ("leak-on-fin", Defect::LeakOnFin, "connections.client-closes", "CLOSE-WAIT"),
+    ("time-wait-holds", Defect::TimeWaitHolds, "connections.server-closes", "TIME-WAIT"),
+    ("wrong-past-1024", Defect::WrongPast1024, "stream.lengths", "one bit is wrong"),
+    ("stale-line", Defect::StaleLine, "stream.lengths", "stale data"),
+    ("cut-at-536", Defect::CutAt536, "stream.lengths", "after its first 536 bytes"),
+    ("short-by-64", Defect::ShortBy64, "stream.lengths", "cut short"),
+    ("merged", Defect::Merged, "stream.pipelined", "merged two"),
+    ("one-in-a-thousand", Defect::OneInAThousand, "stream.pipelined", "lost a name or a reply"),
+    ("repeated", Defect::Repeated, "stream.full-duplex", "come again"),
+    ("swapped", Defect::Swapped, "stream.pipelined", "in another order"),
+    ("nagle", Defect::Nagle, "time.idle", "Nagle"),
+    ("tick", Defect::Tick, "time.idle", "polled every 10 ms"),
+    ("lost-segments", Defect::LostSegments, "time.idle", "lost segments"),
+    ("half-close-drops", Defect::HalfCloseDrops, "connections.half-close", "half-close"),
+    ("dead-after-200", Defect::DeadAfter200, "connections.sequential", "something is used up"),
+    ("one-writer", Defect::OneWriter, "stream.stopped-reader", "blocks the server for all others"),
+    ("utf8-crash", Defect::Utf8Crash, "rules.U1", "crashes on invalid UTF-8"),
+    ("exit-answered", Defect::ExitAnswered, "rules.R3", "`exit` is answered"),
+    ("no-fin", Defect::NoFin, "connections.server-closes", "never closes"),
+    ("carriage-return-kept", Defect::CarriageReturnKept, "rules.F2", "CR is treated as part of the name"),
+    ("overlong-closes", Defect::OverlongCloses, "rules.L3", "connection is closed instead"),
+    ("nul-terminated", Defect::NulTerminated, "rules.R1", "C string"),
+    ("empty-skipped", Defect::EmptySkipped, "rules.R2", "empty lines are skipped"),
+    ("read-is-line", Defect::ReadIsLine, "stream.splits", "continues in the next read"),
+    ("one-too-few", Defect::OneTooFew, "rules.L1", "one byte too short"),
+    ("nul-behind-greeting", Defect::NulBehindGreeting, "reach.greeting", "NUL that ends a C string"),
+    ("swapped-at-segment", Defect::SwappedAtSegment, "stream.lengths", "wrong byte order"),
+    ("short-idle-timeout", Defect::ShortIdleTimeout, "connections.silent", "idle timeout is a few seconds"),
+    ("stuck-after-stop", Defect::StuckAfterStop, "stream.stopped-reader", "when the window opens"),
+    ("reset-after-64-k", Defect::ResetAfter64K, "stream.lengths", "look for a limit"),
+    ("shared-buffer", Defect::SharedBuffer, "connections.isolation", "another client's"),
+    ("leak-now-and-then", Defect::LeakNowAndThen, "connections.reset", "slots are lost"),
+    ("leak-in-a-name", Defect::LeakInAName, "connections.abandoned", "waits for the rest of the name"),
+    ("next-forgotten", Defect::NextForgotten, "connections.overflow", "nobody serves it"),
+    ("one-of-a-burst", Defect::OneOfABurst, "connections.burst", "one socket listens"),
+    ("padded-writes", Defect::PaddedWrites, "reach.reply", "whole words"),
+    ("carriage-return-added", Defect::CarriageReturnAdded, "reach.reply", "CR LF"),
+    ("ring-wrap", Defect::RingWrap, "stream.lengths", "multiple of 2048"),
+    ("late-error", Defect::LateError, "rules.L3", "before the line ends"),
+    ("edits-names", Defect::EditsNames, "rules.R1", "as on a terminal"),
+    ("rare-stall", Defect::RareStall, "time.idle", "retransmitted after 1 s"),
+    ("closes-at-once", Defect::ClosesAtOnce, "reach.greeting", "closes every connection"),
+    ("greets-and-closes", Defect::GreetsAndCloses, "reach.reply", "serves nobody after the greeting"),
+    ("trickle", Defect::Trickle, "reach.reply", "comes in pieces"),
+];

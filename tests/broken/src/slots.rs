@@ -1,0 +1,101 @@
+//! A few slots, a thread for each client, and the defects of accepting them.
+
+use core::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+use std::{
+    net::{TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+};
+
+use socket2::SockRef;
+
+/// How clients are accepted.
+pub(crate) struct Accepting {
+    /// The number of clients at the same time.
+    pub(crate) slots: usize,
+    /// What happens to a client for whom no slot is free.
+    pub(crate) when_full: WhenFull,
+    /// No client is accepted after so many.
+    pub(crate) clients: usize,
+    /// Of clients that connect in the same instant one is served, and the others are reset.
+    pub(crate) one_of_a_burst: bool,
+}
+
+/// What happens to a client for whom no slot is free.
+pub(crate) enum WhenFull {
+    /// It is reset, as by a stack without a listening socket.
+    Reset,
+    Close,
+    /// It is accepted and never served.
+    Forget,
+}
+
+/// What happens to a slot at the end of a conversation.
+pub(crate) enum Slot {
+    FreeAfter(Duration),
+    Lost,
+}
+
+impl Accepting {
+    /// As a correct server does.
+    pub(crate) const DEFAULT: Self =
+        Self { slots: 8, when_full: WhenFull::Reset, clients: usize::MAX, one_of_a_burst: false };
+}
+
+/// Serves clients until the listener fails: each has a thread that runs `converse`.
+pub(crate) fn serve(
+    listener: &TcpListener,
+    accepting: &Accepting,
+    converse: impl Fn(&TcpStream) -> Slot + Send + Sync + 'static,
+) {
+    let converse = Arc::new(converse);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let mut forgotten = Vec::new();
+    for _ in 0..accepting.clients {
+        let Ok((stream, _)) = listener.accept() else { return };
+        if accepting.one_of_a_burst {
+            reset_others(listener);
+        }
+        if taken.load(Ordering::SeqCst) >= accepting.slots {
+            match accepting.when_full {
+                WhenFull::Reset => reset(&stream),
+                WhenFull::Close => {}
+                WhenFull::Forget => forgotten.push(stream),
+            }
+            continue;
+        }
+        taken.fetch_add(1, Ordering::SeqCst);
+        let (converse, taken) = (Arc::clone(&converse), Arc::clone(&taken));
+        thread::spawn(move || {
+            let slot = converse(&stream);
+            drop(stream); // closed before the slot is free
+            if let Slot::FreeAfter(time) = slot {
+                thread::sleep(time);
+                taken.fetch_sub(1, Ordering::SeqCst);
+            }
+        });
+    }
+    loop {
+        thread::park();
+    }
+}
+
+/// Resets the connection when it is closed.
+pub(crate) fn reset(stream: &TcpStream) {
+    // If this fails, it is closed by a FIN instead.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Resets the connections in the backlog.
+fn reset_others(listener: &TcpListener) {
+    thread::sleep(Duration::from_millis(5)); // the same instant, for this server
+    // If this fails, they are served.
+    let _ = listener.set_nonblocking(true);
+    while let Ok((stream, _)) = listener.accept() {
+        reset(&stream);
+    }
+    let _ = listener.set_nonblocking(false);
+}
