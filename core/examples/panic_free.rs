@@ -4,8 +4,8 @@
 //! it drops the handler and the program links; if a panic is reachable, the linker reports `the_core_can_panic`.
 //! `tests/run` builds it, and builds it again with `--cfg deliberate_panic`, which must fail to link: so the check itself is tested.
 //!
-//! With `--cfg server_alone` it links only the server's machine, to measure its size, and a static array of vacant servers, to
-//! show that the array takes no flash.
+//! With `--cfg alone="server"` or `--cfg alone="echo"` it links only the machine of that server, to measure its size, and a static
+//! array of vacant ones, to show that the array takes no flash.
 //!
 //! On a target with an operating system it is an empty program.
 
@@ -17,10 +17,8 @@
 fn main() {}
 
 #[cfg(target_os = "none")]
-#[cfg_attr(server_alone, allow(dead_code, unused_imports, unused_macros))]
+#[cfg_attr(any(alone = "server", alone = "echo"), allow(dead_code, unused_imports, unused_macros))]
 mod firmware {
-    #[cfg(server_alone)]
-    use core::cell::UnsafeCell;
     use core::{
         fmt::{self, Write as _},
         hint::black_box,
@@ -31,8 +29,8 @@ mod firmware {
 
     use embedded_io::{ErrorKind, ErrorType, ReadReady};
     use greet_core::{
-        Client, ClientSettings, Escaped, Framing, Get, GetEvent, GetRequest, GetSettings, HttpMethod, Instant, Machine,
-        Server, ServerSettings, drive, drive::Turn,
+        Client, ClientSettings, Echo, EchoSettings, Escaped, Framing, Get, GetEvent, GetRequest, GetSettings,
+        HttpMethod, Instant, Machine, Server, ServerSettings, Service, drive, drive::Turn,
     };
 
     unsafe extern "C" {
@@ -50,17 +48,25 @@ mod firmware {
     // SAFETY: no other symbol of this program has the name.
     #[unsafe(no_mangle)]
     extern "C" fn _start() -> ! {
-        #[cfg(server_alone)]
+        #[cfg(alone = "server")]
         loop {
-            black_box(&VACANT_SERVERS);
+            black_box(&VACANT);
             server::<64>(|_| ());
         }
-        #[cfg(not(server_alone))]
+        #[cfg(alone = "echo")]
+        loop {
+            black_box(&VACANT);
+            echo::<64>(|_| ());
+        }
+        #[cfg(not(any(alone = "server", alone = "echo")))]
         loop {
             // One common capacity and the extremes, as the capacity takes part in arithmetic at compile time.
             server::<1>(run);
             server::<64>(turns);
             server::<{ u16::MAX as usize }>(run);
+            echo::<1>(run);
+            echo::<64>(turns);
+            echo::<{ u16::MAX as usize }>(run);
             client::<3>(run);
             client::<64>(turns);
             client::<{ u16::MAX as usize }>(run);
@@ -75,17 +81,23 @@ mod firmware {
     }
 
     /// Servers in a static, as on a board.
-    #[cfg(server_alone)]
+    #[cfg(alone = "server")]
     // SAFETY: no other symbol of this program has the name. `tests/run` looks up its section.
     #[unsafe(no_mangle)]
-    static VACANT_SERVERS: Static<[Server<64>; 8]> = Static(UnsafeCell::new([const { Server::vacant() }; 8]));
+    static VACANT: Static<[Server<64>; 8]> = Static(core::cell::UnsafeCell::new([const { Server::vacant() }; 8]));
+
+    /// Echo servers in a static, as on a board.
+    #[cfg(alone = "echo")]
+    // SAFETY: no other symbol of this program has the name. `tests/run` looks up its section.
+    #[unsafe(no_mangle)]
+    static VACANT: Static<[Echo<64>; 8]> = Static(core::cell::UnsafeCell::new([const { Echo::vacant() }; 8]));
 
     /// A static with interior mutability, so that it is placed in RAM.
-    #[cfg(server_alone)]
-    struct Static<T>(UnsafeCell<T>);
+    #[cfg(any(alone = "server", alone = "echo"))]
+    struct Static<T>(core::cell::UnsafeCell<T>);
 
     // SAFETY: the value is never accessed.
-    #[cfg(server_alone)]
+    #[cfg(any(alone = "server", alone = "echo"))]
     unsafe impl<T> Sync for Static<T> {}
 
     /// A slice whose length and bytes are unknown to the optimizer.
@@ -101,6 +113,10 @@ mod firmware {
         black_box(Framing::Auto).decided_by(unknown_bytes())
     }
 
+    fn unknown_service() -> Service {
+        if black_box(true) { Service::Greet } else { Service::Echo }
+    }
+
     fn server<const N: usize>(asynchronous: fn(&mut Server<N>)) {
         let settings = ServerSettings {
             framing: unknown_framing(),
@@ -114,23 +130,50 @@ mod firmware {
         while black_box(true) {
             any_operation(&mut server);
             black_box((server.end(), server.framing()));
-            #[cfg(not(server_alone))]
+            #[cfg(not(alone = "server"))]
             black_box(server.clone());
         }
-        #[cfg(not(server_alone))]
+        #[cfg(not(alone = "server"))]
         blocking(&mut server);
         asynchronous(&mut server);
     }
 
+    fn echo<const N: usize>(asynchronous: fn(&mut Echo<N>)) {
+        let settings = EchoSettings { idle_timeout: black_box(Some(Duration::ZERO)) };
+        let mut echo: Echo<N> = black_box(Echo::vacant());
+        if black_box(true) {
+            echo = Echo::new(settings, unknown_time());
+        }
+        while black_box(true) {
+            any_operation(&mut echo);
+            black_box(echo.end());
+            #[cfg(not(alone = "echo"))]
+            black_box(echo.clone());
+        }
+        #[cfg(not(alone = "echo"))]
+        blocking(&mut echo);
+        asynchronous(&mut echo);
+    }
+
     fn client<const N: usize>(asynchronous: fn(&mut Client<N>)) {
-        let settings = ClientSettings { framing: unknown_framing(), timeout: black_box(Some(Duration::ZERO)) };
+        let settings = ClientSettings {
+            service: unknown_service(),
+            framing: unknown_framing(),
+            timeout: black_box(Some(Duration::ZERO)),
+        };
         let mut client: Client<N> = Client::new(settings, unknown_time());
         while black_box(true) {
             any_operation(&mut client);
             if let Err(refused) = client.say(unknown_bytes()) {
                 black_box(refused);
             }
-            black_box((client.waiting_for(), client.is_idle(), client.outcome(), Client::<N>::LONGEST_NAME));
+            black_box((
+                client.waiting_for(),
+                client.is_idle(),
+                client.outcome(),
+                client.verified(),
+                Client::<N>::LONGEST_NAME,
+            ));
             black_box(client.clone());
         }
         blocking(&mut client);

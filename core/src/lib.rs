@@ -1,6 +1,6 @@
 //! The greeting protocol as state machines without I/O, for sockets on a PC as well as for the network stack of a board.
 //!
-//! A *machine* ([`Server`], [`Client`], [`Get`]) is one side of one conversation: it takes bytes, gives bytes, and the time is
+//! A *machine* ([`Server`], [`Echo`], [`Client`], [`Get`]) is one side of one conversation: it takes bytes, gives bytes, and the time is
 //! passed to it. A *driver* ([`drive`]) moves bytes between a machine and a transport. [`Machine`] is the only contract between
 //! them: machines know no transport, drivers know no protocol.
 //!
@@ -59,7 +59,9 @@
 //! | `machine` | the contract |
 //! | `framing` | where a name ends, and the buffer in which it is assembled |
 //! | `text` | the texts of the protocol, shared by server and client |
-//! | `server`, `client` | the machines of the greeting protocol |
+//! | `server` | the machine of a greeting server |
+//! | `echo` | the machine of an echo server |
+//! | `client` | the machine of their client |
 //! | `http` | the machine of one HTTP request |
 //! | [`drive`] | the loop of every driver, and the drivers over `embedded-io` and `embedded-io-async` |
 //! | `time` | instants and timeouts |
@@ -80,6 +82,7 @@
 
 mod client;
 pub mod drive;
+mod echo;
 mod escape;
 mod framing;
 mod http;
@@ -89,15 +92,17 @@ mod text;
 mod time;
 
 pub use client::{
-    Client, Event as ClientEvent, Expected, Mismatch, NameError, Outcome, Settings as ClientSettings, WaitingFor,
+    Client, Event as ClientEvent, Expected, Mismatch, NameError, Outcome, Service, Settings as ClientSettings,
+    WaitingFor,
 };
+pub use echo::{Echo, Settings as EchoSettings};
 pub use escape::{Escaped, escape_of};
 pub use framing::Framing;
 pub use http::{
     Event as GetEvent, Failure as GetFailure, Get, Head as HttpHead, HeadProblem, Method as HttpMethod,
     Missing as GetMissing, Request as GetRequest, RequestError, Settings as GetSettings, Version as HttpVersion,
 };
-pub use machine::{Machine, Received, State};
+pub use machine::{Machine, Received, ServerMachine, State};
 pub use server::{End as ServerEnd, Event as ServerEvent, LINGER, LINGER_BYTES, Server, Settings as ServerSettings};
 pub use time::Instant;
 

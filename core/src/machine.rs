@@ -1,6 +1,6 @@
-//! The contract between state machines and drivers: the trait `Machine`.
+//! The contract between state machines and drivers: the trait `Machine`, and `ServerMachine` for those that serve a connection.
 
-use crate::Instant;
+use crate::{Instant, ServerEnd};
 
 /// One end of one conversation, as a state machine without I/O: bytes in, bytes out, and the time.
 ///
@@ -71,6 +71,24 @@ pub trait Machine {
 
     /// Ends the conversation from this side. The bytes that the machine owes are still sent; new input is not taken.
     fn close(&mut self, now: Instant);
+}
+
+/// A machine that serves a connection which a client opened: what a pool or a listener needs besides [`Machine`].
+pub trait ServerMachine: Machine + Sized {
+    /// The settings of a conversation.
+    type Settings: Copy;
+
+    /// A machine without a conversation, in [`State::Over`]. All its bytes are zero, so a static array of them needs no flash.
+    const VACANT: Self;
+
+    /// A machine for a connection that was opened at `now`.
+    fn begin(settings: Self::Settings, now: Instant) -> Self;
+
+    /// Why the conversation ends, once it does.
+    fn end(&self) -> Option<ServerEnd>;
+
+    /// Whether the event is a name, valid or not, and so counts as one.
+    fn is_name(event: &Self::Event<'_>) -> bool;
 }
 
 /// What [`Machine::receive`] returns.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::{
-    Framing, Instant, Machine, Received, State,
+    Framing, Instant, Machine, Received, ServerMachine, State,
     framing::{Assembly, Found},
     text::{Decimal, ERROR, EXIT, GREETING, Text, write_hello},
     time::Micros,
@@ -450,6 +450,24 @@ impl<const N: usize> Machine for Server<N> {
     fn close(&mut self, now: Instant) {
         self.end = self.end.or(Some(End::Closed));
         self.settle(now);
+    }
+}
+
+impl<const N: usize> ServerMachine for Server<N> {
+    type Settings = Settings;
+
+    const VACANT: Self = Self::vacant();
+
+    fn begin(settings: Settings, now: Instant) -> Self {
+        Self::new(settings, now)
+    }
+
+    fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    fn is_name(event: &Event<'_>) -> bool {
+        *event != Event::Exit
     }
 }
 

@@ -47,7 +47,7 @@ fn framing(line: bool) -> Framing {
 
 fn bear_anything(framing: Framing, steps: &[Step<'_>]) {
     let mut now = Instant::ZERO;
-    let settings = ClientSettings { framing, timeout: Some(Duration::from_secs(1)) };
+    let settings = ClientSettings { framing, timeout: Some(Duration::from_secs(1)), ..ClientSettings::default() };
     let mut client: Client<CLIENT_CAPACITY> = Client::new(settings, now);
     for step in steps {
         let outcome = client.outcome();
@@ -117,7 +117,7 @@ fn answer_to(name: &[u8]) -> Answer {
 fn understand_a_server(framing: Framing, names: &[&[u8]], cuts: &[u8]) {
     let now = Instant::ZERO;
     let mut server: Server<SERVER_CAPACITY> = Server::new(ServerSettings { framing, ..ServerSettings::DEFAULT }, now);
-    let mut client: Client<CLIENT_CAPACITY> = Client::new(ClientSettings { framing, timeout: None }, now);
+    let mut client: Client<CLIENT_CAPACITY> = Client::new(ClientSettings { framing, ..ClientSettings::default() }, now);
     let mut cuts = cuts.iter().cycle();
     let mut cut = || usize::from(*cuts.next().unwrap_or(&255)).max(1);
 

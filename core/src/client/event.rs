@@ -6,7 +6,8 @@
 pub enum Event<'a> {
     /// The greeting `Welcome!` was received.
     Greeted,
-    /// The complete reply `Hello, NAME!` to this name was received. Names are answered in the order in which they were sent.
+    /// The complete reply to this name was received: `Hello, NAME!`, or from an echo server the name itself. Names are answered in
+    /// the order in which they were sent.
     Reply(&'a [u8]),
     /// A part of an error reply was received. It answers the oldest unanswered name, if there is one.
     Error {
@@ -15,7 +16,7 @@ pub enum Event<'a> {
         /// Whether this is the last part.
         complete: bool,
     },
-    /// A byte was received that no server may send here (rule K1). The conversation is over.
+    /// A byte was received that no server may send here (rules K1 and B6). The conversation is over.
     Mismatch(Mismatch<'a>),
 }
 
@@ -39,7 +40,7 @@ pub struct Mismatch<'a> {
 pub enum Expected<'a> {
     /// `Welcome!`, and the end of its line.
     Greeting,
-    /// `Hello, NAME!` for this name, and under `line` LF.
+    /// The reply to this name: `Hello, NAME!`, or from an echo server the name itself; under `line` an LF follows.
     Reply(&'a [u8]),
     /// `Error: `, because its first byte was received.
     Error,
@@ -55,7 +56,7 @@ pub enum WaitingFor {
     Greeting,
     /// The reply to a name.
     Reply,
-    /// The server's FIN, after `exit` (rule K2).
+    /// The server's FIN, after `exit` (rule K2); from an echo server after this side's FIN (rule B4).
     End,
 }
 
@@ -63,12 +64,12 @@ pub enum WaitingFor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Outcome {
-    /// Success: every name was answered, `exit` was sent, and the server sent its FIN (rule K2).
+    /// Success: every name was answered, this side ended the conversation, and the server sent its FIN (rules K2 and B4).
     Complete,
     /// The server sent its FIN too early. The client was waiting for this, if for anything.
     EndedEarly(Option<WaitingFor>),
     /// The timeout expired while the client was waiting for this.
     TimedOut(WaitingFor),
-    /// A byte was received that no server may send (rule K1).
+    /// A byte was received that no server may send (rules K1 and B6).
     Mismatch,
 }

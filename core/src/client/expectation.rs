@@ -1,11 +1,12 @@
 //! What a client expects to receive next, and the comparison of received bytes with it.
 
-use super::{Expected, Mismatch};
+use super::{Expected, Mismatch, Service};
 use crate::text::{ERROR, GREETING, Text};
 
 /// What is expected, and how many bytes of it were received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expectation {
+    service: Service,
     pub(super) next: Expecting,
     /// How many bytes of it were received.
     matched: usize,
@@ -36,7 +37,13 @@ pub(super) struct Compared {
 
 impl Expectation {
     /// The expectation at the start of a conversation.
-    pub(super) const GREETING: Self = Self { next: Expecting::Greeting, matched: 0 };
+    pub(super) const fn new(service: Service) -> Self {
+        let next = match service {
+            Service::Greet => Expecting::Greeting,
+            Service::Echo => Expecting::Reply,
+        };
+        Self { service, next, matched: 0 }
+    }
 
     /// Whether a part of it was received.
     pub(super) const fn is_begun(&self) -> bool {
@@ -49,7 +56,10 @@ impl Expectation {
             (Expecting::Greeting, _) => Text([GREETING, b"", b"", b""]),
             (Expecting::GreetingLineFeed, _) => Text([b"\n", b"", b"", b""]),
             (Expecting::Error, _) => Text([ERROR, b"", b"", b""]),
-            (_, Some(name)) => Text::hello(name, line_end),
+            (_, Some(name)) => match self.service {
+                Service::Greet => Text::hello(name, line_end),
+                Service::Echo => Text([name, line_end, b"", b""]), // B1
+            },
             (_, None) => Text([b"", b"", b"", b""]),
         }
     }
@@ -73,6 +83,7 @@ impl Expectation {
             (_, None) => Expected::Nothing,
         };
         let offset = match self.next {
+            _ if expected == Expected::Nothing => 0, // behind the part of a name that is sent and came back (B6)
             Expecting::GreetingLineFeed => GREETING.len().saturating_add(1), // behind the CR
             _ => self.matched,
         };

@@ -23,11 +23,25 @@ use crate::{
     time::Timeout,
 };
 
+/// What a server does with the bytes that it receives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Service {
+    /// It greets, and answers each name with `Hello, NAME!`: a [`Server`](crate::Server).
+    #[default]
+    Greet,
+    /// It sends back what it receives: an [`Echo`](crate::Echo) server, or any other one (RFC 862).
+    Echo,
+}
+
 /// The settings of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Settings {
-    /// How names are sent. `Auto`: in lines if a line feed follows the greeting (rule G1), else one write each.
+    /// What the server does, and so what it owes for a name.
+    pub service: Service,
+    /// How names are sent. `Auto`: in lines if a line feed follows the greeting (rule G1), else one write each. An echo server
+    /// sends no greeting: there `Auto` is the same as `Chunk`.
     pub framing: Framing,
     /// How long the client waits for the next byte while it expects one; `None` for no timeout.
     pub timeout: Option<Duration>,
@@ -37,13 +51,16 @@ pub struct Settings {
 /// their length.
 ///
 /// It stores no replies: every byte of a reply is known from the name (rule K1), and received bytes are compared where they are.
-/// With framing `line` any number of names may be in flight; with `chunk` only one, because a read is a name.
+/// With framing `line`, or with an echo server, any number of names may be in flight; else only one, because a read is a name.
+///
+/// With [`Service::Echo`] a name may have any bytes (with framing `line` no LF), and it is the reply to itself. The client ends the
+/// conversation by its FIN instead of `exit`, and needs not wait for the replies before (rules B4 and B6).
 ///
 /// ```
 /// use greet_core::{Client, ClientEvent, ClientSettings, Framing, Instant, Machine, Outcome};
 ///
 /// let now = Instant::ZERO;
-/// let settings = ClientSettings { framing: Framing::Line, timeout: None };
+/// let settings = ClientSettings { framing: Framing::Line, ..ClientSettings::default() };
 /// let mut client: Client<64> = Client::new(settings, now);
 /// client.say(b"haha")?;
 /// client.say(b"byebye")?;
@@ -69,6 +86,27 @@ pub struct Settings {
 /// assert_eq!(client.outcome(), Some(Outcome::Complete));
 /// # Ok::<(), greet_core::NameError>(())
 /// ```
+///
+/// The client of an echo server, which loses a byte:
+///
+/// ```
+/// use greet_core::{Client, ClientEvent, ClientSettings, Expected, Instant, Machine, Mismatch, Service};
+///
+/// let now = Instant::ZERO;
+/// let mut client: Client<64> = Client::new(ClientSettings { service: Service::Echo, ..ClientSettings::default() }, now);
+/// client.say(b"\0\xFFab")?;
+/// client.say(b"cd")?;
+/// let mut output = [0; 64];
+/// assert_eq!(client.transmit(now, &mut output), 4);
+/// assert_eq!(client.transmit(now, &mut output), 2);
+///
+/// let received = client.receive(now, b"\0\xFFabd");
+/// assert_eq!((received.taken, received.event), (4, Some(ClientEvent::Reply(b"\0\xFFab"))));
+/// let mismatch = Mismatch { expected: Expected::Reply(b"cd"), offset: 0, owed: Some(b'c'), received: b"d" };
+/// assert_eq!(client.receive(now, b"d").event, Some(ClientEvent::Mismatch(mismatch)));
+/// assert_eq!(client.verified(), 4); // bytes before the wrong one
+/// # Ok::<(), greet_core::NameError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client<const N: usize> {
     /// The names that are not answered yet.
@@ -78,15 +116,20 @@ pub struct Client<const N: usize> {
     /// A name was given to this client before.
     spoken: bool,
     outcome: Option<Outcome>,
+    service: Service,
     framing: Framing,
     timeout: Timeout,
+    /// How many bytes were sent.
+    sent: u64,
+    /// How many bytes were received that are as expected.
+    verified: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-/// Whether `exit` has to be sent.
+/// Whether this side has to end the conversation: by `exit`, or with an echo server by its FIN.
 enum Exit {
     No,
-    /// It is sent when every name is answered; `sent` of its bytes are.
+    /// `exit` is sent when every name is answered; `sent` of its bytes are. The FIN is sent when every name is sent.
     Wanted {
         sent: usize,
     },
@@ -111,12 +154,15 @@ impl<const N: usize> Client<N> {
     pub const fn new(settings: Settings, now: Instant) -> Self {
         Self {
             names: Names::new(),
-            expectation: Expectation::GREETING,
+            expectation: Expectation::new(settings.service),
             exit: Exit::No,
             spoken: false,
             outcome: None,
+            service: settings.service,
             framing: settings.framing,
             timeout: Timeout::new(settings.timeout, now),
+            sent: 0,
+            verified: 0,
         }
     }
 
@@ -128,7 +174,7 @@ impl<const N: usize> Client<N> {
         if self.exit != Exit::No || self.outcome.is_some() {
             return Err(NameError::Closed);
         }
-        NameError::check(name, self.framing, !self.spoken)?;
+        NameError::check(name, self.service, self.framing, !self.spoken)?;
         self.names.push(name)?;
         self.spoken = true;
         Ok(())
@@ -161,6 +207,12 @@ impl<const N: usize> Client<N> {
         self.outcome
     }
 
+    /// How many bytes were received that are as expected: the offset of the next one in all that the server sends.
+    #[must_use]
+    pub const fn verified(&self) -> u64 {
+        self.verified
+    }
+
     /// How names are sent: as set, or for `Auto` as the greeting told, once its first following byte has arrived.
     #[must_use]
     pub const fn framing(&self) -> Framing {
@@ -189,13 +241,45 @@ impl<const N: usize> Client<N> {
         }
         match (self.names.next_to_send(), self.exit) {
             // F1: with `chunk`, two names in flight could arrive in one read.
-            (Some(_), _) if self.names.await_answer() && self.framing != Framing::Line => None,
+            (Some(_), _) if self.names.await_answer() && !self.may_pipeline() => None,
             (Some((word, sent)), _) => Some(Next { word, sent, is_exit: false }),
-            (None, Exit::Wanted { sent }) if !self.names.await_answer() => {
+            (None, Exit::Wanted { sent }) if !self.names.await_answer() && self.service == Service::Greet => {
                 Some(Next { word: EXIT, sent, is_exit: true }) // K2
             }
             (None, _) => None,
         }
+    }
+
+    /// Whether a name may be sent while another is not answered.
+    fn may_pipeline(&self) -> bool {
+        self.framing == Framing::Line || self.service == Service::Echo
+    }
+
+    /// The name whose reply is received next. An echo server, which owes so many bytes, may reply to the first bytes of a name
+    /// before the others are sent.
+    fn awaited(names: &Names<N>, service: Service, owed: u64) -> Option<&[u8]> {
+        match service {
+            Service::Greet => names.oldest_unanswered(),
+            Service::Echo => names.oldest_begun().filter(|_| owed > 0),
+        }
+    }
+
+    /// How many bytes an echo server owes: those that were sent and did not come back.
+    const fn owed(&self) -> u64 {
+        self.sent.saturating_sub(self.verified)
+    }
+
+    /// As much of the input as may belong to what is expected: an echo server owes no byte before it is sent.
+    fn limit<'a>(&self, input: &'a [u8]) -> &'a [u8] {
+        match (self.service, usize::try_from(self.owed())) {
+            (Service::Echo, Ok(owed @ 1..)) => input.get(..owed).unwrap_or(input),
+            _ => input,
+        }
+    }
+
+    /// These bytes were received, and are as expected.
+    const fn verify(&mut self, count: usize) {
+        self.verified = self.verified.saturating_add(count as u64);
     }
 
     /// The oldest name is answered.
@@ -225,11 +309,13 @@ impl<const N: usize> Machine for Client<N> {
         match (self.expectation.next, first) {
             (Expecting::GreetingEnd, b'\r') => {
                 self.expectation.next = Expecting::GreetingLineFeed;
+                self.verify(1);
                 return Received { taken: 1, event: None };
             }
             (Expecting::GreetingEnd, b'\n') => {
                 self.expectation.next = Expecting::Reply;
                 self.settle(Framing::Line);
+                self.verify(1);
                 return Received { taken: 1, event: None };
             }
             (Expecting::GreetingEnd, _) => {
@@ -238,7 +324,11 @@ impl<const N: usize> Machine for Client<N> {
             }
             _ => {}
         }
-        if self.expectation.next == Expecting::Reply && !self.expectation.is_begun() && ERROR.first() == Some(&first) {
+        if self.expectation.next == Expecting::Reply
+            && self.service == Service::Greet
+            && !self.expectation.is_begun()
+            && ERROR.first() == Some(&first)
+        {
             self.expectation.next = Expecting::Error; // K1: an error reply
         }
         if self.expectation.next == Expecting::ErrorText {
@@ -250,10 +340,14 @@ impl<const N: usize> Machine for Client<N> {
                 self.answered();
             }
             let taken = text.len().saturating_add(usize::from(end.is_some()));
+            self.verify(taken);
             return Received { taken, event: Some(Event::Error { text, complete }) };
         }
         let line_end = self.framing.reply_end();
-        let Compared { same, complete } = self.expectation.compare(self.names.oldest_unanswered(), line_end, input);
+        let possible = self.limit(input);
+        let name = Self::awaited(&self.names, self.service, self.owed());
+        let Compared { same, complete } = self.expectation.compare(name, line_end, possible);
+        self.verify(same);
         let event = match (self.expectation.next, complete) {
             (Expecting::Greeting, true) => {
                 self.expectation.next = Expecting::GreetingEnd;
@@ -269,14 +363,13 @@ impl<const N: usize> Machine for Client<N> {
                 None
             }
             (_, true) => Some(Event::Reply(self.answered())),
-            (_, false) => match input.get(same..) {
-                None | Some([]) => None,
-                Some(wrong) => {
-                    self.outcome = Some(Outcome::Mismatch);
-                    let name = self.names.oldest_unanswered();
-                    Some(Event::Mismatch(self.expectation.mismatch(name, line_end, wrong)))
-                }
-            },
+            (_, false) if same == possible.len() => None,
+            (_, false) => {
+                self.outcome = Some(Outcome::Mismatch);
+                let wrong = input.get(same..).unwrap_or_default();
+                let name = Self::awaited(&self.names, self.service, self.owed());
+                Some(Event::Mismatch(self.expectation.mismatch(name, line_end, wrong)))
+            }
         };
         Received { taken: same, event }
     }
@@ -300,6 +393,7 @@ impl<const N: usize> Machine for Client<N> {
         }
         let sent = sent.saturating_add(written);
         let complete = sent >= text.len();
+        self.sent = self.sent.saturating_add(written as u64);
         self.timeout.moved(now);
         match (is_exit, complete) {
             (false, false) => self.names.sent_part(sent),
@@ -314,7 +408,12 @@ impl<const N: usize> Machine for Client<N> {
         self.timeout.moved(now);
     }
 
-    fn delivered(&mut self, _now: Instant) {} // a client is never in `Ending`
+    fn delivered(&mut self, now: Instant) {
+        if self.state() == State::Ending {
+            self.exit = Exit::Sent; // B4
+            self.timeout.moved(now);
+        }
+    }
 
     fn handle_timeout(&mut self, now: Instant) {
         if now >= self.due()
@@ -329,7 +428,11 @@ impl<const N: usize> Machine for Client<N> {
     }
 
     fn state(&self) -> State {
-        if self.outcome.is_some() { State::Over } else { State::Open }
+        match (self.outcome, self.service, self.exit) {
+            (Some(_), ..) => State::Over,
+            (None, Service::Echo, Exit::Wanted { .. } | Exit::Sent) if self.names.are_sent() => State::Ending, // B4
+            (None, ..) => State::Open,
+        }
     }
 
     fn close(&mut self, _now: Instant) {
@@ -346,7 +449,7 @@ mod tests {
     #[test]
     fn an_error_before_its_name_is_completely_sent_answers_that_name() {
         let now = Instant::ZERO;
-        let mut client: Client<16> = Client::new(Settings { framing: Framing::Line, timeout: None }, now);
+        let mut client: Client<16> = Client::new(Settings { framing: Framing::Line, ..Settings::default() }, now);
         let error = Event::Error { text: b"name longer than 2 bytes", complete: true };
         client.say(b"byebye").unwrap();
         assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
@@ -367,7 +470,7 @@ mod tests {
     #[test]
     fn under_auto_the_line_feed_behind_the_greeting_makes_it_line() {
         let now = Instant::ZERO;
-        let settings = Settings { framing: Framing::Auto, timeout: None };
+        let settings = Settings::default();
         let mut output = [0; 16];
         for end in [&b"\n"[..], b"\r\n"] {
             let mut client: Client<16> = Client::new(settings, now);
@@ -400,7 +503,7 @@ mod tests {
     #[test]
     fn under_auto_a_greeting_without_a_line_feed_makes_it_chunk() {
         let now = Instant::ZERO;
-        let mut client: Client<16> = Client::new(Settings { framing: Framing::Auto, timeout: None }, now);
+        let mut client: Client<16> = Client::new(Settings::default(), now);
         assert_eq!(client.say(b"a\nb"), Err(NameError::LineFeed { offset: 1 }));
         assert_eq!(client.say(b"ha\r"), Err(NameError::CarriageReturnAtEnd));
         client.say(b"haha").unwrap();
@@ -418,7 +521,8 @@ mod tests {
         let timeout = Some(Duration::from_secs(1));
         for exit in [false, true] {
             let now = Instant::ZERO;
-            let mut client: Client<16> = Client::new(Settings { framing: Framing::Line, timeout }, now);
+            let mut client: Client<16> =
+                Client::new(Settings { framing: Framing::Line, timeout, ..Settings::default() }, now);
             assert_eq!(client.receive(now, b"Welcome!").event, Some(Event::Greeted));
             let waiting_for = if exit {
                 client.close(now);

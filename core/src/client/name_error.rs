@@ -4,6 +4,7 @@ use core::fmt;
 
 use memchr::memchr;
 
+use super::Service;
 use crate::{Framing, framing::incomplete_character, text::EXIT};
 
 /// Why a client refuses a name: the reply could not contain the name as it was given, or there is no room for it.
@@ -71,14 +72,21 @@ impl core::error::Error for NameError {}
 
 impl NameError {
     /// Checks that the reply can contain the name as it is; `is_first` says that it is the first name of the conversation.
-    pub(super) fn check(name: &[u8], framing: Framing, is_first: bool) -> Result<(), Self> {
+    pub(super) fn check(name: &[u8], service: Service, framing: Framing, is_first: bool) -> Result<(), Self> {
+        if service == Service::Echo {
+            return match memchr(b'\n', name) {
+                Some(offset) if framing == Framing::Line => Err(Self::LineFeed { offset }),
+                None if framing != Framing::Line && name.is_empty() => Err(Self::Empty),
+                _ => Ok(()),
+            };
+        }
         if name == EXIT {
             return Err(Self::Exit);
         }
         // Until the server has told its framing, a name has to fit both.
         if framing == Framing::Auto {
-            Self::check(name, Framing::Line, is_first)?;
-            return Self::check(name, Framing::Chunk, is_first);
+            Self::check(name, service, Framing::Line, is_first)?;
+            return Self::check(name, service, Framing::Chunk, is_first);
         }
         match framing {
             Framing::Line => {

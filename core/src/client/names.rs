@@ -99,12 +99,17 @@ impl<const N: usize> Names<N> {
         if self.await_answer() { self.name_at(self.unanswered).map(|(name, _)| name) } else { None }
     }
 
+    /// The oldest name that is not answered and is at least partly sent.
+    pub(super) fn oldest_begun(&self) -> Option<&[u8]> {
+        let is_begun = self.await_answer() || (self.unanswered == self.unsent && self.sent > 0);
+        if is_begun { self.name_at(self.unanswered).map(|(name, _)| name) } else { None }
+    }
+
     /// Marks the oldest name as answered and returns it; an empty name if none was sent.
     pub(super) fn answered(&mut self) -> &[u8] {
         let from = self.unanswered;
         // L3: the error for a name that is too long may arrive while the name is still being sent.
-        let partly_sent = self.unanswered == self.unsent && self.sent > 0;
-        if !self.await_answer() && !partly_sent {
+        if self.oldest_begun().is_none() {
             return b"";
         }
         self.unanswered = self.after(from);

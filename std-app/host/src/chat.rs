@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use greet_core::{Client, ClientEvent, ClientSettings, Framing, Instant, Machine as _, Outcome, WaitingFor};
+use greet_core::{Client, ClientEvent, ClientSettings, Framing, Instant, Machine as _, Outcome, Service, WaitingFor};
 
 use crate::{
     args::Timeout,
@@ -97,7 +97,8 @@ pub struct Chat<N> {
 impl<N: NameSource> Chat<N> {
     /// A conversation with `peer`.
     pub const fn new(args: &ChatArgs, peer: SocketAddr, names: N) -> Self {
-        let settings = ClientSettings { framing: args.framing, timeout: args.timeout.timeout.0 };
+        let settings =
+            ClientSettings { service: Service::Greet, framing: args.framing, timeout: args.timeout.timeout.0 };
         let replies = Replies::new();
         Self { names, peer, settings, framing: args.framing, replies, next: None, exiting: false, refused: false }
     }

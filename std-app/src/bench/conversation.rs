@@ -59,7 +59,7 @@ const fn instant(now: Duration) -> Instant {
 impl<const N: usize> Conversation<N> {
     /// Conversation `number` of the load; its connection is being opened.
     pub(super) fn new(number: usize, plan: &Plan, now: Duration) -> Self {
-        let settings = ClientSettings { framing: plan.framing, timeout: plan.timeout };
+        let settings = ClientSettings { framing: plan.framing, timeout: plan.timeout, ..ClientSettings::default() };
         Self {
             client: Client::new(settings, instant(now)),
             pump: Pump::new(),

@@ -4,7 +4,7 @@ use core::fmt;
 use std::io;
 
 use bstr::ByteSlice;
-use greet_core::Framing;
+use greet_core::{Framing, Service};
 
 use crate::vectors::{Case, CaseError, End, Script};
 
@@ -181,8 +181,12 @@ pub fn run_table<F: Frontend>(frontend: &mut F, table: &[Case], cut: Cut) -> Vec
 pub fn run<F: Frontend>(frontend: &mut F, script: &Script, framing: Framing, cut: Cut) -> Result<(), Fault> {
     let connection = frontend.connect(framing).map_err(Fault::Connect)?;
     let mut client = Client { connection, offset: 0 };
-    let greeting: &[u8] = if framing == Framing::Line { b"Welcome!\n" } else { b"Welcome!" };
-    client.expect(greeting)?; // G1
+    let greeting: &[u8] = match (script.service, framing) {
+        (Service::Echo, _) => b"",
+        (Service::Greet, Framing::Line) => b"Welcome!\n",
+        (Service::Greet, Framing::Chunk | Framing::Auto) => b"Welcome!",
+    };
+    client.expect(greeting)?; // G1, B1
     if framing == Framing::Line && cut != Cut::Steps {
         let input: Vec<u8> = script.talk.iter().flat_map(|step| step.input.iter().copied()).collect();
         for write in pieces(&input, cut) {

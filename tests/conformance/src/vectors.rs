@@ -5,7 +5,7 @@
 use std::{fs, io, path::Path};
 
 use bstr::ByteVec;
-use greet_core::Framing;
+use greet_core::{Framing, Service};
 use serde::Deserialize;
 
 /// The names and contents of the files of the table, in the order of the protocol's sections.
@@ -15,6 +15,9 @@ const FILES: [(&str, &str); 4] = [
     ("limits.toml", include_str!("../vectors/limits.toml")),
     ("closing.toml", include_str!("../vectors/closing.toml")),
 ];
+
+/// The name and the content of the table of the echo service.
+const ECHO: (&str, &str) = ("echo.toml", include_str!("../vectors/echo.toml"));
 
 /// The cases of HTTP responses, for the HTTP client's machine. [`fill_in`] expands their texts.
 pub const HTTP: &str = include_str!("../vectors/http.toml");
@@ -30,9 +33,11 @@ pub struct Case {
     pub rules: Vec<String>,
     /// What it tests, as a sentence.
     pub name: String,
-    /// The framings that it applies to.
-    #[serde(rename = "framing")]
+    /// The framings that it applies to; none for the echo service.
+    #[serde(rename = "framing", default)]
     framings: Vec<FramingName>,
+    #[serde(default)]
+    service: ServiceName,
     #[serde(default)]
     talk: Vec<Exchange>,
     /// Which side ends the conversation.
@@ -41,6 +46,14 @@ pub struct Case {
     farewell: String,
     #[serde(default)]
     late: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ServiceName {
+    #[default]
+    Greet,
+    Echo,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -73,6 +86,8 @@ pub enum End {
 /// A case with its placeholders expanded for one capacity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
+    /// What the server does.
+    pub service: Service,
     /// The steps of the conversation, in order.
     pub talk: Vec<Step>,
     /// Which side ends it.
@@ -129,8 +144,8 @@ pub enum CaseError {
     /// `rules` is empty.
     #[error("it names no rule")]
     NoRule,
-    /// `framing` is empty.
-    #[error("it names no framing")]
+    /// `framing` is missing or empty, or it is there although the service is echo.
+    #[error("a case names its framings, or `service = \"echo\"`")]
     NoFraming,
     /// `farewell` or `late` does not fit `end`.
     #[error("`farewell` is for `end = \"client\"`, `late` for `end = \"exit\"`")]
@@ -152,7 +167,7 @@ struct File {
     case: Vec<Case>,
 }
 
-/// The protocol's table, which is part of this crate.
+/// The table of the greeting protocol, which is part of this crate.
 ///
 /// # Errors
 /// If the table is invalid.
@@ -162,6 +177,15 @@ pub fn protocol() -> Result<Vec<Case>, TableError> {
         cases.append(&mut parse(name, text)?);
     }
     Ok(cases)
+}
+
+/// The table of the echo service, which is part of this crate.
+///
+/// # Errors
+/// If the table is invalid.
+pub fn echo() -> Result<Vec<Case>, TableError> {
+    let (name, text) = ECHO;
+    parse(name, text)
 }
 
 /// Reads the table in the file at `path`.
@@ -188,13 +212,18 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, TableError> {
 }
 
 impl Case {
-    /// The framings that it applies to.
+    /// The framings that it applies to. For the echo service this is `line`, because only the sequence of bytes matters there too
+    /// (rules F4 and B2).
     pub fn framings(&self) -> impl Iterator<Item = Framing> {
-        self.framings.iter().map(|name| match name {
-            FramingName::Chunk => Framing::Chunk,
-            FramingName::Line => Framing::Line,
-            FramingName::Auto => Framing::Auto,
-        })
+        let echo = (self.service == ServiceName::Echo).then_some(Framing::Line);
+        self.framings
+            .iter()
+            .map(|name| match name {
+                FramingName::Chunk => Framing::Chunk,
+                FramingName::Line => Framing::Line,
+                FramingName::Auto => Framing::Auto,
+            })
+            .chain(echo)
     }
 
     /// Expands the case for a server with that capacity.
@@ -206,6 +235,10 @@ impl Case {
             Ok(Step { input: fill_in(&exchange.input, capacity)?, output: fill_in(&exchange.output, capacity)? })
         };
         Ok(Script {
+            service: match self.service {
+                ServiceName::Greet => Service::Greet,
+                ServiceName::Echo => Service::Echo,
+            },
             talk: self.talk.iter().map(step).collect::<Result<_, _>>()?,
             end: self.end,
             farewell: fill_in(&self.farewell, capacity)?,
@@ -217,7 +250,7 @@ impl Case {
         if self.rules.is_empty() {
             return Err(CaseError::NoRule);
         }
-        if self.framings.is_empty() {
+        if self.framings.is_empty() != (self.service == ServiceName::Echo) {
             return Err(CaseError::NoFraming);
         }
         let idle = match self.end {
@@ -339,8 +372,23 @@ mod tests {
     }
 
     #[test]
+    fn the_table_of_the_echo_service_names_its_rules_and_owes_what_it_receives() {
+        let cases = echo().unwrap();
+        for rule in ["B1", "B2", "B3", "B4"] {
+            assert!(cases.iter().any(|case| case.rules.iter().any(|cited| cited == rule)), "{rule}");
+        }
+        for case in cases {
+            let script = case.script(LEAST_CAPACITY).unwrap();
+            let input: Vec<u8> = script.talk.iter().flat_map(|step| step.input.clone()).collect();
+            let output = script.talk.iter().flat_map(|step| step.output.clone()).chain(script.farewell).collect();
+            assert_eq!((case.framings().collect::<Vec<_>>(), input), (vec![Framing::Line], output), "{}", case.name);
+        }
+    }
+
+    #[test]
     fn no_two_cases_have_one_name() {
-        let mut names: Vec<_> = protocol().unwrap().into_iter().map(|case| case.name).collect();
+        let cases = protocol().unwrap().into_iter().chain(echo().unwrap());
+        let mut names: Vec<_> = cases.map(|case| case.name).collect();
         names.sort();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     }

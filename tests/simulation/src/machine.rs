@@ -3,7 +3,7 @@
 use std::io;
 
 use greet_core::{
-    Framing, Instant, Machine, Server, ServerSettings, State,
+    Echo, EchoSettings, Framing, Instant, Machine, Server, ServerSettings, State,
     drive::{Pump, Step},
 };
 
@@ -17,7 +17,7 @@ pub struct BareServer<const N: usize> {
 }
 
 impl<const N: usize> Frontend for BareServer<N> {
-    type Connection = BareConversation<N>;
+    type Connection = BareConversation<Server<N>>;
 
     fn capacity(&self) -> usize {
         N
@@ -27,15 +27,39 @@ impl<const N: usize> Frontend for BareServer<N> {
         true
     }
 
-    fn connect(&mut self, framing: Framing) -> io::Result<BareConversation<N>> {
-        BareConversation::new(ServerSettings { framing, ..ServerSettings::DEFAULT }, self.output_size)
+    fn connect(&mut self, framing: Framing) -> io::Result<Self::Connection> {
+        let settings = ServerSettings { framing, ..ServerSettings::DEFAULT };
+        BareConversation::new(Server::new(settings, Instant::ZERO), self.output_size)
+    }
+}
+
+/// The machine of an echo server with capacity `N`, and the size of the output buffer to drive it with.
+#[derive(Clone, Copy, Debug)]
+pub struct BareEcho<const N: usize> {
+    /// Size in bytes of the buffer for each `transmit`, at least 1.
+    pub output_size: usize,
+}
+
+impl<const N: usize> Frontend for BareEcho<N> {
+    type Connection = BareConversation<Echo<N>>;
+
+    fn capacity(&self) -> usize {
+        N
+    }
+
+    fn can(&self, _framing: Framing) -> bool {
+        true
+    }
+
+    fn connect(&mut self, _framing: Framing) -> io::Result<Self::Connection> {
+        BareConversation::new(Echo::new(EchoSettings::DEFAULT, Instant::ZERO), self.output_size)
     }
 }
 
 /// One conversation with a server. Its clock does not advance.
 #[derive(Clone, Debug)]
-pub struct BareConversation<const N: usize> {
-    server: Server<N>,
+pub struct BareConversation<M> {
+    server: M,
     pump: Pump,
     /// What the server has sent and the client has not received yet.
     output: Vec<u8>,
@@ -44,13 +68,12 @@ pub struct BareConversation<const N: usize> {
     fin: bool,
 }
 
-impl<const N: usize> BareConversation<N> {
-    /// Creates a server, and runs it until it has sent the greeting.
+impl<M: Machine> BareConversation<M> {
+    /// Runs a server that was created at the first instant until it waits for its client.
     ///
     /// # Errors
     /// If the machine violates its contract.
-    pub fn new(settings: ServerSettings, output_size: usize) -> io::Result<Self> {
-        let server = Server::new(settings, Instant::ZERO);
+    pub fn new(server: M, output_size: usize) -> io::Result<Self> {
         let pump = Pump::new();
         let mut conversation = Self { server, pump, output: Vec::new(), buffer: vec![0; output_size], fin: false };
         conversation.run(b"")?;
@@ -90,7 +113,7 @@ impl<const N: usize> BareConversation<N> {
     }
 }
 
-impl<const N: usize> Connection for BareConversation<N> {
+impl<M: Machine> Connection for BareConversation<M> {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.run(bytes)
     }

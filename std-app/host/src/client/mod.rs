@@ -24,7 +24,7 @@ pub fn check(framing: Framing, name: &[u8], first: bool) -> Result<(), NameError
     if framing != Framing::Line && name.len() > NAME_CAPACITY {
         return Err(NameError::TooLong { limit: NAME_CAPACITY }); // L2: one read of a server takes no more
     }
-    let settings = ClientSettings { framing, timeout: None };
+    let settings = ClientSettings { framing, ..ClientSettings::default() };
     let mut client: Client<CAPACITY> = Client::new(settings, Instant::ZERO);
     if !first {
         client.say(b"another")?;

@@ -6,6 +6,8 @@ mod conformance_core;
 mod conformance_memory;
 mod dhcp;
 mod drivers;
+mod echo;
+mod echo_client;
 mod exhaustive;
 mod found;
 mod fragments;

@@ -70,7 +70,8 @@ fn cut(input: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
 /// What the machine says to these reads.
 fn converse<const N: usize>(framing: Framing, reads: &[&[u8]], output_size: usize) -> Said {
     let settings = ServerSettings { framing, ..ServerSettings::DEFAULT };
-    let mut conversation = BareConversation::<N>::new(settings, output_size).unwrap();
+    let server: Server<N> = Server::new(settings, NOW);
+    let mut conversation = BareConversation::new(server, output_size).unwrap();
     for read in reads {
         conversation.send(read).unwrap();
     }
@@ -142,7 +143,7 @@ proptest! {
 /// What the server says comes in pieces of those sizes; so does what the client says, under `line`.
 fn talk(framing: Framing, names: &[String], sizes: &[usize], output_size: usize) -> (Vec<String>, Option<Outcome>) {
     let mut server: Server<64> = Server::new(ServerSettings { framing, ..ServerSettings::DEFAULT }, NOW);
-    let mut client: Client<64> = Client::new(ClientSettings { framing, timeout: None }, NOW);
+    let mut client: Client<64> = Client::new(ClientSettings { framing, ..ClientSettings::default() }, NOW);
     let mut sizes = sizes.iter().copied().cycle();
     let mut answered = Vec::new();
     let mut names = names.iter();
@@ -207,7 +208,7 @@ fn talk(framing: Framing, names: &[String], sizes: &[usize], output_size: usize)
 
 /// A client that was greeted, has said `haha` and waits for the reply.
 fn asking(framing: Framing) -> Client<64> {
-    let mut client = Client::new(ClientSettings { framing, timeout: None }, NOW);
+    let mut client = Client::new(ClientSettings { framing, ..ClientSettings::default() }, NOW);
     assert_eq!(client.receive(NOW, b"Welcome!").event, Some(ClientEvent::Greeted));
     assert_eq!(client.receive(NOW, b"\n").event, None); // K1
     client.say(b"haha").unwrap();

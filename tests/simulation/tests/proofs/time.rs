@@ -368,7 +368,8 @@ proptest! {
 
 #[test]
 fn the_client_waits_for_the_greeting_a_reply_and_the_end_as_long_as_its_timeout() {
-    let settings = ClientSettings { framing: Framing::Line, timeout: Some(Duration::from_secs(5)) };
+    let settings =
+        ClientSettings { framing: Framing::Line, timeout: Some(Duration::from_secs(5)), ..ClientSettings::default() };
     let mut client: Client<64> = Client::new(settings, Instant::ZERO);
     assert_eq!((client.waiting_for(), client.deadline()), (Some(WaitingFor::Greeting), Some(at(5))));
     let mut silent = client.clone();

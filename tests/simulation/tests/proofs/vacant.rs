@@ -5,7 +5,7 @@
 use core::ptr::from_ref;
 use std::sync::Mutex;
 
-use greet_core::{Server, ServerSettings};
+use greet_core::{Echo, Server, ServerSettings};
 
 // SAFETY: every linker for this system defines both, and only their addresses are taken.
 unsafe extern "C" {
@@ -23,6 +23,8 @@ fn is_in_bss<T>(place: &'static T) -> bool {
 fn a_static_array_of_vacant_servers_is_zero_at_the_start() {
     static PLACES: Mutex<[Server<256>; 8]> = Mutex::new([const { Server::vacant() }; 8]);
     assert!(is_in_bss(&PLACES));
+    static ECHOES: Mutex<[Echo<256>; 8]> = Mutex::new([const { Echo::vacant() }; 8]);
+    assert!(is_in_bss(&ECHOES));
 }
 
 #[test]

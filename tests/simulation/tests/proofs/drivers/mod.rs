@@ -8,6 +8,7 @@
     reason = "in a test a panic is how a failure is reported"
 )]
 
+mod echo;
 mod mock;
 mod page;
 
@@ -291,7 +292,8 @@ fn what_comes_after_exit_is_read_and_dropped_until_the_limit() {
 #[test]
 fn a_client_is_driven_like_a_server() {
     for style in STYLES {
-        let settings = ClientSettings { framing: Framing::Chunk, timeout: Some(5 * SECOND) };
+        let settings =
+            ClientSettings { framing: Framing::Chunk, timeout: Some(5 * SECOND), ..ClientSettings::default() };
         let mut client: Client<64> = Client::new(settings, Instant::ZERO);
         client.say(b"haha").unwrap();
         client.say(b"byebye").unwrap();
@@ -308,7 +310,8 @@ fn a_client_is_driven_like_a_server() {
 #[test]
 fn a_client_gives_up_a_silent_server() {
     for style in STYLES {
-        let settings = ClientSettings { framing: Framing::Line, timeout: Some(5 * SECOND) };
+        let settings =
+            ClientSettings { framing: Framing::Line, timeout: Some(5 * SECOND), ..ClientSettings::default() };
         let mut client: Client<64> = Client::new(settings, Instant::ZERO);
         let mut mock = Mock::new([Incoming::Read(b"Welcome!\n".to_vec())]);
         client.say(b"haha").unwrap();
