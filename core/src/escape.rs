@@ -22,19 +22,55 @@ pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match escape_of(character) {
-                    Some(mut escape) => escape.try_for_each(|shown| formatter.write_char(shown))?,
-                    None => formatter.write_char(character)?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write!(formatter, "\\x{byte:02x}")?;
+        show(self.0, escape_of, formatter)
+    }
+}
+
+/// Displays a peer's bytes in quotation marks, so that they cannot be taken for another field of a log line.
+///
+/// As [`Escaped`], and a backslash and a quotation mark are preceded by a backslash. So different bytes are displayed
+/// differently.
+///
+/// ```
+/// # extern crate std;
+/// use greet_core::Quoted;
+///
+/// let shown = std::format!("name={}", Quoted(b"a\" peer=\"b\\n\n"));
+/// assert_eq!(shown, r#"name="a\" peer=\"b\\n\n""#);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted<'a>(pub &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escape = |character| match character {
+            '"' | '\\' => Some(character.escape_default()),
+            _ => escape_of(character),
+        };
+        formatter.write_char('"')?;
+        show(self.0, escape, formatter)?;
+        formatter.write_char('"')
+    }
+}
+
+/// Writes each character as `escape` says, and each byte that is not UTF-8 by its hexadecimal value.
+fn show(
+    bytes: &[u8],
+    escape: impl Fn(char) -> Option<EscapeDefault>,
+    formatter: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match escape(character) {
+                Some(mut escape) => escape.try_for_each(|shown| formatter.write_char(shown))?,
+                None => formatter.write_char(character)?,
             }
         }
-        Ok(())
+        for byte in chunk.invalid() {
+            write!(formatter, "\\x{byte:02x}")?;
+        }
     }
+    Ok(())
 }
 
 /// The escape of a character that must not be shown as it is: `\n`, `\u{202e}`. `None` for visible characters.

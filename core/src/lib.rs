@@ -96,7 +96,7 @@ pub use client::{
     WaitingFor,
 };
 pub use echo::{Echo, Settings as EchoSettings};
-pub use escape::{Escaped, escape_of};
+pub use escape::{Escaped, Quoted, escape_of};
 pub use framing::Framing;
 pub use http::{
     Event as GetEvent, Failure as GetFailure, Get, Head as HttpHead, HeadProblem, Method as HttpMethod,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use greet_host::{
-    args::{IpVersion, ServerAddress, Service, Verbosity},
+    args::{ClientLimits, IpVersion, Observation, ServerAddress, Service, Verbosity},
     chat::ChatArgs,
     download::DownloadArgs,
     values::{ListenAddresses, count, listen_address},
@@ -66,6 +66,12 @@ pub(crate) struct ServeOptions {
     /// Maximum number of connections that wait to be accepted
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) backlog: u16,
+
+    #[command(flatten)]
+    pub(crate) limits: ClientLimits,
+
+    #[command(flatten)]
+    pub(crate) observation: Observation,
 
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,

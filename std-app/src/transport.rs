@@ -9,7 +9,7 @@ use std::{
 };
 
 use greet_core::{Instant, drive::blocking::Transport};
-use greet_host::clock::LastWait;
+use greet_host::clock::{self, LastWait};
 use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -48,9 +48,19 @@ pub(crate) struct TcpTransport<'a> {
     start: usize,
     end: usize,
     deadline: Option<Instant>,
+    /// No wait is longer, whatever the deadline.
+    wait_limit: Option<Instant>,
     read_limit: Limit,
     /// Set once this side has sent its FIN.
     fin_sent: bool,
+    moved: Moved,
+}
+
+/// How many bytes a transport has received and sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
 }
 
 /// The read timeout that this transport has set on the socket, if any.
@@ -68,8 +78,10 @@ impl<'a> TcpTransport<'a> {
             start: 0,
             end: 0,
             deadline: None,
+            wait_limit: None,
             read_limit: Limit(None),
             fin_sent: false,
+            moved: Moved { received: 0, sent: 0 },
         }
     }
 }
@@ -80,10 +92,20 @@ impl TcpTransport<'_> {
     pub(crate) fn deliver(&mut self) {
         if self.fin_sent {
             let mut delivery = Delivery::begin(self.stream);
-            while delivery.is_under_way(self.stream) {
+            while self.wait_limit.is_none_or(|limit| clock::now() < limit) && delivery.is_under_way(self.stream) {
                 thread::sleep(PAUSE);
             }
         }
+    }
+
+    /// Ends each later wait at this time at the latest, as if the deadline had passed.
+    pub(crate) const fn set_wait_limit(&mut self, limit: Option<Instant>) {
+        self.wait_limit = limit;
+    }
+
+    /// How many bytes were received and sent so far.
+    pub(crate) const fn moved(&self) -> Moved {
+        self.moved
     }
 
     /// Waits until the socket is writable, or the deadline passes.
@@ -123,6 +145,11 @@ fn new_limit(remaining: Duration, limit: Option<Duration>) -> Option<Duration> {
     (!limit.is_some_and(|limit| near.contains(&limit))).then(|| remaining.saturating_add(SLACK))
 }
 
+/// The earlier of two times, if there is any.
+pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    [a, b].into_iter().flatten().min()
+}
+
 /// Maps `WouldBlock`, which a socket returns when its timeout expires, to `TimedOut`.
 fn in_time(error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { error }
@@ -143,6 +170,7 @@ impl embedded_io::BufRead for TcpTransport<'_> {
             self.time.over();
             self.end = outcome.map_err(in_time)?;
             self.start = 0;
+            self.moved.received = self.moved.received.saturating_add(self.end as u64);
         }
         Ok(self.input.get(self.start..self.end).unwrap_or_default())
     }
@@ -175,7 +203,11 @@ impl embedded_io::Write for TcpTransport<'_> {
         loop {
             match socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_until_writable()?,
-                outcome => return outcome,
+                Err(error) => return Err(error),
+                Ok(count) => {
+                    self.moved.sent = self.moved.sent.saturating_add(count as u64);
+                    return Ok(count);
+                }
             }
         }
     }
@@ -187,11 +219,12 @@ impl embedded_io::Write for TcpTransport<'_> {
 
 impl Transport for TcpTransport<'_> {
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.deadline = deadline; // set on the socket only when a read has to wait
+        self.deadline = earliest(deadline, self.wait_limit); // set on the socket only when a read has to wait
         Ok(())
     }
 
     fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let deadline = earliest(deadline, self.wait_limit);
         let span = deadline.map_or(LONGEST_SLEEP, |deadline| deadline.since(self.time.time()));
         thread::sleep(span.min(LONGEST_SLEEP));
         self.time.over();
@@ -217,7 +250,6 @@ mod tests {
     use embedded_io::{BufRead, ReadReady as _, Write as _};
 
     use super::*;
-    use greet_host::clock;
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -66,6 +66,11 @@ impl<'a, M: Machine, T: Transport, C: Fn() -> Instant, O: Output + ?Sized> Drive
         self.machine
     }
 
+    /// The transport, for instance to ask it how many bytes it has moved.
+    pub fn transport(&mut self) -> &mut T {
+        self.transport
+    }
+
     /// Whether the machine has not taken all input yet. If so, the next turn offers it the rest, without waiting.
     #[must_use]
     pub const fn holds_input(&self) -> bool {

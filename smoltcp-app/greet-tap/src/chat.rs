@@ -31,7 +31,7 @@ pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, Error> {
             "the server has the address of this program: give that of another host, or change --ip",
         ));
     }
-    let (_, _written_at_the_end) = log::start(Verbosity::default());
+    let (_, _written_at_the_end) = log::start(Verbosity::default(), None);
     let mut network = Network::new(&options.network, options.server.port())?;
     let outcome = converse(&mut network, options, Chat::new(&options.chat, options.server, names));
     if options.network.stats {

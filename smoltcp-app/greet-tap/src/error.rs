@@ -8,6 +8,7 @@ use greet_host::{
     connect::ConnectError,
     download::{DownloadError, DownloadFailure},
     exit::{self, Fatal},
+    metrics::MetricsError,
 };
 use greet_smoltcp::stack::SettingsError;
 use smoltcp::wire::IpAddress;
@@ -30,6 +31,8 @@ pub(crate) enum Error {
     Wait(#[source] io::Error),
     #[error("the capture {} cannot be created: {error}", path.display())]
     Capture { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     #[error(transparent)]
     Lookup(#[from] LookupError),
     #[error(transparent)]

@@ -24,7 +24,7 @@ use crate::{
 
 /// Fetches the page that `options` ask for.
 pub(crate) fn run(options: &FetchOptions) -> Result<ExitCode, Error> {
-    let (_, _written_at_the_end) = log::start(Verbosity::default());
+    let (_, _written_at_the_end) = log::start(Verbosity::default(), None);
     let mut download = Download::new(&options.download).map_err(DownloadFailure::from)?;
     check_plain(download.url()).map_err(DownloadFailure::from)?;
     let mut network = Network::new(&options.network, download.url().server().port)?;

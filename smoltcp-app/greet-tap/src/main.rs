@@ -4,6 +4,7 @@
 
 mod chat;
 mod connection;
+mod conversations;
 mod device;
 mod error;
 mod fetch;

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use greet_host::{
-    args::{Service, Verbosity},
+    args::{ClientLimits, Observation, Service, Verbosity},
     chat::ChatArgs,
     download::DownloadArgs,
     values::duration,
@@ -54,6 +54,12 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     pub(crate) service: Service,
+
+    #[command(flatten)]
+    pub(crate) limits: ClientLimits,
+
+    #[command(flatten)]
+    pub(crate) observation: Observation,
 
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,

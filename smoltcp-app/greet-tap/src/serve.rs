@@ -1,21 +1,27 @@
 //! `greet-tap serve`: a pool of sockets on the stack, until a signal ends it.
 
 use core::net::SocketAddr;
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use greet_core::{Instant, NAME_CAPACITY};
 use greet_host::{
     clock,
+    counters::{Counters, Refusal},
+    limits::Peers,
     log::{self, Log},
+    metrics,
 };
-use greet_smoltcp::pool::{Counters, Event, Pool, Settings, Slot};
+use greet_smoltcp::{
+    pool::{Pool, Settings, Slot},
+    time::earliest,
+};
 use smoltcp::{
     iface::SocketSet,
     socket::{Socket, tcp::SocketBuffer},
     wire::IpCidr,
 };
 
-use crate::{error::Error, network::Network, options::ServeOptions};
+use crate::{conversations::Conversations, error::Error, network::Network, options::ServeOptions};
 
 /// Bytes of each socket buffer, and of the read buffer. At least the longest name must fit.
 const BUFFER: usize = 16 * 1024;
@@ -24,7 +30,11 @@ type ServicePool<'a> = Pool<'a, NAME_CAPACITY>;
 
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
-    let (log, _written_at_the_end) = log::start(options.verbosity);
+    let (log, _written_at_the_end) = log::start(options.verbosity, options.observation.log);
+    let counters = Arc::new(Counters::new(options.observation.metrics.is_some()));
+    if let Some(address) = options.observation.metrics {
+        metrics::serve(address, Arc::clone(&counters))?;
+    }
     let mut network = Network::new(&options.network, options.port)?;
     let settings = Settings { port: options.port, server: options.service.settings(), ..Settings::DEFAULT };
     let mut slots: Vec<Slot<NAME_CAPACITY>> = (0..options.connections).map(|_| Slot::new()).collect();
@@ -33,7 +43,9 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
     let buffer = || SocketBuffer::new(vec![0; BUFFER]);
     while pool.open(network.stack.sockets(), buffer(), buffer()) {}
 
-    let mut service = Service { network, pool, log, announced: Vec::new() };
+    let peers = options.limits.max_per_peer.map(Peers::new);
+    let conversations = Conversations::new(&log, &counters, peers.as_ref(), options.limits.max_duration.0);
+    let mut service = Service { network, pool, log: &log, counters: &counters, conversations, announced: Vec::new() };
     let outcome = service.serve().and_then(|()| service.end(options));
     if options.network.stats {
         service.report();
@@ -45,7 +57,9 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
 struct Service<'a> {
     network: Network,
     pool: ServicePool<'a>,
-    log: Log,
+    log: &'a Log,
+    counters: &'a Counters,
+    conversations: Conversations<'a>,
     /// The addresses that were printed.
     announced: Vec<IpCidr>,
 }
@@ -104,10 +118,15 @@ impl Service<'_> {
 
     /// Polls the stack and serves the pool. Returns when to poll next.
     fn poll(&mut self) -> Result<Option<Instant>, Error> {
-        let Self { network, pool, log, .. } = self;
-        network.poll(|sockets: &mut SocketSet<'static>, reason| {
-            pool.serve(clock::now(), sockets, reason, |event| log_event(log, event))
-        })
+        let Self { network, pool, conversations, .. } = self;
+        let next = network.poll(|sockets: &mut SocketSet<'static>, reason| {
+            let now = clock::now();
+            let limit = conversations.enforce_limits(now, pool, sockets);
+            let next = pool.serve(now, sockets, reason, |event| conversations.record(now, event));
+            earliest(next, limit)
+        });
+        self.counters.set_refused(Refusal::NoSocket, network.stack.counters().refused.into());
+        next
     }
 
     /// Waits for an event or `deadline`. Prints the counters if requested. Returns whether a stop was requested.
@@ -130,32 +149,14 @@ impl Service<'_> {
         }
         for network in addresses.iter().filter(|network| !self.announced.contains(network)) {
             let address = SocketAddr::new(network.address().into(), self.pool.settings().port);
-            self.log.line(format_args!("Waiting for connection on {address}..."));
+            self.log.listening(address);
         }
         self.announced = addresses.to_vec();
     }
 
     /// Prints the counters to standard error.
     fn report(&self) {
-        let Counters { accepted, completed, reset, timed_out, unfinished, names, bytes_received, bytes_sent } =
-            self.pool.counters();
-        self.network.report(format_args!(
-            "connections accepted: {accepted}\ncompleted: {completed}\nreset: {reset}\ntimed out: {timed_out}\n\
-             handshakes not finished: {unfinished}\nnames: {names}\nbytes received: {bytes_received}\n\
-             bytes sent: {bytes_sent}\n"
-        ));
-    }
-}
-
-/// Writes an event of the pool to standard output and the log.
-fn log_event(log: &Log, event: Event<'_>) {
-    match event {
-        Event::Accepted(peer) => log.accepted(peer.into()),
-        Event::Heard(peer, event) => log::trace(peer.into(), event),
-        Event::Closed(peer, outcome) => {
-            let peer = peer.into();
-            tracing::debug!(%peer, ?outcome, "the conversation has ended");
-            log.closed(peer);
-        }
+        let unfinished = self.pool.counters().unfinished;
+        self.network.report(format_args!("{}handshakes not finished: {unfinished}\n", self.counters.counts()));
     }
 }

@@ -16,7 +16,7 @@ use smoltcp::{
 
 pub use self::slot::Slot;
 use self::slot::{Context, Step, listen};
-use crate::{stack::Reason, time::earliest};
+use crate::{drive::Progress, stack::Reason, time::earliest};
 
 /// The settings of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub enum Event<'a> {
     Accepted(IpEndpoint),
     /// The state machine of this client's connection reports an event.
     Heard(IpEndpoint, ServerEvent<'a>),
+    /// Bytes of this client's connection were received or sent; how many since the last such event.
+    Moved(IpEndpoint, Progress),
     /// The connection from this client is closed, and its socket listens again.
     Closed(IpEndpoint, Outcome),
 }
@@ -235,6 +237,26 @@ impl<'a, const N: usize> Pool<'a, N> {
     /// After [`close`](Self::close): conversations end even though their clients go on sending.
     pub const fn close_now(&mut self) {
         self.closing = Closing::Now;
+    }
+
+    /// Closes the conversation with `peer`: it ends in good order as soon as its state machine lets it.
+    pub fn close_conversation(&mut self, now: Instant, peer: IpEndpoint) {
+        if let Some(slot) = self.slot_of(peer) {
+            slot.close_conversation(now);
+        }
+    }
+
+    /// Resets the connection of `peer`, whatever is not delivered yet.
+    pub fn reset_connection(&mut self, sockets: &mut SocketSet<'_>, peer: IpEndpoint) {
+        if let Some(slot) = self.slot_of(peer) {
+            slot.reset_connection(sockets);
+        }
+    }
+
+    /// The slot whose established connection is this client's.
+    fn slot_of(&mut self, peer: IpEndpoint) -> Option<&mut Slot<N>> {
+        let busy = self.slots.get_mut(..self.busy).unwrap_or_default();
+        busy.iter_mut().find(|slot| slot.is_connected_to(peer))
     }
 
     /// Drives every connection as far as possible, and lets the sockets of closed ones listen again. Returns when to call it

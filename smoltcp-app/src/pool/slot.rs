@@ -118,6 +118,27 @@ impl<const N: usize> Slot<N> {
         self.since = now;
     }
 
+    /// Whether the connection of this client is established, and not closed yet.
+    pub(super) fn is_connected_to(&self, peer: IpEndpoint) -> bool {
+        self.peer == Some(peer) && !matches!(self.phase, Phase::Handshake | Phase::TimeWait)
+    }
+
+    /// Closes the conversation. It ends in the next step, or when its state machine lets it.
+    pub(super) fn close_conversation(&mut self, now: Instant) {
+        if self.phase == Phase::Conversation {
+            self.server.close(now);
+            self.deadline = Some(now);
+        }
+    }
+
+    /// Resets the connection.
+    pub(super) fn reset_connection(&mut self, sockets: &mut SocketSet<'_>) {
+        let end = self.server.end().unwrap_or(ServerEnd::Closed);
+        if let Some(socket) = self.socket(sockets) {
+            self.abort(socket, Some(Outcome::Completed(end)));
+        }
+    }
+
     /// Drives the connection as far as possible.
     pub(super) fn step(
         &mut self,
@@ -196,7 +217,12 @@ impl<const N: usize> Slot<N> {
             });
             counters.bytes_received = counters.bytes_received.wrapping_add(progress.received as u64);
             counters.bytes_sent = counters.bytes_sent.wrapping_add(progress.sent as u64);
-            moved |= progress.received > 0 || progress.sent > 0;
+            if progress.received > 0 || progress.sent > 0 {
+                moved = true;
+                if let Some(peer) = self.peer {
+                    tell(Event::Moved(peer, progress));
+                }
+            }
             let ends = match closing {
                 Closing::No => false,
                 Closing::AtPause => !socket.can_recv(),

@@ -1,6 +1,10 @@
 //! Groups of options that several subcommands offer. Each is declared here once, and flattened wherever it is offered.
 
-use core::{net::IpAddr, time::Duration};
+use core::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    time::Duration,
+};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,7 +12,8 @@ use greet_core::{Framing, ServerSettings};
 
 use crate::{
     client::HostPort,
-    values::{Limit, duration, framing, limit},
+    log::LogFormat,
+    values::{Limit, count, duration, framing, limit, log_format, socket_address},
 };
 
 /// The server to connect to.
@@ -91,6 +96,32 @@ pub struct Verbosity {
     /// Print no lines for connections, and log only errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
+}
+
+/// What a server allows each client.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ClientLimits {
+    /// Maximum number of concurrent connections of one peer: an IPv4 address, or a /64 network of IPv6. Further ones are
+    /// refused. The default is no limit
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub max_per_peer: Option<NonZeroUsize>,
+
+    /// Close a connection after this time, whatever its client does; `none` for no limit
+    #[arg(long, value_name = "TIME", default_value = "none", value_parser = limit)]
+    pub max_duration: Limit,
+}
+
+/// What a server tells about its connections, and where.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Observation {
+    /// Print one line of fields for each event, as text or JSON, instead of the lines of the tutorial: the time, the peer, and
+    /// at the end of a connection its duration, names, errors, bytes, and the reason
+    #[arg(long, value_name = "text|json", value_parser = log_format)]
+    pub log: Option<LogFormat>,
+
+    /// Serve counters for Prometheus at http://ADDR/metrics, where ADDR is an address and a port
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Where a report goes besides the terminal.

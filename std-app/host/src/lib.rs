@@ -5,6 +5,8 @@
 //! - [`resolve`], [`connect`]: from a host and a port to addresses, and to a connection over the system's sockets.
 //! - [`download`]: a page that is fetched, whatever fetches it.
 //! - [`clock`], [`log`]: the time for state machines, and what a server prints.
+//! - [`conversation`], [`counters`], [`metrics`]: what a server records of each conversation, and its counters.
+//! - [`limits`]: what a server allows each peer.
 //! - [`stop`], [`exit`]: the signals that end a program, and how it ends.
 
 #![forbid(unsafe_code)]
@@ -14,9 +16,13 @@ pub mod chat;
 pub mod client;
 pub mod clock;
 pub mod connect;
+pub mod conversation;
+pub mod counters;
 pub mod download;
 pub mod exit;
+pub mod limits;
 pub mod log;
+pub mod metrics;
 pub mod path;
 pub mod resolve;
 pub mod stop;

@@ -9,6 +9,8 @@ use std::net::ToSocketAddrs as _;
 
 use greet_core::Framing;
 
+use crate::log::LogFormat;
+
 /// A time limit, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(pub Option<Duration>);
@@ -35,6 +37,26 @@ pub fn client_framing(text: &str) -> Result<Framing, String> {
         Ok(Framing::Auto) | Err(_) => Err("give chunk or line".to_owned()),
         framing => framing,
     }
+}
+
+/// `text` or `json`.
+///
+/// # Errors
+/// The text is another one.
+pub fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("give text or json".to_owned()),
+    }
+}
+
+/// An address with a port.
+///
+/// # Errors
+/// The text is no such address.
+pub fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give an address and a port, like 127.0.0.1:9100 or [::1]:9100".to_owned())
 }
 
 /// A number of seconds, or numbers with units.

@@ -3,6 +3,7 @@
 mod closing;
 mod listen;
 mod starved;
+mod summary;
 mod task_transport;
 mod tasks;
 mod threads;
@@ -10,14 +11,18 @@ mod threads;
 use core::{net::SocketAddr, time::Duration};
 use std::{io, process::ExitCode, sync::Arc};
 
-use greet_core::{NAME_CAPACITY, Server, ServerSettings};
+use greet_core::{NAME_CAPACITY, Server, ServerEnd, ServerSettings};
 use greet_host::{
     clock,
+    conversation::Conversation,
+    counters::{Counters, EndReason, Refusal},
     exit::Fatal,
+    limits::{Admission, Peers, TimeLimit},
     log::{self, Log},
+    metrics::{self, MetricsError},
     stop::Stop,
 };
-use signal_hook::{consts::SIGUSR1, flag};
+use signal_hook::{consts::SIGURG, flag};
 use thiserror::Error;
 
 use self::{closing::Closing, listen::ListenError};
@@ -28,6 +33,8 @@ use crate::options::{Runtime, ServeOptions};
 pub(crate) enum ServeError {
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     #[error("cannot prepare for signals: {0}")]
     Signals(#[source] io::Error),
     #[error("cannot start the {0} runtime: {1}")]
@@ -44,16 +51,43 @@ struct Service {
     connections: usize,
     /// How long open conversations may take to end when the service stops.
     grace: Duration,
+    /// Connections of each peer, if their number is limited.
+    peers: Option<Peers>,
+    /// How long a connection may last.
+    max_duration: Option<Duration>,
     closing: Closing,
     log: Log,
+    counters: Arc<Counters>,
 }
 
 impl Service {
     /// Prints the addresses that the server listens on.
     fn announce(&self, addresses: &[SocketAddr]) {
         for address in addresses {
-            self.log.line(format_args!("Waiting for connection on {address}..."));
+            self.log.listening(*address);
         }
+    }
+
+    /// Whether a connection from this peer is served: one that the limits admit, or that has none. It counts as the peer's
+    /// until the result is dropped.
+    fn admit(&self, peer: SocketAddr) -> Option<Option<Admission<'_>>> {
+        let Some(peers) = &self.peers else { return Some(None) };
+        let admission = peers.admit(peer.ip());
+        if admission.is_none() {
+            self.counters.refuse(Refusal::MaxPerPeer);
+            self.log.refused(peer, Refusal::MaxPerPeer);
+        }
+        admission.map(Some)
+    }
+
+    /// A conversation with this peer begins.
+    fn begin(&self, peer: SocketAddr) -> Conversation<'_> {
+        Conversation::begin(&self.log, &self.counters, peer)
+    }
+
+    /// How long this conversation may last.
+    fn time_limit(&self, conversation: &Conversation<'_>) -> TimeLimit {
+        TimeLimit::new(conversation.start(), self.max_duration)
     }
 
     /// Creates the machine for a new connection.
@@ -62,21 +96,47 @@ impl Service {
     }
 }
 
+/// Why a conversation ended: at its time limit, as its machine says, or by an error of its connection (rule C2).
+fn end_reason(limit: &TimeLimit, end: Option<ServerEnd>, outcome: io::Result<()>) -> EndReason {
+    match (outcome, end) {
+        _ if limit.has_expired() => EndReason::MaxDuration,
+        (Ok(()), Some(end)) => end.into(),
+        (Ok(()), None) => EndReason::Shutdown,
+        (Err(error), _) => {
+            tracing::debug!(%error, "the connection failed");
+            match error.kind() {
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => EndReason::Reset,
+                io::ErrorKind::TimedOut => EndReason::Vanished,
+                _ => EndReason::Error,
+            }
+        }
+    }
+}
+
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
-    let (log, _written_at_the_end) = log::start(options.verbosity);
+    let (log, _written_at_the_end) = log::start(options.verbosity, options.observation.log);
     // Before the sockets listen, so that no signal arrives without a handler.
     let stop = Stop::on_signals().map_err(ServeError::Signals)?;
-    // Interrupts a thread that waits for its client. The handler does nothing, so the signal is harmless with tokio.
-    flag::register(SIGUSR1, Arc::default()).map_err(ServeError::Signals)?;
+    // Interrupts a thread that waits for its client. The handler does nothing. By default this signal is ignored.
+    flag::register(SIGURG, Arc::default()).map_err(ServeError::Signals)?;
+    let counters = Arc::new(Counters::new(options.observation.metrics.is_some()));
+    summary::print_on_signal(Arc::clone(&counters)).map_err(ServeError::Signals)?;
     let addresses: Vec<_> = options.listen.iter().flat_map(|listen| &listen.0).copied().collect();
     let listeners = listen::all(&addresses, options.backlog)?;
+    if let Some(address) = options.observation.metrics {
+        let address = metrics::serve(address, Arc::clone(&counters))?;
+        tracing::debug!("metrics are at http://{address}/metrics");
+    }
     let service = Service {
         settings: options.service.settings(),
         connections: options.max_connections.map_or(usize::MAX, Into::into),
         grace: options.service.grace,
+        peers: options.limits.max_per_peer.map(Peers::new),
+        max_duration: options.limits.max_duration.0,
         closing: Closing::new(),
         log,
+        counters,
     };
     match options.runtime {
         Runtime::Threads => {

@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     delivery::{Delivery, PAUSE},
-    transport::READ,
+    transport::{Moved, READ, earliest},
 };
 
 /// Maximum number of bytes of replies in one write. A long write costs the kernel hardly more than a short one.
@@ -61,17 +61,40 @@ pub(super) struct TaskTransport<'a, E> {
     input: Option<Box<[u8]>>,
     unread: Range<usize>,
     deadline: Option<Instant>,
+    /// No wait is longer, whatever the deadline.
+    wait_limit: Option<Instant>,
     /// The timer and the time it is set to. Usually that is an earlier deadline: each byte moves the deadline, and the
     /// timer is set again only when it has expired, or when it would expire too late.
     alarm: Option<(Instant, Pin<Box<Sleep>>)>,
     /// Set once this side has sent its FIN.
     fin_sent: bool,
+    moved: Moved,
 }
 
 impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
     /// Creates a transport. When `ending` is ready, one wait for input fails with `Interrupted`.
     pub(super) fn new(stream: TcpStream, ending: Pin<&'a mut E>) -> Self {
-        Self { stream, ending: Some(ending), input: None, unread: 0..0, deadline: None, alarm: None, fin_sent: false }
+        Self {
+            stream,
+            ending: Some(ending),
+            input: None,
+            unread: 0..0,
+            deadline: None,
+            wait_limit: None,
+            alarm: None,
+            fin_sent: false,
+            moved: Moved::default(),
+        }
+    }
+
+    /// Ends each later wait at this time at the latest, as if the deadline had passed.
+    pub(super) const fn set_wait_limit(&mut self, limit: Option<Instant>) {
+        self.wait_limit = limit;
+    }
+
+    /// How many bytes were received and sent so far.
+    pub(super) const fn moved(&self) -> Moved {
+        self.moved
     }
 
     /// Call it before the socket is closed. If this side has sent its FIN, waits until the client has acknowledged all
@@ -79,7 +102,7 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
     pub(super) async fn deliver(&mut self) {
         if self.fin_sent {
             let mut delivery = Delivery::begin(&self.stream);
-            while delivery.is_under_way(&self.stream) {
+            while self.wait_limit.is_none_or(|limit| clock::now() < limit) && delivery.is_under_way(&self.stream) {
                 sleep(PAUSE).await;
             }
         }
@@ -137,6 +160,7 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
     /// Stores a buffer that holds `count` bytes of input, or gives it back if `count` is 0.
     fn keep(&mut self, buffer: Box<[u8]>, count: usize) {
         self.unread = 0..count;
+        self.moved.received = self.moved.received.saturating_add(count as u64);
         if count == 0 {
             SPARE.set(Some(buffer));
         } else {
@@ -195,7 +219,9 @@ impl<E: Future<Output = ()>> embedded_io_async::BufRead for TaskTransport<'_, E>
 
 impl<E: Future<Output = ()>> embedded_io_async::Write for TaskTransport<'_, E> {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.in_time(|this, context| Pin::new(&mut this.stream).poll_write(context, bytes)).await
+        let count = self.in_time(|this, context| Pin::new(&mut this.stream).poll_write(context, bytes)).await?;
+        self.moved.sent = self.moved.sent.saturating_add(count as u64);
+        Ok(count)
     }
 
     async fn flush(&mut self) -> io::Result<()> {
@@ -205,12 +231,12 @@ impl<E: Future<Output = ()>> embedded_io_async::Write for TaskTransport<'_, E> {
 
 impl<E: Future<Output = ()>> Transport for TaskTransport<'_, E> {
     fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.deadline = deadline;
+        self.deadline = earliest(deadline, self.wait_limit);
         Ok(())
     }
 
     async fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.deadline = deadline;
+        self.deadline = earliest(deadline, self.wait_limit);
         poll_fn(|context| self.poll_deadline(context)).await;
         Ok(())
     }

@@ -7,7 +7,7 @@ use greet_core::{
     Machine,
     drive::{Turn, asynchronous::Driver},
 };
-use greet_host::{clock, log, stop::Stop};
+use greet_host::{clock, limits::Demand, stop::Stop};
 use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
     runtime,
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Service, closing,
+    Service, closing, end_reason,
     listen::Listener,
     starved::{self, AcceptWarning},
     task_transport::{Replies, TaskTransport},
@@ -104,34 +104,43 @@ impl Shared {
 
     /// One connection, from the greeting to the end.
     async fn converse(&self, stream: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
-        self.service.log.accepted(peer);
+        let Some(_admission) = self.service.admit(peer) else { return };
+        let mut conversation = self.service.begin(peer);
+        let mut limit = self.service.time_limit(&conversation);
         let mut server = self.service.server();
         // An error also means that the service has stopped.
         let ending = pin!(async { _ = stopped.wait_for(|&stopping| stopping).await });
         let mut transport = TaskTransport::new(stream, ending);
+        transport.set_wait_limit(limit.until());
         let mut output = Replies::default();
         let mut driver = Driver::new(&mut server, &mut transport, clock::now, &mut output);
-        let error = loop {
+        let outcome = loop {
             match driver.turn().await {
                 Ok(Turn::Quiet) => {}
-                Ok(Turn::Event(event)) => log::trace(peer, event),
-                Ok(Turn::Over) => {
-                    transport.deliver().await;
-                    break None;
-                }
+                Ok(Turn::Event(event)) => conversation.heard(event, clock::now),
+                Ok(Turn::Over) => break Ok(()),
                 // The service is stopping, and no input is waiting.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => driver.machine().close(clock::now()),
-                Err(error) => break Some(error),
+                Err(error) => break Err(error),
             }
+            let moved = driver.transport().moved();
+            conversation.moved(moved.received, moved.sent, clock::now);
             if self.service.closing.is_overdue() {
                 driver.machine().close(clock::now());
             }
+            match limit.check(clock::now) {
+                Demand::Nothing => {}
+                Demand::Close => {
+                    driver.transport().set_wait_limit(limit.until());
+                    driver.machine().close(clock::now());
+                }
+                Demand::CutOff => break Ok(()),
+            }
         };
-        match error {
-            Some(error) => tracing::debug!(%peer, %error, "the connection failed"), // C2
-            None => tracing::debug!(%peer, end = ?server.end(), "the conversation has ended"),
+        if outcome.is_ok() {
+            transport.deliver().await;
         }
-        self.service.log.closed(peer);
+        conversation.end(end_reason(&limit, server.end(), outcome));
     }
 }
 

@@ -16,14 +16,14 @@ use greet_core::{
 };
 use greet_host::{
     clock::{self, LastWait},
-    log,
+    limits::Demand,
     stop::Stop,
 };
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use nix::sys::{pthread::pthread_kill, signal::Signal};
 
 use super::{
-    Service, closing,
+    Service, closing, end_reason,
     listen::Listener,
     starved::{self, AcceptWarning},
 };
@@ -225,37 +225,46 @@ impl Shared {
 
     /// One connection, from the greeting to the end.
     fn converse(&self, stream: &TcpStream, peer: SocketAddr) {
-        self.service.log.accepted(peer);
+        let Some(_admission) = self.service.admit(peer) else { return };
+        let mut conversation = self.service.begin(peer);
+        let mut limit = self.service.time_limit(&conversation);
         let mut server = self.service.server();
         let time = LastWait::new();
         let mut transport = TcpTransport::new(stream, &time);
+        transport.set_wait_limit(limit.until());
         let mut output = Replies::default();
         let mut driver = Driver::new(&mut server, &mut transport, || time.time(), &mut output);
-        let error = loop {
+        let outcome = loop {
             match driver.turn() {
                 Ok(Turn::Quiet) => {}
-                Ok(Turn::Event(event)) => log::trace(peer, event),
-                Ok(Turn::Over) => {
-                    transport.deliver();
-                    break None;
-                }
+                Ok(Turn::Event(event)) => conversation.heard(event, || time.time()),
+                Ok(Turn::Over) => break Ok(()),
                 // A signal has interrupted the wait for input. If the service is stopping, the conversation ends here.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {
                     if self.service.closing.has_begun() {
                         driver.machine().close(time.time());
                     }
                 }
-                Err(error) => break Some(error),
+                Err(error) => break Err(error),
             }
+            let moved = driver.transport().moved();
+            conversation.moved(moved.received, moved.sent, clock::now);
             if self.service.closing.is_overdue() {
                 driver.machine().close(time.time());
             }
+            match limit.check(|| time.time()) {
+                Demand::Nothing => {}
+                Demand::Close => {
+                    driver.transport().set_wait_limit(limit.until());
+                    driver.machine().close(time.time());
+                }
+                Demand::CutOff => break Ok(()),
+            }
         };
-        match error {
-            Some(error) => tracing::debug!(%peer, %error, "the connection failed"), // C2
-            None => tracing::debug!(%peer, end = ?server.end(), "the conversation has ended"),
+        if outcome.is_ok() {
+            transport.deliver();
         }
-        self.service.log.closed(peer);
+        conversation.end(end_reason(&limit, server.end(), outcome));
     }
 
     /// Lets every conversation send its outstanding replies and end, within the grace period.
@@ -266,7 +275,7 @@ impl Shared {
         while !open.threads.is_empty() && clock::now() < until {
             // Repeatedly: a signal that arrives after a thread has checked `closing` and before it waits has no effect.
             for thread in open.threads.values() {
-                let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGUSR1);
+                let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGURG);
             }
             open = self.ended.wait_timeout(open, REMINDER).unwrap_or_else(PoisonError::into_inner).0;
         }

@@ -15,4 +15,5 @@ mod fetch_files;
 mod fetch_redirects;
 mod schema;
 mod serve;
+mod serve_observed;
 mod tutorial;

@@ -151,7 +151,7 @@ impl Report {
 pub(crate) fn log_event(event: Event<'_>) {
     match event {
         Event::Accepted(peer) => info!("accepted {}", peer),
-        Event::Heard(..) => {}
+        Event::Heard(..) | Event::Moved(..) => {}
         Event::Closed(peer, outcome) => info!("closed {}: {}", peer, outcome),
     }
 }

@@ -415,7 +415,7 @@ impl Ledger {
         }
         match event {
             Event::Accepted(endpoint) => self.accepted(now, endpoint),
-            Event::Heard(_, _) => {}
+            Event::Heard(..) | Event::Moved(..) => {}
             Event::Closed(endpoint, outcome) => self.closed(now, endpoint, outcome),
         }
     }
