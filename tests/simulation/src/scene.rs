@@ -11,12 +11,15 @@ use smoltcp::{
     phy::{ChecksumCapabilities, Device, RxToken, TxToken},
     wire::{
         ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame,
-        EthernetProtocol, EthernetRepr, Icmpv6Packet, IpAddress, IpProtocol, IpRepr, Ipv4Address, Ipv4Packet, Ipv4Repr,
-        Ipv6Address, Ipv6Packet, Ipv6Repr, TcpPacket, TcpRepr, UdpPacket, UdpRepr,
+        EthernetProtocol, EthernetRepr, Icmpv6Packet, IpAddress, IpProtocol, IpRepr, Ipv4Address, Ipv4Packet,
+        Ipv6Address, Ipv6Packet, Ipv6Repr, TcpPacket, TcpRepr, UdpPacket,
     },
 };
 
-use crate::ether::{Ether, Port};
+use crate::{
+    dhcp::Answer,
+    ether::{Ether, Port},
+};
 
 /// The stack's hardware address.
 pub const OWN: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
@@ -112,44 +115,8 @@ impl Scene {
             DhcpMessageType::Request => DhcpMessageType::Ack,
             _ => return,
         };
-        let answer = DhcpRepr {
-            message_type,
-            your_ip: Ipv4Address::new(10, 1, 2, byte),
-            server_ip: SERVER,
-            router: Some(SERVER),
-            subnet_mask: Some(Ipv4Address::new(255, 255, 255, 0)),
-            server_identifier: Some(SERVER),
-            lease_duration: Some(600),
-            requested_ip: None,
-            client_identifier: None,
-            parameter_request_list: None,
-            max_size: None,
-            ..question
-        };
-        let udp = UdpRepr { src_port: 67, dst_port: 68 };
-        let length = udp.header_len() + answer.buffer_len();
-        let (source, destination) = (SERVER, Ipv4Address::BROADCAST);
-        let header = Ipv4Repr {
-            src_addr: source,
-            dst_addr: destination,
-            next_header: IpProtocol::Udp,
-            payload_len: length,
-            hop_limit: 64,
-        };
-        let checksums = ChecksumCapabilities::default();
-        self.send(EthernetProtocol::Ipv4, header.buffer_len() + length, |payload| {
-            let mut packet = Ipv4Packet::new_unchecked(payload);
-            header.emit(&mut packet, &checksums);
-            let mut datagram = UdpPacket::new_unchecked(packet.payload_mut());
-            udp.emit(
-                &mut datagram,
-                &source.into(),
-                &destination.into(),
-                answer.buffer_len(),
-                |payload| answer.emit(&mut DhcpPacket::new_unchecked(payload)).unwrap(),
-                &checksums,
-            );
-        });
+        let answer = Answer::new(message_type, Ipv4Address::new(10, 1, 2, byte));
+        self.send_raw(&answer.frame(question.transaction_id));
     }
 
     /// Sends an ICMPv6 message from `source` to `destination`; its checksum is filled in.
@@ -193,14 +160,19 @@ impl Scene {
     /// # Panics
     /// If `write` does.
     pub fn send(&mut self, ethertype: EthernetProtocol, length: usize, write: impl FnOnce(&mut [u8])) {
-        let header = EthernetRepr { src_addr: OTHER, dst_addr: EthernetAddress::BROADCAST, ethertype };
-        let token = self.other.transmit(smoltcp::time::Instant::ZERO).unwrap();
-        token.consume(header.buffer_len() + length, |buffer| {
-            let mut frame = EthernetFrame::new_unchecked(buffer);
-            header.emit(&mut frame);
-            write(frame.payload_mut());
-        });
+        self.send_raw(&broadcast(ethertype, length, write));
     }
+}
+
+/// A frame from the other host to all hosts. `write` writes the payload.
+#[must_use]
+pub fn broadcast(ethertype: EthernetProtocol, length: usize, write: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let header = EthernetRepr { src_addr: OTHER, dst_addr: EthernetAddress::BROADCAST, ethertype };
+    let mut bytes = vec![0; header.buffer_len() + length];
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+    header.emit(&mut frame);
+    write(frame.payload_mut());
+    bytes
 }
 
 /// The DHCP message in this frame, if it has one for a server.

@@ -6,54 +6,32 @@ use core::time::Duration;
 
 use greet_core::Instant;
 use greet_smoltcp::stack::{DhcpNotice, FALLBACK_AFTER, Reason, Settings, Stack};
-use greet_tests::ether::{Ether, Port};
+use greet_tests::{
+    dhcp::Answer,
+    ether::{Ether, Port},
+    scene::{OTHER, OWN, SERVER, broadcast},
+};
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
-    phy::{ChecksumCapabilities, Device, RxToken, TxToken},
+    phy::{Device, RxToken, TxToken},
     socket::tcp::{Socket, SocketBuffer, State},
     wire::{
-        ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress,
-        EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpCidr, IpProtocol, Ipv4Address, Ipv4Packet,
-        Ipv4Repr, TcpPacket, UdpPacket, UdpRepr,
+        ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol,
+        IpAddress, IpCidr, IpProtocol, Ipv4Address, Ipv4Packet, TcpPacket, UdpPacket,
     },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-const OWN: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
-const OTHER: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
 const STATIC: [IpCidr; 1] = [IpCidr::new(IpAddress::v4(192, 168, 69, 1), 24)];
-const SERVER: Ipv4Address = Ipv4Address::new(10, 1, 2, 3);
 const ADDRESS: Ipv4Address = Ipv4Address::new(10, 1, 2, 50);
-
-/// What the server answers.
-#[derive(Clone, Copy, Debug)]
-struct Answer {
-    kind: DhcpMessageType,
-    address: Ipv4Address,
-    server: Ipv4Address,
-    mask: Option<Ipv4Address>,
-    router: Option<Ipv4Address>,
-    lease: u32,
-    renewal: Option<u32>,
-    /// How long it takes.
-    after: Duration,
-}
 
 /// A good answer to this.
 fn good(question: &Question) -> Answer {
-    Answer {
-        kind: match question.kind {
-            DhcpMessageType::Discover => DhcpMessageType::Offer,
-            _ => DhcpMessageType::Ack,
-        },
-        address: ADDRESS,
-        server: SERVER,
-        mask: Some(Ipv4Address::new(255, 255, 255, 0)),
-        router: Some(SERVER),
-        lease: 600,
-        renewal: None,
-        after: Duration::ZERO,
-    }
+    let kind = match question.kind {
+        DhcpMessageType::Discover => DhcpMessageType::Offer,
+        _ => DhcpMessageType::Ack,
+    };
+    Answer::new(kind, ADDRESS)
 }
 
 /// What the client sent.
@@ -85,9 +63,13 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with_gateways(&[])
+    }
+
+    fn with_gateways(gateways: &[IpAddress]) -> Self {
         let ether = Ether::default();
         let (mut port, other) = (ether.port(OWN), ether.port(OTHER));
-        let settings = Settings { addresses: &STATIC, dhcp: true, ..Settings::new(OWN, 7) };
+        let settings = Settings { addresses: &STATIC, gateways, dhcp: true, ..Settings::new(OWN, 7) };
         let stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), Instant::ZERO).unwrap();
         Self {
             now: Instant::ZERO,
@@ -126,7 +108,7 @@ impl Scene {
                 && at <= now
             {
                 self.answers.remove(0);
-                self.answer(transaction, &answer);
+                self.send(&answer.frame(transaction));
             }
             if !self.port.is_quiet() {
                 continue;
@@ -156,9 +138,9 @@ impl Scene {
                         target_hardware_addr: OWN,
                         target_protocol_addr: source_protocol_addr,
                     };
-                    self.send(EthernetProtocol::Arp, reply.buffer_len(), |payload| {
+                    self.send(&broadcast(EthernetProtocol::Arp, reply.buffer_len(), |payload| {
                         reply.emit(&mut ArpPacket::new_unchecked(payload));
-                    });
+                    }));
                 }
             }
             EthernetProtocol::Ipv4 => {
@@ -193,65 +175,9 @@ impl Scene {
         }
     }
 
-    fn answer(&mut self, transaction: u32, answer: &Answer) {
-        let renewal = answer.renewal.unwrap_or_default().to_be_bytes();
-        let renewal = [DhcpOption { kind: 58, data: &renewal }]; // smoltcp reads this option, but does not write it
-        let message = DhcpRepr {
-            message_type: answer.kind,
-            transaction_id: transaction,
-            secs: 0,
-            client_hardware_address: OWN,
-            client_ip: Ipv4Address::UNSPECIFIED,
-            your_ip: answer.address,
-            server_ip: answer.server,
-            router: answer.router,
-            subnet_mask: answer.mask,
-            relay_agent_ip: Ipv4Address::UNSPECIFIED,
-            broadcast: false,
-            requested_ip: None,
-            client_identifier: None,
-            server_identifier: Some(answer.server),
-            parameter_request_list: None,
-            dns_servers: None,
-            max_size: None,
-            lease_duration: Some(answer.lease),
-            renew_duration: None,
-            rebind_duration: None,
-            additional_options: if answer.renewal.is_some() { &renewal } else { &[] },
-        };
-        let udp = UdpRepr { src_port: 67, dst_port: 68 };
-        let length = udp.header_len() + message.buffer_len();
-        let (source, destination) = (answer.server, Ipv4Address::BROADCAST);
-        let header = Ipv4Repr {
-            src_addr: source,
-            dst_addr: destination,
-            next_header: IpProtocol::Udp,
-            payload_len: length,
-            hop_limit: 64,
-        };
-        let checksums = ChecksumCapabilities::default();
-        self.send(EthernetProtocol::Ipv4, header.buffer_len() + length, |payload| {
-            let mut packet = Ipv4Packet::new_unchecked(payload);
-            header.emit(&mut packet, &checksums);
-            udp.emit(
-                &mut UdpPacket::new_unchecked(packet.payload_mut()),
-                &source.into(),
-                &destination.into(),
-                message.buffer_len(),
-                |payload| message.emit(&mut DhcpPacket::new_unchecked(payload)).unwrap(),
-                &checksums,
-            );
-        });
-    }
-
-    fn send(&mut self, ethertype: EthernetProtocol, length: usize, write: impl FnOnce(&mut [u8])) {
-        let header = EthernetRepr { src_addr: OTHER, dst_addr: EthernetAddress::BROADCAST, ethertype };
+    fn send(&mut self, frame: &[u8]) {
         let token = self.other.transmit(smoltcp::time::Instant::ZERO).unwrap();
-        token.consume(header.buffer_len() + length, |buffer| {
-            let mut frame = EthernetFrame::new_unchecked(buffer);
-            header.emit(&mut frame);
-            write(frame.payload_mut());
-        });
+        token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
     }
 
     fn count(&self, kind: DhcpMessageType) -> usize {
@@ -424,6 +350,21 @@ fn without_a_subnet_mask_or_a_router_something_is_said() {
     scene.pass(3600 * SECOND, |question| Some(Answer { router: None, ..good(question) }));
     assert_eq!(scene.notices.len(), 1, "once");
     assert_eq!(scene.stack.router(SERVER.into()), None);
+}
+
+#[test]
+fn a_static_gateway_is_used_with_a_lease_that_names_no_router_and_whose_network_it_is_in() {
+    let near = IpAddress::v4(10, 1, 2, 9);
+    let far = IpAddress::v4(192, 168, 69, 100); // in the network of the static address
+    for (gateway, leased, expected) in
+        [(near, None, Some(near)), (far, None, None), (near, Some(SERVER), Some(SERVER.into()))]
+    {
+        let mut scene = Scene::with_gateways(&[gateway]);
+        scene.pass(SECOND, |question| Some(Answer { router: leased, ..good(question) }));
+        assert_eq!(scene.stack.router(SERVER.into()), expected, "{gateway}, {leased:?}");
+        scene.pass(610 * SECOND + FALLBACK_AFTER, |_| None);
+        assert_eq!((scene.address(), scene.stack.router(SERVER.into())), (Some(STATIC[0]), Some(gateway)));
+    }
 }
 
 #[test]
