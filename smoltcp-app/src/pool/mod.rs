@@ -49,6 +49,9 @@ pub struct Limits {
     /// From a client's SYN to the end of the handshake: 5 s. A half-open connection ends earlier if a SYN finds no socket
     /// that listens.
     pub handshake: Duration,
+    /// How long a half-open connection is kept although a SYN finds no socket that listens: 20 ms, more than a round trip on a
+    /// local network. The handshakes of a burst of SYNs then end well; the SYNs beyond the pool are dropped, and repeated.
+    pub half_open: Duration,
     /// The interval of keep-alive probes, and the silence before the first one: 15 s.
     pub keep_alive: Duration,
     /// A client that has not been heard from for this long is gone: 60 s. At least three times `keep_alive`, or a quiet
@@ -66,6 +69,7 @@ impl Limits {
     /// Limits for a network that loses packets.
     pub const DEFAULT: Self = Self {
         handshake: Duration::from_secs(5),
+        half_open: Duration::from_millis(20),
         keep_alive: Duration::from_secs(15),
         vanished: Duration::from_secs(60),
         unacknowledged: Duration::from_secs(185),
@@ -291,14 +295,14 @@ impl<'a, const N: usize> Pool<'a, N> {
                 Step::Done => self.release(index, sockets),
             }
         }
-        self.free_a_socket(reason, sockets);
+        self.free_a_socket(now, reason, sockets);
         deadline
     }
 
     /// If no socket listens, the one that has been in TIME-WAIT longest does now. For a SYN that is there already, the
-    /// oldest half-open connection is given up too: a sender of SYNs alone does not keep out clients that finish their
+    /// oldest half-open connection is given up too, unless it has just begun: a sender of SYNs alone does not keep out clients that finish their
     /// handshakes. No reset goes out for it; if its ACK still comes, that is answered by one.
-    fn free_a_socket(&mut self, reason: Reason, sockets: &mut SocketSet<'_>) {
+    fn free_a_socket(&mut self, now: Instant, reason: Reason, sockets: &mut SocketSet<'_>) {
         if self.busy < self.opened || self.closing != Closing::No {
             return;
         }
@@ -307,7 +311,9 @@ impl<'a, const N: usize> Pool<'a, N> {
         if let Some((_, index)) = time_wait {
             self.release(index, sockets);
         } else if reason == Reason::NoListener
-            && let Some((_, index)) = busy().filter_map(|(index, slot)| Some((slot.half_open_since()?, index))).min()
+            && let Some((since, index)) =
+                busy().filter_map(|(index, slot)| Some((slot.half_open_since()?, index))).min()
+            && now >= since + self.settings.limits.half_open
         {
             self.counters.unfinished = self.counters.unfinished.wrapping_add(1);
             self.release(index, sockets);

@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | SYN | synchronized | is ignored | challenge ACK (RFC 5961, 4.2): a client that restarted can reset its old connection |
 //! | SYN with a new sequence number | TIME-WAIT | is ignored | accepted (RFC 9293, 3.10.7.4) |
-//! | SYN | every socket is in use | reset | the oldest half-open connection is given up for it |
+//! | SYN | every socket is in use | reset | the oldest half-open connection is given up for it; dropped if that has just begun |
 //! | RST in the window, not at its start | synchronized | resets | challenge ACK (RFC 5961, 3.2) |
 //! | neither SYN, ACK nor RST | closed | RST without ACK | RST with ACK (RFC 9293, 3.10.7.1) |
 //!
@@ -72,6 +72,9 @@ impl Guard {
             (TcpControl::Syn, State::Closed) => {
                 if segment.acknowledgement.is_none() && segment.destination.port == port && !listens(sockets, port) {
                     serve(sockets, Reason::NoListener);
+                    if !listens(sockets, port) && has_half_open(sockets, port) {
+                        return None; // the client repeats it; then a socket may listen
+                    }
                 }
                 Some(reply)
             }
@@ -175,6 +178,16 @@ fn connection<'s, 'a>(sockets: &'s mut SocketSet<'a>, segment: &Segment) -> Opti
 
 /// Whether a socket listens on this port.
 fn listens(sockets: &SocketSet<'_>, port: u16) -> bool {
+    is_any(sockets, port, State::Listen)
+}
+
+/// Whether a handshake is under way that began with a SYN to this port.
+fn has_half_open(sockets: &SocketSet<'_>, port: u16) -> bool {
+    is_any(sockets, port, State::SynReceived)
+}
+
+/// Whether a socket that listens on this port, or did, is in this state.
+fn is_any(sockets: &SocketSet<'_>, port: u16, state: State) -> bool {
     let mut sockets = sockets.iter().filter_map(|(_, socket)| Socket::downcast(socket));
-    sockets.any(|socket| socket.is_listening() && socket.listen_endpoint().port == port)
+    sockets.any(|socket| socket.state() == state && socket.listen_endpoint().port == port)
 }

@@ -35,6 +35,9 @@ pub(super) struct Settings {
     pub(super) link: LinkSettings,
 }
 
+/// Until a SYN was sent three times again: after 1 s, 2 s and 4 s.
+const SYN_REPEATS: Duration = Duration::from_secs(7);
+
 impl Settings {
     pub(super) fn draw(seed: u64, random: &mut Random) -> Self {
         let capacity = random.pick(&CAPACITIES);
@@ -58,6 +61,7 @@ impl Settings {
         let vanished = keep_alive * 3 + random.millis(5_000..=20_000);
         let limits = Limits {
             handshake,
+            half_open: Limits::DEFAULT.half_open,
             keep_alive,
             vanished,
             unacknowledged: vanished,
@@ -92,7 +96,9 @@ impl Settings {
     /// has 17 attempts in 300 s.
     pub(super) fn bound(&self) -> Duration {
         let round_trip = self.link.latency * 2 + self.pause + Duration::from_millis(10);
-        let delay_only = self.pool.server.delay + round_trip * 6 + NEIGHBOR;
+        // With more clients than slots, the pool drops SYNs.
+        let repeated_syn = if self.clients > self.slots { SYN_REPEATS } else { Duration::ZERO };
+        let delay_only = self.pool.server.delay + round_trip * 6 + NEIGHBOR + repeated_syn;
         match (self.link.delay_only, self.link.lossless) {
             (true, _) => delay_only,
             (_, true) => delay_only + Duration::from_secs(130),
@@ -102,7 +108,7 @@ impl Settings {
 
     /// Maximum time that a slot may be busy with a client that has disappeared or is idle.
     pub(super) fn longest_hold(&self) -> Duration {
-        let Limits { handshake, keep_alive, vanished, unacknowledged: _, delivery } = self.pool.limits;
+        let Limits { handshake, keep_alive, vanished, delivery, half_open: _, unacknowledged: _ } = self.pool.limits;
         handshake
             + keep_alive
             + vanished

@@ -11,7 +11,7 @@
 use core::time::Duration;
 
 use greet_core::{Framing, ServerSettings};
-use greet_smoltcp::pool::Settings;
+use greet_smoltcp::pool::{Limits, Settings};
 use greet_tests::{
     frontend::{Connection, Frontend},
     memory::Memory,
@@ -215,11 +215,47 @@ fn twenty_syns_a_second_without_a_handshake_keep_no_client_out() {
 }
 
 #[test]
+fn a_burst_of_syns_beyond_the_pool_resets_no_handshake() {
+    let server = server(8);
+    let mut host = stranger(&server, 9);
+    for number in 0..32 {
+        host.send(&syn(2000 + number, 7));
+    }
+    server.pass(Duration::ZERO);
+    let answers = host.received();
+    assert_eq!(answers.len(), 8, "the others are repeated by their clients");
+    for answer in &answers {
+        assert_eq!(answer.control, TcpControl::Syn);
+        let finished = TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(answer.destination_port, 8) };
+        assert_eq!(exchange(&server, &mut host, &finished).pop().unwrap().payload, b"Welcome!\n");
+    }
+    // Now every socket has a connection.
+    assert_eq!(exchange(&server, &mut host, &syn(2031, 7)).pop().unwrap().control, TcpControl::Rst);
+    assert_eq!((server.counters().accepted, server.counters().unfinished, server.frames().refused), (8, 0, 1));
+}
+
+#[test]
+fn a_client_that_restarts_in_its_handshake_is_accepted_once_the_syn_ack_was_repeated() {
+    // RFC 9293, 3.10.7.4 wants an answer at once to its new SYN; smoltcp 0.14 ignores it, and repeats its SYN-ACK.
+    let server = server(1);
+    let mut host = stranger(&server, 9);
+    assert_eq!(exchange(&server, &mut host, &syn(PORT, 7)).len(), 1);
+    assert!(exchange(&server, &mut host, &syn(PORT, 5_000_000)).is_empty());
+    server.pass(SECOND + SECOND / 10);
+    let repeated = host.received().pop().expect("its SYN-ACK");
+    assert_eq!((repeated.control, repeated.acknowledged), (TcpControl::Syn, Some(TcpSeqNumber(8))));
+    assert!(exchange(&server, &mut host, &reset(8)).is_empty());
+    let answer = exchange(&server, &mut host, &syn(PORT, 5_000_000)).pop().unwrap();
+    assert_eq!((answer.control, answer.acknowledged), (TcpControl::Syn, Some(TcpSeqNumber(5_000_001))));
+}
+
+#[test]
 fn a_half_open_connection_is_given_up_for_a_syn_but_no_other_is() {
     let mut server = server(2);
     let mut talking = server.connect(Framing::Line).unwrap();
     let mut host = stranger(&server, 9);
     let first = exchange(&server, &mut host, &syn(2000, 7)).pop().unwrap();
+    server.pass(Limits::DEFAULT.half_open);
     let second = exchange(&server, &mut host, &syn(2001, 7)).pop().unwrap();
     assert_eq!(second.control, TcpControl::Syn, "though the socket was taken");
     assert_eq!(server.counters().unfinished, 1);
