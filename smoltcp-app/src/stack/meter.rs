@@ -94,6 +94,8 @@ impl<T: TxToken> TxToken for Token<'_, T> {
             let result = write(frame);
             #[cfg(feature = "ipv4")]
             super::path_mtu::allow_fragments(frame, self.identification);
+            #[cfg(feature = "ipv6")]
+            super::icmp::correct_pointer(frame);
             counters.frames_sent = counters.frames_sent.wrapping_add(1);
             if is_refusal(frame, port) {
                 counters.refused = counters.refused.wrapping_add(1);

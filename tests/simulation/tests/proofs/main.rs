@@ -17,6 +17,7 @@ mod http;
 mod linger;
 mod neighbors;
 mod normalized;
+mod parameter_problem;
 mod path_mtu;
 mod pool;
 mod random;
