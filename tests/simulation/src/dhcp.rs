@@ -12,7 +12,10 @@ use smoltcp::{
     },
 };
 
-use crate::scene::{OWN, SERVER, broadcast};
+use crate::frame::{OWN, broadcast};
+
+/// The DHCP server's address.
+pub const SERVER: Ipv4Address = Ipv4Address::new(10, 1, 2, 3);
 
 /// An answer to [`OWN`].
 #[derive(Clone, Copy, Debug)]

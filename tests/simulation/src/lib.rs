@@ -5,7 +5,7 @@
 //!   Ethernet in memory ([`ether`]), and a server at a TCP address.
 //! - [`simulation`]: the pool, its clients and an impaired link, on a virtual clock and from one seed.
 //! - [`scene`]: one stack on a virtual clock, with frames that a test writes.
-//! - [`dhcp`]: what a DHCP server answers.
+//! - [`dhcp`], [`frame`]: what a DHCP server answers, and other frames.
 //! - [`mutation`]: valid frames of every kind that a stack parses, and mutations of them.
 //! - [`oracle`]: a second, naive implementation of the protocol, over a whole conversation.
 
@@ -15,6 +15,7 @@ pub use greet_conformance::{frontend, socket, vectors};
 
 pub mod dhcp;
 pub mod ether;
+pub mod frame;
 pub mod machine;
 pub mod memory;
 pub mod mutation;

@@ -20,13 +20,11 @@ use crate::{
     dhcp::Answer,
     ether::{Ether, Port},
 };
+pub use crate::{
+    dhcp::SERVER,
+    frame::{OTHER, OWN, broadcast},
+};
 
-/// The stack's hardware address.
-pub const OWN: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
-/// The other host's hardware address.
-pub const OTHER: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
-/// The DHCP server's address.
-pub const SERVER: Ipv4Address = Ipv4Address::new(10, 1, 2, 3);
 /// All nodes on the link.
 pub const ALL_NODES: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
@@ -162,17 +160,6 @@ impl Scene {
     pub fn send(&mut self, ethertype: EthernetProtocol, length: usize, write: impl FnOnce(&mut [u8])) {
         self.send_raw(&broadcast(ethertype, length, write));
     }
-}
-
-/// A frame from the other host to all hosts. `write` writes the payload.
-#[must_use]
-pub fn broadcast(ethertype: EthernetProtocol, length: usize, write: impl FnOnce(&mut [u8])) -> Vec<u8> {
-    let header = EthernetRepr { src_addr: OTHER, dst_addr: EthernetAddress::BROADCAST, ethertype };
-    let mut bytes = vec![0; header.buffer_len() + length];
-    let mut frame = EthernetFrame::new_unchecked(&mut bytes);
-    header.emit(&mut frame);
-    write(frame.payload_mut());
-    bytes
 }
 
 /// The DHCP message in this frame, if it has one for a server.
