@@ -52,9 +52,13 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9999", value_parser = listen_address)]
     pub(crate) listen: Vec<ListenAddresses>,
 
-    /// How connections are served: by one thread each, or by tokio tasks
+    /// How connections are served: by one thread each, by tokio tasks, or by completions of io_uring (Linux 6.0 or newer)
     #[arg(long, value_enum, default_value_t = Runtime::Threads)]
     pub(crate) runtime: Runtime,
+
+    /// Number of threads of the runtimes tokio and uring. The default is the number of cores
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) workers: Option<NonZeroUsize>,
 
     #[command(flatten)]
     pub(crate) service: Service,
@@ -82,6 +86,7 @@ pub(crate) struct ServeOptions {
 pub(crate) enum Runtime {
     Threads,
     Tokio,
+    Uring,
 }
 
 const CHAT_EXAMPLES: &str = "\

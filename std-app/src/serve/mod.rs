@@ -2,6 +2,7 @@
 
 mod closing;
 mod listen;
+mod ring;
 mod starved;
 mod summary;
 mod task_transport;
@@ -37,6 +38,8 @@ pub(crate) enum ServeError {
     Metrics(#[from] MetricsError),
     #[error("cannot prepare for signals: {0}")]
     Signals(#[source] io::Error),
+    #[error(transparent)]
+    Ring(#[from] ring::RingError),
     #[error("cannot start the {0} runtime: {1}")]
     Runtime(&'static str, #[source] io::Error),
 }
@@ -142,8 +145,9 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
         Runtime::Threads => {
             threads::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("threads", error))?;
         }
+        Runtime::Uring => ring::serve(listeners, service, options.workers, stop)?,
         Runtime::Tokio => {
-            tasks::serve(listeners, service, stop).map_err(|error| ServeError::Runtime("tokio", error))?;
+            tasks::serve(listeners, service, options.workers, stop).map_err(|error| ServeError::Runtime("tokio", error))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! The tokio runtime: one task per connection. Accepts connections, runs conversations, and ends them.
 
-use core::{convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
+use core::{convert::Infallible, future::poll_fn, net::SocketAddr, num::NonZeroUsize, pin::pin, task::Poll};
 use std::{io, sync::Arc, thread};
 
 use greet_core::{
@@ -32,13 +32,19 @@ struct Shared {
 }
 
 /// Serves until `stop`, then ends the conversations within the grace period.
-pub(super) fn serve(listeners: Vec<Listener>, service: Service, stop: Stop) -> io::Result<()> {
+pub(super) fn serve(
+    listeners: Vec<Listener>,
+    service: Service,
+    workers: Option<NonZeroUsize>,
+    stop: Stop,
+) -> io::Result<()> {
     // On one core a second thread has no use.
-    let mut builder = match thread::available_parallelism() {
-        Ok(cores) if cores.get() > 1 => runtime::Builder::new_multi_thread(),
-        _ => runtime::Builder::new_current_thread(),
+    let workers = workers.or_else(|| thread::available_parallelism().ok()).map_or(1, Into::into);
+    let mut builder = match workers {
+        1 => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
     };
-    let runtime = builder.enable_all().build()?;
+    let runtime = builder.worker_threads(workers).enable_all().build()?;
     let result = runtime.block_on(serve_all(listeners, service, stop));
     // Connections that are still open after the grace period are cut off.
     runtime.shutdown_background();

@@ -115,7 +115,7 @@ fn nothing_is_found_on_a_correct_server() {
 #[test]
 #[ignore = "takes minutes: tests/run full"]
 fn nothing_is_found_on_a_correct_server_however_it_is_set() {
-    for runtime in ["threads", "tokio"] {
+    for runtime in ["threads", "tokio", "uring"] {
         for framing in ["auto", "line", "chunk"] {
             for options in [&[][..], &["--max-connections", "4"]] {
                 assert_nothing_is_found(runtime, framing, options);

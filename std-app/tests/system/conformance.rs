@@ -1,4 +1,4 @@
-//! The conformance table against `greet serve`, over real sockets, on both runtimes.
+//! The conformance table against `greet serve`, over real sockets, on each runtime.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use greet_conformance::{
@@ -52,4 +52,19 @@ fn tokio_holds_the_table_under_line_in_every_cut() {
 #[test]
 fn tokio_holds_the_table_under_auto() {
     holds("tokio", "auto", Framing::Auto, &[Cut::Steps]);
+}
+
+#[test]
+fn uring_holds_the_table_under_chunk() {
+    holds("uring", "chunk", Framing::Chunk, &[Cut::Steps]);
+}
+
+#[test]
+fn uring_holds_the_table_under_line_in_every_cut() {
+    holds("uring", "line", Framing::Line, CUTS);
+}
+
+#[test]
+fn uring_holds_the_table_under_auto() {
+    holds("uring", "auto", Framing::Auto, &[Cut::Steps]);
 }

@@ -1,4 +1,4 @@
-//! `greet serve` as its clients, its owner and its peers' worst habits see it, on both runtimes.
+//! `greet serve` as its clients, its owner and its peers' worst habits see it, on each runtime.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::time::Duration;
@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::common::{Client, GREET, Server, TIMEOUT, assert_fails, listen_on_ipv6, skip};
 
-const RUNTIMES: [&str; 2] = ["threads", "tokio"];
+const RUNTIMES: [&str; 3] = ["threads", "tokio", "uring"];
 
 /// Runs a test against a server of each runtime.
 fn on_both(options: &[&str], test: impl Fn(Server)) {
