@@ -147,7 +147,8 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
         }
         Runtime::Uring => ring::serve(listeners, service, options.workers, stop)?,
         Runtime::Tokio => {
-            tasks::serve(listeners, service, options.workers, stop).map_err(|error| ServeError::Runtime("tokio", error))?;
+            tasks::serve(listeners, service, options.workers, stop)
+                .map_err(|error| ServeError::Runtime("tokio", error))?;
         }
     }
     Ok(ExitCode::SUCCESS)

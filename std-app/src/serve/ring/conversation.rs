@@ -125,7 +125,7 @@ impl<M: Machine> Conversation<M> {
         mut report: impl FnMut(M::Event<'_>),
     ) -> Want {
         let want = self.step(now, &mut read, spare, &mut report);
-        if !read.is_empty() {
+        if !read.is_empty() && !matches!(want, Want::Over) {
             self.kept.push_back(read.into());
         }
         want

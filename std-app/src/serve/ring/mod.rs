@@ -6,13 +6,14 @@ mod uring;
 mod worker;
 
 use core::{
+    net::SocketAddr,
     num::NonZeroUsize,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     os::{fd::AsRawFd, unix::net::UnixStream},
     sync::{
         Arc,
@@ -190,7 +191,9 @@ impl Acceptor {
             while self.shared.has_free_slot() {
                 let Some(listener) = self.listeners.get(index) else { break };
                 match listener.socket.accept() {
-                    Ok((stream, peer)) => self.hand_over(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port())),
+                    Ok((stream, peer)) => {
+                        self.hand_over(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+                    }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) if starved::concerns_one_connection(&error) => {}
                     Err(error) => {

@@ -2,7 +2,6 @@
 //! is here.
 
 use core::{
-
     sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
@@ -199,9 +198,7 @@ impl Ring {
     pub(super) fn bytes(&self, filled: &Filled) -> &[u8] {
         // SAFETY: `memory` has a block of `READ` bytes for each id. The kernel has filled this one, and does not touch it until
         // it is offered again, for which `give_back` takes the only `Filled` of this id.
-        unsafe {
-            core::slice::from_raw_parts(self.memory.add(usize::from(filled.id) * READ), filled.length.min(READ))
-        }
+        unsafe { core::slice::from_raw_parts(self.memory.add(usize::from(filled.id) * READ), filled.length.min(READ)) }
     }
 
     /// Lets the kernel use a buffer again.
@@ -241,12 +238,11 @@ impl Ring {
 
     /// Whether there was room for it, if necessary after handing what is there to the kernel.
     fn push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: what the entry points to is in `sending` or `memory` until its completion.
-        let mut push = || unsafe { self.ring.submission().push(entry) };
-        if push().is_ok() {
-            return true;
+        if self.ring.submission().is_full() && self.ring.submit().is_err() {
+            return false;
         }
-        self.ring.submit().is_ok() && unsafe { self.ring.submission().push(entry) }.is_ok()
+        // SAFETY: what the entry points to is in `sending` or `memory` until its completion.
+        unsafe { self.ring.submission().push(entry) }.is_ok()
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use greet_core::{Instant, Machine, NAME_CAPACITY, Server};
+use greet_core::{Instant, Machine, NAME_CAPACITY, Server, State};
 use greet_host::{clock, log};
 use nix::libc;
 
@@ -45,10 +45,14 @@ struct Connection {
     cancelled: bool,
     /// The peer's FIN is received: no more input follows.
     peer_ended: bool,
-    /// Set once this side has sent its FIN.
+    /// This side has sent its FIN.
+    fin_sent: bool,
+    /// Set once the machine is over.
     delivery: Option<Delivery>,
     /// The earliest entry in the queue of deadlines.
     queued: Option<Instant>,
+    /// The machine knows that the service is stopping.
+    told: bool,
     /// The conversation has ended; the kernel may still use the socket.
     over: bool,
 }
@@ -173,8 +177,10 @@ impl Worker {
                 receiving: false,
                 cancelled: false,
                 peer_ended: false,
+                fin_sent: false,
                 delivery: None,
                 queued: None,
+                told: false,
                 over: false,
             };
             let token = self.vacant.pop().unwrap_or_else(|| {
@@ -209,26 +215,29 @@ impl Worker {
                     self.ring.send(token, connection.stream.as_raw_fd(), buffer, begin, end);
                 }
                 Want::Shutdown => match shut_down(&connection.stream) {
-                    Ok(delivery) => {
-                        connection.delivery = delivery;
+                    Ok(fin_sent) => {
+                        connection.fin_sent = fin_sent;
                         connection.conversation.shut_down(now);
                         continue;
                     }
                     Err(error) => failure = Some(error),
                 },
                 Want::Wait => {
-                    let is_open = connection.conversation.machine().state() == greet_core::State::Open;
-                    if is_open && closing.has_begun() && connection.conversation.is_idle() {
+                    if !connection.told && closing.has_begun() && connection.conversation.is_idle() {
+                        connection.told = true;
                         connection.conversation.machine().close(now);
                         continue;
                     }
                 }
                 Want::Over => {
                     let stream = &connection.stream;
-                    if !connection.delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(stream)) {
+                    let mut delivery =
+                        connection.delivery.take().or_else(|| connection.fin_sent.then(|| Delivery::begin(stream)));
+                    if !delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(stream)) {
                         self.end(token, None);
                         return;
                     }
+                    connection.delivery = delivery;
                 }
             }
             break;
@@ -252,16 +261,16 @@ impl Worker {
         }
         if !connection.receiving {
             connection.cancelled = false;
-            if !connection.peer_ended && connection.conversation.takes_input() {
+            if !connection.peer_ended && connection.delivery.is_none() && connection.conversation.takes_input() {
                 connection.receiving = true;
                 self.ring.receive(token, connection.stream.as_raw_fd());
             }
-        } else if connection.conversation.is_full() && !connection.cancelled {
+        } else if !connection.cancelled && (connection.conversation.is_full() || connection.delivery.is_some()) {
             connection.cancelled = true;
             self.ring.stop_receiving(token);
         }
         let deadline = match connection.conversation.machine().state() {
-            greet_core::State::Over if connection.delivery.is_some() => Some(now + PAUSE),
+            State::Over => Some(now + PAUSE), // its delivery is under way
             _ => connection.conversation.deadline(),
         };
         if let Some(deadline) = deadline
@@ -327,11 +336,11 @@ impl Worker {
     }
 }
 
-/// Sends the FIN. Returns how to follow its delivery; `None` where the peer has reset the connection.
-fn shut_down(stream: &TcpStream) -> io::Result<Option<Delivery>> {
+/// Sends the FIN. False where the peer has reset the connection.
+fn shut_down(stream: &TcpStream) -> io::Result<bool> {
     match stream.shutdown(std::net::Shutdown::Write) {
-        Ok(()) => Delivery::begin(stream).map(Some),
-        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(None),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
         Err(error) => Err(error),
     }
 }
