@@ -1,7 +1,7 @@
 //! The uring runtime: a ring and a thread per core, completions instead of readiness. Accepts connections, and hands them to
 //! the workers in turn.
 
-mod conversation;
+mod driver;
 mod uring;
 mod worker;
 
@@ -158,7 +158,7 @@ fn start(shared: &Arc<Shared>) -> Result<Hand, RingError> {
             Err(error) => return drop(ready.send(Err(error))),
         };
         let _ = ready.send(Ok(()));
-        let worker = Worker::new(ring, shared, Inbox { connections: inbox, wake: woken });
+        let worker = Worker::new(ring, &shared, Inbox { connections: inbox, wake: woken });
         if let Err(error) = worker.run() {
             tracing::error!("a worker of the uring runtime has ended: {error}");
         }

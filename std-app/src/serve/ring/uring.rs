@@ -56,6 +56,13 @@ pub(super) struct Filled {
     length: usize,
 }
 
+impl Filled {
+    /// The number of bytes.
+    pub(super) const fn length(&self) -> usize {
+        self.length
+    }
+}
+
 /// What the kernel has done.
 #[derive(Debug)]
 pub(super) enum Completion {

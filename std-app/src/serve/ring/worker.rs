@@ -4,21 +4,23 @@ use core::{cmp::Reverse, net::SocketAddr, time::Duration};
 use std::{
     collections::BinaryHeap,
     io::{self, ErrorKind, Read},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     os::fd::AsRawFd,
-    sync::{
-        Arc,
-        mpsc::{Receiver, TryRecvError},
-    },
+    sync::mpsc::Receiver,
 };
 
 use greet_core::{Instant, Machine, NAME_CAPACITY, Server, State};
-use greet_host::{clock, log};
+use greet_host::{
+    clock,
+    conversation::Conversation,
+    limits::{Admission, Demand, TimeLimit},
+};
 use nix::libc;
 
 use super::{
+    super::end_reason,
     Shared,
-    conversation::{Conversation, Want},
+    driver::{Driver, Want},
     uring::{Completion, Filled, Ring},
 };
 use crate::delivery::{Delivery, PAUSE};
@@ -35,10 +37,13 @@ pub(super) struct Inbox {
 
 /// One connection.
 #[derive(Debug)]
-struct Connection {
+struct Connection<'a> {
     stream: TcpStream,
-    peer: SocketAddr,
-    conversation: Conversation<Server<NAME_CAPACITY>>,
+    driver: Driver<Server<NAME_CAPACITY>>,
+    /// None once it has ended.
+    conversation: Option<Conversation<'a>>,
+    limit: TimeLimit,
+    _admission: Option<Admission<'a>>,
     /// The kernel receives for it.
     receiving: bool,
     /// It has been told to stop receiving.
@@ -53,17 +58,15 @@ struct Connection {
     queued: Option<Instant>,
     /// The machine knows that the service is stopping.
     told: bool,
-    /// The conversation has ended; the kernel may still use the socket.
-    over: bool,
 }
 
 /// A ring and its connections, by token.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct Worker<'a> {
     ring: Ring,
-    shared: Arc<Shared>,
+    shared: &'a Shared,
     inbox: Inbox,
-    connections: Vec<Option<Connection>>,
+    connections: Vec<Option<Connection<'a>>>,
     /// Tokens without a connection.
     vacant: Vec<u32>,
     /// When to look at a connection. An entry may be too early: each byte moves the deadline, and the entry stays.
@@ -75,8 +78,8 @@ pub(super) struct Worker {
     now: Instant,
 }
 
-impl Worker {
-    pub(super) fn new(ring: Ring, shared: Arc<Shared>, inbox: Inbox) -> Self {
+impl<'a> Worker<'a> {
+    pub(super) fn new(ring: Ring, shared: &'a Shared, inbox: Inbox) -> Self {
         Self {
             ring,
             shared,
@@ -125,129 +128,142 @@ impl Worker {
     }
 
     fn complete(&mut self, completion: Completion) {
+        let now = self.now;
         match completion {
             Completion::Received { token, outcome, armed } => {
                 let Some(connection) = self.connection(token) else { return };
                 connection.receiving = armed;
                 match outcome {
-                    Ok(Some(filled)) => self.drive(token, Some(filled)),
+                    Ok(Some(filled)) => {
+                        if let Some(conversation) = &mut connection.conversation {
+                            conversation.moved_more(filled.length(), 0, || now);
+                        }
+                        self.drive(token, Some(filled));
+                    }
                     Ok(None) => {
                         connection.peer_ended = true;
-                        connection.conversation.receive_end();
+                        connection.driver.receive_end();
                         self.drive(token, None);
                     }
                     Err(error) => match error.raw_os_error() {
                         Some(libc::ENOBUFS) => self.starved.push(token),
                         Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => self.drive(token, None),
-                        _ => self.end(token, Some(&error)),
+                        _ => self.end(token, Err(error)),
                     },
                 }
             }
             Completion::Sent { token, buffer, outcome } => {
-                let now = self.now;
                 let Some(connection) = self.connection(token) else { return };
                 let sent = *outcome.as_ref().unwrap_or(&0);
-                connection.conversation.sent(now, buffer, sent);
+                connection.driver.sent(now, buffer, sent);
+                if let Some(conversation) = &mut connection.conversation {
+                    conversation.moved_more(0, sent, || now);
+                }
                 match outcome {
-                    Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => self.drive(token, None),
-                    Err(error) => self.end(token, Some(&error)),
-                    Ok(_) => self.drive(token, None),
+                    Err(error) if error.raw_os_error() != Some(libc::ECANCELED) => self.end(token, Err(error)),
+                    _ => self.drive(token, None),
                 }
             }
             Completion::Readable => {
                 while matches!(self.inbox.wake.read(&mut [0; 64]), Ok(1..)) {}
                 self.ring.watch(self.inbox.wake.as_raw_fd());
-                self.take_connections();
+                while let Ok((stream, peer)) = self.inbox.connections.try_recv() {
+                    self.begin(stream, peer);
+                }
             }
         }
     }
 
-    fn take_connections(&mut self) {
+    /// Serves a new connection.
+    fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let service = &self.shared.service;
+        let Some(admission) = service.admit(peer) else {
+            drop(stream);
+            return self.shared.has_ended();
+        };
+        let conversation = service.begin(peer);
+        let connection = Connection {
+            stream,
+            driver: Driver::new(service.server()),
+            limit: service.time_limit(&conversation),
+            conversation: Some(conversation),
+            _admission: admission,
+            receiving: false,
+            cancelled: false,
+            peer_ended: false,
+            fin_sent: false,
+            delivery: None,
+            queued: None,
+            told: false,
+        };
+        let token = self.vacant.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            u32::try_from(self.connections.len().saturating_sub(1)).unwrap_or(u32::MAX)
+        });
+        if let Some(place) = self.connections.get_mut(index(token)) {
+            *place = Some(connection);
+        }
+        self.drive(token, None);
+    }
+
+    /// Continues a conversation as far as it goes without waiting. `filled` is a new read.
+    fn drive(&mut self, token: u32, mut filled: Option<Filled>) {
+        let ended = self.advance(token, &mut filled);
+        if let Some(filled) = filled {
+            self.ring.give_back(filled);
+        }
+        match ended {
+            Some(outcome) => self.end(token, outcome),
+            None => self.wait_for(token),
+        }
+    }
+
+    /// Does the same, and returns how the conversation has ended, if it has.
+    fn advance(&mut self, token: u32, filled: &mut Option<Filled>) -> Option<io::Result<()>> {
+        let (now, closing) = (self.now, &self.shared.service.closing);
+        let Connection { stream, driver, conversation, limit, delivery, fin_sent, told, .. } =
+            self.connections.get_mut(index(token))?.as_mut()?;
+        let conversation = conversation.as_mut()?;
+        match limit.check(|| now) {
+            Demand::Nothing => {}
+            Demand::Close => driver.machine().close(now),
+            Demand::CutOff => return Some(Ok(())),
+        }
         loop {
-            let (stream, peer) = match self.inbox.connections.try_recv() {
-                Ok(connection) => connection,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
-            };
-            self.shared.service.log.accepted(peer);
-            let conversation = Conversation::new(self.shared.service.server());
-            let connection = Connection {
-                stream,
-                peer,
-                conversation,
-                receiving: false,
-                cancelled: false,
-                peer_ended: false,
-                fin_sent: false,
-                delivery: None,
-                queued: None,
-                told: false,
-                over: false,
-            };
-            let token = self.vacant.pop().unwrap_or_else(|| {
-                self.connections.push(None);
-                u32::try_from(self.connections.len().saturating_sub(1)).unwrap_or(u32::MAX)
-            });
-            if let Some(place) = self.connections.get_mut(index(token)) {
-                *place = Some(connection);
-            }
-            self.drive(token, None);
-        }
-    }
-
-    /// Continues a conversation as far as it goes without waiting.
-    fn drive(&mut self, token: u32, filled: Option<Filled>) {
-        let now = self.now;
-        let closing = &self.shared.service.closing;
-        let (mut filled, mut failure) = (filled, None);
-        let Some(connection) = self.connections.get_mut(index(token)).and_then(Option::as_mut) else { return };
-        while !connection.over {
             if closing.is_overdue() {
-                connection.conversation.machine().close(now);
+                driver.machine().close(now);
             }
             let read = filled.as_ref().map_or(&[][..], |filled| self.ring.bytes(filled));
-            let peer = connection.peer;
-            let want = connection.conversation.advance(now, read, &mut self.spare, |event| log::trace(peer, event));
+            let want = driver.advance(now, read, &mut self.spare, |event| conversation.heard(event, || now));
             if let Some(filled) = filled.take() {
                 self.ring.give_back(filled);
             }
             match want {
                 Want::Send { buffer, begin, end } => {
-                    self.ring.send(token, connection.stream.as_raw_fd(), buffer, begin, end);
+                    self.ring.send(token, stream.as_raw_fd(), buffer, begin, end);
+                    return None;
                 }
-                Want::Shutdown => match shut_down(&connection.stream) {
-                    Ok(fin_sent) => {
-                        connection.fin_sent = fin_sent;
-                        connection.conversation.shut_down(now);
-                        continue;
+                Want::Shutdown => {
+                    match stream.shutdown(Shutdown::Write) {
+                        Ok(()) => *fin_sent = true,
+                        Err(error) if error.kind() == ErrorKind::NotConnected => {} // the peer has reset it
+                        Err(error) => return Some(Err(error)),
                     }
-                    Err(error) => failure = Some(error),
-                },
-                Want::Wait => {
-                    if !connection.told && closing.has_begun() && connection.conversation.is_idle() {
-                        connection.told = true;
-                        connection.conversation.machine().close(now);
-                        continue;
-                    }
+                    driver.shut_down(now);
                 }
+                Want::Wait if !*told && driver.is_idle() && closing.has_begun() => {
+                    *told = true;
+                    driver.machine().close(now);
+                }
+                Want::Wait => return None,
                 Want::Over => {
-                    let stream = &connection.stream;
-                    let mut delivery =
-                        connection.delivery.take().or_else(|| connection.fin_sent.then(|| Delivery::begin(stream)));
-                    if !delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(stream)) {
-                        self.end(token, None);
-                        return;
+                    if delivery.is_none() && *fin_sent {
+                        *delivery = Some(Delivery::begin(stream));
                     }
-                    connection.delivery = delivery;
+                    let is_under_way = delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(stream));
+                    return (!is_under_way).then_some(Ok(()));
                 }
             }
-            break;
-        }
-        if let Some(filled) = filled {
-            self.ring.give_back(filled);
-        }
-        match failure {
-            Some(error) => self.end(token, Some(&error)),
-            None => self.wait_for(token),
         }
     }
 
@@ -255,24 +271,25 @@ impl Worker {
     fn wait_for(&mut self, token: u32) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(index(token)).and_then(Option::as_mut) else { return };
-        if connection.over {
-            self.release(token);
-            return;
+        if connection.conversation.is_none() {
+            return self.release(token);
         }
+        let (driver, is_over) = (&mut connection.driver, connection.delivery.is_some());
         if !connection.receiving {
             connection.cancelled = false;
-            if !connection.peer_ended && connection.delivery.is_none() && connection.conversation.takes_input() {
+            if !connection.peer_ended && !is_over && driver.takes_input() {
                 connection.receiving = true;
                 self.ring.receive(token, connection.stream.as_raw_fd());
             }
-        } else if !connection.cancelled && (connection.conversation.is_full() || connection.delivery.is_some()) {
+        } else if !connection.cancelled && (is_over || driver.is_full()) {
             connection.cancelled = true;
             self.ring.stop_receiving(token);
         }
-        let deadline = match connection.conversation.machine().state() {
+        let deadline = match driver.machine().state() {
             State::Over => Some(now + PAUSE), // its delivery is under way
-            _ => connection.conversation.deadline(),
+            _ => driver.deadline(),
         };
+        let deadline = deadline.into_iter().chain(connection.limit.until()).min();
         if let Some(deadline) = deadline
             && connection.queued.is_none_or(|queued| deadline < queued)
         {
@@ -295,24 +312,16 @@ impl Worker {
         }
     }
 
-    /// Logs the end of a conversation, and lets the kernel stop what it does for the connection.
-    fn end(&mut self, token: u32, error: Option<&io::Error>) {
+    /// A conversation has ended: the kernel stops what it does for the connection.
+    fn end(&mut self, token: u32, outcome: io::Result<()>) {
         let Some(connection) = self.connections.get_mut(index(token)).and_then(Option::as_mut) else { return };
-        if !connection.over {
-            connection.over = true;
-            let peer = connection.peer;
-            match error {
-                Some(error) => tracing::debug!(%peer, %error, "the connection failed"), // C2
-                None => {
-                    let end = connection.conversation.machine().end();
-                    tracing::debug!(%peer, ?end, "the conversation has ended");
-                }
-            }
-            self.shared.service.log.closed(peer);
-            if connection.receiving {
+        if let Some(conversation) = connection.conversation.take() {
+            let end = connection.driver.machine().end();
+            conversation.end(end_reason(&connection.limit, end, outcome));
+            if connection.receiving && !connection.cancelled {
                 self.ring.stop_receiving(token);
             }
-            if connection.conversation.is_sending() {
+            if connection.driver.is_sending() {
                 self.ring.stop_sending(token);
             }
         }
@@ -322,8 +331,8 @@ impl Worker {
     /// Closes the socket of an ended conversation as soon as the kernel does not use it.
     fn release(&mut self, token: u32) {
         let Some(place) = self.connections.get_mut(index(token)) else { return };
-        let is_unused = |connection: &mut Connection| {
-            connection.over && !connection.receiving && !connection.conversation.is_sending()
+        let is_unused = |connection: &mut Connection<'_>| {
+            connection.conversation.is_none() && !connection.receiving && !connection.driver.is_sending()
         };
         if place.take_if(is_unused).is_some() {
             self.vacant.push(token);
@@ -331,17 +340,8 @@ impl Worker {
         }
     }
 
-    fn connection(&mut self, token: u32) -> Option<&mut Connection> {
+    fn connection(&mut self, token: u32) -> Option<&mut Connection<'a>> {
         self.connections.get_mut(index(token))?.as_mut()
-    }
-}
-
-/// Sends the FIN. False where the peer has reset the connection.
-fn shut_down(stream: &TcpStream) -> io::Result<bool> {
-    match stream.shutdown(std::net::Shutdown::Write) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One conversation over completions: a machine, the input that it has not taken, and the output that is being sent. No I/O.
+//! The driver for completions: a machine, the input that it has not taken, and the output that is being sent. No I/O.
 
 use std::collections::VecDeque;
 
@@ -16,19 +16,19 @@ const KEPT: usize = 2;
 /// What to do for a conversation.
 #[derive(Debug)]
 pub(super) enum Want {
-    /// Send these bytes of the buffer, and report it to [`Conversation::sent`].
+    /// Send these bytes of the buffer, and report it to [`Driver::sent`].
     Send { buffer: Box<[u8]>, begin: usize, end: usize },
-    /// Send the FIN, and report it to [`Conversation::shut_down`].
+    /// Send the FIN, and report it to [`Driver::shut_down`].
     Shutdown,
-    /// Wait for input, for the end of a send, or for [`Conversation::deadline`].
+    /// Wait for input, for the end of a send, or for [`Driver::deadline`].
     Wait,
     /// Release the connection.
     Over,
 }
 
-/// A machine with its input and output.
+/// Moves bytes between one machine and completed reads and sends.
 #[derive(Debug)]
-pub(super) struct Conversation<M> {
+pub(super) struct Driver<M> {
     machine: M,
     pump: Pump,
     /// Reads that the machine has not taken. The first one may be taken in part.
@@ -45,7 +45,7 @@ pub(super) struct Conversation<M> {
     sending: bool,
 }
 
-impl<M: Machine> Conversation<M> {
+impl<M: Machine> Driver<M> {
     pub(super) const fn new(machine: M) -> Self {
         Self {
             machine,
