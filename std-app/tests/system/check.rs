@@ -20,7 +20,7 @@ use std::{
     thread,
 };
 
-use crate::common::{GREET, Server};
+use crate::common::{GREET, Server, runtimes};
 use greet_broken::{Broken, Server as BrokenServer, greeter::Defect};
 use serde_json::Value;
 
@@ -115,7 +115,7 @@ fn nothing_is_found_on_a_correct_server() {
 #[test]
 #[ignore = "takes minutes: tests/run full"]
 fn nothing_is_found_on_a_correct_server_however_it_is_set() {
-    for runtime in ["threads", "tokio", "uring"] {
+    for runtime in runtimes() {
         for framing in ["auto", "line", "chunk"] {
             for options in [&[][..], &["--max-connections", "4"]] {
                 assert_nothing_is_found(runtime, framing, options);

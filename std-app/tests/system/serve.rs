@@ -12,13 +12,11 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::common::{Client, GREET, Server, TIMEOUT, assert_fails, listen_on_ipv6, skip};
-
-const RUNTIMES: [&str; 3] = ["threads", "tokio", "uring"];
+use crate::common::{Client, GREET, Server, TIMEOUT, assert_fails, listen_on_ipv6, runtimes, skip};
 
 /// Runs a test against a server of each runtime.
 fn on_both(options: &[&str], test: impl Fn(Server)) {
-    for runtime in RUNTIMES {
+    for runtime in runtimes() {
         println!("--runtime {runtime}");
         let mut all = vec!["--runtime", runtime];
         all.extend(options);
@@ -59,7 +57,7 @@ fn it_listens_on_every_address_it_is_given_and_on_both_families_at_once() {
     if listen_on_ipv6().is_none() {
         return;
     }
-    for runtime in RUNTIMES {
+    for runtime in runtimes() {
         let mut server = Server::start(&["--listen", "[::1]:0", "--runtime", runtime]);
         let line = server.line();
         let second = line.trim_start_matches("Waiting for connection on ").trim_end_matches("...\n").parse().unwrap();
@@ -362,7 +360,7 @@ fn a_second_signal_ends_the_service_at_once() {
 
 #[test]
 fn out_of_descriptors_it_serves_those_it_has_says_so_once_and_accepts_again() {
-    for runtime in RUNTIMES {
+    for runtime in runtimes() {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n 40; exec \"$0\" serve --listen 127.0.0.1:0 --runtime \"$1\"", GREET, runtime]);
         let mut server = Server::spawn(command);
@@ -441,7 +439,7 @@ fn netcat_gets_every_reply_to_a_pipe_of_lines() {
 
 #[test]
 fn a_restarted_service_takes_its_port_back_at_once() {
-    for runtime in RUNTIMES {
+    for runtime in runtimes() {
         let server = Server::start(&["--runtime", runtime]);
         let address = server.address;
         let client = server.greeted();

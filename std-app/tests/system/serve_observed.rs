@@ -1,4 +1,4 @@
-//! `greet serve`: lines of fields, metrics, the summary at SIGUSR1, and the limits of each client, on both runtimes.
+//! `greet serve`: lines of fields, metrics, the summary at SIGUSR1, and the limits of each client, on each runtime.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::{net::SocketAddr, time::Duration};
@@ -11,9 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::common::{Client, GREET, Server, TIMEOUT};
-
-const RUNTIMES: [&str; 2] = ["threads", "tokio"];
+use crate::common::{Client, GREET, Server, TIMEOUT, runtimes};
 
 /// A server that writes JSON, and its address.
 fn start_with_json(options: &[&str]) -> Server {
@@ -39,7 +37,7 @@ fn next(server: &mut Server, event: &str) -> Value {
 
 #[test]
 fn the_line_of_a_closed_connection_has_what_moved_and_the_reason_of_the_end() {
-    for runtime in RUNTIMES {
+    for runtime in runtimes() {
         let mut server = start_with_json(&["--runtime", runtime]);
         let mut client = server.greeted();
         let own = client.0.local_addr().unwrap().to_string();
@@ -107,7 +105,7 @@ fn scrape(address: SocketAddr) -> String {
 
 #[test]
 fn metrics_and_the_summary_at_sigusr1_agree_with_what_clients_did() {
-    for runtime in RUNTIMES {
+    for runtime in runtimes() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let metrics = free.local_addr().unwrap();
         drop(free);
@@ -160,7 +158,7 @@ fn an_address_for_metrics_that_is_taken_is_an_error() {
 
 #[test]
 fn one_peer_gets_no_more_connections_than_it_may_have() {
-    for runtime in RUNTIMES {
+    for runtime in runtimes() {
         let mut server = start_with_json(&["--runtime", runtime, "--max-per-peer", "2"]);
         let (mut first, mut second) = (server.greeted(), server.greeted());
         next(&mut server, "accepted");
@@ -190,7 +188,7 @@ fn one_peer_gets_no_more_connections_than_it_may_have() {
 
 #[test]
 fn a_connection_ends_at_its_maximum_duration_whatever_its_client_does() {
-    for runtime in RUNTIMES {
+    for runtime in runtimes() {
         let mut server = start_with_json(&["--runtime", runtime, "--max-duration", "300ms"]);
         // One client is silent, and one sends a byte at a time.
         let mut silent = server.greeted();
@@ -217,7 +215,7 @@ fn a_connection_ends_at_its_maximum_duration_whatever_its_client_does() {
 
 #[test]
 fn a_client_that_does_not_read_is_cut_off_after_the_maximum_duration() {
-    for runtime in RUNTIMES {
+    for runtime in runtimes() {
         let options = ["--runtime", runtime, "--framing", "line", "--max-duration", "200ms", "--idle-timeout", "none"];
         let mut server = start_with_json(&options);
         let client = server.greeted();

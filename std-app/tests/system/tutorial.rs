@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use crate::common::{GREET, Server, TIMEOUT};
+use crate::common::{GREET, Server, TIMEOUT, runtimes};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/system/tutorial");
 
@@ -64,7 +64,7 @@ fn our_client_talks_to_the_tutorials_server() {
 
 #[test]
 fn the_tutorials_client_talks_to_our_server() {
-    for runtime in ["threads", "tokio", "uring"] {
+    for runtime in runtimes() {
         for delay in ["0", "100ms"] {
             let server = Server::start(&["--runtime", runtime, "--delay", delay]);
             let output = tutorial("client.py", server.address.port()).output().unwrap();
@@ -77,7 +77,7 @@ fn the_tutorials_client_talks_to_our_server() {
 
 #[test]
 fn our_client_talks_to_our_server_in_both_framings() {
-    for runtime in ["threads", "tokio", "uring"] {
+    for runtime in runtimes() {
         let server = Server::start(&["--runtime", runtime]);
         for framing in ["chunk", "line"] {
             let output = Command::new(GREET)

@@ -20,6 +20,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    sync::OnceLock,
     time::Instant,
 };
 
@@ -54,6 +55,30 @@ pub fn skip(reason: &str) {
     let strict = env::var_os("CI").is_some_and(|value| value == "true");
     assert!(!strict, "with CI=true in the environment a skipped test is a failure");
 }
+
+/// The runtimes of `greet serve`. Where the system offers no io_uring, that one is skipped.
+#[track_caller]
+pub fn runtimes() -> Vec<&'static str> {
+    let mut runtimes = vec!["threads", "tokio"];
+    let has_uring = *HAS_URING.get_or_init(|| {
+        let options = ["serve", "--runtime", "uring", "--listen", "127.0.0.1:0"];
+        let mut child = Command::new(GREET).args(options).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        // It prints its address, or ends.
+        let read = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let _ = child.kill();
+        child.wait().unwrap();
+        read > 0
+    });
+    if has_uring {
+        runtimes.push("uring");
+    } else {
+        skip("the runtime uring: this system offers no io_uring");
+    }
+    runtimes
+}
+
+static HAS_URING: OnceLock<bool> = OnceLock::new();
 
 /// Listens on a free port of the IPv6 loopback; where there is none, the test is skipped.
 #[track_caller]
