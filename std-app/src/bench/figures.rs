@@ -11,7 +11,7 @@ use super::{
     options::SocketArgs,
     pace::Backlog,
     plan::Plan,
-    stalls::Stall,
+    stalls::{Stall, USUAL_PERCENTILE},
     tally::{Errors, Kind, Tally},
 };
 use crate::latency::{Latency, Point};
@@ -152,7 +152,7 @@ impl Figures {
             own_cpu: per_second(measured.cpu.as_secs_f64()),
             distribution: waits.map_or_else(Vec::new, |waits| waits.latencies.curve()),
             over_time: tally.over_time.points(measured.elapsed),
-            stalls: tally.stalls.found(latency.map(|latency| latency.median)),
+            stalls: tally.stalls.found(latency.map(|_| tally.waits.latencies.percentile(USUAL_PERCENTILE))),
             intervals: tally.intervals.as_ref().map_or_else(Vec::new, |intervals| intervals.finished().to_vec()),
         }
     }

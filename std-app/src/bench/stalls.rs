@@ -5,8 +5,12 @@ use core::time::Duration;
 /// Shorter gaps between two replies are not recorded.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// A gap only counts as a stall if it is this many times the median latency: a slow server pauses before each reply.
-const MEDIANS: u32 = 10;
+/// A gap only counts as a stall if it is this many times the usual latency: a slow server pauses before each reply.
+const TIMES: u32 = 10;
+
+/// Which latency is the usual one. Not the median: in an open loop every name that is due during a stall waits, and these may be
+/// more than half of all.
+pub(super) const USUAL_PERCENTILE: f64 = 5.0;
 
 /// The number of stalls that are kept: the longest ones.
 const KEPT: usize = 10;
@@ -63,9 +67,9 @@ impl Stalls {
         }
     }
 
-    /// The longest stalls, in the order of time. `median` is the median latency, if any name was answered.
-    pub(super) fn found(&self, median: Option<Duration>) -> Vec<Stall> {
-        let shortest = median.unwrap_or_default().saturating_mul(MEDIANS).max(SHORTEST);
+    /// The longest stalls, in the order of time. `usual` is the latency at [`USUAL_PERCENTILE`], if any name was answered.
+    pub(super) fn found(&self, usual: Option<Duration>) -> Vec<Stall> {
+        let shortest = usual.unwrap_or_default().saturating_mul(TIMES).max(SHORTEST);
         self.longest.iter().filter(|stall| stall.length >= shortest).copied().collect()
     }
 }
