@@ -1,11 +1,16 @@
 //! The causes that wrong bytes point at.
 
+mod patterns;
+
+use self::patterns::Difference;
+use crate::export::number::{Count, counted};
+
 /// The causes of a difference, the most likely first. `before` are the correct bytes before it, `expected` and `received` the
 /// bytes from it on, as far as they are known.
 pub(crate) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u64) -> Vec<String> {
-    let inserted = inserted(expected, received);
-    if !inserted.is_empty() {
-        return inserted;
+    let known = known_causes(before, expected, received);
+    if !known.is_empty() {
+        return known;
     }
     let Some(length) = wrong_run(expected, received) else {
         return shifted(before, expected, received).into_iter().collect();
@@ -65,6 +70,12 @@ pub(crate) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
         ));
     }
     causes
+}
+
+/// The causes that are certain by the bytes alone, whatever was tested.
+pub(crate) fn known_causes(before: &[u8], expected: &[u8], received: &[u8]) -> Vec<String> {
+    let inserted = inserted(expected, received);
+    if inserted.is_empty() { patterns::causes(&Difference { before, expected, received }) } else { inserted }
 }
 
 /// Whether wrong bytes begin or end at a multiple of a cache line or a block.
@@ -204,7 +215,15 @@ fn shifted(before: &[u8], expected: &[u8], received: &[u8]) -> Option<String> {
                      common, and so are buffers of a power of two"
                 ));
             }
-            let bytes = if missing == 1 { "a byte is".to_owned() } else { format!("{missing} bytes are") };
+            if missing.is_multiple_of(256) {
+                return Some(format!(
+                    "{} are missing, a multiple of 256, and the following bytes are correct: a counter or a length of 8 bits \
+                     overflows, or a whole block or ring buffer is lost",
+                    counted(missing as u64, "byte")
+                ));
+            }
+            let bytes =
+                if missing == 1 { "a byte is".to_owned() } else { format!("{} bytes are", Count(missing as u64)) };
             return Some(format!(
                 "{bytes} missing, and the following bytes are correct. If a whole reply is missing, the server lost a name or a \
                  reply, or merged two. Otherwise a name is cut short, or acknowledged bytes were lost"

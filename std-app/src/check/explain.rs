@@ -4,6 +4,7 @@ use core::{net::SocketAddr, time::Duration};
 use std::io;
 
 use super::failure::{Failure, Kind};
+use crate::export::number::Time;
 
 /// The kind of failure that an error of an open connection is.
 pub(crate) fn kind_of(error: &io::Error) -> Kind {
@@ -53,13 +54,30 @@ pub(crate) fn connect_error(address: SocketAddr, timeout: Duration, number: u64,
             };
             Failure::new(text).with_kind(Kind::Refused).because(cause)
         }
+        HostUnreachable if number > 2 => Failure::new(format!("{address} cannot be reached any more ({error})"))
+            .with_kind(Kind::NoAnswer)
+            .because(format!(
+                "after {} connections ARP or neighbor requests are not answered: the board's stack or driver stands still, or \
+                 the link is down",
+                number - 1
+            )),
         HostUnreachable | NetworkUnreachable => {
             Failure::new(format!("{address} is filtered or unreachable ({error})"))
                 .because("a firewall, a wrong address or netmask, or a missing route")
         }
+        // The network and the address are right: connections were served before.
+        TimedOut if number > 2 => {
+            Failure::new(format!("{address} did not answer the SYN of connection {number} within {}", Time::from(timeout)))
+                .with_kind(Kind::NoAnswer)
+                .because(format!(
+                    "after {} connections SYNs are not answered: the backlog is full and nobody accepts, no socket listens, or \
+                     the stack stands still",
+                    number - 1
+                ))
+        }
         TimedOut => Failure::new(format!(
             "{address} did not answer the SYN of connection {number} within {}",
-            humantime::format_duration(timeout)
+            Time::from(timeout)
         ))
         .with_kind(Kind::NoAnswer)
         .because(

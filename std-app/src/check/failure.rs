@@ -4,6 +4,8 @@ use core::fmt;
 
 use greet_core::Escaped;
 
+use super::evidence::Evidence;
+
 /// Maximum number of expected and of received bytes that are shown.
 const SHOWN: usize = 160;
 
@@ -39,6 +41,8 @@ pub(crate) struct Failure {
     pub(crate) expected: Option<Vec<u8>>,
     /// The bytes that were received.
     pub(crate) received: Option<Vec<u8>>,
+    /// What this host's TCP knows about the connection.
+    pub(crate) evidence: Option<Box<Evidence>>,
     /// What this failure points at, the most likely cause first.
     pub(crate) causes: Vec<String>,
 }

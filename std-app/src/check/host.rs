@@ -1,9 +1,9 @@
 //! What this host itself does to a measurement: CPU pressure, and retransmissions of its own TCP stack.
 
-use core::{mem, time::Duration};
-use std::{fs, io, net::TcpStream, os::fd::AsRawFd, time::Instant};
+use core::time::Duration;
+use std::{fs, io, net::TcpStream, time::Instant};
 
-use nix::libc;
+use super::evidence;
 
 /// Watches the host's CPUs from its creation on.
 #[derive(Debug)]
@@ -47,14 +47,7 @@ fn total_pressure(file: &str) -> Option<Duration> {
 /// # Errors
 /// Those of the system call.
 pub(crate) fn retransmissions(stream: &TcpStream) -> io::Result<u32> {
-    // SAFETY: `tcp_info` consists of integers, for which zero is a value.
-    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
-    let mut size = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
-    // SAFETY: `info` is `size` bytes long and writable, and the descriptor is open as long as `stream` is borrowed.
-    let status = unsafe {
-        libc::getsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut size)
-    };
-    if status == 0 { Ok(info.tcpi_total_retrans) } else { Err(io::Error::last_os_error()) }
+    evidence::info(stream).map(|info| info.tcpi_total_retrans)
 }
 
 #[cfg(test)]

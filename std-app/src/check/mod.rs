@@ -13,8 +13,10 @@
 
 mod baseline;
 mod context;
+mod counts;
 mod difference;
 mod discover;
+pub(crate) mod evidence;
 mod explain;
 pub(crate) mod facts;
 pub(crate) mod failure;

@@ -7,7 +7,7 @@ use greet_host::{client::HostPort, resolve::addresses, stop::Stop, values::Limit
 
 use super::{
     context::Context,
-    discover,
+    discover, evidence,
     explain::describe_attempt,
     facts::{Fact, Facts},
     failure::{Failure, Kind},
@@ -146,7 +146,10 @@ impl Run {
         discover(target, &mut self.facts, &self.settings, probe)
             .and_then(|()| (probe.run)(Context::new(target, &self.facts, &self.settings), notes))
             .map_err(|verdict| match verdict {
-                Verdict::Failed(failure) => Verdict::Failed(with_causes(probe, failure)),
+                Verdict::Failed(failure) => {
+                    let context = Context::new(target, &self.facts, &self.settings);
+                    Verdict::Failed(with_causes(probe, Box::new(evidence::compare_segments(context, *failure))))
+                }
                 verdict => verdict,
             })
     }

@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpStream},
+    thread,
     time::Instant,
 };
 
@@ -13,7 +14,9 @@ use crate::export::number::Time;
 
 use super::{
     context::Context,
+    counts::Counts,
     difference,
+    evidence::{self, Evidence},
     explain::{describe, kind_of},
     failure::{Failure, Kind},
 };
@@ -101,13 +104,19 @@ impl<'a> Session<'a> {
                         ),
                         _ => format!("sending failed: {}", describe(&error)),
                     };
-                    return Err(Failure { offset: Some(self.offset), ..Failure::new(what).with_kind(kind_of(&error)) });
+                    return Err(self.with_evidence(Failure {
+                        offset: Some(self.offset),
+                        ..Failure::new(what).with_kind(kind_of(&error))
+                    }));
                 }
             }
             if !left.is_empty() && Instant::now() >= until {
                 let what =
                     format!("the server accepts bytes too slowly: {} of {} were not sent", left.len(), bytes.len());
-                return Err(Failure { offset: Some(self.offset), ..Failure::new(what).with_kind(Kind::Timeout) });
+                return Err(self.with_evidence(Failure {
+                    offset: Some(self.offset),
+                    ..Failure::new(what).with_kind(Kind::Timeout)
+                }));
             }
         }
         Ok(())
@@ -234,8 +243,8 @@ impl<'a> Session<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if kind_of(&error) == Kind::Timeout => {
                     let what = format!("the server did not close its side within {}", Time::from(self.timeout));
-                    Err(Failure::new(what)
-                        .with_kind(Kind::Timeout)
+                    Err(self
+                        .with_evidence(Failure::new(what).with_kind(Kind::Timeout))
                         .because("the server never closes, or its FIN is lost: send a FIN after the last reply"))
                 }
                 Err(error) => {
@@ -306,19 +315,41 @@ impl<'a> Session<'a> {
 
     fn missing(&self, what: &str, rest: &[u8], kind: Kind, why: &str) -> Failure {
         let mut causes = Vec::new();
-        if matches!(kind, Kind::Reset | Kind::Closed) && self.offset > GREETING.len() as u64 {
-            causes.push(format!(
-                "this happened after {} bytes to the server and {} bytes from it. If the numbers are similar each time, look for \
-                 a limit or a counter that overflows. If not, look for what ends the task: a timer, or memory that is used up",
-                self.sent, self.offset
-            ));
+        let counts = Counts { sent: self.sent, received: self.offset, connections: self.context.target.connections() };
+        if matches!(kind, Kind::Reset | Kind::Closed | Kind::Timeout) && self.offset > GREETING.len() as u64 {
+            causes.extend(counts.cause(kind == Kind::Timeout));
         }
-        Failure {
+        self.with_evidence(Failure {
             causes,
             offset: Some(self.offset),
             expected: Some(rest.get(..rest.len().min(HISTORY)).unwrap_or_default().to_vec()),
             received: Some(Vec::new()),
             ..Failure::new(format!("{why}; {what} was expected")).with_kind(kind)
+        })
+    }
+
+    /// Adds what the kernel knows, if an answer did not come.
+    fn with_evidence(&self, failure: Failure) -> Failure {
+        match Evidence::of(&self.stream).filter(|_| failure.kind == Kind::Timeout) {
+            Some(evidence) => evidence.add_to(failure),
+            None => failure,
+        }
+    }
+
+    /// Sends bytes; whether all of them are acknowledged in time. `None` if this system does not tell.
+    pub(crate) fn is_acknowledged(mut self, bytes: &[u8], time: Duration) -> Option<bool> {
+        const INTERVAL: Duration = Duration::from_millis(20);
+        self.send(bytes).ok()?;
+        let until = Instant::now() + time;
+        loop {
+            let info = evidence::info(&self.stream).ok()?;
+            if info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0 {
+                return Some(true);
+            }
+            if Instant::now() >= until {
+                return Some(false);
+            }
+            thread::sleep(INTERVAL);
         }
     }
 
@@ -347,17 +378,16 @@ impl<'a> Session<'a> {
         let offset = self.offset;
         let causes = difference::causes(&self.history, expected, &received, offset);
         Failure {
-            kind: Kind::Other,
             offset: Some(offset),
             expected: Some(expected.to_vec()),
             received: Some(received),
             causes,
-            what: format!(
+            ..Failure::new(format!(
                 "{what} is wrong from byte {offset} of the conversation (modulo 4: {}, 32: {}, 64: {})",
                 offset % 4,
                 offset % 32,
                 offset % 64
-            ),
+            ))
         }
     }
 }

@@ -7,6 +7,8 @@ use core::{
 };
 use std::{io, net::TcpStream, time::Instant};
 
+use socket2::{Domain, Type};
+
 /// An address, and the traffic with it so far.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -27,6 +29,18 @@ impl Target {
         let begin = Instant::now();
         let stream = TcpStream::connect_timeout(&self.address, timeout)?;
         self.handshake.fetch_min(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        Self::prepared(stream, timeout)
+    }
+
+    /// The same, with segments of at most `size` bytes to the server.
+    pub(crate) fn connect_with_segments(&self, timeout: Duration, size: u32) -> io::Result<TcpStream> {
+        let socket = socket2::Socket::new(Domain::for_address(self.address), Type::STREAM, None)?;
+        socket.set_tcp_mss(size)?; // counts before the handshake only
+        socket.connect_timeout(&self.address.into(), timeout)?;
+        Self::prepared(socket.into(), timeout)
+    }
+
+    fn prepared(stream: TcpStream, timeout: Duration) -> io::Result<TcpStream> {
         stream.set_nodelay(true)?; // one write is to be one segment, sent at once
         stream.set_read_timeout(Some(timeout))?;
         stream.set_write_timeout(Some(timeout))?;

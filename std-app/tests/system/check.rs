@@ -212,7 +212,7 @@ fn what_is_worse_than_the_baseline_is_reported() {
     std::fs::write(&path, "{ \"format\": \"greet check 2\", \"probes\": [] }").unwrap();
     let output = check(server.address, &["--only", "reach", "--baseline", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("this version reads `greet check 3`"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("this version reads `greet check 4`"));
 
     std::fs::write(&path, "{}").unwrap();
     let output = check(server.address, &["--baseline", path.to_str().unwrap()]);

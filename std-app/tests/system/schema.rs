@@ -46,10 +46,10 @@ fn a_check_prints_what_its_schema_says() {
     for host in [good, bad, closed] {
         let once = printed(&["check", &host, "--json", "--only", only]);
         assert_eq!(once.len(), 1);
-        assert_valid("check.schema.json", "greet check 3", &once);
+        assert_valid("check.schema.json", "greet check 4", &once);
         let twice = printed(&["check", &host, "--json", "--only", "reach", "--repeat", "2"]);
         assert_eq!(twice.iter().map(|run| run["run"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2)]);
-        assert_valid("check.schema.json", "greet check 3", &twice);
+        assert_valid("check.schema.json", "greet check 4", &twice);
     }
 }
 
@@ -72,6 +72,6 @@ fn a_document_with_an_unknown_key_is_not_valid() {
     let server = Server::start(&["--quiet"]);
     let mut documents = printed(&["check", &server.address.to_string(), "--json", "--only", "reach"]);
     documents[0]["probes"][0]["unknown"] = 1.into();
-    let found = std::panic::catch_unwind(|| assert_valid("check.schema.json", "greet check 3", &documents));
+    let found = std::panic::catch_unwind(|| assert_valid("check.schema.json", "greet check 4", &documents));
     assert!(found.is_err(), "the schema does not state all keys");
 }

@@ -68,6 +68,14 @@ pub struct SocketConnection {
     settling: Duration,
 }
 
+impl SocketConnection {
+    /// The socket.
+    #[must_use]
+    pub const fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
 impl Connection for SocketConnection {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)

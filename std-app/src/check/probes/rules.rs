@@ -1,7 +1,7 @@
 //! Rules: the conformance table of the protocol, run against this server.
 
-use core::time::Duration;
-use std::{io, thread, time::Instant};
+use core::{cell::RefCell, time::Duration};
+use std::{io, rc::Rc, thread, time::Instant};
 
 use crate::export::number::Time;
 use greet_conformance::{
@@ -15,6 +15,7 @@ use crate::check::{
     context::Context,
     difference,
     discover::LONGER_THAN,
+    evidence::Evidence,
     explain::{connect_error, describe, kind_of},
     facts::framing_name,
     failure::{Failure, Kind},
@@ -112,9 +113,13 @@ pub(super) fn probes() -> Result<Vec<Probe>, TableError> {
                     break;
                 }
                 notes.progress(done, total);
-                server
-                    .run(script, *framing, *cut)
-                    .map_err(|fault| failure(fault, context).during(format_args!("{}{}", case.name, sent(*cut))))?;
+                server.run(script, *framing, *cut).map_err(|fault| {
+                    server.with_evidence(failure(fault, script, context)).during(format_args!(
+                        "{}{}",
+                        case.name,
+                        sent(*cut)
+                    ))
+                })?;
                 done += 1;
             }
             match (done, total) {
@@ -189,6 +194,8 @@ fn sent(cut: Cut) -> String {
 struct Server<'a> {
     context: Context<'a>,
     socket: Socket,
+    /// What the kernel knew when an answer did not come.
+    evidence: Rc<RefCell<Option<Evidence>>>,
 }
 
 impl<'a> Server<'a> {
@@ -198,7 +205,14 @@ impl<'a> Server<'a> {
         socket.timeout = context.timeout();
         // A slow server reads as late as it answers.
         socket.settling += 2 * context.facts.rtt();
-        Self { context, socket }
+        Self { context, socket, evidence: Rc::default() }
+    }
+
+    fn with_evidence(&self, failure: Failure) -> Failure {
+        match self.evidence.take().filter(|_| failure.kind == Kind::Timeout) {
+            Some(evidence) => evidence.add_to(failure),
+            None => failure,
+        }
     }
 
     /// Runs a case. Repeats it, more slowly, if packet loss may be the reason of a fault.
@@ -212,6 +226,7 @@ impl<'a> Server<'a> {
         let mut attempts = 0;
         let outcome = loop {
             let begin = Instant::now();
+            self.evidence.take();
             let outcome = frontend::run(self, script, framing, cut);
             attempts += if begin.elapsed() < LONG { 1 } else { ATTEMPTS / 2 };
             let may_be_loss = match &outcome {
@@ -259,11 +274,8 @@ impl Frontend for Server<'_> {
             self.context.target.count_connection();
             let attempt = Instant::now();
             let connected = self.socket.connect(framing).and_then(|connection| {
-                if self.socket.can(framing) {
-                    Ok(FramedConnection::new(connection))
-                } else {
-                    FramedConnection::with_lines(connection)
-                }
+                let connection = FramedConnection::new(connection, &self.evidence);
+                if self.socket.can(framing) { Ok(connection) } else { connection.with_lines() }
             });
             match connected {
                 Err(error) if begin.elapsed() < self.socket.timeout && may_be_loss(&error, attempt.elapsed()) => {}
@@ -286,25 +298,24 @@ struct FramedConnection {
     connection: SocketConnection,
     /// Bytes that were received and not yet handed out.
     buffer: Vec<u8>,
+    evidence: Rc<RefCell<Option<Evidence>>>,
 }
 
 impl FramedConnection {
-    const fn new(connection: SocketConnection) -> Self {
-        Self { connection, buffer: Vec::new() }
+    fn new(connection: SocketConnection, evidence: &Rc<RefCell<Option<Evidence>>>) -> Self {
+        Self { connection, buffer: Vec::new(), evidence: Rc::clone(evidence) }
     }
 
     /// Sends a first line, after which names are lines. What follows is as if they had been from the start.
-    fn with_lines(mut connection: SocketConnection) -> io::Result<Self> {
+    fn with_lines(mut self) -> io::Result<Self> {
         const LINE: &[u8] = b"greet\n";
         const ANSWER: &[u8] = b"Welcome!Hello, greet!\n";
-        let mut buffer = Vec::new();
-        connection.receive(GREETING.len(), &mut buffer)?;
-        connection.send(LINE)?;
-        connection.receive(ANSWER.len() - GREETING.len(), &mut buffer)?;
-        if buffer == ANSWER {
-            buffer = b"Welcome!\n".to_vec();
-        }
-        Ok(Self { connection, buffer })
+        let mut received = Vec::new();
+        self.receive(GREETING.len(), &mut received)?;
+        self.send(LINE)?;
+        self.receive(ANSWER.len() - GREETING.len(), &mut received)?;
+        self.buffer = if received == ANSWER { b"Welcome!\n".to_vec() } else { received };
+        Ok(self)
     }
 }
 
@@ -320,7 +331,14 @@ impl Connection for FramedConnection {
     fn receive(&mut self, count: usize, received: &mut Vec<u8>) -> io::Result<()> {
         let ready = count.min(self.buffer.len());
         received.extend(self.buffer.drain(..ready));
-        if ready < count { self.connection.receive(count - ready, received) } else { Ok(()) }
+        if ready == count {
+            return Ok(());
+        }
+        let outcome = self.connection.receive(count - ready, received);
+        if outcome.as_ref().is_err_and(|error| kind_of(error) == Kind::Timeout) {
+            *self.evidence.borrow_mut() = Evidence::of(self.connection.stream());
+        }
+        outcome
     }
 
     fn half_close(&mut self) -> io::Result<()> {
@@ -332,14 +350,18 @@ impl Connection for FramedConnection {
     }
 }
 
-fn failure(fault: Fault, context: Context<'_>) -> Failure {
+/// The failure that a fault is in the run of this script.
+fn failure(fault: Fault, script: &Script, context: Context<'_>) -> Failure {
     let (target, timeout) = (context.target, context.timeout());
     match fault {
         Fault::Connect(error) => connect_error(target.address, timeout, target.connections(), &error),
         Fault::Output { offset, expected, received, error } => {
             let what = what_was_received(&received, error.as_ref(), timeout);
+            let before: Vec<u8> = script.talk.iter().flat_map(|step| &step.output).copied().take(offset).collect();
+            let is_late = received.is_empty() && error.as_ref().is_some_and(|error| kind_of(error) == Kind::Timeout);
             Failure {
-                causes: causes(&expected, &received, error.as_ref()),
+                kind: if is_late { Kind::Timeout } else { Kind::Other },
+                causes: causes(&before, &expected, &received, error.as_ref()),
                 offset: Some(offset as u64),
                 expected: Some(expected),
                 received: Some(received),
@@ -363,7 +385,7 @@ fn what_was_received(received: &[u8], error: Option<&io::Error>, timeout: Durati
 }
 
 /// The causes that the difference points at, where it says more than the rule's usual causes.
-fn causes(expected: &[u8], received: &[u8], error: Option<&io::Error>) -> Vec<String> {
+fn causes(before: &[u8], expected: &[u8], received: &[u8], error: Option<&io::Error>) -> Vec<String> {
     const ERROR: &[u8] = b"Error: ";
     const INVALID: &[u8] = b"Error: name is not valid UTF-8";
     let is_error = expected.starts_with(ERROR);
@@ -381,7 +403,8 @@ fn causes(expected: &[u8], received: &[u8], error: Option<&io::Error>) -> Vec<St
             "a name is refused as too long: a buffer is one byte too short"
         }
         _ if !is_error && received.starts_with(ERROR) => "a valid name is refused",
-        _ => return difference::inserted(expected, received),
+        [] => return Vec::new(),
+        _ => return difference::known_causes(before, expected, received),
     };
     vec![cause.to_owned()]
 }

@@ -33,6 +33,15 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Opens a connection whose segments carry at most this many bytes to the server.
+    pub(crate) fn open_with_segments(context: Context<'a>, size: u32) -> Result<Self, Failure> {
+        let (target, timeout) = (context.target, context.timeout());
+        let number = target.count_connection();
+        let stream = target.connect_with_segments(timeout, size);
+        let stream = stream.map_err(|error| connect_error(target.address, timeout, number, &error))?;
+        Ok(Self::new(stream, context))
+    }
+
     /// Opens a connection, and receives the greeting.
     pub(crate) fn greeted(context: Context<'a>) -> Result<Self, Failure> {
         let begin = Instant::now();

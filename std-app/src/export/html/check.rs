@@ -94,6 +94,9 @@ fn finding(html: &mut Html, entry: &Entry, failure: &Failure) {
         }
         html.table(&table);
     }
+    if let Some(evidence) = &failure.evidence {
+        html.paragraph(format_args!("TCP: {}", evidence.text));
+    }
     html.element("ul", &[], |list| {
         for cause in &failure.causes {
             list.text_element("li", &[], cause);

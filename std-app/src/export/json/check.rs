@@ -11,7 +11,7 @@ use crate::check::{
 };
 
 /// The name and version of the document's form.
-pub(crate) const FORMAT: &str = "greet check 3";
+pub(crate) const FORMAT: &str = "greet check 4";
 
 /// The document.
 #[derive(Serialize)]
@@ -60,6 +60,7 @@ struct Failure<'a> {
     offset: Option<u64>,
     expected: Option<String>,
     received: Option<String>,
+    evidence: Option<&'a str>,
     causes: &'a [String],
 }
 
@@ -108,6 +109,7 @@ fn probe(entry: &Entry) -> Probe<'_> {
                 offset: failure.offset,
                 expected: bytes(&failure.expected),
                 received: bytes(&failure.received),
+                evidence: failure.evidence.as_ref().map(|evidence| evidence.text.as_str()),
                 causes: &failure.causes,
             };
             (&failure.what, Some(found))

@@ -134,6 +134,7 @@ pub(crate) fn finding(failure: &Failure) -> Vec<String> {
     let mut lines = vec![format!("found:    {}", Escaped(failure.what.as_bytes()))];
     lines.extend(failure.expected.as_deref().map(|bytes| format!("expected: {}", shown(bytes))));
     lines.extend(failure.received.as_deref().map(|bytes| format!("received: {}", shown(bytes))));
+    lines.extend(failure.evidence.as_ref().map(|evidence| format!("TCP:      {}", evidence.text)));
     for (index, cause) in failure.causes.iter().enumerate() {
         lines.push(format!("{}{cause}", if index == 0 { "look at:  " } else { "          " }));
     }

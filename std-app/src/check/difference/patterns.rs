@@ -1,0 +1,226 @@
+//! Patterns of wrong bytes that name their cause by themselves, whatever was tested.
+
+use crate::export::number::{Count, counted};
+
+/// A difference: the correct bytes before it, and the bytes from it on, as far as they are known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Difference<'a> {
+    pub(super) before: &'a [u8],
+    pub(super) expected: &'a [u8],
+    pub(super) received: &'a [u8],
+}
+
+type Pattern = fn(&Difference<'_>) -> Option<String>;
+
+/// The causes of all patterns that match, the most certain first.
+pub(super) fn causes(difference: &Difference<'_>) -> Vec<String> {
+    const PATTERNS: [Pattern; 6] = [stale_tail, seventh_bit, swapped_halves, format_string, wrong_bit, periodic];
+    PATTERNS.iter().filter_map(|pattern| pattern(difference)).collect()
+}
+
+impl<'a> Difference<'a> {
+    /// The positions at which both are known and differ, with both bytes.
+    fn wrong(&self) -> impl Iterator<Item = (usize, u8, u8)> + use<'a> {
+        let pairs = self.expected.iter().zip(self.received).enumerate();
+        pairs
+            .filter(|(_, (expected, received))| expected != received)
+            .map(|(at, (expected, received))| (at, *expected, *received))
+    }
+
+    /// Whether at most a quarter of the bytes is wrong: they are at their own positions, and some are changed.
+    fn is_in_place(&self) -> bool {
+        let known = self.expected.len().min(self.received.len());
+        4 * self.wrong().count() <= known
+    }
+}
+
+/// Additional bytes that an earlier message ended with.
+fn stale_tail(difference: &Difference<'_>) -> Option<String> {
+    const FEWEST: usize = 2;
+    const ENOUGH: usize = 24;
+    let Difference { before, expected, received } = *difference;
+    let sample = expected.get(..expected.len().min(ENOUGH)).filter(|sample| !sample.is_empty())?;
+    let extra =
+        (FEWEST..received.len()).find(|&count| received.get(count..).is_some_and(|rest| rest.starts_with(sample)))?;
+    let bytes = received.get(..extra)?;
+    let contains = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    // What was sent last is repeated for other reasons, and a tail contains no beginning of a reply.
+    let is_known = contains(before, bytes) && !before.ends_with(bytes) && !contains(bytes, b"Hello");
+    is_known.then(|| {
+        format!(
+            "the last {} of an earlier, longer message are sent again behind this one: the length of the buffer is sent, not that \
+             of the message",
+            counted(extra as u64, "byte")
+        )
+    })
+}
+
+/// Bytes from 0x80 on lose their highest bit.
+fn seventh_bit(difference: &Difference<'_>) -> Option<String> {
+    let is_cleared = difference.wrong().all(|(_, expected, received)| received == expected & 0x7F);
+    let (_, expected, received) = difference.wrong().next()?;
+    is_cleared.then(|| {
+        format!(
+            "the highest bit is cleared ({expected:#04X} became {received:#04X}): a serial line with 7 bits, or text taken for ASCII"
+        )
+    })
+}
+
+/// The halves of words are swapped in a run of them.
+fn swapped_halves(difference: &Difference<'_>) -> Option<String> {
+    const FEWEST_WORDS: usize = 2;
+    let Difference { before, expected, received } = *difference;
+    let last = difference.wrong().last()?.0;
+    let (word, order) = [2_usize, 4].into_iter().find_map(|word| {
+        // The first wrong byte may be any byte of its word: equal ones do not differ.
+        (0..word).find_map(|lead| {
+            let context = before.get(before.len().checked_sub(lead)?..)?;
+            let end = (lead + last + 1).next_multiple_of(word);
+            let expected: Vec<u8> = [context, expected].concat().into_iter().take(end).collect();
+            let received: Vec<u8> = [context, received].concat().into_iter().take(end).collect();
+            let words = expected.chunks_exact(word).zip(received.chunks_exact(word));
+            let is_swapped = words.len() >= FEWEST_WORDS
+                && words.clone().filter(|(expected, received)| expected != received).count() >= FEWEST_WORDS
+                && words.clone().all(|(expected, received)| expected.iter().rev().eq(received));
+            is_swapped.then_some((word, words.len()))
+        })
+    })?;
+    Some(format!(
+        "in {} the {word} bytes are reversed: words are copied with the wrong byte order, or a 16-bit bus swaps its halves",
+        counted(order as u64, "word")
+    ))
+}
+
+/// The text goes through `printf`.
+fn format_string(difference: &Difference<'_>) -> Option<String> {
+    /// Bytes of a conversion, and of what it prints.
+    const CONVERSION: usize = 4;
+    const PRINTED: usize = 24;
+    const ENOUGH: usize = 4;
+    let Difference { before, expected, received } = *difference;
+    // `%d` becomes a number, and of `%%` the second one is missing.
+    let lengths = match (before.last(), expected.first()) {
+        (Some(b'%'), Some(_)) => 1..=CONVERSION - 1,
+        (_, Some(b'%')) => 2..=CONVERSION,
+        _ => return None,
+    };
+    let follows = |length: usize, printed: usize| {
+        // Bytes that are missing look the same, unless it is one of two percent signs.
+        let printed_bytes = received.get(..printed).unwrap_or_default();
+        if length > 1 && expected.get(length - printed.min(length)..length).unwrap_or_default() == printed_bytes {
+            return false;
+        }
+        let (rest, other) = (expected.get(length..).unwrap_or_default(), received.get(printed..).unwrap_or_default());
+        let known = rest.len().min(other.len()).min(2 * ENOUGH);
+        known >= ENOUGH.min(rest.len()).max(1) && rest.get(..known) == other.get(..known)
+    };
+    let is_conversion = lengths.into_iter().any(|length| (0..PRINTED).any(|printed| follows(length, printed)));
+    is_conversion.then(|| {
+        "a `%` in the data is interpreted: the text is used as the format of printf instead of as its argument"
+            .to_owned()
+    })
+}
+
+/// The same bit is wrong in each wrong byte.
+fn wrong_bit(difference: &Difference<'_>) -> Option<String> {
+    let bits = |(_, expected, received): (usize, u8, u8)| expected ^ received;
+    let bit = bits(difference.wrong().next()?);
+    let count = difference.wrong().count();
+    let is_one =
+        bit.count_ones() == 1 && difference.is_in_place() && difference.wrong().all(|wrong| bits(wrong) == bit);
+    // One byte alone: see the caller, who knows how far the correct bytes go.
+    (is_one && count > 1).then(|| {
+        format!(
+            "one bit is wrong in {count} bytes, the same in each ({bit:#04X}): a data line of a bus, or memory; and a checksum \
+             that is not computed or not checked"
+        )
+    })
+}
+
+/// The wrong bytes come again at a fixed distance.
+fn periodic(difference: &Difference<'_>) -> Option<String> {
+    const FEWEST: usize = 3;
+    if !difference.is_in_place() {
+        return None;
+    }
+    let mut begins: Vec<usize> = Vec::new();
+    let mut last = None;
+    for (at, ..) in difference.wrong() {
+        // Bytes within a run may be correct by chance.
+        if last.is_none_or(|last| at > last + 4) {
+            begins.push(at);
+        }
+        last = Some(at);
+    }
+    let distances: Vec<usize> = begins.windows(2).filter_map(|pair| Some(pair.get(1)? - pair.first()?)).collect();
+    let period = *distances.first()?;
+    let is_regular = begins.len() >= FEWEST && distances.iter().all(|distance| *distance == period);
+    is_regular.then(|| {
+        format!(
+            "the bytes are wrong again every {} bytes: a ring buffer or a block of that size, and its end is off by one",
+            Count(period as u64)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(from: usize, count: usize) -> Vec<u8> {
+        (from..from + count).map(|position| u8::try_from(super::super::mixed(position) & 0xFF).unwrap()).collect()
+    }
+
+    fn first(before: &[u8], expected: &[u8], received: &[u8]) -> String {
+        causes(&Difference { before, expected, received }).into_iter().next().unwrap_or_default()
+    }
+
+    #[test]
+    fn the_tail_of_an_earlier_message_is_recognized() {
+        let before = b"Hello, a long name indeed!\nHello, short!\n";
+        let cause = first(before, b"Hello, next!\n", b"ndeed!\nHello, next!\n");
+        assert!(cause.starts_with("the last 7 bytes of an earlier, longer message"), "{cause}");
+        assert_eq!(first(before, b"Hello, next!\n", b"Hello, short!\nHello, next!\n"), "", "a whole reply");
+    }
+
+    #[test]
+    fn halves_that_are_swapped_in_a_run_are_recognized() {
+        let (before, expected) = (bytes(0, 100), bytes(100, 200));
+        for (word, from) in [(2, 0), (2, 1), (4, 0)] {
+            let mut received = expected.clone();
+            received[from..from + 40].chunks_exact_mut(word).for_each(<[u8]>::reverse);
+            let same = expected.iter().zip(&received).take_while(|(one, other)| one == other).count();
+            let before = [&before[..], &expected[..same]].concat();
+            let cause = first(&before, &expected[same..], &received[same..]);
+            assert!(cause.contains(&format!("the {word} bytes are reversed")), "{word} {from}: {cause}");
+        }
+    }
+
+    #[test]
+    fn bits_are_recognized_where_all_wrong_bytes_agree() {
+        let expected = bytes(0, 256);
+        let seventh: Vec<u8> = expected.iter().map(|byte| byte & 0x7F).collect();
+        let at = expected.iter().position(|byte| byte & 0x80 != 0).unwrap();
+        assert!(first(&expected[..at], &expected[at..], &seventh[at..]).starts_with("the highest bit is cleared"));
+        let mut one = expected.clone();
+        [0, 17, 90].into_iter().for_each(|at: usize| one[at] ^= 4);
+        assert!(first(b"", &expected, &one).starts_with("one bit is wrong in 3 bytes, the same in each (0x04)"));
+    }
+
+    #[test]
+    fn a_percent_sign_that_is_interpreted_is_recognized() {
+        assert!(first(b"Hello, 5", b"%d!\n", b"4711!\n").contains("printf"));
+        assert!(first(b"Hello, %", b"%!\n", b"!\n").contains("printf"));
+        assert_eq!(first(b"Hello, 5", b"d!\n", b"0!\n"), "");
+        assert_eq!(first(b"Hello, 5", b"%12345678901234", b"234567890123456"), "");
+    }
+
+    #[test]
+    fn a_ring_of_any_size_is_recognized_by_its_period() {
+        let expected = bytes(0, 1000);
+        let mut received = expected.clone();
+        (0..1000).step_by(127).for_each(|at| received[at] = !received[at]);
+        assert!(first(b"", &expected, &received).contains("every 127 bytes"));
+        assert_eq!(first(b"", &expected, &bytes(3, 1000)), "", "other bytes altogether");
+    }
+}

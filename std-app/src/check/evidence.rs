@@ -1,0 +1,240 @@
+//! Evidence for a failure: what this host's TCP knows about the connection (`TCP_INFO`), in plain sentences.
+
+use core::{mem, time::Duration};
+use std::{io, net::TcpStream, os::fd::AsRawFd};
+
+use nix::libc;
+
+use super::{context::Context, failure::Failure, session::Session};
+use crate::export::number::{Count, Time, counted};
+
+/// Segments of this size pass everywhere (RFC 9293, 3.7.1).
+const SMALL_SEGMENT: u32 = 536;
+
+/// What the kernel tells about a connection.
+///
+/// # Errors
+/// Those of the system call.
+pub(crate) fn info(stream: &TcpStream) -> io::Result<libc::tcp_info> {
+    // SAFETY: `tcp_info` consists of integers, for which zero is a value. An older kernel leaves the last ones zero.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut size = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
+    // SAFETY: `info` is `size` bytes long and writable, and the descriptor is open as long as `stream` is borrowed.
+    let status = unsafe {
+        libc::getsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut size)
+    };
+    if status == 0 { Ok(info) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The sending side of a connection, at the moment of a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sending {
+    /// Bytes that the program wrote and the kernel sent at least once.
+    sent: u64,
+    /// Of these, the bytes that were not acknowledged.
+    unacknowledged: u64,
+    /// Bytes that the kernel has not sent yet.
+    unsent: u64,
+    /// How often the first unacknowledged segment was sent again.
+    retransmissions: u32,
+    /// The window that the server announced last, in bytes.
+    window: u32,
+    /// Number of zero-window probes without an answer.
+    window_probes: u32,
+    /// The largest segment that is sent, in bytes of payload.
+    segment: u32,
+    /// Since the last ACK.
+    since_ack: Duration,
+    /// Since the last data from the server; `None` if there was none.
+    since_data: Option<Duration>,
+}
+
+impl Sending {
+    fn of(stream: &TcpStream) -> Option<Self> {
+        let info = info(stream).ok()?;
+        let sent = info.tcpi_bytes_sent.saturating_sub(info.tcpi_bytes_retrans);
+        // The SYN counts as a byte that was acknowledged.
+        let acknowledged = info.tcpi_bytes_acked.saturating_sub(1);
+        Some(Self {
+            sent,
+            unacknowledged: if info.tcpi_unacked == 0 { 0 } else { sent.saturating_sub(acknowledged).max(1) },
+            unsent: info.tcpi_notsent_bytes.into(),
+            retransmissions: info.tcpi_retransmits.into(),
+            window: info.tcpi_snd_wnd,
+            window_probes: info.tcpi_probes.into(),
+            segment: info.tcpi_snd_mss,
+            since_ack: Duration::from_millis(info.tcpi_last_ack_recv.into()),
+            since_data: (info.tcpi_bytes_received > 0).then(|| Duration::from_millis(info.tcpi_last_data_recv.into())),
+        })
+    }
+
+    fn evidence(&self) -> Option<Evidence> {
+        let bytes = |count: u64| counted(count, "byte");
+        if self.retransmissions > 0 && self.unacknowledged > 0 {
+            return Some(Evidence {
+                text: format!(
+                    "{} were sent again {} and never acknowledged, {} were acknowledged before; the last ACK came {} ago",
+                    bytes(self.unacknowledged),
+                    times(self.retransmissions),
+                    bytes(self.sent.saturating_sub(self.unacknowledged)),
+                    Time::from(self.since_ack)
+                ),
+                cause: Some(
+                    "nothing is acknowledged any more: the server's stack or driver stands still, or the link is down"
+                        .to_owned(),
+                ),
+                unacknowledged_segment: (self.unacknowledged >= u64::from(self.segment)).then_some(self.segment),
+            });
+        }
+        if self.unsent > 0 && (self.window < self.segment || self.window_probes > 0) {
+            return Some(Evidence {
+                text: format!(
+                    "the server acknowledged {} and closed its window ({} bytes left); {} wait to be sent; its last ACK came {} \
+                     ago",
+                    bytes(self.sent),
+                    Count(self.window.into()),
+                    bytes(self.unsent),
+                    Time::from(self.since_ack)
+                ),
+                cause: Some(
+                    "the server's stack works, and its program has stopped reading: the task is stuck, or waits until its own \
+                     replies are read"
+                        .to_owned(),
+                ),
+                unacknowledged_segment: None,
+            });
+        }
+        if self.unacknowledged > 0 || self.unsent > 0 {
+            return Some(Evidence::of_text(format!(
+                "{} were acknowledged, {} are under way or wait to be sent: the connection is slow, not broken",
+                bytes(self.sent.saturating_sub(self.unacknowledged)),
+                bytes(self.unacknowledged + self.unsent)
+            )));
+        }
+        let last = self.since_data.map_or_else(
+            || "no data ever came".to_owned(),
+            |since| format!("the last data came {} ago", Time::from(since)),
+        );
+        (self.sent > 0).then(|| {
+            Evidence::of_text(format!(
+                "the server's stack acknowledged all {}, and its program answered nothing more; {last}",
+                bytes(self.sent)
+            ))
+        })
+    }
+}
+
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// What the kernel saw, and what it points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Evidence {
+    /// One sentence.
+    pub(crate) text: String,
+    /// The cause, where the kernel can tell.
+    cause: Option<String>,
+    /// The size of the segments of which none was acknowledged, if they were full.
+    unacknowledged_segment: Option<u32>,
+}
+
+impl Evidence {
+    const fn of_text(text: String) -> Self {
+        Self { text, cause: None, unacknowledged_segment: None }
+    }
+
+    /// Of a connection on which an answer did not come.
+    pub(crate) fn of(stream: &TcpStream) -> Option<Self> {
+        Sending::of(stream)?.evidence()
+    }
+
+    /// Adds it to a failure.
+    pub(crate) fn add_to(self, failure: Failure) -> Failure {
+        let failure = match &self.cause {
+            Some(cause) => failure.because(cause.as_str()),
+            None => failure,
+        };
+        Failure { evidence: Some(Box::new(self)), ..failure }
+    }
+}
+
+/// If full segments were not acknowledged: whether smaller ones are. Then a limit of the frame length is the cause.
+pub(crate) fn compare_segments(context: Context<'_>, failure: Failure) -> Failure {
+    let Some(size) = failure.evidence.as_ref().and_then(|evidence| evidence.unacknowledged_segment) else {
+        return failure;
+    };
+    if size <= SMALL_SEGMENT || !smaller_pass(context, size).unwrap_or(false) {
+        return failure;
+    }
+    failure.because(format!(
+        "segments of {} bytes are sent again in vain, and those of {SMALL_SEGMENT} pass: the driver's or the path's maximum frame \
+         is too short (MTU)",
+        Count(size.into())
+    ))
+}
+
+/// Whether as many bytes are acknowledged in small segments.
+fn smaller_pass(context: Context<'_>, size: u32) -> Option<bool> {
+    const ENOUGH: Duration = Duration::from_secs(3);
+    let session = Session::open_with_segments(context, SMALL_SEGMENT).ok()?;
+    // An unfinished line: nothing has to be answered.
+    session.is_acknowledged(&vec![b'm'; 2 * size as usize], ENOUGH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(sending: Sending) -> String {
+        sending.evidence().map_or_else(String::new, |evidence| {
+            format!(
+                "{} / {} / {:?}",
+                evidence.text,
+                evidence.cause.unwrap_or_default(),
+                evidence.unacknowledged_segment
+            )
+        })
+    }
+
+    #[test]
+    fn each_state_of_the_sending_side_has_its_sentence() {
+        let seconds = Duration::from_secs;
+        let open = Sending { sent: 3000, window: 8192, segment: 1460, since_ack: seconds(10), ..Sending::default() };
+        for (sending, parts) in [
+            (
+                Sending { since_data: Some(seconds(10)), ..open },
+                ["acknowledged all 3,000 bytes", "its program answered nothing"],
+            ),
+            (Sending { unacknowledged: 1460, retransmissions: 5, ..open }, ["sent again 5 times", "Some(1460)"]),
+            (Sending { unacknowledged: 7, retransmissions: 1, ..open }, ["7 bytes were sent again once", "None"]),
+            (Sending { unsent: 9000, window: 0, ..open }, ["closed its window (0 bytes left)", "stopped reading"]),
+            (
+                Sending { unsent: 9000, unacknowledged: 1460, ..open },
+                ["10,460 bytes are under way", "slow, not broken"],
+            ),
+        ] {
+            let text = text(sending);
+            for part in parts {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
+        assert_eq!(text(Sending::default()), "", "nothing was sent");
+    }
+
+    #[test]
+    fn the_kernel_counts_what_was_sent_and_acknowledged() {
+        use std::{
+            io::{Read, Write},
+            net::TcpListener,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut accepted = listener.accept().unwrap().0;
+        stream.write_all(b"twelve bytes").unwrap();
+        accepted.read_exact(&mut [0; 12]).unwrap();
+        let sending = Sending::of(&stream).unwrap();
+        assert_eq!((sending.sent, sending.unsent, sending.retransmissions), (12, 0, 0), "{sending:?}");
+        assert!(sending.evidence().is_some(), "{sending:?}");
+    }
+}
