@@ -5,11 +5,7 @@ use std::{io, net::TcpStream, os::fd::AsRawFd};
 
 use nix::libc;
 
-use super::{context::Context, failure::Failure, session::Session};
 use crate::export::number::{Count, Time, counted};
-
-/// Segments of this size pass everywhere (RFC 9293, 3.7.1).
-const SMALL_SEGMENT: u32 = 536;
 
 /// What the kernel tells about a connection.
 ///
@@ -134,9 +130,9 @@ pub(crate) struct Evidence {
     /// One sentence.
     pub(crate) text: String,
     /// The cause, where the kernel can tell.
-    cause: Option<String>,
+    pub(crate) cause: Option<String>,
     /// The size of the segments of which none was acknowledged, if they were full.
-    unacknowledged_segment: Option<u32>,
+    pub(crate) unacknowledged_segment: Option<u32>,
 }
 
 impl Evidence {
@@ -148,38 +144,6 @@ impl Evidence {
     pub(crate) fn of(stream: &TcpStream) -> Option<Self> {
         Sending::of(stream)?.evidence()
     }
-
-    /// Adds it to a failure.
-    pub(crate) fn add_to(self, failure: Failure) -> Failure {
-        let failure = match &self.cause {
-            Some(cause) => failure.because(cause.as_str()),
-            None => failure,
-        };
-        Failure { evidence: Some(Box::new(self)), ..failure }
-    }
-}
-
-/// If full segments were not acknowledged: whether smaller ones are. Then a limit of the frame length is the cause.
-pub(crate) fn compare_segments(context: Context<'_>, failure: Failure) -> Failure {
-    let Some(size) = failure.evidence.as_ref().and_then(|evidence| evidence.unacknowledged_segment) else {
-        return failure;
-    };
-    if size <= SMALL_SEGMENT || !smaller_pass(context, size).unwrap_or(false) {
-        return failure;
-    }
-    failure.because(format!(
-        "segments of {} bytes are sent again in vain, and those of {SMALL_SEGMENT} pass: the driver's or the path's maximum frame \
-         is too short (MTU)",
-        Count(size.into())
-    ))
-}
-
-/// Whether as many bytes are acknowledged in small segments.
-fn smaller_pass(context: Context<'_>, size: u32) -> Option<bool> {
-    const ENOUGH: Duration = Duration::from_secs(3);
-    let session = Session::open_with_segments(context, SMALL_SEGMENT).ok()?;
-    // An unfinished line: nothing has to be answered.
-    session.is_acknowledged(&vec![b'm'; 2 * size as usize], ENOUGH)
 }
 
 #[cfg(test)]

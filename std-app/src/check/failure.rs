@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
     /// One line.
-    pub(crate) what: String,
+    pub(crate) what: Box<str>,
     /// Where the bytes differ, counted from the first byte of the greeting.
     pub(crate) offset: Option<u64>,
     /// The bytes that were expected from there on.
@@ -48,7 +48,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(what: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<Box<str>>) -> Self {
         Self { what: what.into(), ..Self::default() }
     }
 
@@ -70,10 +70,20 @@ impl Failure {
         if condition { self.because(cause) } else { self }
     }
 
+    /// Adds what the kernel knows about the connection.
+    #[must_use]
+    pub(crate) fn with_evidence(self, evidence: Evidence) -> Self {
+        let failure = match &evidence.cause {
+            Some(cause) => self.because(cause.as_str()),
+            None => self,
+        };
+        Self { evidence: Some(Box::new(evidence)), ..failure }
+    }
+
     /// Adds the step in which it happened.
     #[must_use]
     pub(crate) fn during(mut self, step: impl fmt::Display) -> Self {
-        self.what = format!("{step}: {}", self.what);
+        self.what = format!("{step}: {}", self.what).into();
         self
     }
 }

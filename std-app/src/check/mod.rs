@@ -29,6 +29,7 @@ pub(crate) mod probe;
 mod probes;
 pub(crate) mod record;
 mod run;
+mod segments;
 mod selection;
 pub(crate) mod series;
 mod session;

@@ -7,13 +7,14 @@ use greet_host::{client::HostPort, resolve::addresses, stop::Stop, values::Limit
 
 use super::{
     context::Context,
-    discover, evidence,
+    discover,
     explain::describe_attempt,
     facts::{Fact, Facts},
     failure::{Failure, Kind},
     options::CheckOptions,
     probe::{Group, Notes, Probe, Verdict},
     record::{Aborted, Entry, Outcome, Record, Subject},
+    segments,
     session::Session,
     settings::Settings,
     slots,
@@ -148,7 +149,7 @@ impl Run {
             .map_err(|verdict| match verdict {
                 Verdict::Failed(failure) => {
                     let context = Context::new(target, &self.facts, &self.settings);
-                    Verdict::Failed(with_causes(probe, Box::new(evidence::compare_segments(context, *failure))))
+                    Verdict::Failed(with_causes(probe, Box::new(segments::compare(context, *failure))))
                 }
                 verdict => verdict,
             })
@@ -157,7 +158,7 @@ impl Run {
     /// Why nothing more can be checked after this probe has failed, if so.
     fn fatal(&self, probe: &Probe, failure: &Failure) -> Option<String> {
         if failure.kind == Kind::OtherProtocol {
-            return Some(failure.what.clone());
+            return Some(failure.what.to_string());
         }
         let target = self.target.as_ref().ok().filter(|_| probe.establishes != Some(Fact::Reachable));
         let Some(target) = target else { return Some("no server answers".to_owned()) };

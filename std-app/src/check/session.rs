@@ -331,7 +331,7 @@ impl<'a> Session<'a> {
     /// Adds what the kernel knows, if an answer did not come.
     fn with_evidence(&self, failure: Failure) -> Failure {
         match Evidence::of(&self.stream).filter(|_| failure.kind == Kind::Timeout) {
-            Some(evidence) => evidence.add_to(failure),
+            Some(evidence) => failure.with_evidence(evidence),
             None => failure,
         }
     }

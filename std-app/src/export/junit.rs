@@ -59,7 +59,7 @@ fn case(entry: &Entry) -> TestCase {
         }
         Outcome::Failed(failure) if entry.level == Level::Must => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_type("MUST").set_message(failure.what.as_str());
+            status.set_type("MUST").set_message(&*failure.what);
             status.set_description(described(entry));
             status
         }

@@ -210,7 +210,7 @@ impl<'a> Server<'a> {
 
     fn with_evidence(&self, failure: Failure) -> Failure {
         match self.evidence.take().filter(|_| failure.kind == Kind::Timeout) {
-            Some(evidence) => evidence.add_to(failure),
+            Some(evidence) => failure.with_evidence(evidence),
             None => failure,
         }
     }

@@ -108,10 +108,10 @@ fn table(entries: &[&Entry]) -> Table {
     let mut table = Table::new(&["probe", "", "requirement", "result"]);
     for entry in entries {
         let (verdict, text) = match &entry.outcome {
-            Outcome::Passed(text) => (Rating::Good, text),
-            Outcome::Failed(failure) if entry.level == Level::Should => (Rating::Doubtful, &failure.what),
-            Outcome::Failed(failure) => (Rating::Bad, &failure.what),
-            Outcome::Skipped(reason) => (Rating::None, reason),
+            Outcome::Passed(text) => (Rating::Good, text.as_str()),
+            Outcome::Failed(failure) if entry.level == Level::Should => (Rating::Doubtful, &*failure.what),
+            Outcome::Failed(failure) => (Rating::Bad, &*failure.what),
+            Outcome::Skipped(reason) => (Rating::None, reason.as_str()),
         };
         table.rated_row(
             verdict,

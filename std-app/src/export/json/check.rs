@@ -103,7 +103,7 @@ impl<'a> Document<'a> {
 fn probe(entry: &Entry) -> Probe<'_> {
     let bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| Escaped(bytes).to_string());
     let (text, failure) = match &entry.outcome {
-        Outcome::Passed(text) | Outcome::Skipped(text) => (text, None),
+        Outcome::Passed(text) | Outcome::Skipped(text) => (text.as_str(), None),
         Outcome::Failed(failure) => {
             let found = Failure {
                 offset: failure.offset,
@@ -112,7 +112,7 @@ fn probe(entry: &Entry) -> Probe<'_> {
                 evidence: failure.evidence.as_ref().map(|evidence| evidence.text.as_str()),
                 causes: &failure.causes,
             };
-            (&failure.what, Some(found))
+            (&*failure.what, Some(found))
         }
     };
     Probe {
