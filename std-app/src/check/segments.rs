@@ -26,7 +26,7 @@ pub(crate) fn compare(context: Context<'_>, failure: Failure) -> Failure {
 /// Whether as many bytes are acknowledged in small segments.
 fn smaller_pass(context: Context<'_>, size: u32) -> Option<bool> {
     const ENOUGH: Duration = Duration::from_secs(3);
-    let session = Session::open_with_segments(context, SMALL_SEGMENT).ok()?;
+    let mut session = Session::open_with_segments(context, SMALL_SEGMENT).ok()?;
     // An unfinished line: nothing has to be answered.
     session.is_acknowledged(&vec![b'm'; 2 * size as usize], ENOUGH)
 }

@@ -337,7 +337,7 @@ impl<'a> Session<'a> {
     }
 
     /// Sends bytes; whether all of them are acknowledged in time. `None` if this system does not tell.
-    pub(crate) fn is_acknowledged(mut self, bytes: &[u8], time: Duration) -> Option<bool> {
+    pub(crate) fn is_acknowledged(&mut self, bytes: &[u8], time: Duration) -> Option<bool> {
         const INTERVAL: Duration = Duration::from_millis(20);
         self.send(bytes).ok()?;
         let until = Instant::now() + time;
