@@ -7,6 +7,7 @@
 //! - [`scene`]: one stack on a virtual clock, with frames that a test writes.
 //! - [`dhcp`], [`frame`]: what a DHCP server answers, and other frames.
 //! - [`mutation`]: valid frames of every kind that a stack parses, and mutations of them.
+//! - [`storm`]: a stack and a pool that receive any frames.
 //! - [`oracle`]: a second, naive implementation of the protocol, over a whole conversation.
 
 use std::env;
@@ -23,6 +24,7 @@ pub mod oracle;
 pub mod scene;
 pub mod segment;
 pub mod simulation;
+pub mod storm;
 
 /// Whether tests run to their full extent, even if that takes minutes: `tests/run full` sets the environment variable `GREET_TESTS`.
 pub fn is_full() -> bool {

@@ -230,7 +230,7 @@ pub fn mutate(frame: &mut Vec<u8>, chance: &mut fastrand::Rng) {
 }
 
 /// Corrects the checksums of a frame, as far as it can be parsed.
-fn fix_checksums(frame: &mut [u8]) {
+pub fn fix_checksums(frame: &mut [u8]) {
     let Ok(mut ethernet) = EthernetFrame::new_checked(&mut *frame) else { return };
     let kind = ethernet.ethertype();
     let payload = ethernet.payload_mut();
