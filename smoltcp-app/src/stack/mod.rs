@@ -23,7 +23,6 @@ mod receive;
 mod segment;
 #[cfg(feature = "ipv6")]
 mod slaac;
-#[cfg(feature = "priority-tag")]
 mod tag;
 
 use core::time::Duration;

@@ -15,13 +15,12 @@ use smoltcp::{
 use super::dns;
 #[cfg(feature = "ipv4-reassembly")]
 use super::reassembly;
-#[cfg(feature = "priority-tag")]
-use super::tag;
 use super::{
     Reason, Stack, icmp,
     ingress::{self, OneFrame, Packet, Received},
     neighbors,
     segment::Segment,
+    tag,
 };
 #[cfg(feature = "ipv6")]
 use super::{
@@ -39,7 +38,6 @@ impl<'a> Stack<'a> {
         now: Instant,
         serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
     ) {
-        #[cfg(feature = "priority-tag")]
         if tag::is_tagged(frame) {
             // A second tag would make it one of an unknown protocol.
             return tag::without(frame, |frame| self.receive_untagged(frame, reply, now, serve));
