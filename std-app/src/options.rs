@@ -48,8 +48,8 @@ Examples:
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct ServeOptions {
     /// Address and port to listen on: ADDRESS:PORT, NAME:PORT, PORT on 127.0.0.1, or :PORT on all addresses; may be repeated.
-    /// Port 0 takes a free port, which is printed
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9999", value_parser = listen_address)]
+    /// Port 0 takes a free port, which is printed. The default is 127.0.0.1:9999, or the sockets that systemd hands over
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub(crate) listen: Vec<ListenAddresses>,
 
     /// How connections are served: by one thread each, by tokio tasks, or by completions of io_uring (Linux 6.0 or newer)
@@ -71,6 +71,11 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) backlog: u16,
 
+    /// Require a header of the PROXY protocol, version 1 or 2, at the beginning of each connection, and log and count the
+    /// client that it names
+    #[arg(long, value_name = "require", value_enum)]
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
+
     #[command(flatten)]
     pub(crate) limits: ClientLimits,
 
@@ -79,6 +84,13 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
+}
+
+/// Whether connections begin with a header of the PROXY protocol. There is no value that makes it optional: any client could
+/// then claim to be another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProxyProtocol {
+    Require,
 }
 
 /// How connections are served.

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::{io, net::TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
 
 /// Maximum number of unsent bytes in a socket's send buffer (`TCP_NOTSENT_LOWAT`).
@@ -34,6 +34,8 @@ pub(crate) enum ListenError {
     NotOurs(SocketAddr),
     #[error("cannot listen on {0}: this computer has no IPv6; use an IPv4 address")]
     NoIpv6(SocketAddr),
+    #[error("a socket that the service manager has opened cannot be used: {0}; it has to be a TCP socket that listens")]
+    Inherited(#[source] io::Error),
     #[error("cannot listen on {0}: {1}")]
     Other(SocketAddr, #[source] io::Error),
 }
@@ -48,6 +50,16 @@ pub(super) fn all(addresses: &[SocketAddr], backlog: u16) -> Result<Vec<Listener
             listen(address, is_only_v6(address, addresses), backlog).map_err(|error| explain(address, error))
         })
         .collect()
+}
+
+/// Listens on a socket that the service manager has opened.
+pub(super) fn inherited(socket: TcpListener) -> Result<Listener, ListenError> {
+    let prepare = || {
+        prepare(&SockRef::from(&socket))?;
+        socket.local_addr()
+    };
+    let address = prepare().map_err(ListenError::Inherited)?;
+    Ok(Listener { socket, address })
 }
 
 /// Whether this socket accepts only IPv6 connections. `[::]` accepts IPv4 too, unless `0.0.0.0` does so on its port.
@@ -75,16 +87,21 @@ fn listen(address: SocketAddr, only_v6: bool, backlog: u16) -> io::Result<Listen
     }
     // A restarted server can use its port while old connections are in TIME-WAIT.
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit this: each reply is sent immediately.
-    socket.set_tcp_nodelay(true)?;
-    // Inherited too: the idle timeout (T2) counts bytes that the socket accepts, so the socket must not buffer many.
-    socket.set_tcp_notsent_lowat(NOT_SENT)?;
-    socket.set_nonblocking(true)?;
+    prepare(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(backlog.into())?;
     let socket = TcpListener::from(socket);
     let address = socket.local_addr()?;
     Ok(Listener { socket, address })
+}
+
+/// Sets the options that every listening socket has.
+fn prepare(socket: &Socket) -> io::Result<()> {
+    // Accepted sockets inherit this: each reply is sent immediately.
+    socket.set_tcp_nodelay(true)?;
+    // Inherited too: the idle timeout (T2) counts bytes that the socket accepts, so the socket must not buffer many.
+    socket.set_tcp_notsent_lowat(NOT_SENT)?;
+    socket.set_nonblocking(true)
 }
 
 fn explain(address: SocketAddr, error: io::Error) -> ListenError {

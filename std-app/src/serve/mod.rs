@@ -2,14 +2,19 @@
 
 mod closing;
 mod listen;
+mod proxy;
 mod ring;
+mod service_manager;
 mod starved;
 mod summary;
 mod task_transport;
 mod tasks;
 mod threads;
 
-use core::{net::SocketAddr, time::Duration};
+use core::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use std::{io, process::ExitCode, sync::Arc};
 
 use greet_core::{NAME_CAPACITY, Server, ServerEnd, ServerSettings};
@@ -26,8 +31,14 @@ use greet_host::{
 use signal_hook::{consts::SIGURG, flag};
 use thiserror::Error;
 
-use self::{closing::Closing, listen::ListenError};
+use self::{
+    closing::Closing,
+    listen::{ListenError, Listener},
+};
 use crate::options::{Runtime, ServeOptions};
+
+/// Where to listen without `--listen`.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9999);
 
 /// Why the server cannot start.
 #[derive(Debug, Error)]
@@ -58,17 +69,35 @@ struct Service {
     peers: Option<Peers>,
     /// How long a connection may last.
     max_duration: Option<Duration>,
+    /// Every connection begins with a header of the PROXY protocol.
+    is_behind_proxy: bool,
     closing: Closing,
     log: Log,
     counters: Arc<Counters>,
 }
 
 impl Service {
-    /// Prints the addresses that the server listens on.
+    /// Prints the addresses that the server listens on, and tells the service manager that it does.
     fn announce(&self, addresses: &[SocketAddr]) {
         for address in addresses {
             self.log.listening(*address);
         }
+        service_manager::ready();
+    }
+
+    /// The service stops: it has stopped accepting connections.
+    fn begin_stop(&self) {
+        service_manager::stopping();
+        self.closing.begin(self.grace);
+    }
+
+    /// A proxy's header was read from its connection. Returns the client; `None` if the connection is refused.
+    fn client(&self, proxy: SocketAddr, header: Option<proxy::Client>) -> Option<SocketAddr> {
+        if header.is_none() {
+            self.counters.refuse(Refusal::ProxyProtocol);
+            self.log.refused(proxy, Refusal::ProxyProtocol);
+        }
+        header.map(|client| client.unwrap_or(proxy))
     }
 
     /// Whether a connection from this peer is served: one that the limits admit, or that has none. It counts as the peer's
@@ -116,6 +145,18 @@ fn end_reason(limit: &TimeLimit, end: Option<ServerEnd>, outcome: io::Result<()>
     }
 }
 
+/// The sockets of the service manager and of `--listen`. Without any of both, the one of the default address.
+fn listeners(options: &ServeOptions) -> Result<Vec<Listener>, ListenError> {
+    let inherited = service_manager::inherited_sockets().map_err(ListenError::Inherited)?;
+    let mut addresses: Vec<_> = options.listen.iter().flat_map(|listen| &listen.0).copied().collect();
+    if addresses.is_empty() && inherited.is_empty() {
+        addresses.push(DEFAULT_ADDRESS);
+    }
+    let mut listeners = inherited.into_iter().map(listen::inherited).collect::<Result<Vec<_>, _>>()?;
+    listeners.extend(listen::all(&addresses, options.backlog)?);
+    Ok(listeners)
+}
+
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
     let (log, _written_at_the_end) = log::start(options.verbosity, options.observation.log);
@@ -125,8 +166,7 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
     flag::register(SIGURG, Arc::default()).map_err(ServeError::Signals)?;
     let counters = Arc::new(Counters::new(options.observation.metrics.is_some()));
     summary::print_on_signal(Arc::clone(&counters)).map_err(ServeError::Signals)?;
-    let addresses: Vec<_> = options.listen.iter().flat_map(|listen| &listen.0).copied().collect();
-    let listeners = listen::all(&addresses, options.backlog)?;
+    let listeners = listeners(options)?;
     if let Some(address) = options.observation.metrics {
         let address = metrics::serve(address, Arc::clone(&counters))?;
         tracing::debug!("metrics are at http://{address}/metrics");
@@ -137,6 +177,7 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
         grace: options.service.grace,
         peers: options.limits.max_per_peer.map(Peers::new),
         max_duration: options.limits.max_duration.0,
+        is_behind_proxy: options.proxy_protocol.is_some(),
         closing: Closing::new(),
         log,
         counters,

@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     Service, closing, end_reason,
     listen::Listener,
+    proxy,
     starved::{self, AcceptWarning},
     task_transport::{Replies, TaskTransport},
 };
@@ -68,7 +69,7 @@ async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io
     signalled.readable().await?;
 
     acceptor.abort(); // no new connections
-    shared.service.closing.begin(shared.service.grace);
+    shared.service.begin_stop();
     let _ = stopping.send(true); // fails if there are no receivers
     if time::timeout(shared.service.grace, all_over.recv()).await.is_err() {
         closing::cut_off(stopping.receiver_count());
@@ -109,7 +110,12 @@ impl Shared {
     }
 
     /// One connection, from the greeting to the end.
-    async fn converse(&self, stream: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
+    async fn converse(&self, mut stream: TcpStream, mut peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
+        if self.service.is_behind_proxy {
+            let header = proxy::read_async(&mut stream).await;
+            let Some(client) = self.service.client(peer, header) else { return };
+            peer = client;
+        }
         let Some(_admission) = self.service.admit(peer) else { return };
         let mut conversation = self.service.begin(peer);
         let mut limit = self.service.time_limit(&conversation);

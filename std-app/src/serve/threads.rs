@@ -25,6 +25,7 @@ use nix::sys::{pthread::pthread_kill, signal::Signal};
 use super::{
     Service, closing, end_reason,
     listen::Listener,
+    proxy,
     starved::{self, AcceptWarning},
 };
 use crate::transport::TcpTransport;
@@ -224,7 +225,12 @@ impl Shared {
     }
 
     /// One connection, from the greeting to the end.
-    fn converse(&self, stream: &TcpStream, peer: SocketAddr) {
+    fn converse(&self, stream: &TcpStream, mut peer: SocketAddr) {
+        if self.service.is_behind_proxy {
+            let header = proxy::read(stream, || self.service.closing.has_begun());
+            let Some(client) = self.service.client(peer, header) else { return };
+            peer = client;
+        }
         let Some(_admission) = self.service.admit(peer) else { return };
         let mut conversation = self.service.begin(peer);
         let mut limit = self.service.time_limit(&conversation);
@@ -270,7 +276,7 @@ impl Shared {
     /// Lets every conversation send its outstanding replies and end, within the grace period.
     fn end_all(&self) {
         let until = clock::now() + self.service.grace;
-        self.service.closing.begin(self.service.grace);
+        self.service.begin_stop();
         let mut open = self.open();
         while !open.threads.is_empty() && clock::now() < until {
             // Repeatedly: a signal that arrives after a thread has checked `closing` and before it waits has no effect.

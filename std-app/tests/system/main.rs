@@ -15,5 +15,7 @@ mod fetch_files;
 mod fetch_redirects;
 mod schema;
 mod serve;
+mod serve_behind_proxy;
+mod serve_managed;
 mod serve_observed;
 mod tutorial;

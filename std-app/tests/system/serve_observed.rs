@@ -13,20 +13,6 @@ use serde_json::Value;
 
 use crate::common::{Client, GREET, Server, TIMEOUT, runtimes};
 
-/// A server that writes JSON, and its address.
-fn start_with_json(options: &[&str]) -> Server {
-    let mut command = Command::new(GREET);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--log", "json"]).args(options);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
-    let listening: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(listening["event"], "listening");
-    let address = listening["address"].as_str().unwrap().parse().unwrap();
-    Server { child, output, address }
-}
-
 /// The next line, which has to be of this event.
 fn next(server: &mut Server, event: &str) -> Value {
     let line = server.line();
@@ -38,7 +24,7 @@ fn next(server: &mut Server, event: &str) -> Value {
 #[test]
 fn the_line_of_a_closed_connection_has_what_moved_and_the_reason_of_the_end() {
     for runtime in runtimes() {
-        let mut server = start_with_json(&["--runtime", runtime]);
+        let mut server = Server::start_with_json(&["--runtime", runtime]);
         let mut client = server.greeted();
         let own = client.0.local_addr().unwrap().to_string();
         client.converse("haha");
@@ -109,7 +95,7 @@ fn metrics_and_the_summary_at_sigusr1_agree_with_what_clients_did() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let metrics = free.local_addr().unwrap();
         drop(free);
-        let mut server = start_with_json(&["--runtime", runtime, "--metrics", &metrics.to_string()]);
+        let mut server = Server::start_with_json(&["--runtime", runtime, "--metrics", &metrics.to_string()]);
         let mut client = server.greeted();
         client.converse("haha");
         client.converse("byebye");
@@ -159,7 +145,7 @@ fn an_address_for_metrics_that_is_taken_is_an_error() {
 #[test]
 fn one_peer_gets_no_more_connections_than_it_may_have() {
     for runtime in runtimes() {
-        let mut server = start_with_json(&["--runtime", runtime, "--max-per-peer", "2"]);
+        let mut server = Server::start_with_json(&["--runtime", runtime, "--max-per-peer", "2"]);
         let (mut first, mut second) = (server.greeted(), server.greeted());
         next(&mut server, "accepted");
         next(&mut server, "accepted");
@@ -189,7 +175,7 @@ fn one_peer_gets_no_more_connections_than_it_may_have() {
 #[test]
 fn a_connection_ends_at_its_maximum_duration_whatever_its_client_does() {
     for runtime in runtimes() {
-        let mut server = start_with_json(&["--runtime", runtime, "--max-duration", "300ms"]);
+        let mut server = Server::start_with_json(&["--runtime", runtime, "--max-duration", "300ms"]);
         // One client is silent, and one sends a byte at a time.
         let mut silent = server.greeted();
         let slow = server.greeted();
@@ -217,7 +203,7 @@ fn a_connection_ends_at_its_maximum_duration_whatever_its_client_does() {
 fn a_client_that_does_not_read_is_cut_off_after_the_maximum_duration() {
     for runtime in runtimes() {
         let options = ["--runtime", runtime, "--framing", "line", "--max-duration", "200ms", "--idle-timeout", "none"];
-        let mut server = start_with_json(&options);
+        let mut server = Server::start_with_json(&options);
         let client = server.greeted();
         client.0.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
         let names = vec![b'\n'; 64 * 1024];

@@ -34,6 +34,7 @@ use self::{
 use super::{
     Service, closing,
     listen::Listener,
+    proxy,
     starved::{self, AcceptWarning},
 };
 
@@ -97,6 +98,12 @@ struct Hand {
 }
 
 impl Hand {
+    fn give(&self, stream: TcpStream, peer: SocketAddr) {
+        if self.connections.send((stream, peer)).is_ok() {
+            self.wake();
+        }
+    }
+
     fn wake(&self) {
         // Fails if the worker has not read the earlier bytes: then it is woken all the same.
         let _ = (&self.wake).write(&[0]);
@@ -124,7 +131,7 @@ pub(super) fn serve(
         waker: Waker::new(registry, WAKE)?,
     });
     let workers = workers.or_else(|| thread::available_parallelism().ok()).map_or(1, Into::into);
-    let workers = (0..workers).map(|_| start(&shared)).collect::<Result<Vec<_>, _>>()?;
+    let workers = (0..workers).map(|_| start(&shared).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
 
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     shared.service.announce(&addresses);
@@ -178,7 +185,7 @@ fn start(shared: &Arc<Shared>) -> Result<Hand, RingError> {
 struct Acceptor {
     listeners: Vec<Listener>,
     shared: Arc<Shared>,
-    workers: Vec<Hand>,
+    workers: Vec<Arc<Hand>>,
     /// The worker that gets the next connection.
     next: usize,
     warning: AcceptWarning,
@@ -211,18 +218,34 @@ impl Acceptor {
         self.shared.open.fetch_add(1, Ordering::AcqRel);
         let Some(worker) = self.workers.get(self.next) else { return };
         self.next = self.next.saturating_add(1).checked_rem(self.workers.len()).unwrap_or(0);
-        if worker.connections.send((stream, peer)).is_ok() {
-            worker.wake();
+        if !self.shared.service.is_behind_proxy {
+            return worker.give(stream, peer);
+        }
+        // The header of the proxy is read by a thread: usually it is there already, and it is no conversation of a machine.
+        let (worker, shared) = (Arc::clone(worker), Arc::clone(&self.shared));
+        let reading = thread::Builder::new().name("header".into()).spawn(move || {
+            let header = proxy::read(&stream, || shared.service.closing.has_begun());
+            match shared.service.client(peer, header) {
+                Some(client) => worker.give(stream, client),
+                None => {
+                    drop(stream); // close the descriptor before the acceptor is woken
+                    shared.has_ended();
+                }
+            }
+        });
+        if let Err(error) = reading {
+            self.warning.log(&error);
+            self.shared.has_ended();
         }
     }
 }
 
 impl Shared {
     /// Lets every conversation send its outstanding replies and end, within the grace period.
-    fn end_all(&self, workers: &[Hand], poll: &mut Poll, events: &mut Events) {
+    fn end_all(&self, workers: &[Arc<Hand>], poll: &mut Poll, events: &mut Events) {
         let until = clock::now() + self.service.grace;
-        self.service.closing.begin(self.service.grace);
-        workers.iter().for_each(Hand::wake);
+        self.service.begin_stop();
+        workers.iter().for_each(|worker| worker.wake());
         loop {
             self.wake_acceptor.store(true, Ordering::Release);
             let (open, left) = (self.open.load(Ordering::Acquire), until.since(clock::now()));

@@ -119,15 +119,31 @@ impl Server {
         Self::spawn(command)
     }
 
+    /// As [`start`](Self::start), with `--log json`.
+    pub fn start_with_json(options: &[&str]) -> Self {
+        Self::start(&[&["--log", "json"], options].concat())
+    }
+
     /// From any command that becomes a server in the end.
     pub fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdin(Stdio::null());
+        Self::spawn_from(command)
+    }
+
+    /// As [`spawn`](Self::spawn), with the standard input that the command has.
+    pub fn spawn_from(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         let address = line
             .strip_prefix("Waiting for connection on ")
             .and_then(|rest| rest.strip_suffix("...\n"))
+            .map(str::to_owned)
+            .or_else(|| {
+                let listening: serde_json::Value = serde_json::from_str(&line).ok()?;
+                listening["address"].as_str().filter(|_| listening["event"] == "listening").map(str::to_owned)
+            })
             .unwrap_or_else(|| panic!("instead of where it waits, the server said {line:?}"))
             .parse()
             .unwrap();
