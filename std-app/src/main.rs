@@ -17,6 +17,7 @@ use greet_host::{
     client::ChatError,
     download::DownloadFailure,
     exit::{self, Fatal},
+    generate::{self, GenerateError},
     usage,
 };
 use thiserror::Error;
@@ -42,6 +43,8 @@ fn run(options: Options) -> Result<ExitCode, SubcommandError> {
         Command::Bench(options) => bench::run(&options)?,
         Command::Check(options) => check::run(&options)?,
         Command::Fetch(options) => fetch::run(&options)?,
+        Command::Completions(args) => generate::completions::<Options>(args).map(|()| ExitCode::SUCCESS)?,
+        Command::Manuals(args) => generate::manuals::<Options>(&args).map(|()| ExitCode::SUCCESS)?,
     })
 }
 
@@ -54,6 +57,7 @@ enum SubcommandError {
     Bench(#[from] BenchError),
     Check(#[from] CheckError),
     Fetch(#[from] DownloadFailure),
+    Generate(#[from] GenerateError),
 }
 
 impl SubcommandError {
@@ -64,6 +68,7 @@ impl SubcommandError {
             Self::Bench(error) => error,
             Self::Check(error) => error,
             Self::Fetch(error) => error,
+            Self::Generate(error) => error,
         }
     }
 }

@@ -8,6 +8,7 @@ use greet_host::{
     args::{ClientLimits, IpVersion, Observation, ServerAddress, Service, Verbosity},
     chat::ChatArgs,
     download::DownloadArgs,
+    generate::{CompletionsArgs, ManualsArgs},
     values::{ListenAddresses, count, listen_address},
 };
 
@@ -15,7 +16,13 @@ use crate::{bench::BenchOptions, check::CheckOptions, fetch::encryption::TlsArgs
 
 /// A small TCP service: server, client, downloads, checks and measurements.
 #[derive(Debug, Parser)]
-#[command(name = "greet", version, arg_required_else_help = true, subcommand_required = true)]
+#[command(
+    name = "greet",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    args_override_self = true
+)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -33,6 +40,11 @@ pub(crate) enum Command {
     Check(CheckOptions),
     /// Download a page from a web server: print the response head, save the body
     Fetch(Box<FetchOptions>),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages to a folder
+    #[command(hide = true)]
+    Manuals(ManualsArgs),
 }
 
 const SERVE_EXAMPLES: &str = "\

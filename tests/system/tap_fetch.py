@@ -26,6 +26,9 @@ TIMEOUT = 120
 # Seconds; less than the timeout of greet-tap, 30 s, and more than anything takes that does not wait for it.
 SOON = 15
 
+# Exit statuses; `man greet-tap-fetch` lists them all.
+RESOLVE, CONNECT, PROTOCOL, TLS = 6, 7, 8, 35
+
 HAHA = page(b"haha")
 MEBIBYTE = random.Random(7).randbytes(1 << 20)
 
@@ -105,9 +108,9 @@ class Fetch(unittest.TestCase):
             self.saves(b"haha", *DNS, "http://two.test/page")
             self.assertLess(time.monotonic() - begin, SOON)
             for said in f"{NOBODY}:80 did not answer", "[fdaa::50]:80 did not answer":
-                self.fails(said, *DNS, "--timeout", "1s", "http://three.test/page")
+                self.fails(said, *DNS, "--timeout", "1s", "http://three.test/page", status=CONNECT)
         with dns(knowing(f"one.test {OWN} {OWN6}")):
-            self.fails(f"{OWN6}]:80 refused the connection, {OWN}:80 refused the connection", *DNS, "http://one.test/page")
+            self.fails(f"{OWN6}]:80 refused the connection, {OWN}:80 refused the connection", *DNS, "http://one.test/page", status=CONNECT)
 
     def test_a_silent_address_does_not_hold_up_the_next(self):
         # Without a timeout only another address that is tried meanwhile ends the wait.
@@ -143,19 +146,19 @@ class Fetch(unittest.TestCase):
     def test_why_a_name_has_no_address_is_told_apart(self):
         names = knowing(f"four.test {OWN}", f"six.test {OWN6}", "none.test")
         with dns(names):
-            self.fails(f"`no.test` is not found: {OWN} knows no address of it", *DNS, "http://no.test/page")
-            self.fails("`none.test` is not found", *DNS, "http://none.test/page")
-            self.fails("`four.test` has no IPv6 address: leave out -6", *DNS, "-6", "http://four.test/page")
-            self.fails("`six.test` has no IPv4 address: leave out -4", *DNS, "-4", "http://six.test/page")
-            self.fails("each part between dots 1 to 63", *DNS, "http://a..test/page")
-            self.fails("each part between dots 1 to 63", *DNS, f"http://{'a' * 64}.test/page")
-            self.fails("at most 253 bytes", *DNS, f"http://{'.'.join(130 * ['a'])}/page")
-        self.fails("--dns", "http://no.test/page")
-        self.fails("10.0.0.1 is unreachable", "--dns", "10.0.0.1", "http://no.test/page")
-        self.fails(f"`{OWN6}` has no IPv4 address", "-4", f"http://[{OWN6}]/page")
+            self.fails(f"`no.test` is not found: {OWN} knows no address of it", *DNS, "http://no.test/page", status=RESOLVE)
+            self.fails("`none.test` is not found", *DNS, "http://none.test/page", status=RESOLVE)
+            self.fails("`four.test` has no IPv6 address: leave out -6", *DNS, "-6", "http://four.test/page", status=RESOLVE)
+            self.fails("`six.test` has no IPv4 address: leave out -4", *DNS, "-4", "http://six.test/page", status=RESOLVE)
+            self.fails("each part between dots 1 to 63", *DNS, "http://a..test/page", status=RESOLVE)
+            self.fails("each part between dots 1 to 63", *DNS, f"http://{'a' * 64}.test/page", status=RESOLVE)
+            self.fails("at most 253 bytes", *DNS, f"http://{'.'.join(130 * ['a'])}/page", status=RESOLVE)
+        self.fails("--dns", "http://no.test/page", status=RESOLVE)
+        self.fails("10.0.0.1 is unreachable", "--dns", "10.0.0.1", "http://no.test/page", status=RESOLVE)
+        self.fails(f"`{OWN6}` has no IPv4 address", "-4", f"http://[{OWN6}]/page", status=RESOLVE)
         with dns(silent):
             begin = time.monotonic()
-            self.fails(f"no answer from {OWN} within 1.5s", *DNS, "--timeout", "1.5", "http://no.test/page")
+            self.fails(f"no answer from {OWN} within 1.5s", *DNS, "--timeout", "1.5", "http://no.test/page", status=RESOLVE)
             self.assertLess(time.monotonic() - begin, SOON)
 
     def test_who_answers_badly_is_not_believed_and_the_right_answer_still_is(self):
@@ -184,7 +187,7 @@ class Fetch(unittest.TestCase):
 
         with web(saying(HAHA)), dns(aliases):
             self.saves(b"haha", *DNS, "http://alias.test/page")
-            self.fails("is not found", *DNS, "--timeout", "2s", "http://circle.test/page")
+            self.fails("is not found", *DNS, "--timeout", "2s", "http://circle.test/page", status=RESOLVE)
 
     def test_where_one_dns_server_is_no_help_the_next_is_asked(self):
         failures = {
@@ -206,7 +209,7 @@ class Fetch(unittest.TestCase):
         self.assertIn(("name.test", A), first)
         with dns(silent), dns(silent, OWN6):
             # Each server has its share of a timeout that is shorter than that: both are asked.
-            self.fails(f"no answer from {OWN} or {OWN6} within 1s", *DNS, "--dns", OWN6, "--timeout", "1s", "http://name.test/page")
+            self.fails(f"no answer from {OWN} or {OWN6} within 1s", *DNS, "--dns", OWN6, "--timeout", "1s", "http://name.test/page", status=RESOLVE)
 
     def test_a_late_answer_counts_though_the_next_dns_server_was_asked(self):
         answered, next_was_asked = set(), threading.Event()
@@ -232,7 +235,7 @@ class Fetch(unittest.TestCase):
             return [answer(query, records, flags=tap_servers.TRUNCATED)]
 
         with web(saying(HAHA)), dns(truncated):
-            self.fails(f"the answer of {OWN} is truncated and has no address", *DNS, "http://long.test/page")
+            self.fails(f"the answer of {OWN} is truncated and has no address", *DNS, "http://long.test/page", status=RESOLVE)
             fetched = self.saves(b"haha", *DNS, "http://some.test/page")
             self.assertEqual(fetched.errors.count("is truncated: addresses may be missing"), 1, fetched.errors)
 
@@ -254,7 +257,7 @@ class Fetch(unittest.TestCase):
             return knowing(f"slow.test {OWN} {OWN6}")(query, name, kind)
 
         with web(saying(HAHA)), dns(slow):
-            self.fails(f"no answer from {OWN} within 1s", *DNS, "--timeout", "1s", "http://slow.test/page")
+            self.fails(f"no answer from {OWN} within 1s", *DNS, "--timeout", "1s", "http://slow.test/page", status=RESOLVE)
             self.saves(b"haha", *DNS, "--timeout", "10s", "http://slow.test/page")
 
         def one_sided(query, name, kind):
@@ -271,8 +274,8 @@ class Fetch(unittest.TestCase):
                 self.saves(b"haha", "--dhcp", "http://name.test/page")
             self.assertEqual(asked[0][0], "192.168.69.77")
             with dhcp():
-                self.fails("DHCP gave no DNS server", "--dhcp", "http://name.test/page")
-            self.fails("DHCP gave no DNS server", "--dhcp", "--timeout", "1s", "http://name.test/page")
+                self.fails("DHCP gave no DNS server", "--dhcp", "http://name.test/page", status=RESOLVE)
+            self.fails("DHCP gave no DNS server", "--dhcp", "--timeout", "1s", "http://name.test/page", status=RESOLVE)
 
     def test_redirects_are_followed_over_connections_of_their_own(self):
         def serve(connection, request):
@@ -290,9 +293,9 @@ class Fetch(unittest.TestCase):
             self.assertEqual(Fetched(*DNS, "http://one.test/page").status, 1)
 
     def test_what_is_encrypted_is_refused_also_where_a_redirect_leads_there(self):
-        self.fails("https://name.test/page: greet-tap has no TLS", "https://name.test/page")
+        self.fails("https://name.test/page: greet-tap has no TLS", "https://name.test/page", status=TLS)
         with web(saying(moved("https://name.test/page"))):
-            self.fails("https://name.test/page: greet-tap has no TLS", "-L", f"http://{OWN}/page")
+            self.fails("https://name.test/page: greet-tap has no TLS", "-L", f"http://{OWN}/page", status=TLS)
 
     def test_a_body_that_is_not_whole_leaves_nothing_and_it_is_told_how_much_came(self):
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
@@ -305,7 +308,7 @@ class Fetch(unittest.TestCase):
         with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", *256 * [MEBIBYTE])):
             self.fails("longer than 1000000 bytes", "--max-size", "1000000", f"http://{OWN}/page")
         with web(saying(*256 * [b"a" * 65536])):
-            self.fails("is not a web server; it sent `aaaa", f"http://{OWN}/page")
+            self.fails("is not a web server; it sent `aaaa", f"http://{OWN}/page", status=PROTOCOL)
 
     def test_what_came_before_a_reset_counts(self):
         with web(saying_and_resetting(HAHA)):

@@ -8,6 +8,7 @@ use greet_host::{
     connect::ConnectError,
     download::{DownloadError, DownloadFailure},
     exit::{self, Fatal},
+    generate::GenerateError,
     metrics::MetricsError,
 };
 use greet_smoltcp::stack::SettingsError;
@@ -32,6 +33,8 @@ pub(crate) enum Error {
     #[error("the capture {} cannot be created: {error}", path.display())]
     Capture { path: PathBuf, error: io::Error },
     #[error(transparent)]
+    Generate(#[from] GenerateError),
+    #[error(transparent)]
     Metrics(#[from] MetricsError),
     #[error(transparent)]
     Lookup(#[from] LookupError),
@@ -53,6 +56,11 @@ impl Fatal for Error {
             Self::Settings(_) | Self::Usage(_) => exit::USAGE, // the options contradict each other
             Self::Interrupted => exit::INTERRUPTED,
             Self::Download(failure) => failure.status(),
+            Self::Chat(error) => error.status(),
+            Self::Connect(error) => error.status(),
+            Self::Generate(error) => error.status(),
+            Self::Lookup(_) => exit::RESOLVE,
+            Self::Capture { .. } => exit::FILE,
             _ => exit::FAILURE,
         }
     }
@@ -61,6 +69,7 @@ impl Fatal for Error {
         match self {
             Self::Chat(error) => error.is_broken_pipe(),
             Self::Download(failure) => failure.is_broken_pipe(),
+            Self::Generate(error) => error.is_broken_pipe(),
             _ => false,
         }
     }
@@ -71,7 +80,7 @@ impl From<Error> for DownloadError {
         match error {
             Error::Interrupted => Self::Interrupted,
             Error::Connect(error) => Self::Connect(error),
-            error => Self::Carrier(error.to_string()),
+            error => Self::Carrier(error.to_string(), error.status()),
         }
     }
 }

@@ -9,7 +9,7 @@ use greet_host::{
     client::HostPort,
     clock,
     download::{CAPACITY, Download, DownloadError, DownloadFailure, HttpUrl, Next},
-    log,
+    exit, log,
 };
 use greet_smoltcp::drive::{Driver, Status};
 use smoltcp::socket::tcp::Socket;
@@ -82,7 +82,7 @@ fn connect(
 fn check_plain(url: &HttpUrl) -> Result<(), DownloadError> {
     if url.is_encrypted() {
         let what = "greet-tap has no TLS: use an http:// URL, or `greet fetch`";
-        return Err(DownloadError::Carrier(format!("{url}: {what}")));
+        return Err(DownloadError::Carrier(format!("{url}: {what}"), exit::TLS));
     }
     Ok(())
 }

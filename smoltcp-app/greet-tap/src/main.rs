@@ -22,7 +22,7 @@ mod warning_limit;
 
 use std::process::ExitCode;
 
-use greet_host::{exit, usage};
+use greet_host::{exit, generate, usage};
 
 use crate::{
     error::Error,
@@ -41,5 +41,7 @@ fn run(options: Options) -> Result<ExitCode, Error> {
         Command::Serve(options) => serve::run(&options),
         Command::Chat(options) => chat::run(&options),
         Command::Fetch(options) => fetch::run(&options),
+        Command::Completions(args) => Ok(generate::completions::<Options>(args).map(|()| ExitCode::SUCCESS)?),
+        Command::Manuals(args) => Ok(generate::manuals::<Options>(&args).map(|()| ExitCode::SUCCESS)?),
     }
 }

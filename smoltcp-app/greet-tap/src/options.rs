@@ -8,6 +8,7 @@ use greet_host::{
     args::{ClientLimits, Observation, Service, Verbosity},
     chat::ChatArgs,
     download::DownloadArgs,
+    generate::{CompletionsArgs, ManualsArgs},
     values::duration,
 };
 use greet_smoltcp::impair::{Impairments, Probability};
@@ -17,7 +18,13 @@ use crate::values::{address, dns_server, gateway, hardware_address, ipv4_network
 
 /// The greeting service and its clients over a network stack of their own, on a Linux TAP device.
 #[derive(Debug, Parser)]
-#[command(name = "greet-tap", version, arg_required_else_help = true, subcommand_required = true)]
+#[command(
+    name = "greet-tap",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    args_override_self = true
+)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -31,6 +38,11 @@ pub(crate) enum Command {
     Chat(ChatOptions),
     /// Fetch a page from a web server: print its head, save its body
     Fetch(Box<FetchOptions>),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages to a folder
+    #[command(hide = true)]
+    Manuals(ManualsArgs),
 }
 
 const SERVE_EXAMPLES: &str = "\

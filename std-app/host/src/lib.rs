@@ -7,6 +7,7 @@
 //! - [`clock`], [`log`]: the time for state machines, and what a server prints.
 //! - [`conversation`], [`counters`], [`metrics`]: what a server records of each conversation, and its counters.
 //! - [`limits`]: what a server allows each peer.
+//! - [`generate`]: completions and manual pages.
 //! - [`stop`], [`exit`]: the signals that end a program, and how it ends.
 
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ pub mod conversation;
 pub mod counters;
 pub mod download;
 pub mod exit;
+pub mod generate;
 pub mod limits;
 pub mod log;
 pub mod metrics;

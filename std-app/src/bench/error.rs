@@ -56,10 +56,11 @@ impl BenchError {
 
 impl Fatal for BenchError {
     fn status(&self) -> u8 {
-        if matches!(self, Self::Usage(_) | Self::Socket(_) | Self::NoAddressToBind { .. }) {
-            exit::USAGE
-        } else {
-            exit::FAILURE
+        match self {
+            Self::Usage(_) | Self::Socket(_) | Self::NoAddressToBind { .. } => exit::USAGE,
+            Self::Host(error) => error.status(),
+            Self::Page { .. } | Self::Output(_) => exit::FILE,
+            _ => exit::FAILURE,
         }
     }
 }

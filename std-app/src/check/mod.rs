@@ -48,7 +48,7 @@ use std::{
 
 use greet_conformance::vectors::TableError;
 use greet_host::{
-    exit::{FAILURE, Fatal, USAGE},
+    exit::{self, Fatal},
     stop::Stop,
 };
 use quick_junit::SerializeError;
@@ -85,7 +85,11 @@ pub(crate) enum CheckError {
 impl Fatal for CheckError {
     fn status(&self) -> u8 {
         // As on the command line.
-        if matches!(self, Self::Targets(_)) { USAGE } else { FAILURE }
+        match self {
+            Self::Targets(_) => exit::USAGE,
+            Self::Baseline(_) | Self::File { .. } | Self::Output(_) => exit::FILE,
+            Self::Json(_) | Self::Table(_) | Self::Junit(_) => exit::FAILURE,
+        }
     }
 }
 

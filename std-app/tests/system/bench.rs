@@ -547,7 +547,7 @@ fn the_html_report_is_self_contained_and_escapes_the_bytes_of_a_peer() {
 fn an_html_file_that_cannot_be_written_is_reported_before_anything_is_sent() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = bench(nobody, &["-n", "1", "--json", "--html", "/nowhere/bench.html"]);
-    assert_refuses(&output, 1, &["use another file for --html"]);
+    assert_refuses(&output, 23, &["use another file for --html"]);
 }
 
 #[test]

@@ -66,8 +66,8 @@ fn assert_prints_error_reply(output: &Output, printed: &str) {
 
 /// It ended badly, with one line on standard error that has all of these in it, and had printed this.
 #[track_caller]
-fn assert_fails_after(output: &Output, printed: &str, said: &[&str]) {
-    assert_fails(output, 1, said);
+fn assert_fails_after(output: &Output, status: i32, printed: &str, said: &[&str]) {
+    assert_fails(output, status, said);
     assert_eq!(String::from_utf8_lossy(&output.stdout), printed);
 }
 
@@ -188,6 +188,7 @@ fn what_the_server_said_meanwhile_is_told_with_the_next_name() {
     drop(input);
     assert_fails_after(
         &child.wait_with_output().unwrap(),
+        1,
         "Welcome!\nHello, haha!\nError: idle for 0.1 s\n",
         &["ended the conversation although the client had not sent `exit`"],
     );
@@ -197,12 +198,14 @@ fn what_the_server_said_meanwhile_is_told_with_the_next_name() {
 fn a_mismatch_is_told_with_its_offset_and_both_sides() {
     assert_fails_after(
         &chat_by(&["S Welcome!", "C haha", "S Hello, hoho!", "C"], &["HOST", "haha"]),
+        8,
         "Welcome!\n",
         &["byte 8 of the reply to `haha`", "expected `aha!`", "received `oho!`"],
     );
     // From a server that knows no lines.
     assert_fails_after(
         &chat_by(&["S Welcome!", "C haha\n", "S Hello, haha\n!", "C"], &["--framing", "line", "HOST", "haha"]),
+        8,
         "Welcome!\n",
         &["byte 11 of the reply to `haha`", "expected `!\\n`", "received `\\n!`", "--framing"],
     );
@@ -212,6 +215,7 @@ fn a_mismatch_is_told_with_its_offset_and_both_sides() {
 fn what_nobody_asked_for_is_a_mismatch() {
     assert_fails_after(
         &chat_by(&["S Welcome!", "C exit", "S Hello, exit!", "C"], &["HOST"]),
+        8,
         "Welcome!\n",
         &["byte 0", "expected nothing", "received `Hello, exit!`"],
     );
@@ -221,6 +225,7 @@ fn what_nobody_asked_for_is_a_mismatch() {
 fn the_reply_to_a_name_before_it_is_said_is_a_mismatch() {
     assert_fails_after(
         &chat_by(&["S Welcome!", "C haha", "S Hello, haha!Hello, byebye!"], &["HOST", "haha", "byebye"]),
+        8,
         "Welcome!\nHello, haha!\n",
         &["byte 0", "expected nothing", "received `Hello, byebye!`"],
     );
@@ -230,6 +235,7 @@ fn the_reply_to_a_name_before_it_is_said_is_a_mismatch() {
 fn another_greeting_is_a_mismatch() {
     assert_fails_after(
         &chat_by(&["S SSH-2.0-OpenSSH_9.9\r\n", "C"], &["HOST", "haha"]),
+        8,
         "",
         &["byte 0 of the greeting", "expected `Welcome!`", "received `SSH-2.0-OpenSSH_9.9\\r\\n`"],
     );
@@ -250,6 +256,7 @@ fn no_control_character_of_a_peer_reaches_the_terminal() {
     ];
     assert_fails_after(
         &chat_by(&script, &["HOST", "haha", "bell\x07", "last"]),
+        8,
         "Welcome!\nError: \\u{1b}[2J\\u{7}\\xff\\n\nHello, bell\\u{7}!\n",
         &[&format!("received `\\u{{1b}}]0;{}...`", "a".repeat(60))],
     );
@@ -258,9 +265,10 @@ fn no_control_character_of_a_peer_reaches_the_terminal() {
 #[test]
 fn a_server_that_ends_too_early_is_told_by_what_is_missing() {
     let nothing: [&str; 0] = [];
-    assert_fails_after(&chat_by(&nothing, &["HOST", "haha"]), "", &["ended the conversation before its greeting"]);
+    assert_fails_after(&chat_by(&nothing, &["HOST", "haha"]), 1, "", &["ended the conversation before its greeting"]);
     assert_fails_after(
         &chat_by(&["S Welcome!", "C haha", "S Hello, ha"], &["HOST", "haha"]),
+        1,
         "Welcome!\n",
         &["ended the conversation before its reply"],
     );
@@ -270,7 +278,7 @@ fn a_server_that_ends_too_early_is_told_by_what_is_missing() {
 fn a_reset_is_told() {
     let peer = Peer::new(&["S Welcome!", "C haha", "reset"]);
     let host = peer.host();
-    assert_fails_after(&chat(&[&host, "haha"]), "Welcome!\n", &["broke before the reply", "reset by peer", &host]);
+    assert_fails_after(&chat(&[&host, "haha"]), 1, "Welcome!\n", &["broke before the reply", "reset by peer", &host]);
     peer.end();
 }
 
@@ -283,7 +291,7 @@ fn silence_is_told_by_what_is_missing() {
         (&["S Welcome!", "C exit", "C"], &[], "Welcome!\n", "did not end the conversation after `exit` within 300ms"),
     ] {
         let output = chat_by(script, &[&["--timeout", "300ms", "HOST"], names].concat());
-        assert_fails_after(&output, printed, &[said, "--timeout"]);
+        assert_fails_after(&output, 1, printed, &[said, "--timeout"]);
     }
 }
 
@@ -299,7 +307,7 @@ fn a_connection_that_does_not_come_about_times_out() {
         waiting.push(stream);
     }
     let said = [&format!("cannot connect to {address}"), "did not answer in time", "--timeout"];
-    assert_fails_after(&chat(&["--timeout", "300ms", &address.to_string(), "haha"]), "", &said);
+    assert_fails_after(&chat(&["--timeout", "300ms", &address.to_string(), "haha"]), 7, "", &said);
 }
 
 #[test]
@@ -309,6 +317,7 @@ fn a_port_where_nobody_listens_is_told() {
     drop(listener);
     assert_fails_after(
         &chat(&[&host, "haha"]),
+        7,
         "",
         &[&format!(
             "cannot connect to {host}: {host} refused the connection; is the server running, and is this its port?"
@@ -320,6 +329,7 @@ fn a_port_where_nobody_listens_is_told() {
 fn a_host_that_does_not_exist_is_told() {
     assert_fails_after(
         &chat(&["no-such-host.invalid", "haha"]),
+        6,
         "",
         &["`no-such-host.invalid` is not found", "check the name"],
     );
@@ -327,8 +337,8 @@ fn a_host_that_does_not_exist_is_told() {
 
 #[test]
 fn a_family_that_the_host_does_not_have_is_told() {
-    assert_fails_after(&chat(&["-6", "127.0.0.1", "haha"]), "", &["`127.0.0.1` has no IPv6 address: leave out -6"]);
-    assert_fails_after(&chat(&["-4", "::1", "haha"]), "", &["`::1` has no IPv4 address: leave out -4"]);
+    assert_fails_after(&chat(&["-6", "127.0.0.1", "haha"]), 6, "", &["`127.0.0.1` has no IPv6 address: leave out -6"]);
+    assert_fails_after(&chat(&["-4", "::1", "haha"]), 6, "", &["`::1` has no IPv4 address: leave out -4"]);
 }
 
 #[test]
@@ -393,7 +403,7 @@ fn names_that_cannot_be_sent_are_refused_before_anything_is() {
         ("line", "a\r", "the name `a\\r` is not sent: the carriage return at the end"),
     ] {
         let first = if said.contains("first name") { &[][..] } else { &["fine"] };
-        assert_fails_after(&chat(&[&["--framing", framing, &host], first, &[name]].concat()), "", &[said]);
+        assert_fails_after(&chat(&[&["--framing", framing, &host], first, &[name]].concat()), 1, "", &[said]);
     }
     assert!(listener.accept().is_err(), "it connected all the same");
 }
@@ -409,7 +419,7 @@ fn lines_that_cannot_be_sent_are_refused_by_their_number() {
         let end = if framing == "line" { "\n" } else { "" };
         let script = ["S Welcome!", &format!("C haha{end}"), &format!("S Hello, haha!{end}"), "C"];
         let output = chat_by_with(&script, &["--framing", framing, "HOST"], &input);
-        assert_fails_after(&output, "Welcome!\nHello, haha!\n", &[said]);
+        assert_fails_after(&output, 1, "Welcome!\nHello, haha!\n", &[said]);
     }
 }
 
@@ -428,6 +438,6 @@ fn an_output_that_takes_nothing_is_told() {
     let Some(full) = full_device() else { return };
     let peer = Peer::new(&["S Welcome!", "C"]);
     let output = Command::new(GREET).args(["chat", &peer.host(), "haha"]).stdout(full).output().unwrap();
-    assert_fails_after(&output, "", &["standard output cannot be written"]);
+    assert_fails_after(&output, 23, "", &["standard output cannot be written"]);
     peer.end();
 }

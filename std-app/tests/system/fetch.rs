@@ -86,7 +86,7 @@ fn ipv6_is_spoken_and_each_family_can_be_asked_for_alone() {
     let folder = Folder::new();
     assert_eq!(folder.fetch(&[&web.url("/page")]).status.code(), Some(0));
     assert!(web.request().contains(&format!("\r\nHost: {}\r\n", web.address)));
-    assert_fails(&folder.fetch(&[&web.url("/other"), "-4"]), 1, &["no IPv4 address", "-4"]);
+    assert_fails(&folder.fetch(&[&web.url("/other"), "-4"]), 6, &["no IPv4 address", "-4"]);
     assert_eq!(folder.fetch(&[&web.url("/other"), "-6"]).status.code(), Some(0));
     assert_eq!(folder.names(), ["other", "page"]);
 }
@@ -95,8 +95,8 @@ fn ipv6_is_spoken_and_each_family_can_be_asked_for_alone() {
 fn a_server_that_is_not_there_is_told() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}/page");
-    assert_fails(&Folder::new().fetch(&[&url]), 1, &["cannot connect to", "refused"]);
-    assert_fails(&Folder::new().fetch(&["http://no.such.host.invalid/"]), 1, &["`no.such.host.invalid` is not found"]);
+    assert_fails(&Folder::new().fetch(&[&url]), 7, &["cannot connect to", "refused"]);
+    assert_fails(&Folder::new().fetch(&["http://no.such.host.invalid/"]), 6, &["`no.such.host.invalid` is not found"]);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_peer_that_is_no_web_server_is_told_at_once_though_it_stays_open() {
         let (done, script) = say_and_wait(first);
         let web = Web::new(vec![script]);
         let output = Folder::new().fetch(&[&web.url("/page"), "--timeout", "none"]);
-        assert_fails(&output, 1, &["is not a web server", said]);
+        assert_fails(&output, 8, &["is not a web server", said]);
         drop(done);
         web.end();
     }
@@ -162,7 +162,7 @@ fn the_head_may_have_the_length_that_is_allowed() {
     let web = Web::new(vec![head(8_193), head(65_536), head(65_537), head(65_537), head(262_144)]);
     let folder = Folder::new();
     for (options, status) in
-        [(&[][..], 0), (&[], 0), (&[], 1), (&["--max-head", "65537"], 0), (&["--max-head", "256K"], 0)]
+        [(&[][..], 0), (&[], 0), (&[], 8), (&["--max-head", "65537"], 0), (&["--max-head", "256K"], 0)]
     {
         let output = folder.fetch(&[&[&web.url("/page"), "-o", "/dev/null"], options].concat());
         assert_eq!(output.status.code(), Some(status), "{}", text(&output.stderr));

@@ -20,7 +20,7 @@ use crate::common::{
 fn an_existing_file_is_replaced_only_by_force_and_nobody_is_asked_before() {
     let web = Web::saying(whole("newer"));
     let folder = Folder::with_older_page();
-    assert_fails(&folder.fetch(&[&web.url("/page")]), 1, &["page exists", "--force"]);
+    assert_fails(&folder.fetch(&[&web.url("/page")]), 23, &["page exists", "--force"]);
     folder.assert_untouched();
     assert!(web.requests.try_recv().is_err(), "it was asked for all the same");
     assert_eq!(folder.fetch(&[&web.url("/page"), "--force"]).status.code(), Some(0));
@@ -33,10 +33,10 @@ fn what_cannot_be_written_says_so() {
     let web = Web::new(vec![say(whole("haha")), say(whole("haha"))]);
     assert_fails(
         &folder.fetch(&[&web.url("/page"), "-o", "no/such/folder"]),
-        1,
+        23,
         &["no/such/folder cannot be written", "the folder no/such does not exist"],
     );
-    assert_fails(&folder.fetch(&[&web.url("/page"), "-o", "."]), 1, &[". cannot be written", "it names a folder"]);
+    assert_fails(&folder.fetch(&[&web.url("/page"), "-o", "."]), 23, &[". cannot be written", "it names a folder"]);
     assert!(folder.names().is_empty());
 }
 
@@ -47,7 +47,7 @@ fn a_body_that_fills_the_disk_says_how_much_had_come() {
     }
     let web = Web::saying(whole("haha"));
     let output = Folder::new().fetch(&[&web.url("/page"), "-o", "/dev/full"]);
-    assert_fails(&output, 1, &["/dev/full cannot be written", "free some space", "received 4 of 4 bytes"]);
+    assert_fails(&output, 23, &["/dev/full cannot be written", "free some space", "received 4 of 4 bytes"]);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_download_that_is_killed_leaves_no_file() {
 fn a_closed_standard_output_is_an_error() {
     let command = format!("exec {GREET} fetch http://127.0.0.1:1/ -o - >&-");
     let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-    assert_fails(&output, 1, &["standard output is closed", "-o FILE"]);
+    assert_fails(&output, 23, &["standard output is closed", "-o FILE"]);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn an_output_folder_is_used_and_must_exist() {
     assert_eq!(folder.fetch(&[&web.url("/page"), "--output-dir", "to"]).status.code(), Some(0));
     assert_eq!(folder.read("to/page"), "haha");
     let output = folder.fetch(&["http://127.0.0.1:1/page", "--output-dir", "from"]);
-    assert_fails(&output, 1, &["from/page cannot be written", "the folder from does not exist"]);
+    assert_fails(&output, 23, &["from/page cannot be written", "the folder from does not exist"]);
 }
 
 #[test]

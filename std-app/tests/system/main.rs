@@ -6,6 +6,7 @@ mod chat;
 mod chat_terminal;
 mod check;
 mod check_series;
+mod command_line;
 mod common;
 mod conformance;
 mod fetch;

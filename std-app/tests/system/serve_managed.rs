@@ -12,7 +12,6 @@ use std::{
 
 use crate::common::{Client, GREET, Server, TIMEOUT, assert_fails, runtimes};
 
-
 /// Starts the server with `descriptor` handed over, as systemd does it: it has the number 3, and two variables say so.
 fn hand_over(descriptor: impl Into<OwnedFd>, options: &[&str]) -> Command {
     let mut command = Command::new("sh");
@@ -95,7 +94,7 @@ fn a_descriptor_that_is_no_listening_socket_is_an_error() {
 
 /// One client. Returns whether it got its reply; a service that is being stopped may end the conversation before that.
 fn is_answered(address: core::net::SocketAddr) -> bool {
-    let mut client = Client::connect(address).expect("no connection is refused");
+    let mut client = Client::connect(address).unwrap_or_else(|error| panic!("refused: {error}"));
     client.expect("Welcome!");
     client.send("haha\nexit\n");
     match client.rest().as_str() {

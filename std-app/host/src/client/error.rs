@@ -6,7 +6,10 @@ use std::io;
 use greet_core::{Escaped, Expected, Framing, Mismatch, NameError, Outcome, WaitingFor};
 use thiserror::Error;
 
-use crate::{connect::ConnectError, exit::Fatal};
+use crate::{
+    connect::ConnectError,
+    exit::{self, Fatal},
+};
 
 /// Bytes of a name or of a server's data that a message shows.
 const SHOWN: usize = 64;
@@ -105,6 +108,15 @@ impl ChatError {
 }
 
 impl Fatal for ChatError {
+    fn status(&self) -> u8 {
+        match self {
+            Self::Connect(error) => error.status(),
+            Self::Mismatch(_) => exit::PROTOCOL,
+            Self::Input(_) | Self::Output(_) => exit::FILE,
+            _ => exit::FAILURE,
+        }
+    }
+
     fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

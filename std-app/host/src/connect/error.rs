@@ -5,7 +5,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::{args::IpVersion, client::HostPort};
+use crate::{args::IpVersion, client::HostPort, exit};
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
@@ -57,6 +57,18 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// The exit status: the name has no address, or no address accepts a connection.
+    #[must_use]
+    pub const fn status(&self) -> u8 {
+        match self {
+            Self::Failed { .. } => exit::CONNECT,
+            Self::NotFound { .. }
+            | Self::NoNameServer { .. }
+            | Self::LookupTimedOut { .. }
+            | Self::NoAddress { .. } => exit::RESOLVE,
+        }
+    }
+
     /// Whether another attempt may succeed without any change of the command line.
     #[must_use]
     pub const fn is_transient(&self) -> bool {

@@ -150,9 +150,9 @@ pub enum DownloadError {
     /// Standard output is closed, and the body was to go there.
     #[error("standard output is closed, or /dev/null for reading and writing: give a file with -o FILE")]
     OutputClosed,
-    /// The network stack of the program failed.
+    /// What carries the connection failed: its message, and the exit status.
     #[error("{0}")]
-    Carrier(String),
+    Carrier(String, u8),
     /// The signal handlers cannot be installed.
     #[error("signals cannot be handled ({0}): close other programs")]
     Signals(io::Error),

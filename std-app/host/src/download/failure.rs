@@ -3,6 +3,8 @@
 use core::fmt;
 use std::io::ErrorKind;
 
+use greet_core::GetFailure;
+
 use super::DownloadError;
 use crate::exit::{self, Fatal};
 
@@ -42,12 +44,30 @@ impl core::error::Error for DownloadFailure {}
 
 impl Fatal for DownloadFailure {
     fn status(&self) -> u8 {
-        if matches!(*self.error, DownloadError::Interrupted) { exit::INTERRUPTED } else { exit::FAILURE }
+        match &*self.error {
+            DownloadError::Interrupted => exit::INTERRUPTED,
+            &DownloadError::Carrier(_, status) => status,
+            DownloadError::Connect(error) => error.status(),
+            DownloadError::Encryption { .. } | DownloadError::Cut => exit::TLS,
+            DownloadError::NotHttp { .. } => exit::PROTOCOL,
+            DownloadError::Response { failure, .. } if !is_of_the_connection(failure) => exit::PROTOCOL,
+            DownloadError::Exists(_)
+            | DownloadError::File { .. }
+            | DownloadError::Output(_)
+            | DownloadError::OutputClosed
+            | DownloadError::TlsFile { .. } => exit::FILE,
+            _ => exit::FAILURE,
+        }
     }
 
     fn is_broken_pipe(&self) -> bool {
         is_broken_pipe(&self.error)
     }
+}
+
+/// Whether the server said nothing wrong, but too little or too late.
+const fn is_of_the_connection(failure: &GetFailure) -> bool {
+    matches!(failure, GetFailure::EndedEarly(_) | GetFailure::TimedOut(_))
 }
 
 /// Whether the reader of the body has closed the pipe.
