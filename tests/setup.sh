@@ -8,8 +8,9 @@ readonly NIGHTLY=nightly
 # Debian installs nginx where the PATH of a user does not look.
 PATH=$PATH:/usr/sbin
 
+# Whether a program can be found; with a path, whether the file exists.
 have() {
-    command -v "$1" >/dev/null
+    command -v "$1" >/dev/null || [[ $1 == /* && -e $1 ]]
 }
 
 set_up() {
@@ -41,7 +42,7 @@ add_rustup_parts() {
     done
 }
 
-# A program, the Debian package that has it, and what needs it.
+# A program or a file, the Debian package that has it, and what needs it.
 readonly PACKAGES=(
     "cc gcc the boards' sizes, and the figures"
     "python3 python3 the system tests"
@@ -52,6 +53,7 @@ readonly PACKAGES=(
     "qemu-system-arm qemu-system-arm the boards in QEMU"
     "qemu-system-riscv32 qemu-system-misc the boards in QEMU"
     "addr2line binutils the boards' sizes"
+    "/usr/include/lwip liblwip-dev the machines for C over lwIP"
 )
 
 # Installs all missing packages at once where this runs as root. Elsewhere says which command installs them.

@@ -79,12 +79,12 @@ impl Delivery {
         if core::mem::replace(&mut self.unacknowledged, unacknowledged) != unacknowledged {
             self.since = now;
         }
-        let (until, before, after): (_, fn(Instant) -> Release, _) = match unacknowledged {
-            1.. => (self.since + limit, Release::Wait, Release::Reset),
-            0 if self.late => (self.since + LINGER, Release::Discard, Release::Close),
-            0 => return Release::Close,
-        };
-        if now < until { before(until) } else { after }
+        match unacknowledged {
+            1.. if now < self.since + limit => Release::Wait(self.since + limit),
+            1.. => Release::Reset,
+            0 if self.late && now < self.since + LINGER => Release::Discard(self.since + LINGER),
+            0 => Release::Close,
+        }
     }
 }
 
