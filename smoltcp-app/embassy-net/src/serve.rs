@@ -1,0 +1,208 @@
+//! Serves clients: accepts each, drives a server for it, and releases its connection.
+
+use core::time::Duration;
+
+use embassy_futures::join::join_array;
+use embassy_net::{
+    IpEndpoint, Stack,
+    tcp::{State, TcpSocket},
+};
+use greet_core::{
+    LINGER, Server, ServerEnd, ServerEvent, ServerSettings,
+    drive::{Delivery, Release, Turn, asynchronous::Driver},
+};
+
+use crate::{
+    Transport, now,
+    time::{in_time, sleep_until},
+    transport::unacknowledged,
+};
+
+/// How often it is looked whether the client has acknowledged everything: embassy-net has no event for a part of it.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a connection stays in TIME-WAIT. The acknowledgement of the client's FIN leaves within half of it: the stack delays
+/// acknowledgements by 10 ms, which embassy-net offers no setting for. After that the socket serves the next client.
+const TIME_WAIT: Duration = Duration::from_millis(20);
+/// How long a reset may wait to be sent, for example while the link is down.
+const RESET: Duration = Duration::from_millis(100);
+
+/// The settings of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Settings {
+    /// The TCP port; 9999 by default.
+    pub port: u16,
+    /// Each server's settings.
+    ///
+    /// The idle timeout also ends the connection of a client that vanished. Without it such a connection is kept for ever.
+    pub server: ServerSettings,
+    /// The longest time from a client's SYN until the connection is established; 10 s by default.
+    pub handshake: Duration,
+    /// At the end of a conversation, the longest time in which the client acknowledges nothing; 10 s by default.
+    pub delivery: Duration,
+}
+
+impl Settings {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        port: 9999,
+        server: ServerSettings::DEFAULT,
+        handshake: Duration::from_secs(10),
+        delivery: Duration::from_secs(10),
+    };
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The memory for one client at a time: names of up to `NAME` bytes, and four buffers of `BUFFER` bytes.
+///
+/// `BUFFER` is at least `NAME`, so that a name fits into one read. 2048 or more lets two segments be in flight: many systems
+/// delay the acknowledgement of a single one by 40 ms, and replies to many names in a row are then eight times as slow.
+#[derive(Debug)]
+pub struct Memory<const NAME: usize, const BUFFER: usize> {
+    receive: [u8; BUFFER],
+    transmit: [u8; BUFFER],
+    read: [u8; BUFFER],
+    write: [u8; BUFFER],
+}
+
+impl<const NAME: usize, const BUFFER: usize> Memory<NAME, BUFFER> {
+    /// Empty memory: all bytes are zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        const { assert!(BUFFER >= NAME, "the longest name has to fit into one read") };
+        Self { receive: [0; BUFFER], transmit: [0; BUFFER], read: [0; BUFFER], write: [0; BUFFER] }
+    }
+}
+
+impl<const NAME: usize, const BUFFER: usize> Default for Memory<NAME, BUFFER> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a service reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A client has connected.
+    Accepted(IpEndpoint),
+    /// The client's server reports this.
+    Heard(IpEndpoint, ServerEvent<'a>),
+    /// The client's connection is closed.
+    Closed(IpEndpoint, Outcome),
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Outcome {
+    /// The conversation came to this end, and everything was delivered.
+    Completed(ServerEnd),
+    /// The connection was reset by the client, or its client vanished.
+    Lost,
+}
+
+/// Serves as many clients at the same time as there is memory for, and reports to `tell`. It never returns.
+pub async fn serve<const NAME: usize, const BUFFER: usize, const CLIENTS: usize>(
+    stack: Stack<'_>,
+    settings: &Settings,
+    memory: &mut [Memory<NAME, BUFFER>; CLIENTS],
+    tell: &impl Fn(Event<'_>),
+) -> ! {
+    join_array(memory.each_mut().map(|memory| serve_one_by_one(stack, settings, memory, tell))).await;
+    core::future::pending().await // without clients there is nothing to wait for
+}
+
+/// Serves one client after the other.
+async fn serve_one_by_one<const NAME: usize, const BUFFER: usize>(
+    stack: Stack<'_>,
+    settings: &Settings,
+    memory: &mut Memory<NAME, BUFFER>,
+    tell: &impl Fn(Event<'_>),
+) {
+    let Memory { receive, transmit, read, write } = memory;
+    let mut socket = TcpSocket::new(stack, receive, transmit);
+    socket.set_nagle_enabled(false);
+    loop {
+        // A SYN alone must not hold the socket.
+        socket.set_timeout(embassy_time::Duration::try_from(settings.handshake).ok());
+        if socket.accept(settings.port).await.is_err() {
+            // Port 0, which nobody can connect to; or a socket that is still open, which cannot be: `release` closes it.
+            reset(&mut socket).await;
+            sleep_until(Some(now() + RESET)).await;
+            continue;
+        }
+        socket.set_timeout(None); // the server's idle timeout applies
+        let Some(peer) = socket.remote_endpoint() else { continue }; // reset in the handshake
+        tell(Event::Accepted(peer));
+        let end = converse::<NAME>(&mut socket, settings, read, write, |event| tell(Event::Heard(peer, event))).await;
+        let delivered = release(&mut socket, settings, end, read).await;
+        let outcome = end.filter(|_| delivered).map_or(Outcome::Lost, Outcome::Completed);
+        tell(Event::Closed(peer, outcome));
+    }
+}
+
+/// Drives one conversation to its end. `None` if the connection was lost.
+async fn converse<const NAME: usize>(
+    socket: &mut TcpSocket<'_>,
+    settings: &Settings,
+    read: &mut [u8],
+    write: &mut [u8],
+    tell: impl Fn(ServerEvent<'_>),
+) -> Option<ServerEnd> {
+    let mut server: Server<NAME> = Server::new(settings.server, now());
+    let mut transport = Transport::new(socket, read);
+    let mut driver = Driver::new(&mut server, &mut transport, now, write);
+    loop {
+        match driver.turn().await {
+            Ok(Turn::Event(event)) => tell(event),
+            Ok(Turn::Quiet) => {}
+            Ok(Turn::Over) => return Some(driver.machine().end().unwrap_or(ServerEnd::Closed)),
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Releases the connection as soon as the client has everything (rules R3, R4 and C1). Whether it has. After that the socket
+/// can listen.
+async fn release(socket: &mut TcpSocket<'_>, settings: &Settings, end: Option<ServerEnd>, read: &mut [u8]) -> bool {
+    // T2: a client that was silent for that long already gets little more time.
+    let limit = if end == Some(ServerEnd::Idle) { settings.delivery.min(LINGER) } else { settings.delivery };
+    let mut delivery = Delivery::new(now(), unacknowledged(socket));
+    loop {
+        let release = match socket.state() {
+            State::TimeWait => {
+                sleep_until(Some(now() + TIME_WAIT)).await; // the last acknowledgement goes out
+                return true; // and it can listen: a reset would be sent for an `abort` here
+            }
+            State::Closed => {
+                let delivered = socket.send_queue() == 0;
+                reset(socket).await; // waits for a reset that is due
+                return delivered;
+            }
+            _ => delivery.look(now(), unacknowledged(socket), limit),
+        };
+        let until = match release {
+            Release::Wait(until) => until,
+            Release::Discard(until) => {
+                while socket.can_recv() && socket.read(read).await.is_ok_and(|count| count > 0) {}
+                until
+            }
+            Release::Close | Release::Reset => {
+                reset(socket).await;
+                return release == Release::Close;
+            }
+        };
+        sleep_until(Some(until.min(now() + LOOK))).await;
+    }
+}
+
+/// Resets the connection, if there is one, and waits until the reset is sent.
+async fn reset(socket: &mut TcpSocket<'_>) {
+    socket.abort();
+    let _ = in_time(Some(now() + RESET), socket.flush()).await;
+}
