@@ -1,7 +1,8 @@
 //! The greeting service on any board.
 //!
 //! A board's `main` sets up its clock and its network card, and calls [`run`], which never returns. What `run` needs of a
-//! board is the trait [`Board`]; what a board gives for memory is a static [`Memory`].
+//! board is the trait [`Board`]; what a board gives for memory is a static [`Memory`]. A firmware with work of its own, in a
+//! superloop or in tasks of RTIC, makes a [`Service`] and calls its [`step`](Service::step).
 //!
 //! | module | what it is about |
 //! | --- | --- |
@@ -56,5 +57,5 @@ pub use static_cell::ConstStaticCell;
 pub use self::{
     board::{Board, Identity, Link, Losses},
     memory::Memory,
-    service::run,
+    service::{Service, run},
 };

@@ -1,4 +1,4 @@
-//! The loop: poll, serve, log, wait.
+//! The service: poll, serve, log; and the loop around it.
 
 use core::time::Duration;
 
@@ -44,47 +44,80 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
     identity: &Identity,
     memory: &'static mut Memory<NAME, BUFFER, CLIENTS>,
 ) -> ! {
-    memory.fill();
-    let Memory { sockets, slots, receive, transmit, read } = memory;
-    let mut report = Report::new(identity, CLIENTS, NAME);
-    let settings =
-        Settings { server: ServerSettings { framing: FRAMING, ..ServerSettings::DEFAULT }, ..Settings::DEFAULT };
-    let now = board.now();
-    let stack = Stack::new(
-        stack::Settings {
-            port: settings.port,
-            addresses: &[FALLBACK],
-            gateways: &[FALLBACK_GATEWAY],
-            dhcp: true,
-            #[cfg(feature = "ipv6")]
-            slaac: true,
-            ..stack::Settings::new(identity.hardware_address, identity.random_seed)
-        },
-        board.device(),
-        SocketSet::new(sockets.as_mut_slice()),
-        now,
-    );
-    let mut stack = match stack {
-        Ok(stack) => stack,
-        Err(wrong) => {
-            error!("wrong settings: {}", wrong);
-            end()
-        }
-    };
-    let mut pool = Pool::new(settings, slots, read);
-    for (receive, transmit) in receive.iter_mut().zip(transmit) {
-        pool.open(stack.sockets(), SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut transmit[..]));
-    }
-
-    #[cfg(target_os = "none")]
-    crate::failure::on_purpose();
-
-    let mut look = now;
-    let mut silence = Silence::new(now);
+    let mut service = Service::new(board, identity, memory);
     loop {
         let now = board.now();
-        if look <= now {
-            look = now + LOOK_EVERY;
+        let until = service.step(board, now);
+        board.wait(until);
+    }
+}
+
+/// The service between two waits, for a firmware that has work of its own.
+///
+/// [`run`] is the shortest use of it: a loop of [`step`](Self::step) and [`Board::wait`]. A superloop does its own work between
+/// the two, and waits until the earlier deadline. A task of RTIC calls `step`, and is spawned again at the deadline and by the
+/// interrupt of the network card.
+#[derive(Debug)]
+pub struct Service<const NAME: usize> {
+    stack: Stack<'static>,
+    pool: Pool<'static, NAME>,
+    report: Report,
+    silence: Silence,
+    /// When the link is checked next, and the watchdog reset.
+    look: Instant,
+}
+
+impl<const NAME: usize> Service<NAME> {
+    /// Opens all sockets, and logs what the board is.
+    pub fn new<B: Board, const BUFFER: usize, const CLIENTS: usize>(
+        board: &mut B,
+        identity: &Identity,
+        memory: &'static mut Memory<NAME, BUFFER, CLIENTS>,
+    ) -> Self {
+        memory.fill();
+        let Memory { sockets, slots, receive, transmit, read } = memory;
+        let report = Report::new(identity, CLIENTS, NAME);
+        let settings =
+            Settings { server: ServerSettings { framing: FRAMING, ..ServerSettings::DEFAULT }, ..Settings::DEFAULT };
+        let now = board.now();
+        let stack = Stack::new(
+            stack::Settings {
+                port: settings.port,
+                addresses: &[FALLBACK],
+                gateways: &[FALLBACK_GATEWAY],
+                dhcp: true,
+                #[cfg(feature = "ipv6")]
+                slaac: true,
+                ..stack::Settings::new(identity.hardware_address, identity.random_seed)
+            },
+            board.device(),
+            SocketSet::new(sockets.as_mut_slice()),
+            now,
+        );
+        let mut stack = match stack {
+            Ok(stack) => stack,
+            Err(wrong) => {
+                error!("wrong settings: {}", wrong);
+                end()
+            }
+        };
+        let mut pool = Pool::new(settings, slots, read);
+        for (receive, transmit) in receive.iter_mut().zip(transmit) {
+            pool.open(stack.sockets(), SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut transmit[..]));
+        }
+
+        #[cfg(target_os = "none")]
+        crate::failure::on_purpose();
+
+        Self { stack, pool, report, silence: Silence::new(now), look: now }
+    }
+
+    /// Receives, serves and sends as far as possible without waiting. Returns when to call it again at the latest; a received
+    /// frame makes it due at once. `now` is the board's time.
+    pub fn step<B: Board>(&mut self, board: &mut B, now: Instant) -> Instant {
+        let Self { stack, pool, report, silence, look } = self;
+        if *look <= now {
+            *look = now + LOOK_EVERY;
             board.alive();
             if report.link(board.link()) {
                 stack.link_up(now);
@@ -104,12 +137,12 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
             report.dropped_lines();
         }
         let next = stack.poll(now, board.device(), |sockets, reason| pool.serve(now, sockets, reason, log_event));
-        report.addresses(stack.addresses(), settings.port);
-        report.problems(&mut stack);
+        report.addresses(stack.addresses(), pool.settings().port);
+        report.problems(stack);
         let counted =
             Counted { busy: pool.busy(), pool: pool.counters(), stack: stack.counters(), losses: board.losses() };
         let due = report.counters(now, counted);
-        board.wait(next.into_iter().chain(due).fold(look, Instant::min));
+        next.into_iter().chain(due).fold(*look, Instant::min)
     }
 }
 

@@ -6,14 +6,13 @@ use greet_board::{
     cortex_m::{Handler, TimerClock, interrupts},
     error, failure, qemu,
 };
+use greet_parts::{
+    dual_timer::{DualTimer, on_alarm},
+    lan9118::{Error, Lan9118, Registers},
+};
 use smoltcp::wire::EthernetAddress;
 
-use crate::{
-    lan9118::{Error, Lan9118, Registers},
-    timer::{DualTimer, on_alarm},
-    variant::VARIANT,
-    watchdog::Watchdog,
-};
+use crate::{variant::VARIANT, watchdog::Watchdog};
 
 /// The MAC address of a network card without one: locally administered.
 const NO_ADDRESS: EthernetAddress = EthernetAddress([0x02, 0, 0, 0x91, 0x18, 0]);
@@ -37,7 +36,7 @@ unsafe impl InterruptNumber for Interrupt {
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [Handler; VARIANT.interrupt as usize + 1] =
-    interrupts([(Interrupt::Network as usize, on_network), (Interrupt::Timer as usize, on_alarm)]);
+    interrupts([(Interrupt::Network as usize, on_network), (Interrupt::Timer as usize, on_alarm::<{ VARIANT.timer }>)]);
 
 /// The interrupt only ends a sleep: it is masked until its cause is handled.
 extern "C" fn on_network() {
@@ -46,7 +45,7 @@ extern "C" fn on_network() {
 
 /// What the service needs of the board.
 pub(crate) struct Mps2 {
-    clock: TimerClock<DualTimer>,
+    clock: TimerClock<DualTimer<{ VARIANT.timer }>>,
     network: Lan9118,
     watchdog: Watchdog,
 }
@@ -54,9 +53,9 @@ pub(crate) struct Mps2 {
 impl Mps2 {
     /// Made once.
     pub(crate) fn new() -> Result<Self, Error> {
-        let clock = TimerClock::new(DualTimer::new(), VARIANT.frequency);
         // SAFETY: the registers are there on this board, and nothing else of this program has them.
-        let registers = unsafe { Registers::new_mmio_at(VARIANT.network) };
+        let (timer, registers) = unsafe { (DualTimer::new(), Registers::new_mmio_at(VARIANT.network)) };
+        let clock = TimerClock::new(timer, VARIANT.frequency);
         let network = Lan9118::new(registers, NO_ADDRESS)?;
         // SAFETY: the handler is in the vector table, and no critical section depends on this interrupt being masked.
         unsafe { NVIC::unmask(Interrupt::Timer) };

@@ -6,8 +6,6 @@
 mod board;
 #[cfg(not(feature = "an505"))] // below its memory nothing answers, which is a fault already
 mod guard;
-mod lan9118;
-mod timer;
 mod variant;
 mod watchdog;
 

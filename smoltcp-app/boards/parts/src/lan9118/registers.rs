@@ -3,7 +3,7 @@
 /// The registers, from the controller's base address on.
 #[derive(derive_mmio::Mmio)]
 #[repr(C)]
-pub(crate) struct Registers {
+pub struct Registers {
     /// The received frames, word by word.
     #[mmio(Read)]
     rx_data: u32,

@@ -17,7 +17,7 @@ use smoltcp::{
     wire::EthernetAddress,
 };
 
-pub(crate) use self::registers::Registers;
+pub use self::registers::Registers;
 use self::registers::{MacRegister, MmioRegisters, PhyRegister, RX_OFFSET, RxStatus, interrupt};
 
 /// The longest frame: a payload of 1,500 bytes and the Ethernet header.
@@ -39,7 +39,7 @@ const INTERRUPTS: u32 =
 /// Why the controller does not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub(crate) enum Error {
+pub enum Error {
     /// There is no such chip at this address; instead of its pattern this was read.
     NotThere(u32),
     /// It was not ready after a reset.
@@ -57,7 +57,7 @@ pub(crate) enum Error {
 struct Frame([u8; FRAME_MEMORY]);
 
 /// A LAN9118 that works.
-pub(crate) struct Lan9118 {
+pub struct Lan9118 {
     registers: MmioRegisters<'static>,
     hardware_address: EthernetAddress,
     /// What is in the MAC's control register.
@@ -75,7 +75,7 @@ impl Lan9118 {
     ///
     /// # Errors
     /// Why it does not work.
-    pub(crate) fn new(mut registers: MmioRegisters<'static>, fallback: EthernetAddress) -> Result<Self, Error> {
+    pub fn new(mut registers: MmioRegisters<'static>, fallback: EthernetAddress) -> Result<Self, Error> {
         start(&mut registers)?;
         let mut hardware_address = read_address(&mut registers)?;
         if !hardware_address.is_unicast() {
@@ -100,17 +100,17 @@ impl Lan9118 {
     }
 
     /// The address on the wire.
-    pub(crate) const fn hardware_address(&self) -> EthernetAddress {
+    pub const fn hardware_address(&self) -> EthernetAddress {
         self.hardware_address
     }
 
     /// How the link stands.
-    pub(crate) const fn link(&self) -> Link {
+    pub const fn link(&self) -> Link {
         self.link
     }
 
     /// Counts of lost frames since the start.
-    pub(crate) const fn losses(&self) -> Losses {
+    pub const fn losses(&self) -> Losses {
         self.losses
     }
 
@@ -118,7 +118,7 @@ impl Lan9118 {
     ///
     /// # Errors
     /// Why the controller does not work any more.
-    pub(crate) fn attend(&mut self) -> Result<(), Error> {
+    pub fn attend(&mut self) -> Result<(), Error> {
         let status = self.registers.read_interrupt_status() & INTERRUPTS & !interrupt::RX_FRAME;
         if status == 0 {
             return Ok(());
@@ -143,7 +143,7 @@ impl Lan9118 {
     }
 
     /// Whether there is something to do now.
-    pub(crate) fn is_due(&self) -> bool {
+    pub fn is_due(&self) -> bool {
         self.registers.read_interrupt_status() & self.interrupts() != 0
     }
 
@@ -168,7 +168,7 @@ impl Lan9118 {
     ///
     /// # Errors
     /// Why the controller does not work any more.
-    pub(crate) fn set_receiver(&mut self, enabled: bool) -> Result<(), Error> {
+    pub fn set_receiver(&mut self, enabled: bool) -> Result<(), Error> {
         let Self { registers, control, .. } = self;
         if mac::read(registers, MacRegister::Control)? & registers::MAC_RX_ON != 0 {
             registers.write_interrupt_status(interrupt::RX_STOPPED);
@@ -303,7 +303,7 @@ impl Device for Lan9118 {
 }
 
 /// A received frame.
-pub(crate) struct Received<'a>(&'a [u8]);
+pub struct Received<'a>(&'a [u8]);
 
 impl RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
@@ -312,7 +312,7 @@ impl RxToken for Received<'_> {
 }
 
 /// Room for a frame to be sent.
-pub(crate) struct Sending<'a> {
+pub struct Sending<'a> {
     registers: &'a mut MmioRegisters<'static>,
     frame: &'a mut Frame,
 }

@@ -1,8 +1,6 @@
-//! The clock's hardware, a dual timer (Cortex-M System Design Kit, chapter 4.4): the first counts, the second is the alarm.
+//! A dual timer (Cortex-M System Design Kit, chapter 4.4) as a clock's hardware: the first counts, the second is the alarm.
 
 use greet_board::cortex_m::Timer;
-
-use crate::variant::VARIANT;
 
 /// One of the two timers.
 #[derive(derive_mmio::Mmio)]
@@ -30,19 +28,24 @@ const ONE_SHOT: u32 = 1 << 7 | 1 << 6 | 1 << 5 | 1 << 1 | 1;
 /// The alarm before it is set: as late as possible.
 const LATE: u32 = u32::MAX;
 
-/// Both timers.
-pub(crate) struct DualTimer {
+/// Both timers, whose registers are at `ADDRESS`. Its interrupt leads to [`on_alarm`].
+pub struct DualTimer<const ADDRESS: usize> {
     counter: MmioRegisters<'static>,
     alarm: MmioRegisters<'static>,
 }
 
-impl DualTimer {
+impl<const ADDRESS: usize> DualTimer<ADDRESS> {
     /// Starts them; made once.
-    pub(crate) fn new() -> Self {
-        // SAFETY: the registers are there on this board, and nothing else of this program has them.
-        let mut counter = unsafe { Registers::new_mmio_at(VARIANT.timer) };
+    ///
+    /// # Safety
+    /// At `ADDRESS` is a dual timer, and nothing else of the program uses it.
+    #[must_use]
+    pub unsafe fn new() -> Self {
+        // SAFETY: the caller states that the registers are there, and nothing else has them.
+        let mut counter = unsafe { Registers::new_mmio_at(ADDRESS) };
         counter.write_control(FREE_RUNNING);
-        let mut alarm = alarm();
+        // SAFETY: the same.
+        let mut alarm = unsafe { alarm::<ADDRESS>() };
         alarm.write_load(LATE);
         alarm.write_control(ONE_SHOT);
         Self { counter, alarm }
@@ -50,12 +53,15 @@ impl DualTimer {
 }
 
 /// The second timer; taken by the clock, and by the interrupt's handler.
-fn alarm() -> MmioRegisters<'static> {
-    // SAFETY: the registers are there on this board; the handler only writes `clear`, and the clock never does.
-    unsafe { Registers::new_mmio_at(VARIANT.timer + SECOND) }
+///
+/// # Safety
+/// At `ADDRESS` is a dual timer. The handler only writes `clear`, and the clock never does.
+unsafe fn alarm<const ADDRESS: usize>() -> MmioRegisters<'static> {
+    // SAFETY: the caller states it.
+    unsafe { Registers::new_mmio_at(ADDRESS + SECOND) }
 }
 
-impl Timer for DualTimer {
+impl<const ADDRESS: usize> Timer for DualTimer<ADDRESS> {
     const BITS: u32 = u32::BITS;
 
     fn count(&self) -> u32 {
@@ -67,7 +73,8 @@ impl Timer for DualTimer {
     }
 }
 
-/// The alarm's interrupt: that it ends a sleep is all that it is for.
-pub(crate) extern "C" fn on_alarm() {
-    alarm().write_clear(1);
+/// The handler of the alarm's interrupt: that it ends a sleep is all that it is for.
+pub extern "C" fn on_alarm<const ADDRESS: usize>() {
+    // SAFETY: only an alarm that was set interrupts, so the timer is there; and this writes `clear` alone.
+    unsafe { alarm::<ADDRESS>() }.write_clear(1);
 }
