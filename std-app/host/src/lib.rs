@@ -10,12 +10,14 @@
 //! - [`generate`]: completions and manual pages.
 //! - [`stop`], [`exit`]: the signals that end a program, and how it ends.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod args;
 pub mod chat;
 pub mod client;
 pub mod clock;
+#[allow(unsafe_code, reason = "runs before `main`")]
+mod closed_output;
 pub mod connect;
 pub mod conversation;
 pub mod counters;

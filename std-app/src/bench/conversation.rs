@@ -179,6 +179,7 @@ impl<const N: usize> Conversation<N> {
                             // It replies to no name: it is the reason for the close that follows (rule T2). One error, not two.
                             return Err(kind.into());
                         }
+                        work.tally.answered(now);
                         work.tally.error(kind, None);
                     } else if self.error.len() == LONGEST_ERROR {
                         return Err(Kind::EndlessError.into());
@@ -372,6 +373,19 @@ mod tests {
         assert!(!conversation.end(ms(1), &mut work)); // nothing was answered
         assert_eq!((work.tally.unanswered, work.in_flight, work.greeted), (4, 0, 0));
         assert_eq!((work.tally.waits.at_least, work.tally.waits.answered()), (4, 0));
+    }
+
+    #[test]
+    fn a_server_that_refuses_every_name_has_errors_and_no_stall() {
+        let (mut conversation, mut work) = greeted(&plan(None, 1));
+        for turn in 0..9 {
+            conversation.say(ms(50 * turn), &mut work);
+            assert!(conversation.transmit(ms(50 * turn), &mut [0; 512]) > 0);
+            conversation.receive(ms(50 * turn + 1), b"Error: not today\n", &mut work, PEER).unwrap();
+        }
+        work.tally.end_at(ms(450), true);
+        assert_eq!(work.tally.errors[&Kind::Reply("not today".to_owned())].count, 9);
+        assert_eq!(work.tally.stalls.found(None), []);
     }
 
     #[test]

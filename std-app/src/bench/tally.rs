@@ -254,17 +254,25 @@ impl Tally {
         if self.warming_up {
             return;
         }
+        self.answered(now);
         if now < self.end {
             self.in_time = self.in_time.saturating_add(1);
             let time = self.measured_time(now);
             self.over_time.add(time);
-            self.stalls.reply(time);
             if let Some(intervals) = &mut self.intervals {
                 intervals.reply(time, now.saturating_sub(due));
             }
         }
         // Also replies after the end: without the slowest the latencies would look too good.
         self.waits.latencies.add(now.saturating_sub(due));
+    }
+
+    /// A name was answered, by a reply or an error: the server does not stall.
+    pub(super) fn answered(&mut self, now: Duration) {
+        if self.is_measuring(now) {
+            let time = self.measured_time(now);
+            self.stalls.reply(time);
+        }
     }
 
     /// A name is lost because its connection ended, after this wait.

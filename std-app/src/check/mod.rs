@@ -61,7 +61,12 @@ use self::{
     series::{Runs, Series},
     targets::TargetsError,
 };
-use crate::export::{html, json::JsonError, junit, text::check::print_probes};
+use crate::export::{
+    html,
+    json::{self, JsonError},
+    junit,
+    text::check::print_probes,
+};
 
 /// Why the check could not be run, or its results could not be written.
 #[derive(Debug, Error)]
@@ -106,7 +111,8 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
     };
     // Without --list, clap requires a host.
     if options.list {
-        ignore_broken_pipe(print_probes(&probes))?;
+        let printed = if options.report.json { json::check::print_probes(&probes) } else { print_probes(&probes) };
+        ignore_broken_pipe(printed)?;
         return Ok(ExitCode::SUCCESS);
     }
     let selected = selection.of(&probes);

@@ -159,13 +159,26 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
-/// An end of the connection before the handshake is complete is not an end of an encrypted connection.
+/// No byte arrived for the whole timeout, and the handshake is not complete.
+#[derive(Debug, thiserror::Error)]
+#[error("the TLS handshake stalled")]
+struct Stalled;
+
+/// The end of the connection, or silence, before the handshake is complete is none of an encrypted connection: the state machine
+/// has nothing to do with it.
 pub(super) fn in_handshake(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::UnexpectedEof {
-        io::Error::other(Error::General("the server closed the connection during the handshake".to_owned()))
-    } else {
-        error
+    match error.kind() {
+        ErrorKind::UnexpectedEof => {
+            io::Error::other(Error::General("the server closed the connection during the handshake".to_owned()))
+        }
+        ErrorKind::TimedOut => io::Error::other(Stalled),
+        _ => error,
     }
+}
+
+/// Whether the handshake stalled.
+pub(super) fn is_stalled(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<Stalled>())
 }
 
 /// The reason and the advice for `error`, if it is one of the TLS library.

@@ -88,6 +88,7 @@ fn lost(download: &Download<'_>, get: &mut Get<CAPACITY>, error: io::Error) -> D
             download.response(failure, None)
         }
         ErrorKind::UnexpectedEof => DownloadError::Cut,
+        _ if encryption::is_stalled(&error) => download.handshake_stalled(),
         _ => match encryption::reason(&error) {
             Some(reason) => DownloadError::Encryption { url: download.url().to_string(), reason },
             None => DownloadError::Broken(error),

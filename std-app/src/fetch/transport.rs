@@ -19,7 +19,7 @@ pub(super) enum WebTransport<'a> {
 }
 
 impl<'a> WebTransport<'a> {
-    /// The way to `place` over `wire`. Encryption begins with the first byte that is written.
+    /// A transport over `socket` to the server of `url`. Encryption begins with the first byte that is written.
     pub(super) fn new(socket: TimedSocket<'a>, url: &HttpUrl, tls: &TlsArgs) -> Result<Self, DownloadError> {
         if url.is_encrypted() {
             let connection = tls.connection(url)?;
@@ -76,7 +76,10 @@ impl embedded_io::Write for WebTransport<'_> {
         match self {
             Self::Plain(stream) => stream.get_mut().write(bytes),
             // The handshake comes before the request.
-            Self::Encrypted(stream) => stream.write(bytes).map_err(encryption::in_handshake),
+            Self::Encrypted(stream) => {
+                let outcome = stream.write(bytes);
+                if stream.conn.is_handshaking() { outcome.map_err(encryption::in_handshake) } else { outcome }
+            }
         }
     }
 

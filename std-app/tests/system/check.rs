@@ -184,6 +184,20 @@ fn every_probe_is_listed() {
 }
 
 #[test]
+fn with_json_the_list_of_probes_is_json() {
+    let output = Command::new(GREET).args(["check", "--list", "--json"]).output().unwrap();
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = Command::new(GREET).args(["check", "--list"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    let probes = list["probes"].as_array().unwrap();
+    assert_eq!((output.status.code(), probes.len()), (Some(0), text.lines().count()));
+    for (probe, line) in probes.iter().zip(text.lines()) {
+        assert!(line.starts_with(probe["id"].as_str().unwrap()), "{probe}, {line}");
+        assert!(line.ends_with(probe["requirement"].as_str().unwrap()), "{probe}, {line}");
+    }
+}
+
+#[test]
 fn what_is_worse_than_the_baseline_is_reported() {
     let server = Server::start(&["--quiet"]);
     let folder = std::env::temp_dir().join(format!("greet-check-{}", std::process::id()));

@@ -117,6 +117,18 @@ pub enum DownloadError {
     /// `-C` together with `-o -`.
     #[error("standard output cannot be continued: leave out -C, or give a file with -o FILE")]
     ResumedOutput,
+    /// No byte arrived for the timeout during the TLS handshake.
+    #[error(
+        "{url}: the TLS handshake stalled, no byte arrived for {}: check that this port speaks TLS, use --retry, or raise \
+         --timeout",
+        humantime::format_duration(*.limit)
+    )]
+    HandshakeStalled {
+        /// The URL.
+        url: String,
+        /// The timeout.
+        limit: Duration,
+    },
     /// A file with certificates or a key cannot be used.
     #[error("{option} {file}: {reason}", file = escaped(.path))]
     TlsFile {
@@ -148,7 +160,7 @@ pub enum DownloadError {
     #[error("standard output cannot be written ({0}): check where it leads, and whether there is space")]
     Output(io::Error),
     /// Standard output is closed, and the body was to go there.
-    #[error("standard output is closed, or /dev/null for reading and writing: give a file with -o FILE")]
+    #[error("standard output is closed: give a file with -o FILE")]
     OutputClosed,
     /// What carries the connection failed: its message, and the exit status.
     #[error("{0}")]
@@ -166,7 +178,7 @@ impl DownloadError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) => error.is_transient(),
-            Self::Broken(_) | Self::Cut => true,
+            Self::Broken(_) | Self::Cut | Self::HandshakeStalled { .. } => true,
             Self::Response { failure, .. } => matches!(failure, GetFailure::EndedEarly(_) | GetFailure::TimedOut(_)),
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             _ => false,

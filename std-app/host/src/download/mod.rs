@@ -30,7 +30,7 @@ use self::{
     progress::Progress,
     save::{Destination, Saving},
 };
-use crate::{client::HostPort, clock, values::Limit};
+use crate::{client::HostPort, clock, closed_output, values::Limit};
 
 /// The longest head and the longest request in bytes.
 pub const CAPACITY: usize = 256 * 1024;
@@ -87,7 +87,9 @@ impl<'a> Download<'a> {
         }
         let destination = match &args.output {
             _ if args.head => Destination::Nowhere,
-            Some(path) if path.as_os_str() == "-" && output::is_closed() => return Err(DownloadError::OutputClosed),
+            Some(path) if path.as_os_str() == "-" && closed_output::was_closed() => {
+                return Err(DownloadError::OutputClosed);
+            }
             Some(path) if path.as_os_str() == "-" && args.resume.is_some() => return Err(DownloadError::ResumedOutput),
             Some(path) if path.as_os_str() == "-" => Destination::Output,
             Some(path) => file(path)?,
@@ -211,6 +213,12 @@ impl<'a> Download<'a> {
             (Some(limit), Some(rest)) => Some(limit.min(rest)),
             (limit, rest) => limit.or(rest),
         }))
+    }
+
+    /// The error for a TLS handshake in which no byte arrived for `--timeout`.
+    #[must_use]
+    pub fn handshake_stalled(&self) -> DownloadError {
+        DownloadError::HandshakeStalled { url: self.url.to_string(), limit: self.args.timeout.0.unwrap_or_default() }
     }
 
     /// The end of `--max-time`.

@@ -1,22 +1,8 @@
-//! Standard output: whether it is open, and how a head is printed there.
+//! How a head is printed to standard output.
 
 use std::io::{self, Write};
 
 use greet_core::Escaped;
-use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
-    sys::stat::{fstat, stat},
-};
-
-/// Whether standard output was closed when the program started. The standard library has opened `/dev/null` in its place
-/// then, for reading and writing, which no shell does.
-pub(super) fn is_closed() -> bool {
-    let output = io::stdout();
-    let is_read_write = fcntl(&output, FcntlArg::F_GETFL)
-        .is_ok_and(|flags| OFlag::from_bits_retain(flags).intersection(OFlag::O_ACCMODE) == OFlag::O_RDWR);
-    let is_null = matches!((fstat(&output), stat("/dev/null")), (Ok(ours), Ok(null)) if ours.st_rdev == null.st_rdev && ours.st_ino == null.st_ino);
-    is_read_write && is_null
-}
 
 /// The bytes of a head as they arrived; on a terminal with its control characters escaped (rule K3).
 pub(super) fn write_head(output: &mut impl Write, head: &[u8], is_terminal: bool) -> io::Result<()> {

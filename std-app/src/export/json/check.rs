@@ -1,14 +1,49 @@
 //! The results of a check as JSON. `--baseline` reads them.
 
 use core::net::SocketAddr;
+use std::io;
 
 use greet_core::Escaped;
 use serde::Serialize;
 
+use super::JsonError;
 use crate::check::{
-    probe::{Measure, Value},
+    probe::{self, Measure, Value},
     record::{Entry, Outcome, Record},
 };
+
+/// The name and version of the list's form.
+const LIST_FORMAT: &str = "greet check list 1";
+
+/// The list of all probes.
+#[derive(Serialize)]
+struct ProbeList<'a> {
+    format: &'static str,
+    probes: Vec<ListedProbe<'a>>,
+}
+
+#[derive(Serialize)]
+struct ListedProbe<'a> {
+    id: &'a str,
+    group: &'static str,
+    level: String,
+    requirement: &'a str,
+}
+
+/// Prints all probes, for `--list --json`.
+pub(crate) fn print_probes(probes: &[probe::Probe]) -> io::Result<()> {
+    let listed = probes.iter().map(|probe| ListedProbe {
+        id: &probe.id,
+        group: probe.group.name(),
+        level: probe.level.to_string(),
+        requirement: &probe.requirement,
+    });
+    let list = ProbeList { format: LIST_FORMAT, probes: listed.collect() };
+    super::write(&list, io::stdout().lock()).map_err(|error| match error {
+        JsonError::Write(error) => error,
+        error => io::Error::other(error),
+    })
+}
 
 /// The name and version of the document's form.
 pub(crate) const FORMAT: &str = "greet check 4";
