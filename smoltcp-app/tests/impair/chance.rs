@@ -1,4 +1,4 @@
-//! Random impairments are as likely as their probability says, and the same again with the same seed.
+//! Random impairments happen as often as their probability says, and repeat with the same seed.
 
 use greet_smoltcp::impair::{Counters, Directions, Impairments, Probability};
 
@@ -8,7 +8,7 @@ use super::{
 
 const FRAMES: usize = 100_000;
 
-/// The probabilities that are tried, with what they are.
+/// The probabilities under test, with their values.
 const PROBABILITIES: [(Probability, f64); 5] = [
     (Probability::new(0.001).unwrap(), 0.001),
     (Probability::percent(1), 0.01),
@@ -30,7 +30,7 @@ const IMPAIRMENTS: [Impairment; 4] = [
     (|corruption| Impairments { corruption, ..Impairments::NONE }, |counters| counters.corrupted),
 ];
 
-/// Sends frames one millisecond after another; the numbers and bytes of what arrives, and what was counted.
+/// Sends frames one millisecond apart. Returns the numbers and bytes of the frames that arrive, and the counters.
 fn run(direction: Direction, impairments: Impairments, seed: u64, frames: usize) -> (Vec<Vec<u8>>, Counters) {
     let mut storage = Storage::new(8);
     let mut wire = storage.wire(impairments, seed);
@@ -49,7 +49,7 @@ fn which_are_lost(direction: Direction, impairments: Impairments, seed: u64) -> 
 #[test]
 fn what_is_never_does_not_happen() {
     for direction in DIRECTIONS {
-        // With a delay, so that the frames do not just go by.
+        // With a delay, so that the frames are held.
         let late = Impairments { delay: millis(2), ..Impairments::NONE };
         for impairments in [Impairments::NONE, late] {
             let (frames, counters) = run(direction, impairments, 7, 10_000);
@@ -183,7 +183,7 @@ fn the_same_seed_makes_the_same_fate_and_another_one_another() {
     }
 }
 
-/// A seed that is written down replays only as long as this is so.
+/// A recorded seed repeats a run only as long as this holds.
 #[test]
 fn a_seeds_fate_stays_what_it_was() {
     let hundredth = Impairments { loss: Probability::percent(1), ..Impairments::NONE };
@@ -220,7 +220,7 @@ fn the_directions_have_dice_of_their_own() {
             both += usize::from(lost.by_ref().fold(true, |all, lost| all & lost));
         }
         assert_likely(both, FRAMES, 0.01);
-        // What is sent changes nothing for what is received.
+        // Sent frames do not change what is received.
         assert_eq!(received, run(Direction::Receive, tenth, seed, FRAMES).0);
     }
 }

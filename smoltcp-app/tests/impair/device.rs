@@ -1,4 +1,4 @@
-//! The device around the device: its storage, its tokens, and a device inside that is full or flooded.
+//! The device that wraps another: its storage, its tokens, and an inner device that is full or flooded.
 
 use core::num::NonZeroU64;
 

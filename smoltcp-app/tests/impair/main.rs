@@ -21,7 +21,7 @@ use smoltcp::{
     time::Instant,
 };
 
-/// The device inside: what came, what went, and for how many frames more it has room.
+/// The inner device: received frames, sent frames, and the number of frames that it still accepts.
 struct Card {
     came: VecDeque<Vec<u8>>,
     went: Vec<Vec<u8>>,
@@ -78,13 +78,13 @@ impl Device for Card {
     }
 }
 
-/// The storage of a wire.
+/// The storage of a link.
 struct Storage(Directions<Vec<Frame>>);
 
 impl Storage {
-    /// So many places in each direction.
-    fn new(places: usize) -> Self {
-        Self(Directions { receive: vec![Frame::EMPTY; places], transmit: vec![Frame::EMPTY; places] })
+    /// Room for this many frames in each direction.
+    fn new(frames: usize) -> Self {
+        Self(Directions { receive: vec![Frame::EMPTY; frames], transmit: vec![Frame::EMPTY; frames] })
     }
 
     fn wire(&mut self, impairments: impl Into<Directions<Impairments>>, seed: u64) -> Wire<'_> {
@@ -113,7 +113,7 @@ impl Direction {
         }
     }
 
-    /// Lets frames enter, and gives what leaves at once, or was due.
+    /// Sends frames. Returns those that leave at once or were due.
     fn pass(self, wire: &mut Wire<'_>, now: Instant, frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
         match self {
             Self::Receive => {
@@ -136,7 +136,7 @@ impl Direction {
         }
     }
 
-    /// Lets time pass up to `end`, and gives what leaves, and when.
+    /// Advances the clock to `end`. Returns the frames that leave, with their times.
     fn until(self, wire: &mut Wire<'_>, end: Instant) -> Vec<(Instant, Vec<u8>)> {
         let mut left = Vec::new();
         while let Some(due) = wire.next_due().filter(|&due| due <= end) {
@@ -147,7 +147,7 @@ impl Direction {
         left
     }
 
-    /// Lets frames enter, each at its time, and waits until all have left.
+    /// Sends each frame at its time, and waits until all have left.
     fn travel(
         self,
         wire: &mut Wire<'_>,
@@ -170,12 +170,12 @@ fn receive(wire: &mut Wire<'_>, now: Instant) -> Option<Vec<u8>> {
     Some(received.consume(<[u8]>::to_vec))
 }
 
-/// Whether there was the right to send the frame.
+/// Sends the frame. Returns whether the device accepted it.
 fn transmit(wire: &mut Wire<'_>, now: Instant, frame: &[u8]) -> bool {
     wire.transmit(now).map(|token| token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame))).is_some()
 }
 
-/// A frame that tells its number.
+/// A frame that contains its number.
 fn numbered(number: usize, length: usize) -> Vec<u8> {
     let mut frame = vec![0xA5; length];
     frame[..8].copy_from_slice(&(number as u64).to_be_bytes());

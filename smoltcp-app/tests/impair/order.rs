@@ -1,4 +1,4 @@
-//! Which frame comes after which: kept unless told otherwise, changed by reordering, doubled by duplication.
+//! The order of frames: kept by default, changed by reordering, with copies by duplication.
 
 use greet_smoltcp::impair::{Impairments, Probability};
 
@@ -27,7 +27,7 @@ fn reordered_frames_arrive_later_and_others_overtake_them() {
             let mut wire = storage.wire(Impairments { delay, ..reordering }, 9);
             let left = direction.travel(&mut wire, (0..10_000).map(|number| (at_millis(number), numbered(number, 60))));
             let mut late = 0;
-            for (place, (arrived, frame)) in left.iter().enumerate() {
+            for (position, (arrived, frame)) in left.iter().enumerate() {
                 let number = number_of(frame);
                 let extra = (*arrived - at_millis(number)).total_millis() - delay.as_millis() as u64;
                 if extra == 0 {
@@ -35,7 +35,7 @@ fn reordered_frames_arrive_later_and_others_overtake_them() {
                 }
                 assert_eq!(extra, 10);
                 late += 1;
-                let overtaken = left[..place].iter().any(|(_, earlier)| number_of(earlier) > number);
+                let overtaken = left[..position].iter().any(|(_, earlier)| number_of(earlier) > number);
                 assert!(overtaken || number > 9_980, "frame {number} came late, and nothing came before it");
             }
             assert_eq!(late, direction.of(wire.counters()).reordered);
@@ -92,7 +92,7 @@ fn frames_that_are_due_together_leave_in_the_order_of_sending() {
     for direction in DIRECTIONS {
         let mut storage = Storage::new(100);
         let mut wire = storage.wire(Impairments { delay: millis(1), ..Impairments::NONE }, 0);
-        // Places that are free again are filled in another order.
+        // Free storage is reused in another order.
         for round in 0..50 {
             let now = at_millis(2 * round);
             let frames: Vec<_> = (0..70 + round % 30).map(|number| numbered(number, 60)).collect();

@@ -1,4 +1,4 @@
-//! When frames arrive: delay, jitter, rate, and when to come back for them.
+//! Arrival times of frames: delay, jitter, rate, and when to poll for them.
 
 use core::{num::NonZeroU64, time::Duration};
 

@@ -1,4 +1,4 @@
-//! `greet bench` as its user sees it, against the servers of both runtimes and against defective servers.
+//! `greet bench` against the servers of both runtimes and against defective servers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::{

@@ -1,4 +1,4 @@
-//! `greet chat` as its user sees it, against servers that do well, badly, or nothing.
+//! The command line, input and output of `greet chat`, against correct, defective and silent servers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::{net::SocketAddr, time::Duration};
@@ -25,7 +25,7 @@ fn chat(arguments: &[&str]) -> Output {
     chat_with(arguments, b"")
 }
 
-/// With this on standard input.
+/// Runs the program with this standard input.
 fn chat_with(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = start(arguments);
     let mut stdin = child.stdin.take().unwrap();
@@ -34,7 +34,7 @@ fn chat_with(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// With a server that follows the script to its end; `HOST` among the arguments is that.
+/// Runs the program against a server that follows the script to its end. The argument `HOST` is replaced by its address.
 fn chat_by(script: &[impl AsRef<[u8]>], arguments: &[&str]) -> Output {
     chat_by_with(script, arguments, b"")
 }
@@ -48,7 +48,7 @@ fn chat_by_with(script: &[impl AsRef<[u8]>], arguments: &[&str], input: &[u8]) -
     output
 }
 
-/// It ended well, and printed this.
+/// Asserts exit status 0 and this output.
 #[track_caller]
 fn assert_prints(output: &Output, printed: &str) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
@@ -56,7 +56,7 @@ fn assert_prints(output: &Output, printed: &str) {
     assert_eq!(output.status.code(), Some(0));
 }
 
-/// The same, and a name was answered by an error.
+/// Asserts this output and exit status 1, because a name was answered by an error.
 #[track_caller]
 fn assert_prints_error_reply(output: &Output, printed: &str) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
@@ -64,7 +64,7 @@ fn assert_prints_error_reply(output: &Output, printed: &str) {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// It ended badly, with one line on standard error that has all of these in it, and had printed this.
+/// Asserts exit status 1, one line on standard error that contains all of these, and this output.
 #[track_caller]
 fn assert_fails_after(output: &Output, status: i32, printed: &str, said: &[&str]) {
     assert_fails(output, status, said);
@@ -202,7 +202,7 @@ fn a_mismatch_is_told_with_its_offset_and_both_sides() {
         "Welcome!\n",
         &["byte 8 of the reply to `haha`", "expected `aha!`", "received `oho!`"],
     );
-    // From a server that knows no lines.
+    // From a server that does not send lines.
     assert_fails_after(
         &chat_by(&["S Welcome!", "C haha\n", "S Hello, haha\n!", "C"], &["--framing", "line", "HOST", "haha"]),
         8,
@@ -301,7 +301,7 @@ fn a_connection_that_does_not_come_about_times_out() {
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
-    // Fill its backlog: from then on it takes no notice of who knocks.
+    // Fill its backlog: further SYNs get no answer.
     let mut waiting = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         waiting.push(stream);
@@ -343,7 +343,7 @@ fn a_family_that_the_host_does_not_have_is_told() {
 
 #[test]
 fn names_of_hosts_are_looked_up_and_every_address_is_tried() {
-    // Where localhost has an IPv6 address as well, it comes first, and refuses.
+    // If localhost has an IPv6 address too, it is tried first, and refuses.
     for family in [None, Some("-4")] {
         let peer = Peer::new(&["S Welcome!", "C exit"]);
         let host = format!("localhost:{}", peer.port());

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use crate::common::{GREET, peer::Peer};
 
-/// Runs `greet chat` on a terminal: in each step waits for what is to be seen next, and types; passes on all it saw.
+/// Runs `greet chat` on a terminal. Each step waits for an output and then types. Returns the whole output.
 const ON_A_TERMINAL: &str = r#"
 import os, pty, signal, sys
 signal.alarm(20)

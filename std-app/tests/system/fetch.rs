@@ -1,4 +1,4 @@
-//! `greet fetch` as its user sees it: what is asked, what is printed, and what is an error.
+//! `greet fetch`: the requests, the output and the errors.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{io::ErrorKind, net::TcpListener};

@@ -1,4 +1,4 @@
-//! `greet fetch`: where a body ends, what is no response, and bodies that are too long, too late or cut.
+//! `greet fetch`: the end of a body, invalid responses, and bodies that are too long, too late or incomplete.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::time::Duration;
@@ -13,7 +13,7 @@ use crate::common::{
     web::{Folder, Script, Web, assert_fetched, say, say_and_wait, text, whole, without_end},
 };
 
-/// Every way to tell where a body ends, whole and a byte at a time.
+/// Each method that marks the end of a body (RFC 9112, 6.3), sent whole and byte by byte.
 #[test]
 fn every_kind_of_body_arrives_whole_however_it_is_cut() {
     for (head, rest, body) in [

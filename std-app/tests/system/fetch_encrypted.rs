@@ -1,4 +1,4 @@
-//! `greet fetch https://`: whom it trusts, and what it says where it does not.
+//! `greet fetch https://`: which certificates it trusts, and its errors for the others.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Command, Output, Stdio},
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
 };
 
@@ -23,13 +23,13 @@ use tempfile::TempDir;
 
 const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhaha";
 
-/// Someone who signs certificates, and the folder in which `greet fetch` runs, with the signer's own in a file.
+/// A certificate authority, and the folder in which `greet fetch` runs, with the authority's certificate in a file.
 struct Signer {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
-/// What the server does when a request has come.
+/// What the server does after a request.
 type Script = Box<dyn FnOnce(&mut StreamOwned<ServerConnection, TcpStream>) + Send>;
 
 impl Signer {
@@ -52,7 +52,7 @@ impl Signer {
         self.serve_with(names, change, script, WebPkiClientVerifier::no_client_auth())
     }
 
-    /// The same, for clients with a certificate that this signer has signed.
+    /// The same; clients need a certificate of this authority.
     fn serve_clients(&self, names: &[&str], script: Script) -> SocketAddr {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
@@ -107,7 +107,7 @@ impl Signer {
         command.arg("fetch").args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// It fails for this reason, and saves nothing.
+    /// Asserts that it fails for this reason and saves nothing.
     #[track_caller]
     fn assert_refused(&self, trusted: &str, url: &str, said: &[&str]) {
         assert_fails(&self.fetch(trusted, &["--timeout", "5s", url, "-o", "page"]), 35, said);
@@ -115,7 +115,7 @@ impl Signer {
     }
 }
 
-/// Answers, and says that this is all.
+/// Answers, and ends the TLS connection with close_notify.
 fn answer(bytes: &'static [u8]) -> Script {
     Box::new(move |stream| {
         stream.write_all(bytes).unwrap();
@@ -124,7 +124,7 @@ fn answer(bytes: &'static [u8]) -> Script {
     })
 }
 
-/// Answers, and ends the connection as anybody on the way could.
+/// Answers, and closes the TCP connection without close_notify, as any host on the path could.
 fn cut(bytes: &'static [u8]) -> Script {
     Box::new(move |stream| {
         stream.write_all(bytes).unwrap();
@@ -247,6 +247,20 @@ fn an_end_before_encryption_has_begun_is_told_as_that() {
 }
 
 #[test]
+fn a_handshake_that_stalls_is_told_as_that() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    let (_open, done) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        stream.read(&mut [0; 4096]).unwrap();
+        let _ = done.recv(); // until the test ends
+    });
+    let output = Signer::new().fetch("signer.pem", &["--timeout", "300ms", &url]);
+    assert_fails(&output, 1, &["the TLS handshake stalled, no byte arrived for 300ms", "--timeout"]);
+}
+
+#[test]
 fn a_certificate_that_signs_itself_says_so() {
     let signer = Signer::new();
     let own = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -298,7 +312,7 @@ fn a_server_that_requires_a_client_certificate_says_so_and_gets_it() {
 fn what_is_encrypted_may_come_as_slowly_as_what_is_not() {
     let signer = Signer::new();
     let far = signer.serve(&["localhost"], |_| {}, answer(PAGE));
-    // A wire that brings 40 bytes every 20 ms: a handshake of some 1,500 bytes takes far longer than the timeout.
+    // A link that delivers 40 bytes every 20 ms: a handshake of some 1,500 bytes takes far longer than the timeout.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}/page", listener.local_addr().unwrap().port());
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! `greet fetch`: the file that a body is saved in, and what becomes of it at a signal or where nothing can be written.
+//! `greet fetch`: the file for the body, also after a signal and if it cannot be written.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::time::Duration;
@@ -90,7 +90,7 @@ fn a_signal_says_how_much_had_come_and_leaves_the_older_file() {
     }
 }
 
-/// Waits until the file for the body is open, which has no name before its end; and a moment more, as a byte is counted
+/// Waits until the file for the body is open (it has no name until it is complete), and a little longer, as a byte is counted
 /// when it is read.
 fn wait_for_body(child: &Child, folder: &Folder) {
     let descriptors = format!("/proc/{}/fd", child.id());
@@ -163,7 +163,7 @@ fn a_program_that_is_to_stay_when_its_terminal_goes_stays() {
     assert_fetched(&child.wait_with_output().unwrap(), "haha");
 }
 
-/// Waits for the end, and reads nothing: how it ended.
+/// Waits for the end without reading its output. Returns the exit status.
 fn end(mut child: Child) -> Option<i32> {
     let begin = Instant::now();
     while begin.elapsed() < TIMEOUT {
@@ -198,6 +198,16 @@ fn a_closed_standard_output_is_an_error() {
     let command = format!("exec {GREET} fetch http://127.0.0.1:1/ -o - >&-");
     let output = Command::new("sh").args(["-c", &command]).output().unwrap();
     assert_fails(&output, 23, &["standard output is closed", "-o FILE"]);
+}
+
+#[test]
+fn the_null_device_is_an_open_standard_output_however_it_was_opened() {
+    for write_only in [false, true] {
+        let web = Web::saying(whole("haha"));
+        let null = fs::OpenOptions::new().read(!write_only).write(true).open("/dev/null").unwrap();
+        let output = Command::new(GREET).args(["fetch", "-o", "-", &web.url("/page")]).stdout(null).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

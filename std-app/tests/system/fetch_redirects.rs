@@ -1,4 +1,4 @@
-//! `greet fetch`: redirects, which are followed where that is wanted.
+//! `greet fetch`: redirects, with and without `-L`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common::{

@@ -1,4 +1,4 @@
-//! The program `greet` as its users see it. One test binary: each file is a module, so that it is linked once.
+//! System tests of the program `greet`. One test binary: each file is a module, so that it is linked once.
 
 mod bench;
 mod bench_measuring;

@@ -1,4 +1,4 @@
-//! `greet serve` as its clients, its owner and its peers' worst habits see it, on each runtime.
+//! `greet serve`: correct and misbehaving clients, options, signals and limits, on each runtime.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::time::Duration;
@@ -69,7 +69,7 @@ fn it_listens_on_every_address_it_is_given_and_on_both_families_at_once() {
         for address in ["127.0.0.1", "::1"] {
             let mut client = Client::connect((address.parse::<core::net::IpAddr>().unwrap(), port).into()).unwrap();
             client.expect("Welcome!");
-            // An IPv4 client is shown as one.
+            // The address of an IPv4 client is shown as IPv4.
             let own = client.0.local_addr().unwrap();
             assert_eq!(dual.line(), format!("Accept new connection from {own}...\n"));
             drop(client);
@@ -90,7 +90,7 @@ fn what_it_cannot_listen_on_is_one_line_that_says_what_to_do() {
 fn a_privileged_port_without_the_right_is_told_so() {
     let arguments = ["serve", "--listen", "127.0.0.1:80"];
     let output = if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
-        // Root gives its rights up first.
+        // Root drops its privileges first.
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]);
         command.arg(GREET).args(arguments).output()
@@ -190,7 +190,7 @@ fn two_thousand_clients_are_served_at_once() {
 #[test]
 fn clients_with_bad_habits_are_nobody_elses_concern() {
     on_both(&["--framing", "line"], |server| {
-        // One that sends without end and never reads,
+        // A client that sends forever and never reads,
         let deaf = server.connect();
         deaf.0.set_nonblocking(true).unwrap();
         let lines = "name\n".repeat(10_000);
@@ -205,7 +205,7 @@ fn clients_with_bad_habits_are_nobody_elses_concern() {
             rude.send("half a na");
             rude.reset();
         }
-        // and one that is gone before it was greeted.
+        // and one that closes before the greeting.
         drop(server.connect());
 
         let mut good = server.connect();
@@ -251,7 +251,7 @@ fn after_exit_what_is_still_sent_destroys_no_reply() {
     on_both(&["--framing", "line"], |server| {
         for _ in 0..20 {
             let mut client = server.connect();
-            // C1: unread bytes at a close would turn the FIN into a reset, and that could take the replies with it.
+            // C1: unread input at a close would send a reset instead of a FIN, and the replies could be lost.
             client.send(&format!("a\nb\nexit\n{}", "never answered\n".repeat(1_000)));
             assert_eq!(client.rest(), "Welcome!\nHello, a!\nHello, b!\n");
         }
@@ -261,13 +261,13 @@ fn after_exit_what_is_still_sent_destroys_no_reply() {
 #[test]
 fn a_client_that_sends_ahead_and_reads_late_gets_its_replies_and_a_fin() {
     on_both(&["--framing", "line"], |server| {
-        // With little room, so that most replies wait at the server's when it has read the `exit`.
+        // With small buffers, so that most replies are still at the server when it has read `exit`.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(8 * 1024).unwrap();
         socket.connect(&server.address.into()).unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut client = Client(socket.into());
-        // C1: what is behind the `exit` is more than the server drops, and is with it before the FIN has left.
+        // C1: more input follows `exit` than the server discards, and it arrives before the FIN is sent.
         let (names, more) = ("a\n".repeat(5_000), "never answered\n".repeat(20_000));
         client.send(&format!("{names}exit\n{more}"));
         thread::sleep(Duration::from_millis(300));
@@ -313,7 +313,7 @@ fn at_a_signal_a_client_that_never_pauses_loses_nothing_but_what_it_sent_last() 
         });
         thread::sleep(Duration::from_millis(100));
         server.signal("TERM");
-        // Replies in order, each of them whole, and then the end.
+        // Complete replies in order, then the end.
         let mut received = Vec::new();
         let outcome = client.0.read_to_end(&mut received);
         let text = String::from_utf8(received).unwrap();
@@ -372,7 +372,7 @@ fn out_of_descriptors_it_serves_those_it_has_says_so_once_and_accepts_again() {
         let spent = server.processor_ticks() - before;
         assert!(spent <= 10, "{spent} ticks of processor time in a second of waiting");
         clients[0].converse("still here");
-        // The last one waits in the backlog until others have left.
+        // The last one waits in the backlog until other connections are closed.
         let mut last = clients.pop().unwrap();
         clients.truncate(1);
         last.expect("Welcome!");

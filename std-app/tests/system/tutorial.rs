@@ -1,4 +1,4 @@
-//! The tutorial's own scripts, unchanged, as peers of both subcommands.
+//! The tutorial's scripts, unchanged, as peers of both subcommands.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::time::Duration;
@@ -13,7 +13,7 @@ use crate::common::{GREET, Server, TIMEOUT, runtimes};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/system/tutorial");
 
-/// A script of the tutorial, with another port than its own.
+/// A script of the tutorial, at another port.
 fn tutorial(script: &str, port: u16) -> Command {
     let mut command = Command::new("python3");
     command
@@ -22,7 +22,7 @@ fn tutorial(script: &str, port: u16) -> Command {
     command
 }
 
-/// The tutorial's server, ended with the test.
+/// The tutorial's server, killed at the end of the test.
 struct TutorialServer {
     child: Child,
     port: u16,
@@ -30,7 +30,7 @@ struct TutorialServer {
 
 impl TutorialServer {
     fn start() -> Self {
-        // It cannot be asked which port it got: it is told one that was free just now.
+        // It does not print its port: it gets one that was free a moment ago.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = tutorial("server.py", port).stdout(Stdio::null()).spawn().unwrap();
         let server = Self { child, port };

@@ -1,4 +1,4 @@
-//! Bells, and sleeping until one rings.
+//! Wake flags, and sleeping until one is set.
 
 use core::{
     future::poll_fn,
@@ -13,7 +13,7 @@ use embassy_time as _; // the clock
 use greet_core::Instant;
 use greet_embassy::{Rest, WakeFlag, now};
 
-/// So long that a test which waits for it has failed.
+/// A wait that no passing test reaches.
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(30);
 

@@ -1,5 +1,4 @@
-//! What the tests of the program share: a `greet serve` of a test's own, clients for it, and what is done where a test cannot
-//! be run.
+//! What the tests of the program share: a server for one test, clients, and skipped tests.
 #![allow(
     dead_code,
     missing_docs,
@@ -24,13 +23,13 @@ use std::{
     time::Instant,
 };
 
-/// Longer than anything that works takes, on the slowest machine.
+/// Timeout of each wait: longer than any correct program needs, on the slowest host.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The program that is tested.
+/// The program under test.
 pub const GREET: &str = env!("CARGO_BIN_EXE_greet");
 
-/// It ended with this status, and one line on standard error that has all of these in it.
+/// Asserts this exit status, and one line on standard error that contains all of these.
 #[track_caller]
 pub fn assert_fails(output: &Output, status: i32, said: &[&str]) {
     let line = String::from_utf8_lossy(&output.stderr);
@@ -41,22 +40,22 @@ pub fn assert_fails(output: &Output, status: i32, said: &[&str]) {
     assert_eq!(output.status.code(), Some(status), "{line}");
 }
 
-/// A test cannot be run on this machine: it says so, and why, where `tests/run` looks. With `CI=true` in the environment that
+/// Reports that a test cannot be run on this host, and why, in the file that `tests/run` reads. With `CI=true` in the environment that
 /// is a failure. `tests/system/support/skips.py` does the same.
 #[track_caller]
 pub fn skip(reason: &str) {
     let line = format!("{}: {reason}\n", Location::caller());
-    // Not by `eprintln`, which is shown of tests that fail only.
+    // Not with `eprintln!`: its output is shown only if a test fails.
     io::stderr().write_all(format!("skipped: {line}").as_bytes()).unwrap();
     if let Some(path) = env::var_os("GREET_TESTS_SKIPS") {
-        // In one piece: other tests run at the same time.
+        // In one write: other tests run at the same time.
         File::options().append(true).open(path).unwrap().write_all(line.as_bytes()).unwrap();
     }
     let strict = env::var_os("CI").is_some_and(|value| value == "true");
     assert!(!strict, "with CI=true in the environment a skipped test is a failure");
 }
 
-/// The runtimes of `greet serve`. Where the system offers no io_uring, that one is skipped.
+/// The runtimes of `greet serve`. If the system has no io_uring, that one is skipped.
 #[track_caller]
 pub fn runtimes() -> Vec<&'static str> {
     let mut runtimes = vec!["threads", "tokio"];
@@ -80,17 +79,17 @@ pub fn runtimes() -> Vec<&'static str> {
 
 static HAS_URING: OnceLock<bool> = OnceLock::new();
 
-/// Listens on a free port of the IPv6 loopback; where there is none, the test is skipped.
+/// Listens on a free port of the IPv6 loopback. Without one the test is skipped.
 #[track_caller]
 pub fn listen_on_ipv6() -> Option<TcpListener> {
     let listener = TcpListener::bind("[::1]:0").ok();
     if listener.is_none() {
-        skip("this machine has no IPv6 loopback");
+        skip("this host has no IPv6 loopback");
     }
     listener
 }
 
-/// The device that takes nothing; where there is none, the test is skipped.
+/// The device `/dev/full`, to which every write fails. Without it the test is skipped.
 #[track_caller]
 pub fn full_device() -> Option<File> {
     let device = File::options().write(true).open("/dev/full").ok();
@@ -100,7 +99,7 @@ pub fn full_device() -> Option<File> {
     device
 }
 
-/// A server on ports of its own; ended with the test.
+/// A server on free ports, which is killed at the end of the test.
 pub struct Server {
     pub child: Child,
     pub output: BufReader<ChildStdout>,
@@ -124,7 +123,7 @@ impl Server {
         Self::start(&[&["--log", "json"], options].concat())
     }
 
-    /// From any command that becomes a server in the end.
+    /// Started by any command that becomes a server.
     pub fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null());
         Self::spawn_from(command)
@@ -172,7 +171,7 @@ impl Server {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Waits for the end of the process: its status, and what it said on standard error.
+    /// Waits for the end of the process. Returns its exit status and standard error.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let start = Instant::now();
         let status = loop {
@@ -202,7 +201,7 @@ impl Drop for Server {
     }
 }
 
-/// A plain client that waits for nothing longer than its patience.
+/// A client whose reads and writes have a timeout.
 pub struct Client(pub TcpStream);
 
 impl Client {
@@ -224,7 +223,7 @@ impl Client {
         assert_eq!(String::from_utf8_lossy(&received), text);
     }
 
-    /// Reads to the server's FIN.
+    /// Reads up to the server's FIN.
     pub fn rest(&mut self) -> String {
         let mut rest = String::new();
         self.0.read_to_string(&mut rest).unwrap();
@@ -236,7 +235,7 @@ impl Client {
         self.expect(&format!("Hello, {name}!"));
     }
 
-    /// Nothing comes for a while.
+    /// Asserts that nothing is received for a while.
     pub fn expect_silence(&mut self) {
         self.0.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         let error = loop {

@@ -1,4 +1,4 @@
-//! A server that has one conversation, by a script.
+//! A server for one conversation that follows a script.
 
 use core::{net::SocketAddr, time::Duration};
 use std::{
@@ -11,10 +11,10 @@ use super::TIMEOUT;
 
 /// A script is a list of steps:
 ///
-/// - `S BYTES`: the server says these bytes. `S` alone: it ends its side.
-/// - `C BYTES`: the server's next read delivers exactly these. `C` alone: the client has ended its side.
-/// - `pause`: for a tenth of a second nothing is said.
-/// - `reset`: the connection ends as that of a server that was killed with bytes unread.
+/// - `S BYTES`: the server sends these bytes. `S` alone: it half-closes.
+/// - `C BYTES`: the server's next read delivers exactly these. `C` alone: the client has half-closed.
+/// - `pause`: nothing is sent for a tenth of a second.
+/// - `reset`: the server resets the connection, as the kernel does if a server is killed with unread input.
 ///
 /// At the end of the script the server closes the connection.
 pub struct Peer {
@@ -49,7 +49,7 @@ impl Peer {
         self.address.port()
     }
 
-    /// The script is through; here it fails if it did.
+    /// Waits for the end of the script. Fails if a step has failed.
     pub fn end(self) {
         self.thread.join().unwrap();
     }

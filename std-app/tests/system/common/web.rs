@@ -1,4 +1,4 @@
-//! A web server that answers by scripts, and a folder in which `greet fetch` asks it.
+//! A web server that follows scripts, and a folder in which `greet fetch` runs.
 
 use core::net::SocketAddr;
 use std::{
@@ -14,10 +14,10 @@ use tempfile::TempDir;
 
 use super::{GREET, TIMEOUT};
 
-/// One answer of a web server, by a script.
+/// A script that answers one request.
 pub type Script = Box<dyn FnOnce(TcpStream) + Send>;
 
-/// A web server that answers each connection by the next script, and keeps the requests.
+/// A web server that answers each connection with the next script, and keeps the requests.
 pub struct Web {
     pub address: SocketAddr,
     pub requests: mpsc::Receiver<String>,
@@ -44,7 +44,7 @@ impl Web {
         Self { address, requests, thread }
     }
 
-    /// Answers the one connection with these bytes, and ends it.
+    /// Answers one connection with these bytes, and closes it.
     pub fn saying(answer: impl Into<Vec<u8>>) -> Self {
         Self::new(vec![say(answer)])
     }
@@ -57,7 +57,7 @@ impl Web {
         self.requests.recv_timeout(TIMEOUT).unwrap()
     }
 
-    /// Every script is through; here it fails if one did.
+    /// Waits for the end of every script. Fails if one has failed.
     pub fn end(self) {
         self.thread.join().unwrap();
     }
@@ -73,7 +73,7 @@ fn read_request(stream: &mut TcpStream) -> String {
     String::from_utf8(request).unwrap()
 }
 
-/// Sends these bytes, and ends the connection. The client may leave before it has read all.
+/// Sends these bytes and closes the connection. The client may close it earlier.
 pub fn say(answer: impl Into<Vec<u8>>) -> Script {
     let answer = answer.into();
     Box::new(move |mut stream| {
@@ -91,7 +91,7 @@ pub fn say_and_wait(answer: &'static str) -> (mpsc::Sender<()>, Script) {
     (done, script)
 }
 
-/// Sends zeros for as long as anybody takes them.
+/// Sends zeros until the client closes the connection.
 pub fn without_end(head: &'static str) -> Script {
     Box::new(move |mut stream| {
         stream.write_all(head.as_bytes()).unwrap();
@@ -107,7 +107,7 @@ pub fn whole(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A folder of a test's own, in which `greet fetch` runs.
+/// A temporary folder in which `greet fetch` runs.
 pub struct Folder(pub TempDir);
 
 impl Folder {
@@ -115,7 +115,7 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// One in which there is a file `page` already.
+    /// A folder that contains a file `page` already.
     pub fn with_older_page() -> Self {
         let folder = Self::new();
         fs::write(folder.0.path().join("page"), "older").unwrap();
@@ -136,7 +136,7 @@ impl Folder {
         fs::read_to_string(self.0.path().join(name)).unwrap()
     }
 
-    /// What is in it, in order.
+    /// The names of its files, sorted.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -144,7 +144,7 @@ impl Folder {
         names
     }
 
-    /// Nothing is in it but the page as it was.
+    /// Asserts that it contains the older page alone, unchanged.
     #[track_caller]
     pub fn assert_untouched(&self) {
         assert_eq!((self.names(), self.read("page")), (vec!["page".to_owned()], "older".to_owned()));
@@ -155,7 +155,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// It ended well, having printed this head.
+/// Asserts exit status 0 and this head on standard output.
 #[track_caller]
 pub fn assert_fetched(output: &Output, head: &str) {
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), head), "{}", text(&output.stderr));

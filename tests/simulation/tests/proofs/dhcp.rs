@@ -1,4 +1,4 @@
-//! The DHCP client against servers of every kind: wrong, slow, silent, forbidding; on a virtual clock.
+//! The DHCP client against servers that are wrong, slow, silent or refuse; on a virtual clock.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
@@ -89,7 +89,7 @@ impl Scene {
         self.stack.addresses().iter().copied().find(|address| matches!(address, IpCidr::Ipv4(_)))
     }
 
-    /// Lets so much time pass, with a server that answers so.
+    /// Advances the clock by this time, with a server that answers with `server`.
     fn pass(&mut self, span: Duration, mut server: impl FnMut(&Question) -> Option<Answer>) {
         let until = self.now + span;
         loop {

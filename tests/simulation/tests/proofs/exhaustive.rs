@@ -21,7 +21,7 @@ use greet_tests::{
 const EVERYTHING: &[u8] = b"exit\n\r\xC3\xA9\xE2\xFF";
 const EXIT_AND_LINES: &[u8] = b"exit\n\r";
 
-/// A machine in a conversation, after some whole reads, and all that it has said.
+/// A machine after some complete reads, with all its output.
 #[derive(Clone)]
 struct Point<const N: usize> {
     server: Server<N>,
@@ -62,7 +62,7 @@ impl<const N: usize> Point<N> {
         }
     }
 
-    /// That this is what had to be said after these reads, and what has to be said when the client then ends its side.
+    /// Asserts that this is the output due after these reads, and then the output due after the client's half-close.
     fn check(&self, said: &Said, reads: impl Fn() -> Vec<Vec<u8>>) {
         assert!(self.output() == said.output, "{:x?}: {said:x?}, not {:x?}", reads(), self.output());
         assert_eq!(self.server.state() == State::Ending, said.exit, "{:x?}", reads());
@@ -75,7 +75,7 @@ impl<const N: usize> Point<N> {
     }
 }
 
-/// A point, and where the reads before it end.
+/// A position, and the ends of the reads before it.
 #[derive(Clone)]
 struct Branch<const N: usize> {
     point: Point<N>,
@@ -114,7 +114,7 @@ impl<const N: usize> Walk<'_, N> {
     /// All the cuts of this input: its last read begins where any branch of a shorter input ends.
     fn visit(&mut self) {
         let length = self.input.len();
-        // Under `line` what is said depends on the bytes alone (rule F4).
+        // Under `line` the output depends on the bytes alone (rule F4).
         let alike = (self.framing == Framing::Line).then(|| serve(self.framing, N, &[&self.input]));
         let mut here = Vec::with_capacity(1 << length);
         for (start, branches) in self.branches.iter().enumerate() {

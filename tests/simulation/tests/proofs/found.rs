@@ -1,4 +1,4 @@
-//! What the simulation has found, each made as small as it can be.
+//! Defects that the simulation has found, each reduced to a minimal case.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,7 +39,7 @@ fn stranger(server: &Memory) -> Stranger {
     stranger
 }
 
-/// A server, and a client that has asked for two replies, has ended its side, and takes four bytes. What it says next.
+/// A server, and a client that has sent two names, has half-closed, and accepts four bytes. Returns its next segment.
 fn with_a_client_that_takes_nothing(limits: Limits) -> (Memory, Stranger, TcpRepr<'static>) {
     let server = Memory::with(line(limits), 1);
     let mut client = stranger(&server);
@@ -81,7 +81,7 @@ fn a_client_is_greeted_though_the_syn_before_it_was_taken_back_in_the_same_poll(
     assert_eq!(server.busy(), 1);
     let answer = client.received().pop().unwrap();
     assert_eq!((answer.control, answer.destination_port), (TcpControl::Syn, 1001));
-    // Its SYN once more does not take a second socket.
+    // A repeated SYN does not use a second socket.
     client.send(&TcpRepr { control: TcpControl::Syn, ..segment(1001, 7) });
     server.pass(Duration::ZERO);
     assert_eq!(server.busy(), 1);
@@ -102,7 +102,7 @@ fn a_question_whether_the_client_is_there_is_never_taken_for_a_part_of_a_reply()
     client.send(&acknowledgement(0, 16));
     server.pass(Duration::ZERO);
     assert_eq!(client.received().pop().unwrap().payload, b"Welcome!\n");
-    // It takes some of that, has no room for the rest, and has room again: smoltcp forgets to send the rest once more.
+    // Its window takes a part, closes, and opens again: smoltcp does not retransmit the rest.
     client.send(&acknowledgement(6, 0));
     client.send(&acknowledgement(6, 16));
     for _ in 0..200 {
@@ -140,7 +140,7 @@ fn a_poll_ends_though_a_socket_in_fin_wait_2_has_something_to_say_for_ever() {
     stack.poll(now, &mut port, |_, _| None);
     stack.sockets().get_mut::<Socket<'_>>(handle).send_slice(b"ab").unwrap();
     stack.poll(now, &mut port, |_, _| None);
-    peer.send(&acknowledgement(2, 0)); // one byte is taken, and there is no room for the other
+    peer.send(&acknowledgement(2, 0)); // one byte is accepted, and the window is closed
     stack.poll(now, &mut port, |_, _| None);
     stack.sockets().get_mut::<Socket<'_>>(handle).close();
     now = now + Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! SYN and RST where a connection is, as RFC 9293 and RFC 5961 want them answered: after a restart of the client, from an
-//! attacker who guesses, and while others send SYNs alone.
+//! SYN and RST for an existing connection, answered as RFC 9293 and RFC 5961 require: after a restart of the client, from an
+//! attacker who guesses, and during a SYN flood.
 
 #![allow(
     clippy::unwrap_used,
@@ -44,14 +44,14 @@ fn reset(sequence: i32) -> TcpRepr<'static> {
     TcpRepr { control: TcpControl::Rst, ..segment(PORT, sequence) }
 }
 
-/// Sends a segment; what comes back at once.
+/// Sends a segment. Returns the immediate answers.
 fn exchange(server: &Memory, host: &mut Stranger, segment: &TcpRepr<'_>) -> Vec<Segment> {
     host.send(segment);
     server.pass(Duration::ZERO);
     host.received()
 }
 
-/// Opens a connection whose next sequence number is 8. What acknowledges its greeting, which has come.
+/// Opens a connection whose next sequence number is 8. Returns the acknowledgement number after the greeting.
 fn connected(server: &Memory, host: &mut Stranger) -> TcpSeqNumber {
     let answer = exchange(server, host, &syn(PORT, 7)).pop().unwrap();
     assert_eq!(answer.control, TcpControl::Syn);
@@ -259,7 +259,7 @@ fn a_half_open_connection_is_given_up_for_a_syn_but_no_other_is() {
     let second = exchange(&server, &mut host, &syn(2001, 7)).pop().unwrap();
     assert_eq!(second.control, TcpControl::Syn, "though the socket was taken");
     assert_eq!(server.counters().unfinished, 1);
-    // The first one's client was slow: it is told.
+    // The first client was slow: it gets a reset.
     let late = TcpRepr { ack_number: Some(first.sequence + 1), ..segment(2000, 8) };
     assert_eq!(exchange(&server, &mut host, &late).pop().unwrap().control, TcpControl::Rst);
     let finished = TcpRepr { ack_number: Some(second.sequence + 1), ..segment(2001, 8) };

@@ -1,4 +1,4 @@
-//! The machine that fetches a page: its table in every cut, every prefix, and its heads beside another's parser.
+//! The machine that fetches a page: its table in every cut, every prefix, and its heads compared with another parser.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
@@ -42,7 +42,7 @@ fn table() -> Vec<(Case, Vec<u8>)> {
         .collect()
 }
 
-/// What a response came to.
+/// The result of a response.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Fetched {
     status: Option<u16>,
@@ -122,7 +122,7 @@ fn every_case_holds_in_every_cut() {
     for (case, input) in table() {
         let whole = fetch::<CAPACITY>(&[&input], true);
         check(&case, &whole);
-        let step = (input.len() / 500).max(1); // the long ones at some places
+        let step = (input.len() / 500).max(1); // the long ones at some positions
         for cut in (0..input.len()).step_by(step) {
             let (first, second) = input.split_at(cut);
             assert_eq!(fetch::<CAPACITY>(&[first, second], true), whole, "{} cut at {cut}", case.name);
@@ -285,7 +285,7 @@ fn a_server_that_is_silent_runs_into_the_timeout() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Where the two differ it is known why, and written here.
+    /// Known differences between the two, with their reasons.
     #[test]
     fn heads_are_read_as_another_parser_reads_them(
         parts in prop::collection::vec(
@@ -306,7 +306,7 @@ proptest! {
         match parsed {
             Ok(httparse::Status::Complete(_)) if ours.status.is_some() => {
                 prop_assert_eq!(theirs.code, ours.status);
-                // They leave the folds to their caller: white space is compared as one blank.
+                // The other parser leaves obs-fold to its caller: white space is compared as one blank.
                 let fields = theirs.headers.iter().map(|header| (header.name.as_bytes().to_vec(), header.value.to_vec()));
                 let one_blank = |(name, value): (Vec<u8>, Vec<u8>)| {
                     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());

@@ -1,5 +1,5 @@
-//! Rule C1 on a wire that loses: the client has its 2 s from when it got the replies and the FIN, not from when they left;
-//! and when the acknowledgement of its own FIN is lost, that is no reason for a reset.
+//! Rule C1 on a link with loss: the 2 s begin when the client has received the replies and the FIN, not when they are sent;
+//! and the loss of the acknowledgement of the client's FIN does not cause a reset.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
@@ -15,13 +15,13 @@ use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr
 
 const INSTANT: Duration = Duration::from_millis(1);
 
-/// A client that acknowledges what it says it has got, and a server that it has told `exit`.
+/// A client whose acknowledgements the test writes, and a server to which it has sent `exit`.
 struct Left {
     server: Memory,
     host: Stranger,
-    /// The next segment of the client's, which acknowledges all but the last reply and the FIN.
+    /// The client's next segment, which acknowledges everything except the last reply and the FIN.
     segment: TcpRepr<'static>,
-    /// What acknowledges them too.
+    /// The acknowledgement number that includes them.
     all: TcpSeqNumber,
 }
 
@@ -47,7 +47,7 @@ impl Left {
         Self { server, host, segment, all: sequence + payload.len() + 1 }
     }
 
-    /// The reply and the FIN have come.
+    /// The client has received the reply and the FIN.
     fn acknowledge(&mut self) {
         self.segment.ack_number = Some(self.all);
         self.host.send(&self.segment);
@@ -58,7 +58,7 @@ impl Left {
         self.host.received().iter().filter(|segment| segment.control == TcpControl::Rst).count()
     }
 
-    /// The client sends something that is too late, and ends its side.
+    /// The client sends data that is too late, and half-closes.
     fn end(&mut self) {
         self.host.send(&TcpRepr { payload: b"late\n", ..self.segment });
         self.segment.seq_number += 5;
@@ -71,7 +71,7 @@ impl Left {
     }
 }
 
-/// So long the FIN is under way: a little longer than it would have been lingered for, were it there, and far longer.
+/// Transit times of the FIN: a little longer than the linger time, and much longer.
 const UNDER_WAY: [Duration; 4] =
     [Duration::from_millis(10), Duration::from_millis(1900), Duration::from_millis(2100), Duration::from_secs(8)];
 
@@ -113,7 +113,7 @@ fn a_fin_that_comes_again_as_its_acknowledgement_was_lost_is_acknowledged_again(
     let mut left = Left::new(2);
     left.acknowledge();
     left.end();
-    // Oftener than once a second smoltcp does not say it again.
+    // smoltcp repeats it once a second at most.
     for later in [200, 1200] {
         left.host.received();
         left.server.pass(Duration::from_millis(later));
@@ -133,7 +133,7 @@ fn a_socket_that_waits_for_a_fin_to_come_again_serves_who_comes_if_no_other_can(
     left.acknowledge();
     left.end();
     left.host.received();
-    // Both are there before the server looks.
+    // Both arrive before the server is polled.
     for port in [2000, 2001] {
         left.host.send(&TcpRepr { control: TcpControl::Syn, ..segment(port, 7) });
     }

@@ -1,4 +1,4 @@
-//! The pool of sockets, in the situations that have cost others days: each alone, and on a virtual clock.
+//! The pool of sockets in situations in which other servers on smoltcp fail: one test for each, on a virtual clock.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,14 +22,14 @@ use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: Limits = Limits::DEFAULT;
-/// So late the client's stack says that it has got the FIN.
+/// Delay of the client's acknowledgement of the FIN.
 const ACK_DELAY: Duration = Duration::from_millis(10);
 
 fn line() -> Settings {
     Settings { server: ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT }, ..Settings::DEFAULT }
 }
 
-/// Opens a connection and takes its greeting.
+/// Opens a connection and receives the greeting.
 fn greeted(server: &mut Memory) -> MemoryConnection {
     let mut client = server.connect(Framing::Line).expect("a socket listens");
     expect(&mut client, b"Welcome!\n");
@@ -90,7 +90,7 @@ fn a_client_that_comes_in_the_moment_in_which_another_leaves_is_served() {
     leaving.send(&acknowledged);
     server.pass(Duration::ZERO);
     let reset = TcpRepr { control: TcpControl::Rst, ..acknowledged };
-    // The server looks when both are there.
+    // Both arrive before the server is polled.
     leaving.send(&reset);
     leaving.send(&syn(1001, 7));
     server.pass(Duration::ZERO);
@@ -144,7 +144,7 @@ fn a_flood_of_handshakes_leaves_an_open_conversation_answering_and_passes() {
     }
     answers(&mut client, "still");
     assert_eq!(server.busy(), 8);
-    // Each of the others was given up for the next one, without a word.
+    // Each of the others was given up for the next one, and nothing was sent for it.
     assert!(flood.received().iter().all(|segment| segment.control == TcpControl::Syn));
     assert_eq!((server.frames().refused, server.counters().unfinished), (0, 1000 - 7));
     server.pass(LIMITS.handshake);
@@ -202,7 +202,7 @@ fn what_came_with_the_fin_before_the_accept_is_served() {
     server.pass(Duration::ZERO);
     let answer = host.received().pop().unwrap();
     let acknowledged = TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(1000, 8) };
-    // All three are there before the server looks.
+    // All three arrive before the server is polled.
     host.send(&acknowledged);
     host.send(&TcpRepr { payload: b"haha\nbyebye", ..acknowledged });
     host.send(&TcpRepr { control: TcpControl::Fin, seq_number: TcpSeqNumber(8 + 11), ..acknowledged });

@@ -25,7 +25,7 @@ fn framings() -> impl Strategy<Value = Framing> {
     prop::sample::select(vec![Framing::Chunk, Framing::Line, Framing::Auto])
 }
 
-/// What goes into names, and what ends them.
+/// The parts of names, and what ends them.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let words: Vec<&[u8]> = vec![
         b"exit",
@@ -47,7 +47,7 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// An input, and the sizes of the reads it comes in, over and over.
+/// An input, and the sizes of its reads, used in a cycle.
 fn reads() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let sizes = prop::collection::vec(prop_oneof![1..4_usize, 1..100_usize], 1..20);
     (prop::collection::vec(fragment(), 0..24), sizes).prop_map(|(fragments, sizes)| cut(&fragments.concat(), &sizes))
@@ -67,7 +67,7 @@ fn cut(input: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
     reads
 }
 
-/// What the machine says to these reads.
+/// The machine's output for these reads.
 fn converse<const N: usize>(framing: Framing, reads: &[&[u8]], output_size: usize) -> Said {
     let settings = ServerSettings { framing, ..ServerSettings::DEFAULT };
     let server: Server<N> = Server::new(settings, NOW);
@@ -138,9 +138,9 @@ proptest! {
     }
 }
 
-/// Lets a client of 64 bytes say the names to a server; which names were answered, and how it ended.
+/// Has a client with a capacity of 64 bytes send the names to a server. Returns the answered names and the outcome.
 ///
-/// What the server says comes in pieces of those sizes; so does what the client says, under `line`.
+/// The server's output is cut into reads of those sizes; under `line` the client's output too.
 fn talk(framing: Framing, names: &[String], sizes: &[usize], output_size: usize) -> (Vec<String>, Option<Outcome>) {
     let mut server: Server<64> = Server::new(ServerSettings { framing, ..ServerSettings::DEFAULT }, NOW);
     let mut client: Client<64> = Client::new(ClientSettings { framing, ..ClientSettings::default() }, NOW);
@@ -189,7 +189,7 @@ fn talk(framing: Framing, names: &[String], sizes: &[usize], output_size: usize)
             let taken = server.receive(NOW, &rest[..rest.len().min(size)]).taken;
             rest = &rest[taken..];
             if taken == 0 {
-                // It owes a reply: let the client hear it, whole.
+                // A reply is due: the client receives it whole.
                 let mut reply = [0; 128];
                 let length = server.transmit(NOW, &mut reply);
                 assert!(length > 0, "the server neither takes nor gives");
@@ -206,7 +206,7 @@ fn talk(framing: Framing, names: &[String], sizes: &[usize], output_size: usize)
     (answered, client.outcome())
 }
 
-/// A client that was greeted, has said `haha` and waits for the reply.
+/// A client that has received the greeting, has sent `haha`, and waits for the reply.
 fn asking(framing: Framing) -> Client<64> {
     let mut client = Client::new(ClientSettings { framing, ..ClientSettings::default() }, NOW);
     assert_eq!(client.receive(NOW, b"Welcome!").event, Some(ClientEvent::Greeted));

@@ -26,7 +26,7 @@ fn at(seconds: u64) -> Instant {
     Instant::from_micros(seconds * 1_000_000)
 }
 
-/// All that is owed at `now`.
+/// All output that is due at `now`.
 fn owed<M: Machine>(machine: &mut M, now: Instant) -> String {
     let mut output = Vec::new();
     let mut buffer = [0; 16];
@@ -41,14 +41,15 @@ fn owed<M: Machine>(machine: &mut M, now: Instant) -> String {
     }
 }
 
-/// A server that has greeted at the first instant.
+/// A server that has sent its greeting at time 0.
 fn greeted(settings: ServerSettings) -> Server<64> {
     let mut server = Server::new(settings, Instant::ZERO);
     assert!(owed(&mut server, Instant::ZERO).starts_with("Welcome!"));
     server
 }
 
-/// Offers `input` as a driver does, at every deadline, until all is taken and said; what was said, and when.
+/// Offers `input` as a driver does, at every deadline, until all input is taken and all output sent. Returns the output with
+/// its times.
 fn timetable(server: &mut Server<64>, input: &[u8]) -> Vec<(Instant, String)> {
     let mut now = Instant::ZERO;
     let mut rest = input;
@@ -285,7 +286,7 @@ fn a_server_is_its_capacity_and_48_bytes_at_most() {
     check!(63 64 65 127 128 255 256 512 1000 1024 2048 65535);
 }
 
-/// What may happen to a machine.
+/// An input of a machine.
 #[derive(Clone, Debug)]
 enum Happening {
     Wait(u64),

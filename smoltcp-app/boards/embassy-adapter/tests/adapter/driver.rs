@@ -10,13 +10,13 @@ pub(crate) const ADDRESS: [u8; 6] = [0x02, 1, 2, 3, 4, 5];
 pub(crate) struct Told {
     pub(crate) address: HardwareAddress,
     pub(crate) capabilities: Capabilities,
-    /// Frames that came and are not taken yet.
+    /// Received frames that are not read yet.
     pub(crate) came: VecDeque<Vec<u8>>,
     pub(crate) sent: Vec<Vec<u8>>,
     /// The number of frames that can still be sent.
     pub(crate) room: usize,
     pub(crate) link: LinkState,
-    /// Who asked, and is to be woken.
+    /// The waker to wake.
     pub(crate) asked: Option<Waker>,
 }
 
@@ -52,7 +52,7 @@ impl Told {
         self.wake();
     }
 
-    /// Wakes who asked, once: a driver need not remember anybody longer.
+    /// Wakes the waker, once: a driver need not keep it longer.
     fn wake(&mut self) {
         if let Some(asked) = self.asked.take() {
             asked.wake();

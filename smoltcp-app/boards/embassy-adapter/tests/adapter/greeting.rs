@@ -1,4 +1,4 @@
-//! A client is greeted through the adapter, at both ends, and each end is polled only when its driver rang or its time came.
+//! A client is greeted through the adapter, at both ends, and each end is polled only when its driver has woken it or its deadline has passed.
 
 use core::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::driver::Told;
 const SERVER: IpAddress = IpAddress::v4(10, 0, 0, 1);
 const CLIENT: IpAddress = IpAddress::v4(10, 0, 0, 2);
 
-/// An end of the wire: its device, its stack, and when it is to be polled.
+/// An end of the link: its device, its stack, and when it is to be polled.
 struct End {
     device: Adapter<Told>,
     stack: Stack<'static>,

@@ -1,4 +1,4 @@
-//! A transport without a wire: it fragments, stalls, times out, interrupts and fails as its script says.
+//! A mock transport: it fragments, stalls, times out, interrupts and fails as its script says.
 
 use core::{
     cell::Cell,
@@ -16,14 +16,14 @@ use greet_core::{
     drive::{Output, Turn, asynchronous, blocking},
 };
 
-/// What comes of the next wait for input. When the script is at its end the peer is silent for ever.
+/// The result of the next wait for input. After the end of the script the peer stays silent.
 #[derive(Clone, Debug)]
 pub(crate) enum Incoming {
     /// One read delivers this.
     Read(Vec<u8>),
-    /// Nothing for so long.
+    /// Nothing for this time.
     Silence(Duration),
-    /// The peer has ended its side.
+    /// The peer has half-closed.
     End,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Incoming {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clock {
     micros: Rc<Cell<u64>>,
-    /// So many microseconds pass whenever the driver looks.
+    /// Microseconds that pass at each look at the clock.
     pub(crate) tick: u64,
 }
 
@@ -50,22 +50,22 @@ impl Clock {
     }
 }
 
-/// The transport, and what was done to it.
+/// The transport, with a record of the calls.
 #[derive(Debug)]
 pub(crate) struct Mock {
     pub(crate) clock: Clock,
     pub(crate) incoming: VecDeque<Incoming>,
-    /// Every read is there without waiting, and it is known.
+    /// Every read is ready without waiting, and `read_ready` says so.
     pub(crate) prompt: bool,
-    /// At most so many bytes are taken by a write, over and over; without any, all.
+    /// Maximum sizes of the writes, used in a cycle; without any, a write takes everything.
     pub(crate) write_sizes: VecDeque<usize>,
-    /// In this time no write takes anything: the peer does not read.
+    /// The time in which no write takes anything: the peer does not read.
     pub(crate) stuck: Range<Instant>,
-    /// So long each write takes: the peer reads slowly.
+    /// Duration of each write: the peer reads slowly.
     pub(crate) pace: Duration,
     /// The call with this number fails, and does nothing else.
     pub(crate) fault: Option<(usize, ErrorKind)>,
-    /// So many waits end before their time, each halfway.
+    /// Number of waits that end early, each at half of its time.
     pub(crate) impatience: usize,
     /// Each write, with its time.
     pub(crate) writes: Vec<(Instant, Vec<u8>)>,
@@ -118,7 +118,7 @@ impl Mock {
         let now = self.clock.now();
         assert!(now.as_micros() < deadline.as_micros() + 2 * self.clock.tick, "the driver waits for what is past");
         if deadline < now {
-            // The time came while the driver was on its way here.
+            // The deadline passed before this call.
         } else if self.impatience > 0 {
             self.impatience -= 1;
             self.clock.set(now + deadline.since(now) / 2);
@@ -325,16 +325,16 @@ pub(crate) enum Style {
 /// How a conversation went.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// What the driver came to in the end.
+    /// The driver's last result.
     pub(crate) result: Result<(), ErrorKind>,
     pub(crate) turns: usize,
-    /// How many turns were interrupted.
+    /// Number of interrupted turns.
     pub(crate) interrupted: usize,
-    /// The machine's events, as they debug.
+    /// The machine's events, in their debug format.
     pub(crate) events: Vec<String>,
 }
 
-/// More turns than any conversation here may take.
+/// Maximum number of turns of a conversation here.
 const TOO_MANY_TURNS: usize = 100_000;
 
 /// Drives a machine over the mock until it is over, or the transport fails; an interrupted turn is followed by another.
@@ -357,7 +357,7 @@ where
     }
 }
 
-/// Keeps the event of a turn; whether it was the last turn.
+/// Records the event of a turn. Returns whether it was the last turn.
 fn note<E: core::fmt::Debug>(turn: Result<Turn<E>, ErrorKind>, events: &mut Vec<String>) -> Result<bool, ErrorKind> {
     match turn? {
         Turn::Event(event) => events.push(format!("{event:?}")),

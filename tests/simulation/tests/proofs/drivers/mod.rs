@@ -101,7 +101,7 @@ fn replies_to_what_can_be_read_without_waiting_leave_in_one_write() {
         mock.prompt = true;
         drive(style, &mut server, &mut mock, 45);
         let writes: Vec<_> = mock.writes.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-        // What output has no room for follows, and with it whatever else is owed by then.
+        // What does not fit in the output follows, with everything else that is due by then.
         assert_eq!(writes, [&b"Welcome!\n"[..], b"Hello, a!\nHello, bb!\nHello, c!\nHello, d!\n"], "{style:?}");
     }
 }

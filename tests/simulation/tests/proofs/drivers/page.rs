@@ -1,4 +1,4 @@
-//! The machine that fetches a page over both drivers: one contract carries a protocol that is not ours as well.
+//! The machine that fetches a page, over both drivers: the trait `Machine` fits another protocol too.
 
 use core::time::Duration;
 
@@ -22,7 +22,7 @@ fn in_reads_of(size: usize) -> Vec<Incoming> {
     ANSWER.chunks(size).map(|read| Incoming::Read(read.to_vec())).chain([Incoming::End]).collect()
 }
 
-/// What the events have of the body, which they show as `Body([104, 97])`.
+/// The body in the events, whose debug format is `Body([104, 97])`.
 fn body_of(events: &[String]) -> Vec<u8> {
     let lists = events.iter().filter_map(|event| event.strip_prefix("Body([")?.strip_suffix("])"));
     lists.flat_map(|list| list.split(", ").map(|byte| byte.parse::<u8>().unwrap())).collect()
