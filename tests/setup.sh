@@ -50,6 +50,11 @@ readonly PACKAGES=(
     "ip iproute2 the tests on a TAP device"
     "nginx nginx-light greet fetch beside curl"
     "curl curl greet fetch beside curl"
+    "haproxy haproxy greet serve behind HAProxy"
+    "musl-gcc musl-tools the packages"
+    "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu the packages"
+    "qemu-aarch64 qemu-user the packages"
+    "systemd-analyze systemd the packages"
     "qemu-system-arm qemu-system-arm the boards in QEMU"
     "qemu-system-riscv32 qemu-system-misc the boards in QEMU"
     "addr2line binutils the boards' sizes"
@@ -74,6 +79,13 @@ install_packages() {
         read -r program package reason <<<"$entry"
         have "$program" || skip "$reason: there is no $program (sudo apt-get install $package)"
     done
+}
+
+# Builds the Debian package; only `tests/run full` needs it.
+install_cargo_deb() {
+    have cargo-deb && return
+    echo "installing cargo-deb, for the packages"
+    cargo install --quiet --locked cargo-deb || true # the step that needs it reports that it is missing
 }
 
 install_board_tools() {
