@@ -20,7 +20,10 @@ use greet_host::{
     stop::Stop,
 };
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
-use nix::sys::{pthread::pthread_kill, signal::Signal};
+use nix::sys::{
+    pthread::{Pthread, pthread_kill},
+    signal::Signal,
+};
 
 use super::{
     Service, closing, end_reason,
@@ -281,7 +284,8 @@ impl Shared {
         while !open.threads.is_empty() && clock::now() < until {
             // Repeatedly: a signal that arrives after a thread has checked `closing` and before it waits has no effect.
             for thread in open.threads.values() {
-                let _ = pthread_kill(thread.as_pthread_t(), Signal::SIGURG);
+                #[allow(clippy::unnecessary_cast, reason = "with musl, the two libraries have different types for it")]
+                let _ = pthread_kill(thread.as_pthread_t() as Pthread, Signal::SIGURG);
             }
             open = self.ended.wait_timeout(open, REMINDER).unwrap_or_else(PoisonError::into_inner).0;
         }
