@@ -7,8 +7,8 @@ use crate::export::number::Count;
 
 use super::{facts::Facts, settings::Settings, target::Target};
 
-/// A probe that sends one name at a time ends after this.
-const SINGLE_NAMES: Duration = Duration::from_secs(12);
+/// A probe that sends one message at a time ends after this.
+const SINGLE_MESSAGES: Duration = Duration::from_secs(12);
 /// A probe starts nothing new after this, if it can do with less.
 const BUDGET: Duration = Duration::from_secs(30);
 
@@ -47,19 +47,19 @@ impl<'a> Context<'a> {
         (self.settings.stress || self.elapsed() < BUDGET) && !self.settings.is_interrupted()
     }
 
-    /// The same, for a probe that sends one name at a time.
-    pub(crate) fn has_time_for_names(&self) -> bool {
-        let limit = SINGLE_NAMES + self.timeout().min(Duration::from_secs(1));
+    /// The same, for a probe that sends one message at a time.
+    pub(crate) fn has_time_for_messages(&self) -> bool {
+        let limit = SINGLE_MESSAGES + self.timeout().min(Duration::from_secs(1));
         (self.settings.stress || self.elapsed() < limit) && !self.settings.is_interrupted()
     }
 
-    /// `wanted` names sent one at a time, or as many as a slow server answers in some seconds.
+    /// `wanted` messages sent one at a time, or as many as a slow server answers in some seconds.
     pub(crate) fn affordable(&self, wanted: u64) -> u64 {
-        if self.settings.stress { wanted } else { self.names_in(SINGLE_NAMES).max(4).min(wanted) }
+        if self.settings.stress { wanted } else { self.messages_in(SINGLE_MESSAGES).max(4).min(wanted) }
     }
 
-    /// The number of names that the server answers one at a time within `time`.
-    pub(crate) fn names_in(&self, time: Duration) -> u64 {
+    /// The number of messages that the server answers one at a time within `time`.
+    pub(crate) fn messages_in(&self, time: Duration) -> u64 {
         let each = self.facts.rtt().max(Duration::from_micros(1));
         u64::try_from(time.as_nanos() / each.as_nanos()).unwrap_or(u64::MAX)
     }

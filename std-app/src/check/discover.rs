@@ -1,4 +1,4 @@
-//! Discovery of the protocol's parameters: framing, capacity, RTT and segment size.
+//! Discovery of the protocol's parameters: framing, capacity, RTT and segment size, and how a conversation ends.
 
 use core::time::Duration;
 use std::{thread, time::Instant};
@@ -11,7 +11,9 @@ use super::{
     difference,
     facts::{Facts, Protocol},
     failure::{Failure, Kind, shown},
+    identify,
     probe::Verdict,
+    service::Service,
     session::Session,
     settings::Settings,
     target::Target,
@@ -23,9 +25,66 @@ pub(crate) const LONGER_THAN: &[u8] = b"Error: name longer than ";
 /// A server with one slot may need this long until it is free again.
 const SLOT_IS_FREE: Duration = Duration::from_millis(100);
 
-/// Finds out how the server speaks the protocol.
+/// Finds out which service it is.
+pub(crate) fn service(target: &Target, facts: &Facts, settings: &Settings) -> Result<Service, Verdict> {
+    thread::sleep(SLOT_IS_FREE);
+    Ok(identify::service(Context::new(target, facts, settings))?)
+}
+
+/// Finds out how the server speaks its protocol.
 pub(crate) fn protocol(target: &Target, facts: &Facts, settings: &Settings) -> Result<Protocol, Verdict> {
     thread::sleep(SLOT_IS_FREE);
+    match facts.service() {
+        Service::Greet => greeting_protocol(target, facts, settings),
+        Service::Echo => Ok(echo_protocol(Context::new(target, facts, settings))?),
+    }
+}
+
+/// One message is echoed. Then the client closes its side, and the server should.
+fn echo_protocol(context: Context<'_>) -> Result<Protocol, Failure> {
+    let mut session = Session::served_with_retries(context)?.0;
+    let begin = Instant::now();
+    session.exchange(b"echo")?;
+    let rtt = begin.elapsed();
+    let mss = session.mss();
+    session.half_close()?;
+    session.set_timeout(context.timeout().min(SOON + 4 * rtt));
+    let ended = session.expect_end();
+    let closes_after_client = match ended {
+        Ok(()) => true,
+        Err(failure) if failure.kind == Kind::Other => return Err(failure),
+        Err(_) => false,
+    };
+    let mut protocol = Protocol {
+        framing: Framing::Auto,
+        capacity: context.settings.max_size,
+        capacity_is_certain: true,
+        rtt,
+        mss,
+        carries_any_byte: !context.settings.text && carries_any_byte(context),
+        closes_after_client,
+    };
+    if rtt >= MAY_BE_LOSS {
+        let facts = Facts { protocol: Some(protocol), ..context.facts.clone() };
+        let shortest = shortest_rtt(Context::new(context.target, &facts, context.settings))?;
+        protocol.rtt = rtt.min(shortest);
+    }
+    Ok(protocol)
+}
+
+/// Whether each of the 256 values comes back.
+fn carries_any_byte(context: Context<'_>) -> bool {
+    const SHORT: usize = 64;
+    let all: Vec<u8> = (0..=u8::MAX).collect();
+    let exchanged = Session::served_with_retries(context)
+        .and_then(|(mut session, _)| all.chunks(SHORT).try_for_each(|part| session.exchange(part)));
+    exchanged.is_ok()
+}
+
+/// What a server does at all, it does within this time and four round trips.
+const SOON: Duration = Duration::from_secs(3);
+
+fn greeting_protocol(target: &Target, facts: &Facts, settings: &Settings) -> Result<Protocol, Verdict> {
     let mut protocol = first_reply(Context::new(target, facts, settings))?;
     if protocol.rtt >= MAY_BE_LOSS {
         let facts = Facts { protocol: Some(protocol), ..facts.clone() };
@@ -56,7 +115,7 @@ fn first_reply(context: Context<'_>) -> Result<Protocol, Verdict> {
         (Framing::Auto, b"Hello, greet!\n"),
         (Framing::Chunk, b"Hello, greet\n!"),
     ];
-    let mut session = Session::greeted_with_retries(context)?.0;
+    let mut session = Session::served_with_retries(context)?.0;
     session.send(b"greet\n")?;
     let begin = Instant::now();
     let until = begin + context.timeout();
@@ -69,6 +128,8 @@ fn first_reply(context: Context<'_>) -> Result<Protocol, Verdict> {
                 capacity_is_certain: context.settings.capacity.is_some(),
                 rtt: begin.elapsed(),
                 mss: session.mss(),
+                carries_any_byte: false,
+                closes_after_client: true,
             });
         }
         if !ANSWERS.iter().any(|(_, answer)| answer.starts_with(&received)) {
@@ -136,7 +197,7 @@ fn shortest_rtt(context: Context<'_>) -> Result<Duration, Failure> {
 fn capacity(context: Context<'_>) -> Option<usize> {
     /// The longest name of the protocol (rule L1).
     const LONGEST: usize = 65_535;
-    let lines = context.facts.takes_lines();
+    let lines = context.facts.takes_several();
     let mut session = Session::ready(context).ok()?;
     // Under `chunk` the name has to arrive as one read: no more than a segment.
     let sent = if lines { LONGEST } else { session.ethernet_mss() };

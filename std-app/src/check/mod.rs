@@ -8,7 +8,7 @@
 //! | series | `series`: the runs of each server; `baseline` |
 //! | run | `run`: discovery of what a probe needs (`discover`, `slots`), then the probe |
 //! | probes | `probes/*`, a file for each group; `probe` says what one is |
-//! | conversation | `session`: compares every byte, `difference` explains wrong ones |
+//! | conversation | `session`: compares every byte, `difference` explains wrong ones; `service`: what each service owes |
 //! | data | `context` = `target` + `facts` + `settings`; `failure`; `record`, the results |
 
 mod baseline;
@@ -22,9 +22,11 @@ pub(crate) mod facts;
 pub(crate) mod failure;
 mod host;
 mod identify;
+mod in_flight;
 mod local;
 mod loss;
 mod options;
+mod payload;
 pub(crate) mod probe;
 mod probes;
 pub(crate) mod record;
@@ -32,6 +34,7 @@ mod run;
 mod segments;
 mod selection;
 pub(crate) mod series;
+pub(crate) mod service;
 mod session;
 mod settings;
 mod slots;

@@ -6,7 +6,7 @@ use core::{
 };
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use greet_conformance::vectors::LEAST_CAPACITY;
 use greet_host::{
     args::{IpVersion, Report},
@@ -14,9 +14,12 @@ use greet_host::{
     values::{count, duration},
 };
 
+use super::service::Service;
+
 const EXAMPLES: &str = "\
 Examples:
   greet check board.local                     all probes, in about ten seconds; minutes for a slow server
+  greet check 10.0.0.7:7                      a TCP echo server, as most boards have an example of
   greet check 10.0.0.7:9999 --only stream     one group; the name of a probe works, too
   greet check board.local --html board.html   an HTML report
   greet check board.local --json > good.json
@@ -26,6 +29,28 @@ Examples:
 
 Exit status: 0 if no MUST fails in any run, 1 if one does, 2 for a wrong command line or an invalid line of --targets. Ctrl-C ends \
 the check with the results so far.";
+
+/// The service that the server offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WantedService {
+    /// Find it out by the first bytes
+    Auto,
+    /// The greeting protocol
+    Greet,
+    /// Echo over TCP (RFC 862)
+    Echo,
+}
+
+impl WantedService {
+    /// The service, unless it has to be found out.
+    pub(crate) const fn stated(self) -> Option<Service> {
+        match self {
+            Self::Auto => None,
+            Self::Greet => Some(Service::Greet),
+            Self::Echo => Some(Service::Echo),
+        }
+    }
+}
 
 /// Which server to check, and how thoroughly.
 #[derive(Debug, Args)]
@@ -37,6 +62,10 @@ pub(crate) struct CheckOptions {
 
     #[command(flatten)]
     pub(crate) ip: IpVersion,
+
+    /// The service that the server offers
+    #[arg(long, value_enum, default_value_t = WantedService::Auto)]
+    pub(crate) service: WantedService,
 
     /// Run only these probes or groups. Probes that find out what these need are run first
     #[arg(long, value_name = "PROBE,...", value_delimiter = ',')]
@@ -57,6 +86,18 @@ pub(crate) struct CheckOptions {
     /// Maximum length of a name in bytes, 16 to 65535. The check finds it out by default
     #[arg(long, value_name = "N", value_parser = capacity)]
     pub(crate) capacity: Option<NonZeroU16>,
+
+    /// Maximum number of unanswered bytes on a connection to an echo server, at least 64. The check finds it out by default
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub(crate) in_flight: Option<NonZeroUsize>,
+
+    /// Maximum length of a message to an echo server in bytes, 64 to 65535
+    #[arg(long, value_name = "BYTES", default_value = "2048", value_parser = size)]
+    pub(crate) max_size: NonZeroUsize,
+
+    /// Send only printable ASCII to an echo server
+    #[arg(long)]
+    pub(crate) text: bool,
 
     /// Use many more connections and bytes
     #[arg(long)]
@@ -106,6 +147,13 @@ fn capacity(text: &str) -> Result<NonZeroU16, String> {
         .ok()
         .filter(|capacity: &NonZeroU16| usize::from(capacity.get()) >= LEAST_CAPACITY)
         .ok_or_else(|| format!("the capacity must be between {LEAST_CAPACITY} and 65535 bytes"))
+}
+
+fn size(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .ok()
+        .filter(|size: &NonZeroUsize| (64..=65_535).contains(&size.get()))
+        .ok_or_else(|| "the size must be between 64 and 65535 bytes".to_owned())
 }
 
 impl CheckOptions {

@@ -6,6 +6,7 @@ use super::{
     context::Context,
     facts::{Fact, Facts, Slots},
     failure::Failure,
+    service::Service,
     settings::Settings,
 };
 
@@ -15,18 +16,30 @@ pub(crate) enum Group {
     Reach,
     Connections,
     Rules,
+    Echo,
     Stream,
     Time,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 5] = [Self::Reach, Self::Connections, Self::Rules, Self::Stream, Self::Time];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Reach, Self::Connections, Self::Rules, Self::Echo, Self::Stream, Self::Time];
+
+    /// The service whose probes these are, if it is one alone.
+    pub(crate) const fn service(self) -> Option<Service> {
+        match self {
+            Self::Rules => Some(Service::Greet),
+            Self::Echo => Some(Service::Echo),
+            Self::Reach | Self::Connections | Self::Stream | Self::Time => None,
+        }
+    }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Reach => "reach",
             Self::Connections => "connections",
             Self::Rules => "rules",
+            Self::Echo => "echo",
             Self::Stream => "stream",
             Self::Time => "time",
         }
@@ -54,10 +67,16 @@ impl fmt::Display for Level {
 /// What must be known, or must hold, for a probe to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// It is known which service the server offers.
+    Service,
     /// A plain conversation works: framing, capacity and RTT are known.
     Conversation,
-    /// Several names can be in flight: framing `line` or `auto`.
-    Lines,
+    /// Several messages can be in flight: not with framing `chunk`.
+    Several,
+    /// Unanswered bytes are never lost, however many they are.
+    BackPressure,
+    /// Messages may contain any byte.
+    AnyByte,
     /// The capacity is known for certain.
     Capacity,
     /// The number of slots is known.
@@ -74,9 +93,10 @@ impl Need {
     /// The fact to find out first.
     pub(crate) const fn fact(self) -> Option<Fact> {
         match self {
-            Self::Conversation | Self::Lines | Self::Capacity => Some(Fact::Protocol),
+            Self::Service => Some(Fact::Service),
+            Self::Conversation | Self::Several | Self::BackPressure | Self::Capacity => Some(Fact::Protocol),
             Self::Slots | Self::TwoSlots | Self::LimitedSlots => Some(Fact::Slots),
-            Self::Long => None,
+            Self::AnyByte | Self::Long => None,
         }
     }
 
@@ -84,7 +104,11 @@ impl Need {
     pub(crate) fn unmet(self, facts: &Facts, settings: &Settings) -> Option<&'static str> {
         let certain = facts.protocol.is_some_and(|protocol| protocol.capacity_is_certain);
         match self {
-            Self::Lines if !facts.takes_lines() => Some("framing chunk allows one name in flight"),
+            Self::Several if !facts.takes_several() => Some("framing chunk allows one name in flight"),
+            Self::BackPressure if facts.in_flight() < usize::MAX => {
+                Some("it needs more unanswered bytes than the limit in flight: see echo.in-flight")
+            }
+            Self::AnyByte if settings.text => Some("it sends bytes that are not printable, and --text excludes them"),
             Self::Capacity if !certain => Some("the capacity is not known; state it with --capacity N"),
             Self::TwoSlots if facts.slot_count() < 2 => Some("it needs two conversations at the same time"),
             Self::LimitedSlots if !matches!(facts.slots, Some(Slots::Exactly(..))) => {
@@ -104,6 +128,8 @@ pub(crate) struct Probe {
     /// `group.name`.
     pub(crate) id: String,
     pub(crate) group: Group,
+    /// The service that it is for, if it is for one alone.
+    pub(crate) service: Option<Service>,
     pub(crate) level: Level,
     /// The requirement, as a sentence.
     pub(crate) requirement: String,
@@ -130,6 +156,7 @@ impl Probe {
         Self {
             id: format!("{}.{name}", group.name()),
             group,
+            service: group.service(),
             level,
             requirement: requirement.to_owned(),
             needs,
@@ -138,6 +165,17 @@ impl Probe {
             causes,
             run: Box::new(run),
         }
+    }
+
+    /// This probe is for this service alone.
+    #[must_use]
+    pub(crate) fn only_for(self, service: Service) -> Self {
+        Self { service: Some(service), ..self }
+    }
+
+    /// Whether it is for servers of this service.
+    pub(crate) fn is_for(&self, service: Service) -> bool {
+        self.service.is_none_or(|only| only == service)
     }
 
     /// This probe reports whether `fact` could be found out.

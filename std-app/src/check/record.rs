@@ -6,6 +6,7 @@ use super::{
     facts::{Facts, framing_name},
     failure::Failure,
     probe::{Group, Level, Measure},
+    service::Service,
     target::Target,
 };
 
@@ -35,9 +36,14 @@ pub(crate) struct Subject {
     pub(crate) address: Option<SocketAddr>,
     /// The other addresses of the name, and what happens to a client there.
     pub(crate) other_addresses: Vec<(SocketAddr, String)>,
+    /// The name of the service.
+    pub(crate) service: Option<&'static str>,
+    /// Of a greeting server.
     pub(crate) framing: Option<&'static str>,
-    /// Maximum length of a name in bytes.
+    /// Maximum length of a name or message in bytes.
     pub(crate) capacity: Option<usize>,
+    /// Maximum number of unanswered bytes, if there is a limit.
+    pub(crate) in_flight: Option<usize>,
     pub(crate) slots: Option<usize>,
     /// What a client sees when all slots are taken.
     pub(crate) when_full: Option<&'static str>,
@@ -52,8 +58,13 @@ impl Subject {
             host,
             address: target.map(|target| target.address),
             other_addresses: facts.other_addresses.clone(),
-            framing: facts.protocol.map(|protocol| framing_name(protocol.framing)),
-            capacity: facts.protocol.map(|protocol| protocol.capacity),
+            service: facts.service.map(Service::name),
+            framing: facts
+                .protocol
+                .filter(|_| facts.service() == Service::Greet)
+                .map(|protocol| framing_name(protocol.framing)),
+            capacity: facts.protocol.map(|_| facts.capacity()),
+            in_flight: Some(facts.in_flight()).filter(|limit| *limit < usize::MAX),
             slots: facts.slots.map(|slots| slots.count()),
             when_full: facts.slots.and_then(|slots| slots.when_full()).map(|when_full| when_full.text()),
             connections: target.map_or(0, Target::connections),

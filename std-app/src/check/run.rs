@@ -11,10 +11,12 @@ use super::{
     explain::describe_attempt,
     facts::{Fact, Facts},
     failure::{Failure, Kind},
+    in_flight,
     options::CheckOptions,
     probe::{Group, Notes, Probe, Verdict},
     record::{Aborted, Entry, Outcome, Record, Subject},
     segments,
+    service::Service,
     session::Session,
     settings::Settings,
     slots,
@@ -49,6 +51,11 @@ pub(super) fn run(
     // A probe that is skipped because of an earlier one has no line of its own.
     let mut skipped = 0;
     for probe in probes {
+        // As long as it is not known, it is taken for a greeting server.
+        let service = run.facts.service.or(run.settings.service).unwrap_or(Service::Greet);
+        if !probe.is_for(service) {
+            continue;
+        }
         if run.aborted.is_none() {
             list.begin(&probe.id);
         }
@@ -162,13 +169,16 @@ impl Run {
         }
         let target = self.target.as_ref().ok().filter(|_| probe.establishes != Some(Fact::Reachable));
         let Some(target) = target else { return Some("no server answers".to_owned()) };
+        if probe.establishes == Some(Fact::Service) && self.facts.service.is_none() {
+            return Some("it is not known which service it is".to_owned());
+        }
         let is_known = self.facts.protocol.is_some();
         if probe.establishes == Some(Fact::Protocol) && !is_known {
             return Some("a plain conversation is not possible".to_owned());
         }
         let is_alive = || {
             let context = Context::new(target, &self.facts, &self.settings);
-            let (mut session, _) = Session::greeted_with_retries(context)?;
+            let (mut session, _) = Session::served_with_retries(context)?;
             if is_known { session.exchange(b"alive") } else { Ok(()) }
         };
         is_alive().err()?;
@@ -185,8 +195,13 @@ impl Run {
 fn discover(target: &Target, facts: &mut Facts, settings: &Settings, probe: &Probe) -> Result<(), Verdict> {
     for need in probe.needs {
         match need.fact() {
+            Some(Fact::Service) => discover_service(target, facts, settings)?,
             Some(Fact::Protocol) if facts.protocol.is_none() => {
+                discover_service(target, facts, settings)?;
                 facts.protocol = Some(discover::protocol(target, facts, settings)?);
+                if facts.service() == Service::Echo {
+                    facts.in_flight = Some(in_flight::discover(Context::new(target, facts, settings)));
+                }
             }
             Some(Fact::Slots) if facts.slots.is_none() => {
                 facts.slots = Some(slots::discover(Context::new(target, facts, settings))?);
@@ -196,6 +211,13 @@ fn discover(target: &Target, facts: &mut Facts, settings: &Settings, probe: &Pro
         if let Some(reason) = need.unmet(facts, settings) {
             return Err(Verdict::Skipped(reason.to_owned()));
         }
+    }
+    Ok(())
+}
+
+fn discover_service(target: &Target, facts: &mut Facts, settings: &Settings) -> Result<(), Verdict> {
+    if facts.service.is_none() {
+        facts.service = Some(discover::service(target, facts, settings)?);
     }
     Ok(())
 }

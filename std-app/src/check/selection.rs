@@ -27,10 +27,14 @@ impl Selection {
     pub(super) fn of<'a>(&self, probes: &'a [Probe]) -> Vec<&'a Probe> {
         let is_named = |names: &[String], probe| names.iter().any(|name| has_name(probe, name));
         let is_selected = |probe| (self.only.is_empty() || is_named(&self.only, probe)) && !is_named(&self.skip, probe);
-        let needs_conversation =
-            probes.iter().any(|probe| is_selected(probe) && probe.needs.contains(&Need::Conversation));
-        let is_needed =
-            |probe: &Probe| needs_conversation && matches!(probe.establishes, Some(Fact::Reachable | Fact::Protocol));
+        let needs = |need| probes.iter().any(|probe| is_selected(probe) && probe.needs.contains(&need));
+        let needs_conversation = needs(Need::Conversation);
+        let needs_service = needs_conversation || needs(Need::Service);
+        let is_needed = |probe: &Probe| match probe.establishes {
+            Some(Fact::Reachable | Fact::Service) => needs_service,
+            Some(Fact::Protocol) => needs_conversation,
+            _ => false,
+        };
         probes.iter().filter(|&probe| is_selected(probe) || is_needed(probe)).collect()
     }
 }

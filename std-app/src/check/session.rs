@@ -19,9 +19,8 @@ use super::{
     evidence::{self, Evidence},
     explain::{describe, kind_of},
     failure::{Failure, Kind},
+    service::{Conversation, Service},
 };
-
-pub(crate) const GREETING: &[u8] = b"Welcome!";
 
 /// Number of correct bytes that are kept, to find out where wrong bytes come from.
 const HISTORY: usize = 4096;
@@ -68,21 +67,24 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The bytes to send for a name.
-    pub(crate) fn request(&self, name: &[u8]) -> Vec<u8> {
-        if self.context.facts.takes_lines() { [name, b"\n"].concat() } else { name.to_vec() }
+    pub(crate) fn conversation(&self) -> Conversation {
+        self.context.facts.conversation()
     }
 
-    /// The reply to a name.
-    pub(crate) fn reply(&self, name: &[u8]) -> Vec<u8> {
-        let end: &[u8] = if self.context.facts.takes_lines() { b"!\n" } else { b"!" };
-        [b"Hello, ", name, end].concat()
+    /// The bytes to send for a message.
+    pub(crate) fn request(&self, message: &[u8]) -> Vec<u8> {
+        self.conversation().request(message)
     }
 
-    /// Sends a name and receives its reply.
-    pub(crate) fn exchange(&mut self, name: &[u8]) -> Result<(), Failure> {
-        self.send(&self.request(name))?;
-        self.expect("the reply", &self.reply(name))
+    /// The reply to a message.
+    pub(crate) fn reply(&self, message: &[u8]) -> Vec<u8> {
+        self.conversation().owed(message)
+    }
+
+    /// Sends a message and receives its reply.
+    pub(crate) fn exchange(&mut self, message: &[u8]) -> Result<(), Failure> {
+        self.send(&self.request(message))?;
+        self.expect("the reply", &self.reply(message))
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
@@ -220,6 +222,7 @@ impl<'a> Session<'a> {
 
     /// Receives the server's FIN, and no byte before it.
     pub(crate) fn expect_end(&mut self) -> Result<(), Failure> {
+        let is_echo = self.context.facts.service() == Service::Echo;
         let mut buffer = [0; 1024];
         loop {
             return match self.stream.read(&mut buffer) {
@@ -227,7 +230,7 @@ impl<'a> Session<'a> {
                 Ok(count) => {
                     let received = buffer.get(..count).unwrap_or_default().to_vec();
                     let cause = match received.as_slice() {
-                        [b'W', ..] => Some("the server sends its greeting again"),
+                        [b'W', ..] if !is_echo => Some("the server sends its greeting again"),
                         [0, ..] => Some("NULs follow a reply: the end of a C string, or writes padded to whole words"),
                         _ if received.starts_with(b"Hello, exit") => Some("`exit` is answered as a name"),
                         _ => None,
@@ -258,11 +261,33 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Ends the conversation as the protocol says: the client sends `exit`, and the server closes first.
+    /// Does the client's part of the end: it sends the message after which the server closes, or closes its side.
+    pub(crate) fn leave(&mut self) -> Result<(), Failure> {
+        match self.conversation().farewell {
+            Some(farewell) => self.send(&self.request(farewell)),
+            None => self.half_close(),
+        }
+    }
+
+    /// Ends the conversation as the protocol says.
     pub(crate) fn exit(mut self) -> Result<(), Failure> {
-        let exit = self.request(b"exit");
-        self.send(&exit)?;
-        self.expect_end().map_err(|failure| failure.during("after `exit`"))
+        self.leave()?;
+        if self.conversation().farewell.is_some() {
+            return self.expect_end().map_err(|failure| failure.during("after `exit`"));
+        }
+        // Once it is known that the server does not close, only the probes of that wait for it.
+        if self.context.facts.closes_after_client() { self.expect_client_end() } else { Ok(()) }
+    }
+
+    /// Receives the server's FIN after the client's.
+    pub(crate) fn expect_client_end(&mut self) -> Result<(), Failure> {
+        self.expect_end().map_err(|failure| {
+            let is_late = failure.kind == Kind::Timeout;
+            failure.during("after the client's FIN").because_if(
+                is_late,
+                "the server does not close its side after the client's FIN (it stays in CLOSE-WAIT)",
+            )
+        })
     }
 
     /// The maximum segment size towards the server, in bytes.
@@ -316,7 +341,7 @@ impl<'a> Session<'a> {
     fn missing(&self, what: &str, rest: &[u8], kind: Kind, why: &str) -> Failure {
         let mut causes = Vec::new();
         let counts = Counts { sent: self.sent, received: self.offset, connections: self.context.target.connections() };
-        if matches!(kind, Kind::Reset | Kind::Closed | Kind::Timeout) && self.offset > GREETING.len() as u64 {
+        if matches!(kind, Kind::Reset | Kind::Closed | Kind::Timeout) && self.offset > self.conversation().greeting.len() as u64 {
             causes.extend(counts.cause(kind == Kind::Timeout));
         }
         self.with_evidence(Failure {

@@ -1,11 +1,11 @@
 //! What the user allows a check to do, and how long it may take.
 
-use core::time::Duration;
+use core::{num::NonZeroUsize, time::Duration};
 use std::sync::Arc;
 
 use greet_host::stop::Stop;
 
-use super::options::CheckOptions;
+use super::{options::CheckOptions, service::Service};
 
 /// Maximum number of connections open at the same time, and of connections opened one after the other, without `--stress`.
 const CONCURRENT: usize = 32;
@@ -20,8 +20,16 @@ pub(crate) struct Settings {
     pub(crate) stress: bool,
     /// Run the probes that take more than a minute, too.
     pub(crate) long: bool,
+    /// The service, as stated by the user.
+    pub(crate) service: Option<Service>,
     /// The server's maximum name length in bytes, as stated by the user.
     pub(crate) capacity: Option<usize>,
+    /// Maximum number of unanswered bytes, as stated by the user.
+    pub(crate) in_flight: Option<usize>,
+    /// Maximum length of a message to an echo server, in bytes.
+    pub(crate) max_size: usize,
+    /// Messages consist of printable ASCII only.
+    pub(crate) text: bool,
     /// Set by a signal; `None` where signals cannot be handled, and Ctrl-C ends the program.
     stop: Option<Arc<Stop>>,
 }
@@ -33,7 +41,11 @@ impl Settings {
             timeout: options.timeout,
             stress: options.stress,
             long: options.long,
+            service: options.service.stated(),
             capacity: options.capacity.map(|capacity| capacity.get().into()),
+            in_flight: options.in_flight.map(NonZeroUsize::get),
+            max_size: options.max_size.get(),
+            text: options.text,
             stop,
         }
     }
@@ -68,6 +80,16 @@ impl Settings {
 impl Settings {
     /// The defaults, without signal handlers.
     pub(crate) const fn for_tests() -> Self {
-        Self { timeout: Duration::from_secs(10), stress: false, long: false, capacity: None, stop: None }
+        Self {
+            timeout: Duration::from_secs(10),
+            stress: false,
+            long: false,
+            service: None,
+            capacity: None,
+            in_flight: None,
+            max_size: 2048,
+            text: false,
+            stop: None,
+        }
     }
 }

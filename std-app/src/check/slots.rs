@@ -18,11 +18,11 @@ const QUEUED: Duration = Duration::from_secs(4);
 /// Interval at which a full server is tried again.
 pub(crate) const RETRY: Duration = Duration::from_millis(50);
 
-/// Opens `count` conversations at the same time, all greeted.
+/// Opens `count` conversations at the same time, all of them served.
 fn open_all(context: Context<'_>, count: usize) -> Result<Vec<Session<'_>>, Failure> {
     (1..=count)
         .map(|number| {
-            Session::greeted(context).map_err(|failure| failure.during(format_args!("client {number} of {count}")))
+            Session::served(context).map_err(|failure| failure.during(format_args!("client {number} of {count}")))
         })
         .collect()
 }
@@ -36,7 +36,7 @@ pub(crate) fn open_ready(context: Context<'_>, count: usize) -> Result<Vec<Sessi
 /// Finds out how many conversations the server holds at the same time.
 pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
     // The client before may have left a moment ago.
-    let mut open = vec![Session::greeted_with_retries(context)?.0];
+    let mut open = vec![Session::served_with_retries(context)?.0];
     while open.len() < context.settings.concurrent() {
         let mut next = open_one_more(context);
         if next.as_ref().is_err_and(|refusal| refusal.0 != Some(WhenFull::Queued))
@@ -69,11 +69,14 @@ pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
     Ok(Slots::AtLeast(count))
 }
 
-/// Ends all conversations by `exit`. A slow server is asked by all at the same time.
+/// Ends all conversations. A slow server is asked by all at the same time.
 pub(crate) fn exit_all(mut sessions: Vec<Session<'_>>) {
     // Other probes test how conversations end.
     for session in &mut sessions {
-        let _ = session.send(&session.request(b"exit"));
+        let _ = session.leave();
+    }
+    if sessions.first().is_some_and(|session| !session.context.facts.closes_after_client()) {
+        return;
     }
     for session in &mut sessions {
         session.set_timeout(Duration::from_millis(500) + 4 * session.context.facts.rtt());
@@ -89,10 +92,10 @@ pub(crate) fn open_one_more(context: Context<'_>) -> Result<Session<'_>, Box<(Op
         Box::new((Some(when_full), failure))
     })?;
     session.set_timeout(timeout.min(QUEUED.max(4 * context.facts.rtt())));
-    let greeted = session.expect_greeting();
+    let served = session.expect_service();
     let nothing_came = session.offset == 0;
     session.set_timeout(timeout);
-    greeted.map(|()| session).map_err(|failure| {
+    served.map(|()| session).map_err(|failure| {
         let when_full = match failure.kind {
             Kind::Reset => Some(WhenFull::Refused),
             Kind::Closed => Some(WhenFull::Closed),

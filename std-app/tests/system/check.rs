@@ -25,20 +25,20 @@ use greet_broken::{Broken, Server as BrokenServer, greeter::Defect};
 use serde_json::Value;
 
 /// The failed probes: the id, and the cause that is named first.
-fn failures(result: &Value) -> Vec<(String, String)> {
+pub(crate) fn failures(result: &Value) -> Vec<(String, String)> {
     let probes = result["probes"].as_array().unwrap();
     let failed = probes.iter().filter(|probe| probe["outcome"] == "failed");
     let text = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
     failed.map(|probe| (text(&probe["id"]), text(&probe["failure"]["causes"][0]))).collect()
 }
 
-fn check(address: SocketAddr, options: &[&str]) -> Output {
+pub(crate) fn check(address: SocketAddr, options: &[&str]) -> Output {
     let mut command = Command::new(GREET);
     command.args(["check", &address.to_string()]).args(options).stdin(Stdio::null());
     command.output().unwrap()
 }
 
-fn check_json(address: SocketAddr, options: &[&str]) -> (Option<i32>, Value) {
+pub(crate) fn check_json(address: SocketAddr, options: &[&str]) -> (Option<i32>, Value) {
     let output = check(address, &[&["--json"], options].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     let value = serde_json::from_str(&text).unwrap_or_else(|error| {
@@ -132,8 +132,9 @@ fn only_the_selected_probes_are_run() {
     let ids: Vec<&str> =
         result["probes"].as_array().unwrap().iter().map(|probe| probe["id"].as_str().unwrap()).collect();
     assert_eq!(status, Some(0));
-    assert_eq!((ids.len(), ids.contains(&"stream.splits"), ids.contains(&"rules.R1")), (18, true, false), "{ids:?}");
-    assert_eq!(ids[..2], ["reach.connect", "reach.reply"], "the others need the facts that these establish");
+    assert_eq!((ids.len(), ids.contains(&"stream.splits"), ids.contains(&"rules.R1")), (19, true, false), "{ids:?}");
+    let first = ["reach.connect", "reach.service", "reach.reply"];
+    assert_eq!(ids[..3], first, "the others need the facts that these establish");
 }
 
 #[test]
@@ -144,9 +145,9 @@ fn without_a_server_one_probe_fails_and_the_rest_is_skipped() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("FAIL reach.connect"), "{text}");
     assert!(text.contains("refused the connection"), "{text}");
-    assert!(text.ends_with("FAILED: reach.connect; no server answers (1 passed, 46 skipped)\n"), "{text}");
+    assert!(text.ends_with("FAILED: reach.connect; no server answers (1 passed, 47 skipped)\n"), "{text}");
     let (status, result) = check_json(address, &["--only", "stream.splits"]);
-    let ended = "FAILED: reach.connect; no server answers (0 passed, 2 skipped)";
+    let ended = "FAILED: reach.connect; no server answers (0 passed, 3 skipped)";
     assert_eq!((status, result["verdict"].as_str()), (Some(1), Some(ended)), "{result}");
 }
 
@@ -177,7 +178,7 @@ fn nothing_is_run_if_the_html_report_cannot_be_written() {
 fn every_probe_is_listed() {
     let output = Command::new(GREET).args(["check", "--list"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 48), "{text}");
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 60), "{text}");
     for Broken { name, probe, .. } in greet_broken::all() {
         assert!(text.lines().any(|line| line.starts_with(probe)), "{name}: there is no {probe}");
     }
@@ -314,8 +315,10 @@ fn a_server_of_another_protocol_gets_one_verdict() {
         (b"Fri Nov 27 02:05:32 2026\r\n", |_| Vec::new(), "a daytime server"),
         (b"", |_| b"HTTP/1.1 404 Not Found\r\n\r\n".to_vec(), "an HTTP server"),
         (b"", |_| b"\x15\x03\x03\0\x02\x02\x0A".to_vec(), "a TLS server"),
-        (b"", <[u8]>::to_vec, "an echo server (RFC 862)"),
-        (b"", |bytes| bytes.iter().rev().copied().collect(), "an echo server that changes or adds bytes"),
+        (b"", |bytes| bytes.iter().rev().copied().collect(), "an echo server that reverses what it receives"),
+        (b"", <[u8]>::to_ascii_uppercase, "an echo server that changes the case of letters"),
+        (b"", |bytes| [b"You said: ", bytes].concat(), "an echo server that adds text to what it receives"),
+        (b"login: ", |_| Vec::new(), "a server of another protocol"),
         (b"", |_| vec![9], "an iperf3 server"),
     ] {
         let output = check(other_server(banner, answer), &[]);
@@ -323,7 +326,7 @@ fn a_server_of_another_protocol_gets_one_verdict() {
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(&format!("this seems to be {server}")), "{server}: {text}");
         assert!(
-            text.contains("FAIL reach.greeting") && text.contains("\nskip 45 probes after reach.greeting\n"),
+            text.contains("FAIL reach.service") && text.contains("\nskip 46 probes after reach.service\n"),
             "{text}"
         );
         assert!(text.lines().count() <= 12, "{text}");

@@ -7,6 +7,7 @@ mod chat_terminal;
 mod check;
 mod check_series;
 mod command_line;
+mod check_echo;
 mod common;
 mod conformance;
 mod fetch;

@@ -12,6 +12,7 @@ use crate::check::{
     local,
     loss::LINGER,
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
+    service::Service,
     session::Session,
     slots::{RETRY, await_free_slots, exit_all, open_one_more, open_ready},
 };
@@ -38,13 +39,26 @@ pub(super) fn probes() -> Vec<Probe> {
             &["the server accepts one client at a time: another socket has to listen while a client is served"],
             concurrent,
         )
+        .only_for(Service::Greet)
+        .establishing(Fact::Slots),
+        Probe::new(
+            Group::Connections,
+            "concurrent",
+            Level::Should,
+            "the server serves two clients or more at the same time",
+            &[Need::Conversation, Need::Slots],
+            &["the example is written for one client: its task accepts the next one when the first has left"],
+            concurrent_echo,
+        )
+        .only_for(Service::Echo)
         .establishing(Fact::Slots),
         ends(
             "server-closes",
             "a slot is free again after the server has closed first, in answer to `exit`",
             &["TIME-WAIT or FIN-WAIT-2 holds the slot: reuse the socket, and limit the wait"],
             server_closes,
-        ),
+        )
+        .only_for(Service::Greet),
         probe(
             "sequential",
             "the server serves hundreds of clients one after the other",
@@ -78,7 +92,7 @@ pub(super) fn probes() -> Vec<Probe> {
         ),
         ends(
             "abandoned",
-            "a slot is free again after the client has closed in the middle of a name, with replies unread",
+            "a slot is free again after the client has closed in the middle of a message, with replies unread",
             &["the state machine waits for the rest of the name, and never checks whether the connection still exists"],
             abandoned,
         ),
@@ -107,7 +121,7 @@ pub(super) fn probes() -> Vec<Probe> {
         ),
         probe(
             "burst",
-            "clients that connect in the same instant are all greeted",
+            "clients that connect in the same instant are all served",
             &[Need::Conversation, Need::Slots, Need::TwoSlots],
             &[
                 "one socket listens, and a SYN that comes while it is busy is dropped: the client tries again after 1 s",
@@ -130,7 +144,7 @@ fn sequential(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ver
         }
         served = number;
         let visit = || {
-            let (mut session, _) = Session::greeted_with_retries(context)?; // the only slot may be free in a moment
+            let (mut session, _) = Session::served_with_retries(context)?; // the only slot may be free in a moment
             if number <= with_names {
                 session.exchange(b"sequential")?;
                 return session.exit();
@@ -174,19 +188,29 @@ fn concurrent(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ver
     }
 }
 
+/// An example may serve one client at a time. It is worth knowing.
+fn concurrent_echo(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    match context.facts.slots {
+        Some(Slots::Exactly(1, when_full)) => {
+            Err(Failure::new(format!("serves 1 at a time; the next client is {}", when_full.text())).into())
+        }
+        _ => concurrent(context, notes),
+    }
+}
+
 fn overflow(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
     let Some(Slots::Exactly(count, when_full)) = context.facts.slots else {
         return Err(Verdict::Skipped("no client was refused or queued".to_owned()));
     };
     await_free_slots(context)?;
-    let greeted = |_| Session::greeted_with_retries(context).map(|(session, _)| session);
+    let greeted = |_| Session::served_with_retries(context).map(|(session, _)| session);
     let mut open = (0..count).map(greeted).collect::<Result<Vec<_>, _>>()?;
     let Some(last) = open.pop() else { return Err(Verdict::Skipped("there is no slot".to_owned())) };
     let text = match when_full {
         WhenFull::Queued => {
             let mut waiting = Session::open(context)?;
             last.exit()?;
-            waiting.expect_greeting().map_err(|failure| failure.during("the queued client"))?;
+            waiting.expect_service().map_err(|failure| failure.during("the queued client"))?;
             waiting.exchange(b"next")?;
             waiting.exit()?;
             "the queued client was served when a slot was free"
@@ -271,7 +295,7 @@ fn isolation(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verd
         notes.progress(round, rounds);
     }
     exit_all(sessions);
-    Ok(format!("{clients} clients with names of their own, {}", context.counted(done, rounds, "rounds")))
+    Ok(format!("{clients} clients with messages of their own, {}", context.counted(done, rounds, "rounds")))
 }
 
 fn burst(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
@@ -298,7 +322,7 @@ fn burst(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict>
     notes.time("slowest greeting", slowest);
     let retransmitted =
         if slowest >= Duration::from_millis(900) { ", probably after a SYN was retransmitted" } else { "" };
-    Ok(format!("{count} clients; the last was greeted after {}{retransmitted}", Time::from(slowest)))
+    Ok(format!("{count} clients; the last was served after {}{retransmitted}", Time::from(slowest)))
 }
 
 /// Connects `count` clients in the same instant. Returns how long the last greeting took.
@@ -309,7 +333,7 @@ fn connect_together(context: Context<'_>, count: usize) -> Result<(Duration, Vec
         let client = || {
             drop(gate.read()); // until all threads are there
             let begin = Instant::now();
-            Session::greeted(context).map(|session| (begin.elapsed(), session))
+            Session::served(context).map(|session| (begin.elapsed(), session))
         };
         let clients: Vec<_> = (0..count).map(|_| thread::Builder::new().spawn_scoped(scope, client)).collect();
         drop(closed);
@@ -353,7 +377,7 @@ fn slots_are_freed(
         }
         done = number;
         let visit = || {
-            let (session, waited) = Session::greeted_with_retries(context).map_err(|failure| {
+            let (session, waited) = Session::served_with_retries(context).map_err(|failure| {
                 failure.during(format_args!("no slot is free after {} such clients", number - 1)).because(cause)
             })?;
             let begin = Instant::now();
@@ -387,12 +411,7 @@ fn server_closes(session: Session<'_>) -> Result<(), Failure> {
 
 fn client_closes(mut session: Session<'_>) -> Result<(), Failure> {
     session.half_close()?;
-    session.expect_end().map_err(|failure| {
-        let is_late = failure.kind == Kind::Timeout;
-        failure
-            .during("after the client's FIN")
-            .because_if(is_late, "the server does not close its side after the client's FIN (it stays in CLOSE-WAIT)")
-    })
+    session.expect_client_end()
 }
 
 fn half_close(mut session: Session<'_>) -> Result<(), Failure> {

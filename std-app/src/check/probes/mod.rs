@@ -1,6 +1,7 @@
 //! The probes, a file for each group.
 
 mod connections;
+mod echo;
 mod reach;
 mod recovery;
 mod rules;
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Result<Vec<Probe>, TableError> {
             Group::Reach => reach::probes(),
             Group::Connections => connections::probes(),
             Group::Rules => rules::probes()?,
+            Group::Echo => echo::probes(),
             Group::Stream => stream::probes(),
             Group::Time => time::probes(),
         });

@@ -1,4 +1,4 @@
-//! Reach: whether a greeting server answers at the address.
+//! Reach: whether a server answers at the address, and what it is.
 
 use core::time::Duration;
 use std::{thread, time::Instant};
@@ -9,8 +9,8 @@ use crate::check::{
     context::Context,
     facts::{Fact, framing_name},
     failure::{Failure, Kind},
-    identify,
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
+    service::Service,
     session::Session,
 };
 
@@ -28,16 +28,19 @@ pub(super) fn probes() -> Vec<Probe> {
             connect,
         )
         .establishing(Fact::Reachable),
+        probe("service", "the server greets, or sends back what it receives", &[Need::Service], &[], service)
+            .establishing(Fact::Service),
         probe(
             "greeting",
             "the server sends the greeting before the client sends anything",
-            &[],
+            &[Need::Service],
             &["the greeting is not flushed, or stays in a buffer until the next poll of the stack"],
             greeting,
-        ),
+        )
+        .only_for(Service::Greet),
         probe(
             "reply",
-            "the server answers a name, and `exit` ends the conversation",
+            "the server answers, and the conversation ends as it should",
             &[Need::Conversation],
             &["the server speaks another protocol", "only the first segment gets through: look at the transmit path"],
             reply,
@@ -71,14 +74,17 @@ fn connect(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdic
     Ok(format!("connected to {} in {}{}", context.target.address, Time::from(took), others.collect::<String>()))
 }
 
+/// It was found out before.
+fn service(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
+    let server = context.facts.service().server();
+    let stated = if context.settings.service.is_some() { ", as stated by --service" } else { "" };
+    Ok(format!("{server}{stated}"))
+}
+
 fn greeting(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     pause();
-    if let Some(failure) = identify::other_protocol(context) {
-        return Err(failure.into());
-    }
-    pause();
     let begin = Instant::now();
-    let mut session = Session::greeted(context).map_err(|failure| explained(context, failure))?;
+    let mut session = Session::served(context).map_err(|failure| explained(context, failure))?;
     let took = begin.elapsed();
     notes.time("connect and greeting", took);
     // One line feed may follow it, under framing `line`.
@@ -105,7 +111,7 @@ fn explained(context: Context<'_>, failure: Failure) -> Failure {
     let client_first = || {
         let mut session = Session::open(context)?;
         session.send(b"greet\n")?;
-        session.expect_greeting()
+        session.expect_service()
     };
     match failure.kind {
         Kind::Timeout if client_first().is_ok() => {
@@ -129,13 +135,16 @@ fn reply(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict>
     let rate = begin.elapsed().as_secs_f64().recip();
     notes.measure("conversations of one name per second", Value::Rate(rate));
     let Some(protocol) = context.facts.protocol else { return Ok(format!("{} conversations", Rate(rate))) };
-    Ok(format!(
-        "framing {}, names of up to {} bytes{}, RTT {}",
-        framing_name(protocol.framing),
-        Count(protocol.capacity as u64),
-        if protocol.capacity_is_certain { "" } else { " (assumed; state it with --capacity N)" },
-        Time::from(protocol.rtt)
-    ))
+    let rtt = Time::from(protocol.rtt);
+    let capacity = Count(context.facts.capacity() as u64);
+    Ok(match context.facts.service() {
+        Service::Greet => format!(
+            "framing {}, names of up to {capacity} bytes{}, RTT {rtt}",
+            framing_name(protocol.framing),
+            if protocol.capacity_is_certain { "" } else { " (assumed; state it with --capacity N)" }
+        ),
+        Service::Echo => format!("echo, messages of up to {capacity} bytes, RTT {rtt}"),
+    })
 }
 
 /// A server with one slot may need a moment until it is free again.

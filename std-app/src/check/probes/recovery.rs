@@ -20,7 +20,7 @@ pub(super) fn after(group: Group) -> Probe {
         &[Need::Conversation],
         &["a probe of the group left the server in a bad state: run its probes one at a time (--only)"],
         move |context, notes| {
-            let (mut session, _) = Session::greeted_with_retries(context)?;
+            let (mut session, _) = Session::served_with_retries(context)?;
             session.exchange(b"recovered")?;
             session.exit()?;
             if group == Group::Reach {

@@ -21,7 +21,7 @@ use crate::check::{
     failure::{Failure, Kind},
     loss::{LINGER, may_be_loss},
     probe::{Group, Level, Need, Probe, Verdict},
-    session::GREETING,
+    service::GREETING,
 };
 
 /// The rules that bytes alone can show: the requirement, and what to look at when a server does not meet it.

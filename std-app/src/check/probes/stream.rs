@@ -12,10 +12,11 @@ use crate::export::number::{ByteRate, Bytes, Count, Time};
 
 use crate::check::{
     context::Context,
-    difference,
     explain::describe,
     failure::{Failure, Kind},
+    payload::payload,
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
+    service::Service,
     session::Session,
 };
 
@@ -23,7 +24,7 @@ const MEBIBYTE: usize = 1 << 20;
 /// Names are in flight up to this many bytes, or a single one: the buffers of any two hosts hold them.
 const IN_FLIGHT: usize = 2048;
 
-const NEEDS_LINES: &[Need] = &[Need::Conversation, Need::Lines];
+const NEEDS_SEVERAL: &[Need] = &[Need::Conversation, Need::Several];
 
 pub(super) fn probes() -> Vec<Probe> {
     let probe = |name, requirement, needs, causes, run: fn(Context<'_>, &mut Notes<'_>) -> Result<String, Verdict>| {
@@ -44,21 +45,21 @@ pub(super) fn probes() -> Vec<Probe> {
         probe(
             "segments",
             "payloads around the segment size (MSS - 1, MSS, MSS + 1) arrive completely",
-            NEEDS_LINES,
+            NEEDS_SEVERAL,
             &["the driver's maximum frame is a few bytes too short: 1,514 without the checksum, 1,518 with it"],
             segments,
         ),
         probe(
             "splits",
             "names that are split at any byte are reassembled",
-            NEEDS_LINES,
+            NEEDS_SEVERAL,
             &["a line that continues in the next read is taken for two"],
             splits,
         ),
         probe(
             "pipelined",
             "many names in one segment are all answered, in order",
-            NEEDS_LINES,
+            NEEDS_SEVERAL,
             &[
                 "only the first name of a read is handled",
                 "replies are merged or lost when the send buffer is full",
@@ -69,14 +70,14 @@ pub(super) fn probes() -> Vec<Probe> {
         probe(
             "slow-writer",
             "a client that writes one byte at a time is answered like any other",
-            NEEDS_LINES,
+            NEEDS_SEVERAL,
             &["a read of one byte is taken for a name, or resets a timer by mistake"],
             slow_writer,
         ),
         probe(
             "stopped-reader",
             "a client that stops reading until its window is zero blocks no other client, and gets all replies later",
-            &[Need::Conversation, Need::Lines, Need::Slots, Need::TwoSlots],
+            &[Need::Conversation, Need::Several, Need::BackPressure, Need::Slots, Need::TwoSlots],
             &[
                 "one client's full send buffer blocks the task that serves all: only that client may wait",
                 "data that did not fit into the send buffer is dropped",
@@ -86,7 +87,7 @@ pub(super) fn probes() -> Vec<Probe> {
         probe(
             "full-duplex",
             "with both directions full at the same time, one mebibyte each way is correct",
-            NEEDS_LINES,
+            &[Need::Conversation, Need::Several, Need::BackPressure],
             &[
                 "receive and transmit share a buffer, a descriptor or a lock",
                 "the FIFO overruns under bursts: limit them (max_burst_size), and count overruns",
@@ -94,16 +95,6 @@ pub(super) fn probes() -> Vec<Probe> {
             full_duplex,
         ),
     ]
-}
-
-/// The bytes of names: printable, no blank, and no letter of `exit`.
-const BYTES: &[u8] = b"!#$%&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_abcdfghjklmnopqrsuvwyz{|}~";
-
-/// A name of that length, whose bytes depend on their position in the conversation.
-fn name(position: usize, length: usize) -> Vec<u8> {
-    (position..position + length)
-        .map(|position| BYTES.get(difference::mixed(position) % BYTES.len()).copied().unwrap_or_default())
-        .collect()
 }
 
 /// A conversation in which several names may be in flight.
@@ -123,13 +114,18 @@ impl<'a> Pipeline<'a> {
         Ok(Self { session, position: 0, requests: Vec::new(), replies: Vec::new(), names: 0 })
     }
 
-    /// Adds a name of this length.
-    fn push(&mut self, length: usize) {
-        let name = name(self.position, length);
+    /// Adds a message of this length. If there are too many for this one to be in flight with them, they are sent first.
+    fn push(&mut self, length: usize) -> Result<(), Failure> {
+        let message = payload(self.session.context, self.position..self.position + length);
+        let request = self.session.request(&message);
+        if self.requests.len() + request.len() > self.session.context.facts.in_flight() {
+            self.flush()?;
+        }
         self.position += length;
-        self.requests.extend(self.session.request(&name));
-        self.replies.extend(self.session.reply(&name));
+        self.requests.extend(request);
+        self.replies.extend(self.session.reply(&message));
         self.names += 1;
+        Ok(())
     }
 
     /// Sends the names in one write, and receives their replies.
@@ -144,7 +140,7 @@ impl<'a> Pipeline<'a> {
 
 fn lengths(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     let all = context.facts.capacity();
-    let lines = context.facts.takes_lines();
+    let lines = context.facts.takes_several();
     // All lengths together are half as many bytes as the square of the longest.
     let bytes = if context.settings.stress { 256 * MEBIBYTE } else { 8 * MEBIBYTE };
     let within_load = all.min(2 * bytes / all);
@@ -158,7 +154,7 @@ fn lengths(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdic
         done += 1;
         // If not all lengths are tested, they are spread, and the longest is one of them.
         let length = all - index * all / planned;
-        pipeline.push(length);
+        pipeline.push(length)?;
         if !lines || pipeline.requests.len() >= IN_FLIGHT {
             pipeline.flush().map_err(|failure| failure.during(format_args!("names of about {length} bytes")))?;
             notes.progress(index as u64, planned as u64);
@@ -175,7 +171,7 @@ fn tested_lengths(context: Context<'_>, [done, planned, all]: [usize; 3]) -> Str
     if done < planned {
         return context.counted(done, all, "lengths");
     }
-    match (done == all, context.facts.takes_lines()) {
+    match (done == all, context.facts.takes_several()) {
         (true, _) => format!("all {} lengths", Count(all)),
         (false, true) => format!("{} of {} lengths; --stress tests more", Count(done), Count(all)),
         (false, false) => {
@@ -188,42 +184,58 @@ fn tested_lengths(context: Context<'_>, [done, planned, all]: [usize; 3]) -> Str
 fn segments(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
     let mut pipeline = Pipeline::open(context)?;
     let mss = pipeline.session.ethernet_mss();
+    let mut longest_payload = 0;
     for payload in [mss - 1, mss, mss + 1, 2 * mss - 1, 2 * mss, 2 * mss + 1] {
-        // As many names as fill these bytes, each with its line feed.
-        let longest = context.facts.capacity() + 1;
+        if payload > context.facts.in_flight() {
+            break;
+        }
+        longest_payload = payload;
+        // As many messages as fill these bytes, each with what ends it.
+        let terminator = pipeline.session.conversation().terminator.len();
+        let longest = context.facts.capacity() + terminator;
         let mut left = payload;
         while left > 0 {
             let line = left.min(longest);
-            pipeline.push(line - 1);
+            pipeline.push(line - terminator)?;
             left -= line;
         }
         pipeline.flush().map_err(|failure| failure.during(format_args!("a payload of {payload} bytes")))?;
     }
     pipeline.session.exit()?;
-    Ok(format!("payloads around {mss} and {} bytes", 2 * mss))
+    Ok(match longest_payload {
+        0 => return Err(Verdict::Skipped(format!("a segment has {mss} bytes, more than the limit in flight"))),
+        longest if longest > 2 * mss => format!("payloads around {mss} and {} bytes", 2 * mss),
+        longest => format!("payloads of up to {longest} bytes around {mss}, below the limit in flight"),
+    })
 }
 
 fn splits(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     const TEXT: &[u8] = b"haha\r\nyou are loser\n\nbyebye\n";
     const REPLIES: &[u8] = b"Hello, haha!\nHello, you are loser!\nHello, !\nHello, byebye!\n";
+    const PRINTABLE: &[u8] = b"An echo has no lines to split";
+    let (text, replies) = match context.facts.service() {
+        Service::Greet => (TEXT, REPLIES),
+        Service::Echo if context.settings.text => (PRINTABLE, PRINTABLE),
+        Service::Echo => (TEXT, TEXT),
+    };
     let mut session = Session::ready(context)?;
     let mut done = 0;
-    for position in 1..TEXT.len() {
+    for position in 1..text.len() {
         if !context.has_time() {
             break;
         }
         done += 1;
-        let (first, second) = TEXT.split_at(position);
+        let (first, second) = text.split_at(position);
         session.send(first)?;
         thread::sleep(Duration::from_millis(3)); // so that the server reads it alone
         session.send(second)?;
         session
-            .expect_replies(4, REPLIES)
-            .map_err(|failure| failure.during(format_args!("split at byte {position} of {}", TEXT.len())))?;
-        notes.progress(position as u64, TEXT.len() as u64);
+            .expect_replies(4, replies)
+            .map_err(|failure| failure.during(format_args!("split at byte {position} of {}", text.len())))?;
+        notes.progress(position as u64, text.len() as u64);
     }
     session.exit()?;
-    Ok(context.counted(done, TEXT.len() as u64 - 1, "positions"))
+    Ok(context.counted(done, text.len() as u64 - 1, "positions"))
 }
 
 fn pipelined(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
@@ -234,18 +246,19 @@ fn pipelined(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verd
     while rounds < ROUNDS && context.has_time() {
         rounds += 1;
         for _ in 0..NAMES {
-            pipeline.push(6);
+            pipeline.push(6)?;
         }
         pipeline.flush()?;
         notes.progress(rounds, ROUNDS);
     }
     pipeline.session.exit()?;
-    Ok(context.counted(NAMES * rounds, NAMES * ROUNDS, &format!("names, {NAMES} at a time")))
+    let messages = context.facts.service().messages();
+    Ok(context.counted(NAMES * rounds, NAMES * ROUNDS, &format!("{messages}, {NAMES} at a time")))
 }
 
 fn slow_writer(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     let mut session = Session::ready(context)?;
-    let name = name(0, 60.min(context.facts.capacity()));
+    let name = payload(context, 0..60.min(context.facts.capacity()));
     for (index, byte) in session.request(&name).into_iter().enumerate() {
         session.send(&[byte])?;
         thread::sleep(Duration::from_millis(5));
@@ -266,7 +279,7 @@ fn stopped_reader(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String,
     // The receive buffer stays: a window that shrinks would be this client's own fault.
     let _ = socket2::SockRef::from(&session.stream).set_send_buffer_size(16 * 1024);
     let _ = session.stream.set_write_timeout(Some(Duration::from_millis(500)));
-    let name = name(0, 48.min(context.facts.capacity()));
+    let name = payload(context, 0..48.min(context.facts.capacity()));
     let (request, reply) = (session.request(&name), session.reply(&name));
     let batch = request.repeat(50);
     let (mut sent, mut has_stopped) = (0, false);
@@ -344,7 +357,10 @@ fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ve
     const TOGETHER: usize = 8;
     let total = if context.settings.stress { 64 * MEBIBYTE } else { MEBIBYTE };
     let length = context.facts.capacity().min(500);
-    let names = total.div_ceil(length + 1);
+    let conversation = context.facts.conversation();
+    let size = length + conversation.terminator.len();
+    let names = total.div_ceil(size);
+    let message = |index: usize| payload(context, index * length..(index + 1) * length);
     let mut session = Session::ready(context)?;
     let writer = session.stream.try_clone().map_err(|error| Failure::new(error.to_string()))?;
     let begin = Instant::now();
@@ -352,8 +368,7 @@ fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ve
         let writing = scope.spawn(move || -> io::Result<()> {
             let mut writer = io::BufWriter::with_capacity(16 * 1024, writer);
             for index in 0..names {
-                writer.write_all(&name(index * length, length))?;
-                writer.write_all(b"\n")?;
+                writer.write_all(&conversation.request(&message(index)))?;
             }
             writer.flush()
         });
@@ -366,8 +381,7 @@ fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ve
             && !context.settings.is_interrupted()
         {
             let next = names.min(received + TOGETHER);
-            let replies: Vec<u8> =
-                (received..next).flat_map(|index| session.reply(&name(index * length, length))).collect();
+            let replies: Vec<u8> = (received..next).flat_map(|index| conversation.owed(&message(index))).collect();
             outcome = session.expect_replies(TOGETHER, &replies);
             received = next;
             notes.progress(received as u64, names as u64);
@@ -386,7 +400,7 @@ fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ve
         }
     })?;
     let took = begin.elapsed();
-    let bytes = received * (length + 1);
+    let bytes = received * size;
     context.target.count_bytes(bytes);
     let rate = bytes as f64 / took.as_secs_f64();
     notes.measure("verified bytes per second, each way", Value::ByteRate(rate));
@@ -414,7 +428,15 @@ mod tests {
     fn the_reason_for_fewer_lengths_is_the_one_that_holds() {
         let text = |framing, rtt, counts| {
             let rtt = Duration::from_micros(rtt);
-            let protocol = Protocol { framing, capacity: 1024, capacity_is_certain: true, rtt, mss: 1460 };
+            let protocol = Protocol {
+                framing,
+                capacity: 1024,
+                capacity_is_certain: true,
+                rtt,
+                mss: 1460,
+                carries_any_byte: false,
+                closes_after_client: true,
+            };
             let facts = Facts { protocol: Some(protocol), ..Facts::default() };
             let (target, settings) = (Target::new(([127, 0, 0, 1], 9999).into()), Settings::for_tests());
             tested_lengths(Context::new(&target, &facts, &settings), counts)

@@ -10,6 +10,7 @@ use crate::check::{
     failure::Failure,
     host::{CpuPressure, retransmissions},
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
+    service::Service,
     session::Session,
     slots,
 };
@@ -79,7 +80,7 @@ pub(super) fn probes() -> Vec<Probe> {
     vec![
         probe(
             "greeting",
-            "connecting and greeting take about as long as a name and its reply",
+            "a new connection is served about as fast as a message on an open one",
             &[Need::Conversation],
             &[
                 "the server looks the client's name up before it greets (a reverse lookup that times out)",
@@ -91,8 +92,8 @@ pub(super) fn probes() -> Vec<Probe> {
         probe("load", "no timer delays a reply, with several clients", NEEDS_SLOTS, &[], load),
         probe(
             "throughput",
-            "bulk data flows up, down and both ways, without pauses for lost segments most of the time",
-            &[Need::Conversation, Need::Lines],
+            "bulk data flows, without pauses for lost segments most of the time",
+            &[Need::Conversation, Need::Several],
             &["segments are lost in bursts: count what the receive FIFO drops, and limit bursts"],
             throughput,
         ),
@@ -111,7 +112,7 @@ fn greeting(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdi
     let mut times = Vec::new();
     for number in 0..CLIENTS {
         let begin = Instant::now();
-        let (session, _) = Session::greeted_with_retries(context)?;
+        let (session, _) = Session::served_with_retries(context)?;
         times.push(begin.elapsed());
         session.exit()?;
         notes.progress(number, CLIENTS);
@@ -122,7 +123,7 @@ fn greeting(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdi
     let text = format!("median of {CLIENTS} greetings {}", Time::from(median));
     let rtt = context.facts.rtt();
     if median > Duration::from_millis(200) + 4 * rtt {
-        return Err(Failure::new(format!("{text}; the RTT of a name is {}", Time::from(rtt))).into());
+        return Err(Failure::new(format!("{text}; the RTT of a message is {}", Time::from(rtt))).into());
     }
     Ok(text)
 }
@@ -137,7 +138,7 @@ fn measure_rtts(
     let before = retransmissions(&session.stream).unwrap_or_default();
     let name = format!("client {client:02} speaks"); // 16 bytes, and different for each client
     for _ in 0..count {
-        if !session.context.has_time_for_names() {
+        if !session.context.has_time_for_messages() {
             break; // there are enough RTTs
         }
         let begin = Instant::now();
@@ -196,7 +197,7 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
     let rate = rtts.len() as f64 / begin.elapsed().as_secs_f64();
     notes.measure("names per second under load", Value::Rate(rate));
     let text = judge(context, notes, host, rtts, ["RTT under load, median", "RTT under load, p99"])?;
-    Ok(format!("{clients} clients, {} names/s; {text}", Figure(rate)))
+    Ok(format!("{clients} clients, {} {}/s; {text}", Figure(rate), context.facts.service().messages()))
 }
 
 /// Summarizes the RTTs, and finds out whether a timer delays them.
@@ -290,7 +291,76 @@ impl Plateau {
 
 fn throughput(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     let bulk = if context.settings.stress { 16 * BULK } else { BULK };
-    // Up: the rest of an overlong line is dropped (rule L3), so that no reply is sent for it.
+    let network = context.target.handshake();
+    let mut rates = Vec::new();
+    let mut flows = Vec::new();
+    let mut session;
+    let longest = context.facts.capacity().min(1000);
+    if context.facts.service() == Service::Greet {
+        let up = upload(context, bulk, notes)?;
+        notes.measure("bytes per second, up", Value::ByteRate(up));
+        rates.push(format!("up {}", ByteRate(up)));
+        // Two bytes of a name and its line feed are answered by ten.
+        let down;
+        (down, session) = flow(Session::ready(context)?, 1, bulk / 4, notes)?;
+        notes.measure("bytes per second, down", Value::ByteRate(down.rate));
+        rates.push(format!("down {}", ByteRate(down.rate)));
+        flows.push(("down", down));
+    } else {
+        session = Session::ready(context)?;
+    }
+    // Messages as long as possible.
+    let both;
+    (both, session) = flow(session, longest, bulk, notes)?;
+    session.exit()?;
+    notes.measure("bytes per second, both ways", Value::ByteRate(both.rate));
+    rates.push(format!("both ways {} each", ByteRate(both.rate)));
+    flows.push(("both ways", both));
+    let mut text = rates.join(", ");
+    for (direction, flow) in flows {
+        let Some(still) = flow.standstill(network) else { continue };
+        let what = format!(
+            "{direction}: no data for {} of {}, in {} pauses of mostly {}",
+            Time::from(still.time),
+            Time::from(flow.took),
+            still.pauses,
+            still.plateau.name
+        );
+        if !still.plateau.is_retransmission() {
+            // The choice of a server with little memory, and no fault. It is worth knowing.
+            text += &format!(
+                "; {what}: the server's window or send buffer holds a segment or less, or Nagle's algorithm is on, and each waits \
+                 for a delayed ACK"
+            );
+        } else if flow.host.explains(still.pauses) {
+            text += &format!("; {what}, but {}", flow.host);
+        } else {
+            return Err(Failure::new(format!("{what}: {text}")).because(still.plateau.sometimes).into());
+        }
+    }
+    Ok(text)
+}
+
+/// Receives replies to messages of one length.
+fn flow<'a>(
+    mut session: Session<'a>,
+    length: usize,
+    bytes: usize,
+    notes: &Notes<'_>,
+) -> Result<(Flow, Session<'a>), Failure> {
+    let context = session.context;
+    let flow = flood(&mut session, length, bytes, notes)?;
+    if !flow.standstill(context.target.handshake()).is_some_and(|still| still.plateau.is_retransmission()) {
+        return Ok((flow, session));
+    }
+    // A busy host sends an ACK late, which causes a retransmission. Once is an accident.
+    session.exit()?;
+    let mut session = Session::ready(context)?;
+    Ok((flood(&mut session, length, bytes, notes)?, session))
+}
+
+/// Bytes per second in one direction: the rest of an overlong line is dropped (rule L3), so that no reply is sent for it.
+fn upload(context: Context<'_>, bulk: usize, notes: &Notes<'_>) -> Result<f64, Failure> {
     let mut session = Session::ready(context)?;
     // A slow network still has to transfer what the system buffers.
     let _ = socket2::SockRef::from(&session.stream).set_send_buffer_size(256 * 1024);
@@ -307,47 +377,9 @@ fn throughput(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ver
     let error = format!("Error: name longer than {} bytes\n", context.facts.capacity());
     session.expect("the error reply to an overlong line", error.as_bytes())?;
     session.exchange(b"up")?; // the server has read everything
-    let up = sent as f64 / begin.elapsed().as_secs_f64();
-    let network = context.target.handshake();
-    let replies = |mut session, length, bytes| {
-        let flow = flood(&mut session, length, bytes, notes)?;
-        if !flow.standstill(network).is_some_and(|still| still.plateau.is_retransmission()) {
-            return Ok::<_, Verdict>((flow, session));
-        }
-        // A busy host sends an ACK late, which causes a retransmission. Once is an accident.
-        session.exit()?;
-        let mut session = Session::ready(context)?;
-        Ok((flood(&mut session, length, bytes, notes)?, session))
-    };
-    // Down: two bytes of a name and its line feed are answered by ten. Both ways: names as long as possible.
-    let (down, session) = replies(session, 1, bulk / 4)?;
-    let (both, session) = replies(session, context.facts.capacity().min(1000), bulk)?;
+    let rate = sent as f64 / begin.elapsed().as_secs_f64();
     session.exit()?;
-    notes.measure("bytes per second, up", Value::ByteRate(up));
-    notes.measure("bytes per second, down", Value::ByteRate(down.rate));
-    notes.measure("bytes per second, both ways", Value::ByteRate(both.rate));
-    let mut text = format!("up {}, down {}, both ways {} each", ByteRate(up), ByteRate(down.rate), ByteRate(both.rate));
-    for (direction, flow) in [("down", down), ("both ways", both)] {
-        let Some(still) = flow.standstill(network) else { continue };
-        let what = format!(
-            "{direction}: no data for {} of {}, in {} pauses of mostly {}",
-            Time::from(still.time),
-            Time::from(flow.took),
-            still.pauses,
-            still.plateau.name
-        );
-        if !still.plateau.is_retransmission() {
-            // The choice of a server with little memory, and no fault. It is worth knowing.
-            text += &format!(
-                "; {what}: the server's window or send buffer holds a segment or less, and each waits for a delayed ACK"
-            );
-        } else if flow.host.explains(still.pauses) {
-            text += &format!("; {what}, but {}", flow.host);
-        } else {
-            return Err(Failure::new(format!("{what}: {text}")).because(still.plateau.sometimes).into());
-        }
-    }
-    Ok(text)
+    Ok(rate)
 }
 
 /// A transfer of many replies.
@@ -403,10 +435,12 @@ fn flood(session: &mut Session<'_>, length: usize, bytes: usize, notes: &Notes<'
     /// Batches between two looks at the clock.
     const BATCHES: u32 = 4;
     let context = session.context;
-    let name = vec![b'd'; length];
+    let name = vec![b'd'; length.min(context.facts.in_flight() / BATCHES as usize)];
     let (request, reply) = (session.request(&name), session.reply(&name));
-    let affordable = usize::try_from(context.names_in(BULK_TIME / BATCHES)).unwrap_or(usize::MAX);
-    let batch = affordable.min(16 * 1024 / reply.len()).max(1);
+    let affordable = usize::try_from(context.messages_in(BULK_TIME / BATCHES)).unwrap_or(usize::MAX);
+    // As many batches are in flight at most.
+    let limit = context.facts.in_flight() / (BATCHES as usize * request.len());
+    let batch = affordable.min(16 * 1024 / reply.len()).min(limit).max(1);
     let (requests, replies) = (request.repeat(batch), reply.repeat(batch));
     session.pauses.clear();
     let pressure = CpuPressure::watch();

@@ -9,13 +9,17 @@ use std::{
 
 use greet_core::Framing;
 
-use super::{GREETING, Session};
+use super::Session;
 use crate::check::{
     context::Context,
     explain::{connect_error, kind_of},
     failure::{Failure, Kind},
     loss::{HANDSHAKE_LOST, LINGER, may_be_loss},
+    service::Service,
 };
+
+/// What is sent to a server that does not greet, to see that it serves the connection.
+const FIRST_MESSAGE: &[u8] = b"greet check";
 
 impl<'a> Session<'a> {
     /// Opens a connection.
@@ -42,14 +46,14 @@ impl<'a> Session<'a> {
         Ok(Self::new(stream, context))
     }
 
-    /// Opens a connection, and receives the greeting.
-    pub(crate) fn greeted(context: Context<'a>) -> Result<Self, Failure> {
+    /// Opens a connection that the server serves: it has greeted, or answered a first message.
+    pub(crate) fn served(context: Context<'a>) -> Result<Self, Failure> {
         let begin = Instant::now();
         let mut is_forgotten = false;
         loop {
             let attempt = Instant::now();
             let mut session = Self::open(context)?;
-            let failure = match session.expect_greeting() {
+            let failure = match session.expect_service() {
                 Ok(()) => return Ok(session),
                 Err(failure) if session.offset > 0 => return Err(failure),
                 Err(failure) => failure,
@@ -81,16 +85,16 @@ impl<'a> Session<'a> {
         self.stream.read(&mut [0]).is_err_and(|error| kind_of(&error) == Kind::Reset)
     }
 
-    /// Opens a connection and receives the greeting, at once or as soon as a slot is free. Returns how long that took, too.
-    pub(crate) fn greeted_with_retries(context: Context<'a>) -> Result<(Self, Duration), Failure> {
-        Self::greeted_within(context, context.timeout())
+    /// The same, at once or as soon as a slot is free. Returns how long that took, too.
+    pub(crate) fn served_with_retries(context: Context<'a>) -> Result<(Self, Duration), Failure> {
+        Self::served_within(context, context.timeout())
     }
 
-    fn greeted_within(context: Context<'a>, timeout: Duration) -> Result<(Self, Duration), Failure> {
+    fn served_within(context: Context<'a>, timeout: Duration) -> Result<(Self, Duration), Failure> {
         const PAUSE: Duration = Duration::from_millis(20);
         let begin = Instant::now();
         loop {
-            match Self::greeted(context) {
+            match Self::served(context) {
                 Ok(session) => return Ok((session, begin.elapsed())),
                 Err(failure) if begin.elapsed() >= timeout => return Err(failure),
                 Err(_) => thread::sleep(PAUSE),
@@ -98,26 +102,21 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Opens a connection, receives the greeting, and under framing `auto` sends a first line, so that names are lines.
+    /// Opens a connection that is served, and under framing `auto` sends a first line, so that names are lines.
     pub(crate) fn ready(context: Context<'a>) -> Result<Self, Failure> {
-        let (mut session, _) = Self::greeted_within(context, LINGER)?;
-        if context.facts.framing() == Framing::Auto {
+        let (mut session, _) = Self::served_within(context, LINGER)?;
+        if context.facts.service() == Service::Greet && context.facts.framing() == Framing::Auto {
             session.exchange(b"greet")?;
         }
         Ok(session)
     }
 
-    pub(crate) fn expect_greeting(&mut self) -> Result<(), Failure> {
-        self.expect("the greeting", GREETING).map_err(|failure| match failure.kind {
-            Kind::Timeout if self.offset == 0 => failure.because(
-                "the connection is open, but nobody serves it: it waits in a backlog, or its task was not started or is stuck",
-            ),
-            _ => failure,
-        })?;
-        if self.context.facts.framing() == Framing::Line {
-            self.expect("the line feed after the greeting", b"\n")
-        } else {
-            Ok(())
-        }
+    /// Makes sure that the server serves this connection.
+    pub(crate) fn expect_service(&mut self) -> Result<(), Failure> {
+        const NOT_SERVED: &str = "the connection is open, but nobody serves it: it waits in a backlog, or its task was not started or is stuck";
+        let greeting = self.conversation().greeting;
+        if greeting.is_empty() { self.exchange(FIRST_MESSAGE) } else { self.expect("the greeting", greeting) }.map_err(
+            |failure| failure.clone().because_if(failure.kind == Kind::Timeout && self.offset == 0, NOT_SERVED),
+        )
     }
 }

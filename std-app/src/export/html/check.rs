@@ -53,8 +53,11 @@ pub(crate) fn report(record: &Record) -> String {
 fn subject(subject: &Subject) -> String {
     let mut facts = vec![subject.address.map_or_else(|| "no address".to_owned(), |address| address.to_string())];
     facts.extend(subject.other_addresses.iter().map(|(address, text)| format!("{address} {text}")));
+    facts.extend(subject.service.map(|service| format!("service {service}")));
     facts.extend(subject.framing.map(|framing| format!("framing {framing}")));
-    facts.extend(subject.capacity.map(|capacity| format!("names of up to {} bytes", Count(capacity as u64))));
+    let what = if subject.framing.is_some() { "names" } else { "messages" };
+    facts.extend(subject.capacity.map(|capacity| format!("{what} of up to {} bytes", Count(capacity as u64))));
+    facts.extend(subject.in_flight.map(|limit| format!("at most {} bytes in flight", Count(limit as u64))));
     facts.extend(subject.slots.map(|count| match subject.when_full {
         Some(when_full) => format!("{count} slots, the next client is {when_full}"),
         None => format!("{count} slots or more"),
@@ -72,6 +75,7 @@ const fn title(group: Group) -> &'static str {
         Group::Reach => "Reach",
         Group::Connections => "Connections",
         Group::Rules => "Rules of the protocol",
+        Group::Echo => "Echo",
         Group::Stream => "Byte stream",
         Group::Time => "Time",
     }

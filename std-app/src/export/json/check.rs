@@ -58,8 +58,10 @@ pub(crate) struct Document<'a> {
     host: &'a str,
     address: Option<SocketAddr>,
     other_addresses: Vec<OtherAddress<'a>>,
+    service: Option<&'static str>,
     framing: Option<&'static str>,
     capacity: Option<usize>,
+    in_flight: Option<usize>,
     slots: Option<usize>,
     when_full: Option<&'static str>,
     connections: u64,
@@ -121,8 +123,10 @@ impl<'a> Document<'a> {
                 .iter()
                 .map(|(address, text)| OtherAddress { address: *address, text })
                 .collect(),
+            service: subject.service,
             framing: subject.framing,
             capacity: subject.capacity,
+            in_flight: subject.in_flight,
             slots: subject.slots,
             when_full: subject.when_full,
             connections: subject.connections,

@@ -10,6 +10,7 @@ use crate::check::{
     failure::{Failure, shown},
     probe::{Level, Probe},
     record::{Entry, Outcome, Record},
+    service::Service,
 };
 
 /// Where the lines of a list go.
@@ -145,7 +146,8 @@ pub(crate) fn finding(failure: &Failure) -> Vec<String> {
 pub(crate) fn print_probes(probes: &[Probe]) -> io::Result<()> {
     let mut output = io::stdout().lock();
     for probe in probes {
-        writeln!(output, "{:<26} {:<6} {}", probe.id, probe.level, probe.requirement)?;
+        let service = probe.service.map_or("any", Service::name);
+        writeln!(output, "{:<26} {:<6} {service:<5} {}", probe.id, probe.level, probe.requirement)?;
     }
     Ok(())
 }

@@ -162,7 +162,7 @@ pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 51] = [
     ("late-error", Defect::LateError, "rules.L3", "before the line ends"),
     ("edits-names", Defect::EditsNames, "rules.R1", "as on a terminal"),
     ("rare-stall", Defect::RareStall, "time.idle", "retransmitted after 1 s"),
-    ("closes-at-once", Defect::ClosesAtOnce, "reach.greeting", "closes every connection"),
+    ("closes-at-once", Defect::ClosesAtOnce, "reach.service", "closes every connection"),
     ("greets-and-closes", Defect::GreetsAndCloses, "reach.reply", "serves nobody after the greeting"),
     ("trickle", Defect::Trickle, "reach.reply", "comes in pieces"),
 ];

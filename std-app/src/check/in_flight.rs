@@ -1,0 +1,110 @@
+//! In flight: how many bytes an echo server may owe before it loses some.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use super::{
+    context::Context,
+    facts::InFlight,
+    failure::{Failure, Kind},
+    payload::payload,
+    session::Session,
+};
+
+/// The first amount: one message.
+const FIRST: usize = 64;
+/// The last: more than boards have buffers for, and less than what overflows a counter of 16 bits.
+const LAST: usize = 32 * 1024;
+/// No larger amount is tried after one took this long.
+const SLOW: Duration = Duration::from_secs(2);
+/// Bytes that do not come within this time and four round trips are asked for by a further message.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Sends twice as many bytes again and again, each time at once and on a new connection, until some are lost.
+pub(crate) fn discover(context: Context<'_>) -> InFlight {
+    if let Some(stated) = context.settings.in_flight {
+        return InFlight { passed: stated, failure: together(context, stated).err(), is_stated: true };
+    }
+    let mut passed = FIRST;
+    let mut count = FIRST;
+    while count <= LAST && !context.settings.is_interrupted() {
+        let begin = Instant::now();
+        if let Some(failure) = loss(context, count, passed) {
+            return limit(context, passed, count, failure);
+        }
+        passed = count;
+        count *= 2;
+        if begin.elapsed() >= SLOW {
+            break;
+        }
+    }
+    InFlight { passed, failure: None, is_stated: false }
+}
+
+/// What happens to so many bytes because they are in flight. Messages of `size` bytes are known to come back.
+fn loss(context: Context<'_>, count: usize, size: usize) -> Option<Failure> {
+    together(context, count).err()?;
+    // What does not occur each time has another cause, and so has what happens to small messages, too.
+    let failure = together(context, count).err()?;
+    one_at_a_time(context, count, size).ok()?;
+    Some(failure)
+}
+
+/// Closes in on the limit between what passed and what was lost.
+fn limit(context: Context<'_>, mut passed: usize, mut lost: usize, mut failure: Failure) -> InFlight {
+    while lost - passed > (passed / 16).max(8) && context.has_time() {
+        let between = usize::midpoint(passed, lost);
+        match together(context, between) {
+            Ok(()) => passed = between,
+            Err(found) => (lost, failure) = (between, found),
+        }
+    }
+    let what = match failure.kind {
+        Kind::Reset => "resets the connection",
+        Kind::Closed => "closes the connection",
+        Kind::Timeout => "stops answering",
+        _ => "loses data",
+    };
+    let what = format!("{what} when more than {passed} bytes are unanswered: {}", failure.what);
+    InFlight { passed, failure: Some(Failure { what, ..failure }), is_stated: false }
+}
+
+/// Sends that many bytes at once, and receives them.
+fn together(context: Context<'_>, count: usize) -> Result<(), Failure> {
+    let mut session = Session::ready(context)?;
+    // All fit into this host's buffer.
+    let _ = socket2::SockRef::from(&session.stream).set_send_buffer_size(4 * LAST);
+    let bytes = payload(context, 0..count);
+    session.send(&bytes)?;
+    let begin = session.offset;
+    session.set_timeout(QUIET + 4 * context.facts.rtt());
+    match session.expect("the echo", &bytes) {
+        Err(failure) if failure.kind == Kind::Timeout => {}
+        outcome => return outcome.and_then(|()| session.exit()),
+    }
+    // An echo keeps the order: if the further message comes next, the missing bytes never do.
+    session.set_timeout(context.timeout());
+    let next = payload(context, count..count + FIRST);
+    session.send(&next)?;
+    let received = usize::try_from(session.offset - begin).unwrap_or(count);
+    let rest = bytes.get(received..).unwrap_or_default();
+    session.expect("the echo", &[rest, &next].concat()).map_err(|failure| {
+        let is_next =
+            failure.received.as_deref().is_some_and(|received| !received.is_empty() && next.starts_with(received));
+        if !is_next {
+            return failure;
+        }
+        let what = format!("of {count} bytes sent at once {received} came back, and then those of the next message");
+        Failure { what, causes: Vec::new(), ..failure }
+    })?;
+    session.exit()
+}
+
+/// Sends as many bytes in messages of at most `size`, one at a time.
+fn one_at_a_time(context: Context<'_>, count: usize, size: usize) -> Result<(), Failure> {
+    let mut session = Session::ready(context)?;
+    for begin in (0..count).step_by(size) {
+        session.exchange(&payload(context, begin..count.min(begin + size)))?;
+    }
+    session.exit()
+}
