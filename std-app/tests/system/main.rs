@@ -8,6 +8,7 @@ mod check;
 mod check_series;
 mod command_line;
 mod check_echo;
+mod check_series;
 mod common;
 mod conformance;
 mod fetch;
