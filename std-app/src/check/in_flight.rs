@@ -66,7 +66,7 @@ fn limit(context: Context<'_>, mut passed: usize, mut lost: usize, mut failure: 
         _ => "loses data",
     };
     let what = format!("{what} when more than {passed} bytes are unanswered: {}", failure.what);
-    InFlight { passed, failure: Some(Failure { what, ..failure }), is_stated: false }
+    InFlight { passed, failure: Some(Failure { what: what.into(), ..failure }), is_stated: false }
 }
 
 /// Sends that many bytes at once, and receives them.
@@ -95,7 +95,7 @@ fn together(context: Context<'_>, count: usize) -> Result<(), Failure> {
             return failure;
         }
         let what = format!("of {count} bytes sent at once {received} came back, and then those of the next message");
-        Failure { what, causes: Vec::new(), ..failure }
+        Failure { what: what.into(), causes: Vec::new(), ..failure }
     })?;
     session.exit()
 }
