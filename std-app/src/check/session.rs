@@ -341,7 +341,9 @@ impl<'a> Session<'a> {
     fn missing(&self, what: &str, rest: &[u8], kind: Kind, why: &str) -> Failure {
         let mut causes = Vec::new();
         let counts = Counts { sent: self.sent, received: self.offset, connections: self.context.target.connections() };
-        if matches!(kind, Kind::Reset | Kind::Closed | Kind::Timeout) && self.offset > self.conversation().greeting.len() as u64 {
+        if matches!(kind, Kind::Reset | Kind::Closed | Kind::Timeout)
+            && self.offset > self.conversation().greeting.len() as u64
+        {
             causes.extend(counts.cause(kind == Kind::Timeout));
         }
         self.with_evidence(Failure {
