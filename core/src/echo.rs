@@ -1,11 +1,11 @@
 //! The echo server's state machine: sends back what it received (RFC 862, over TCP).
 
-use core::{convert::Infallible, time::Duration};
+use core::time::Duration;
 
 use crate::{
     Instant, Machine, Received, ServerMachine, State,
     framing::{Bytes, append},
-    server::{End, LINGER, LINGER_BYTES, Settings as ServerSettings},
+    server::{End, Event, LINGER, LINGER_BYTES, Settings as ServerSettings},
     text::Text,
     time::Micros,
 };
@@ -135,9 +135,10 @@ impl<const N: usize> Echo<N> {
 }
 
 impl<const N: usize> Machine for Echo<N> {
-    type Event<'a> = Infallible;
+    /// Never one: the type is that of every server.
+    type Event<'a> = Event<'a>;
 
-    fn receive(&mut self, now: Instant, input: &[u8]) -> Received<Infallible> {
+    fn receive<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
         let taken = match self.phase {
             Phase::Echoing if self.held.is_empty() && self.end.is_none() => {
                 let fits = input.len().min(N); // B3
@@ -241,10 +242,6 @@ impl<const N: usize> ServerMachine for Echo<N> {
 
     fn end(&self) -> Option<End> {
         self.end
-    }
-
-    fn is_name(event: &Infallible) -> bool {
-        match *event {}
     }
 }
 

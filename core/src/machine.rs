@@ -1,6 +1,8 @@
 //! The contract between state machines and drivers: the trait `Machine`, and `ServerMachine` for those that serve a connection.
 
-use crate::{Instant, ServerEnd};
+use core::fmt;
+
+use crate::{Instant, ServerEnd, ServerEvent};
 
 /// One end of one conversation, as a state machine without I/O: bytes in, bytes out, and the time.
 ///
@@ -74,9 +76,11 @@ pub trait Machine {
 }
 
 /// A machine that serves a connection which a client opened: what a pool or a listener needs besides [`Machine`].
-pub trait ServerMachine: Machine + Sized {
+///
+/// All of them have the same events, so that what logs and counts events serves them all.
+pub trait ServerMachine: for<'a> Machine<Event<'a> = ServerEvent<'a>> + Sized + 'static {
     /// The settings of a conversation.
-    type Settings: Copy;
+    type Settings: Copy + fmt::Debug + Send + Sync + 'static;
 
     /// A machine without a conversation, in [`State::Over`]. All its bytes are zero, so a static array of them needs no flash.
     const VACANT: Self;
@@ -86,9 +90,6 @@ pub trait ServerMachine: Machine + Sized {
 
     /// Why the conversation ends, once it does.
     fn end(&self) -> Option<ServerEnd>;
-
-    /// Whether the event is a name, valid or not, and so counts as one.
-    fn is_name(event: &Self::Event<'_>) -> bool;
 }
 
 /// What [`Machine::receive`] returns.

@@ -465,10 +465,6 @@ impl<const N: usize> ServerMachine for Server<N> {
     fn end(&self) -> Option<End> {
         self.end
     }
-
-    fn is_name(event: &Event<'_>) -> bool {
-        *event != Event::Exit
-    }
 }
 
 #[cfg(feature = "defmt")]

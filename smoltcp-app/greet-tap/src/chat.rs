@@ -23,7 +23,7 @@ const _: () = assert!(BUFFER >= NAME_CAPACITY, "under chunk a name has to fit in
 
 /// Holds the conversation that `options` ask for.
 pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, Error> {
-    let names = CommandLine::new(&options.names, options.chat.framing)?;
+    let names = CommandLine::new(&options.names, options.chat.settings())?;
     if options.network.ip.address() == options.server.ip().into()
         || options.network.ip6.iter().any(|own| own.address() == options.server.ip().into())
     {

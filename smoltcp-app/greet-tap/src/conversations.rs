@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::HashMap;
 
-use greet_core::Instant;
+use greet_core::{Instant, ServerMachine};
 use greet_host::{
     clock,
     conversation::Conversation,
@@ -88,10 +88,10 @@ impl<'a> Conversations<'a> {
     }
 
     /// Resets refused connections, and ends the conversations that have lasted too long. Returns when to call it again.
-    pub(crate) fn enforce_limits<const N: usize>(
+    pub(crate) fn enforce_limits<S: ServerMachine>(
         &mut self,
         now: Instant,
-        pool: &mut Pool<'_, N>,
+        pool: &mut Pool<'_, S>,
         sockets: &mut SocketSet<'_>,
     ) -> Option<Instant> {
         for peer in self.refused.drain(..) {

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::{io, path::PathBuf};
 
 use greet_host::{
+    args::GreetOnly,
     client::ChatError,
     connect::ConnectError,
     download::{DownloadError, DownloadFailure},
@@ -46,6 +47,8 @@ pub(crate) enum Error {
     Download(#[from] DownloadFailure),
     #[error("{0}; --help says more")]
     Usage(&'static str),
+    #[error("{0}; --help says more")]
+    Service(#[from] GreetOnly),
     #[error("ended by a signal")]
     Interrupted,
 }
@@ -53,7 +56,7 @@ pub(crate) enum Error {
 impl Fatal for Error {
     fn status(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Usage(_) => exit::USAGE, // the options contradict each other
+            Self::Settings(_) | Self::Usage(_) | Self::Service(_) => exit::USAGE, // the options contradict each other
             Self::Interrupted => exit::INTERRUPTED,
             Self::Download(failure) => failure.status(),
             Self::Chat(error) => error.status(),

@@ -3,8 +3,9 @@
 use core::net::SocketAddr;
 use std::{process::ExitCode, sync::Arc};
 
-use greet_core::{Instant, NAME_CAPACITY};
+use greet_core::{Echo, Instant, NAME_CAPACITY, Server, ServerMachine};
 use greet_host::{
+    args::ServiceSettings,
     clock,
     counters::{Counters, Refusal},
     limits::Peers,
@@ -12,7 +13,7 @@ use greet_host::{
     metrics,
 };
 use greet_smoltcp::{
-    pool::{Pool, Settings, Slot},
+    pool::{Limits, Pool, Settings, Slot},
     time::earliest,
 };
 use smoltcp::{
@@ -26,18 +27,24 @@ use crate::{conversations::Conversations, error::Error, network::Network, option
 /// Bytes of each socket buffer, and of the read buffer. At least the longest name must fit.
 const BUFFER: usize = 16 * 1024;
 
-type ServicePool<'a> = Pool<'a, NAME_CAPACITY>;
-
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
+    match options.service.settings()? {
+        ServiceSettings::Greet(settings) => serve::<Server<NAME_CAPACITY>>(options, settings),
+        ServiceSettings::Echo(settings) => serve::<Echo<NAME_CAPACITY>>(options, settings),
+    }
+}
+
+/// Serves each connection by one machine with these settings.
+fn serve<S: ServerMachine>(options: &ServeOptions, settings: S::Settings) -> Result<ExitCode, Error> {
     let (log, _written_at_the_end) = log::start(options.verbosity, options.observation.log);
     let counters = Arc::new(Counters::new(options.observation.metrics.is_some()));
     if let Some(address) = options.observation.metrics {
         metrics::serve(address, Arc::clone(&counters))?;
     }
     let mut network = Network::new(&options.network, options.port)?;
-    let settings = Settings { port: options.port, server: options.service.settings(), ..Settings::DEFAULT };
-    let mut slots: Vec<Slot<NAME_CAPACITY>> = (0..options.connections).map(|_| Slot::new()).collect();
+    let settings = Settings { port: options.port, server: settings, limits: Limits::DEFAULT };
+    let mut slots: Vec<Slot<S>> = (0..options.connections).map(|_| Slot::new()).collect();
     let mut read = vec![0; BUFFER];
     let mut pool = Pool::new(settings, &mut slots, &mut read);
     let buffer = || SocketBuffer::new(vec![0; BUFFER]);
@@ -54,9 +61,9 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
 }
 
 /// The running server.
-struct Service<'a> {
+struct Service<'a, S: ServerMachine> {
     network: Network,
-    pool: ServicePool<'a>,
+    pool: Pool<'a, S>,
     log: &'a Log,
     counters: &'a Counters,
     conversations: Conversations<'a>,
@@ -64,7 +71,7 @@ struct Service<'a> {
     announced: Vec<IpCidr>,
 }
 
-impl Service<'_> {
+impl<S: ServerMachine> Service<'_, S> {
     /// Serves until a signal asks it to stop.
     fn serve(&mut self) -> Result<(), Error> {
         loop {

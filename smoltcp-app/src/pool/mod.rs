@@ -1,10 +1,10 @@
-//! The service: sockets that listen on one port, each with the server's state machine of one connection.
+//! A service: sockets that listen on one port, each with a server's state machine for one connection.
 
 mod slot;
 
 use core::time::Duration;
 
-use greet_core::{Instant, ServerEnd, ServerEvent, ServerSettings};
+use greet_core::{EchoSettings, Instant, ServerEnd, ServerEvent, ServerMachine, ServerSettings};
 use smoltcp::{
     iface::SocketSet,
     socket::{
@@ -18,14 +18,14 @@ pub use self::slot::Slot;
 use self::slot::{Context, Step, listen};
 use crate::{drive::Progress, stack::Reason, time::earliest};
 
-/// The settings of a pool.
+/// The settings of a pool, of greeting servers unless `C` are those of other machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Settings {
+pub struct Settings<C = ServerSettings> {
     /// The port that all sockets listen on; not 0.
     pub port: u16,
     /// The settings of each connection's state machine.
-    pub server: ServerSettings,
+    pub server: C,
     /// How long a connection may keep a socket without progress.
     pub limits: Limits,
 }
@@ -33,6 +33,11 @@ pub struct Settings {
 impl Settings {
     /// The protocol's port, and the defaults of everything else.
     pub const DEFAULT: Self = Self { port: 9999, server: ServerSettings::DEFAULT, limits: Limits::DEFAULT };
+}
+
+impl Settings<EchoSettings> {
+    /// The port of the echo service (RFC 862), and the defaults of everything else.
+    pub const ECHO: Self = Self { port: 7, server: EchoSettings::DEFAULT, limits: Limits::DEFAULT };
 }
 
 impl Default for Settings {
@@ -143,7 +148,7 @@ impl Counters {
     };
 }
 
-/// Sockets that listen on one port, each with a [`greet_core::Server`] of capacity `N`.
+/// Sockets that listen on one port, each with a machine `S`: a [`greet_core::Server`] or a [`greet_core::Echo`].
 ///
 /// The sockets live in a [`SocketSet`] and the slots in memory of the caller. The busy ones stand before those that
 /// listen, in the slots and in the set: smoltcp gives a segment to the first socket that accepts it, so a repeated SYN finds
@@ -151,9 +156,9 @@ impl Counters {
 /// Each listening socket still costs a little per call: [`serve`](Self::serve) looks whether it received a SYN, and smoltcp
 /// whether it has something to send.
 #[derive(Debug)]
-pub struct Pool<'a, const N: usize> {
-    settings: Settings,
-    slots: &'a mut [Slot<N>],
+pub struct Pool<'a, S: ServerMachine> {
+    settings: Settings<S::Settings>,
+    slots: &'a mut [Slot<S>],
     /// How many of the slots have a socket.
     opened: usize,
     /// How many of these, the first ones, are busy.
@@ -174,12 +179,13 @@ enum Closing {
     Now,
 }
 
-impl<'a, const N: usize> Pool<'a, N> {
+impl<'a, S: ServerMachine> Pool<'a, S> {
     /// A pool without sockets. Each connection uses one of `slots`; all of them share `read`, whose length limits one read.
     ///
-    /// With `read` and receive buffers of at least `N` bytes, a name under `chunk` may have `N` bytes.
+    /// With `read` and receive buffers of at least N bytes, a name under `chunk` may have N bytes, the capacity of a
+    /// [`greet_core::Server`].
     #[must_use]
-    pub const fn new(settings: Settings, slots: &'a mut [Slot<N>], read: &'a mut [u8]) -> Self {
+    pub const fn new(settings: Settings<S::Settings>, slots: &'a mut [Slot<S>], read: &'a mut [u8]) -> Self {
         Self { settings, slots, opened: 0, busy: 0, read, closing: Closing::No, counters: Counters::NONE }
     }
 
@@ -196,7 +202,7 @@ impl<'a, const N: usize> Pool<'a, N> {
         let Some(slot) = self.slots.get_mut(self.opened) else { return false };
         let mut socket = Socket::new(receive, transmit);
         socket.set_nagle_enabled(false); // a reply does not wait for the acknowledgement of the one before
-        listen(&mut socket, &self.settings);
+        listen(&mut socket, self.settings.port, &self.settings.limits);
         slot.set_handle(sockets.add(socket));
         self.opened = self.opened.saturating_add(1);
         true
@@ -224,7 +230,7 @@ impl<'a, const N: usize> Pool<'a, N> {
 
     /// The settings that it was made with.
     #[must_use]
-    pub const fn settings(&self) -> &Settings {
+    pub const fn settings(&self) -> &Settings<S::Settings> {
         &self.settings
     }
 
@@ -258,7 +264,7 @@ impl<'a, const N: usize> Pool<'a, N> {
     }
 
     /// The slot whose established connection is this client's.
-    fn slot_of(&mut self, peer: IpEndpoint) -> Option<&mut Slot<N>> {
+    fn slot_of(&mut self, peer: IpEndpoint) -> Option<&mut Slot<S>> {
         let busy = self.slots.get_mut(..self.busy).unwrap_or_default();
         busy.iter_mut().find(|slot| slot.is_connected_to(peer))
     }
@@ -280,14 +286,14 @@ impl<'a, const N: usize> Pool<'a, N> {
         while index < self.busy {
             let Some(slot) = self.slots.get_mut(index) else { break };
             let mut context = Context {
-                settings: &self.settings,
+                limits: &self.settings.limits,
                 now,
                 sent: reason == Reason::Sent,
                 closing: self.closing,
                 read: self.read,
                 counters: &mut self.counters,
             };
-            match slot.step(sockets, &mut context, &mut tell) {
+            match slot.step(sockets, self.settings.server, &mut context, &mut tell) {
                 Step::Busy(until) => {
                     deadline = earliest(deadline, until);
                     index = index.saturating_add(1);
@@ -360,7 +366,7 @@ impl<'a, const N: usize> Pool<'a, N> {
         if index != last {
             self.slots.swap(index, last);
         }
-        let handle = |slots: &[Slot<N>], index: usize| slots.get(index).and_then(Slot::handle);
+        let handle = |slots: &[Slot<S>], index: usize| slots.get(index).and_then(Slot::handle);
         // Removed from the set and added again, each goes to the first vacant position; and what the set knew of the old
         // client's hardware address is forgotten.
         let Some(mut done) = handle(self.slots, last).map(|handle| sockets.remove(handle)) else { return };
@@ -373,7 +379,7 @@ impl<'a, const N: usize> Pool<'a, N> {
         if let Some(socket) = Socket::downcast_mut(&mut done)
             && self.closing == Closing::No
         {
-            listen(socket, &self.settings);
+            listen(socket, self.settings.port, &self.settings.limits);
         }
         if let Some(slot) = self.slots.get_mut(last) {
             slot.set_handle(sockets.add(done));

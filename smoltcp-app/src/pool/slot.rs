@@ -1,7 +1,7 @@
 //! One socket of a pool and its connection: from a client's SYN until the socket can listen again.
 
 use greet_core::{
-    Instant, LINGER, Machine, Server, ServerEnd, ServerEvent,
+    Instant, LINGER, ServerEnd, ServerEvent, ServerMachine,
     drive::{Delivery, Release},
 };
 use smoltcp::{
@@ -11,7 +11,7 @@ use smoltcp::{
     wire::IpEndpoint,
 };
 
-use super::{Closing, Counters, Event, Outcome, Settings};
+use super::{Closing, Counters, Event, Limits, Outcome};
 use crate::{
     drive::{Driver, Status, discard, unacknowledged},
     time::earliest,
@@ -25,7 +25,7 @@ const TIME_WAIT: core::time::Duration = core::time::Duration::from_secs(2);
 
 /// The memory of one connection in a [`Pool`](super::Pool).
 #[derive(Debug)]
-pub struct Slot<const N: usize> {
+pub struct Slot<S> {
     handle: Option<SocketHandle>,
     phase: Phase,
     /// The client, once the connection is established.
@@ -37,7 +37,7 @@ pub struct Slot<const N: usize> {
     /// The deadline of the state machine, or of the keep-alive.
     deadline: Option<Instant>,
     driver: Driver,
-    server: Server<N>,
+    server: S,
 }
 
 /// The phases of a connection.
@@ -55,7 +55,7 @@ enum Phase {
 
 /// What a slot needs of its pool.
 pub(super) struct Context<'a> {
-    pub(super) settings: &'a Settings,
+    pub(super) limits: &'a Limits,
     pub(super) now: Instant,
     /// Every socket had the chance to send a segment since the last step.
     pub(super) sent: bool,
@@ -72,7 +72,7 @@ pub(super) enum Step {
     Done,
 }
 
-impl<const N: usize> Slot<N> {
+impl<S: ServerMachine> Slot<S> {
     /// A slot without a socket.
     #[must_use]
     pub const fn new() -> Self {
@@ -84,7 +84,7 @@ impl<const N: usize> Slot<N> {
             delivery: Delivery::new(Instant::ZERO, 0),
             deadline: None,
             driver: Driver::new(),
-            server: Server::vacant(),
+            server: S::VACANT,
         }
     }
 
@@ -143,6 +143,7 @@ impl<const N: usize> Slot<N> {
     pub(super) fn step(
         &mut self,
         sockets: &mut SocketSet<'_>,
+        settings: S::Settings,
         context: &mut Context<'_>,
         tell: &mut impl FnMut(Event<'_>),
     ) -> Step {
@@ -150,7 +151,7 @@ impl<const N: usize> Slot<N> {
         if self.phase == Phase::Handshake {
             match socket.state() {
                 State::SynReceived => {
-                    let until = self.since + context.settings.limits.handshake;
+                    let until = self.since + context.limits.handshake;
                     if context.now < until {
                         return Step::Busy(Some(until));
                     }
@@ -159,7 +160,7 @@ impl<const N: usize> Slot<N> {
                 // The client reset it, or the local address was removed.
                 State::Listen | State::Closed => self.begin_close(None, socket, context),
                 // Its data may have been received already, and its FIN too.
-                _ => self.accept(socket, context, tell),
+                _ => self.accept(socket, settings, context, tell),
             }
         }
         if self.phase == Phase::Conversation {
@@ -184,12 +185,18 @@ impl<const N: usize> Slot<N> {
     }
 
     /// The connection is established.
-    fn accept(&mut self, socket: &Socket<'_>, context: &mut Context<'_>, tell: &mut impl FnMut(Event<'_>)) {
+    fn accept(
+        &mut self,
+        socket: &Socket<'_>,
+        settings: S::Settings,
+        context: &mut Context<'_>,
+        tell: &mut impl FnMut(Event<'_>),
+    ) {
         self.phase = Phase::Conversation;
         self.peer = socket.remote_endpoint();
         self.since = context.now;
         self.driver = Driver::new();
-        self.server = Server::new(context.settings.server, context.now);
+        self.server = S::begin(settings, context.now);
         self.deadline = Some(context.now); // the greeting is due
         context.counters.accepted = context.counters.accepted.wrapping_add(1);
         if let Some(peer) = self.peer {
@@ -241,12 +248,12 @@ impl<const N: usize> Slot<N> {
     /// is not acknowledged that byte lies within it, and the client might take it for a part of a reply: so until then there
     /// is no probe.
     fn keep_alive(&mut self, socket: &mut Socket<'_>, context: &Context<'_>, moved: bool) -> Option<Instant> {
-        let interval = context.settings.limits.keep_alive;
+        let interval = context.limits.keep_alive;
         let delivered = socket.send_queue() == 0 && matches!(socket.state(), State::Established | State::CloseWait);
         if moved || !delivered {
             self.since = context.now;
         }
-        let limits = &context.settings.limits;
+        let limits = &context.limits;
         let silence = if delivered { limits.vanished } else { limits.unacknowledged };
         socket.set_timeout(Some(silence.into()));
         if !delivered {
@@ -277,7 +284,7 @@ impl<const N: usize> Slot<N> {
             Phase::TimeWait => return Step::Done,
             Phase::Handshake | Phase::Conversation => return Step::Busy(None),
         };
-        let limit = context.settings.limits.delivery;
+        let limit = context.limits.delivery;
         let limit = match outcome {
             // T2: a client that was silent for that long already gets little more time, unless it acknowledges something.
             Some(Outcome::Completed(ServerEnd::Idle)) => limit.min(LINGER),
@@ -351,7 +358,7 @@ impl<const N: usize> Slot<N> {
     }
 }
 
-impl<const N: usize> Default for Slot<N> {
+impl<S: ServerMachine> Default for Slot<S> {
     fn default() -> Self {
         Self::new()
     }
@@ -363,11 +370,11 @@ const fn lost_by(context: &Context<'_>) -> Outcome {
 }
 
 /// Lets a socket listen, whatever its state; a connection that it has is forgotten without a reset.
-pub(super) fn listen(socket: &mut Socket<'_>, settings: &Settings) {
+pub(super) fn listen(socket: &mut Socket<'_>, port: u16, limits: &Limits) {
     socket.abort();
     socket.set_ack_delay(Some(ACK_DELAY));
     socket.set_keep_alive(None);
-    socket.set_timeout(Some(settings.limits.vanished.into()));
+    socket.set_timeout(Some(limits.vanished.into()));
     // Fails for port 0 only, which no client can connect to.
-    let _ = socket.listen(settings.port);
+    let _ = socket.listen(port);
 }

@@ -8,12 +8,13 @@ use core::{
 use std::path::PathBuf;
 
 use clap::Args;
-use greet_core::{Framing, ServerSettings};
+use greet_core::{EchoSettings, Framing, ServerSettings};
+use thiserror::Error;
 
 use crate::{
     client::HostPort,
     log::LogFormat,
-    values::{Limit, count, duration, framing, limit, log_format, socket_address},
+    values::{Limit, count, duration, framing, limit, log_format, service, socket_address},
 };
 
 /// The server to connect to.
@@ -61,13 +62,17 @@ pub struct Timeout {
 /// How a server treats its connections.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Service {
-    /// Where a name ends: with each read (chunk), at each line feed (line), or as the first read suggests (auto)
-    #[arg(long, value_name = "chunk|line|auto", default_value = "auto", value_parser = framing)]
-    pub framing: Framing,
+    /// What to do with received bytes: answer each name with `Hello, NAME!` (greet), or send everything back (echo, RFC 862)
+    #[arg(long, value_name = "greet|echo", default_value = "greet", value_parser = service)]
+    pub service: greet_core::Service,
 
-    /// Delay each reply by this time: 1s, 250ms or a number of seconds
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
-    pub delay: Duration,
+    /// Where a name ends: with each read (chunk), at each line feed (line), or as the first read suggests (auto, the default)
+    #[arg(long, value_name = "chunk|line|auto", value_parser = framing)]
+    pub framing: Option<Framing>,
+
+    /// Delay each reply by this time: 1s, 250ms or a number of seconds; none by default
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub delay: Option<Duration>,
 
     /// Close a connection after this time without a byte in either direction; `none` for no limit
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = limit)]
@@ -78,11 +83,37 @@ pub struct Service {
     pub grace: Duration,
 }
 
+/// The settings of the state machine of each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceSettings {
+    /// Of a greeting server.
+    Greet(ServerSettings),
+    /// Of an echo server.
+    Echo(EchoSettings),
+}
+
+/// An option of the greeting service was given for the echo service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{0} is an option of --service greet: an echo server has no names and no replies; leave it out")]
+pub struct GreetOnly(&'static str);
+
 impl Service {
     /// The same for the state machine of a connection.
-    #[must_use]
-    pub const fn settings(&self) -> ServerSettings {
-        ServerSettings { framing: self.framing, delay: self.delay, idle_timeout: self.idle_timeout.0 }
+    ///
+    /// # Errors
+    /// The options contradict each other.
+    pub fn settings(&self) -> Result<ServiceSettings, GreetOnly> {
+        let idle_timeout = self.idle_timeout.0;
+        match (self.service, self.framing, self.delay) {
+            (greet_core::Service::Greet, framing, delay) => Ok(ServiceSettings::Greet(ServerSettings {
+                framing: framing.unwrap_or_default(),
+                delay: delay.unwrap_or_default(),
+                idle_timeout,
+            })),
+            (greet_core::Service::Echo, Some(_), _) => Err(GreetOnly("--framing")),
+            (greet_core::Service::Echo, None, Some(_)) => Err(GreetOnly("--delay")),
+            (greet_core::Service::Echo, None, None) => Ok(ServiceSettings::Echo(EchoSettings { idle_timeout })),
+        }
     }
 }
 

@@ -14,13 +14,18 @@ use greet_core::{Client, ClientEvent, ClientSettings, Framing, Instant, Machine 
 use crate::{
     args::Timeout,
     client::{Broken, CAPACITY, ChatError, Replies, check},
-    values::framing,
+    values::{framing, service},
 };
 
 /// How a client talks to its server.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct ChatArgs {
-    /// How names are sent: one write each (chunk), one line each (line), or as the server's greeting tells (auto)
+    /// What the server does: answer each name with `Hello, NAME!` (greet), or send everything back (echo). Each byte is compared
+    #[arg(long, value_name = "greet|echo", default_value = "greet", value_parser = service)]
+    pub service: Service,
+
+    /// How names are sent: one write each (chunk), one line each (line), or as the server's greeting tells (auto). To an echo
+    /// server auto sends lines
     #[arg(long, value_name = "chunk|line|auto", default_value = "auto", value_parser = framing)]
     pub framing: Framing,
 
@@ -29,12 +34,24 @@ pub struct ChatArgs {
     pub timeout: Timeout,
 }
 
+impl ChatArgs {
+    /// The same for the state machine.
+    #[must_use]
+    pub const fn settings(&self) -> ClientSettings {
+        let framing = match (self.service, self.framing) {
+            (Service::Echo, Framing::Auto) => Framing::Line, // no greeting tells it, and terminals and pipes have lines
+            (_, framing) => framing,
+        };
+        ClientSettings { service: self.service, framing, timeout: self.timeout.timeout.0 }
+    }
+}
+
 /// What the user wants next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Send this name.
     Name(Vec<u8>),
-    /// Send `exit`, and wait for the end of the conversation.
+    /// Send `exit`, to an echo server the FIN, and wait for the end of the conversation.
     Exit,
     /// Nothing yet: the server has sent something, or ended the conversation, while the user was asked.
     Nothing,
@@ -44,11 +61,11 @@ pub enum Input {
 
 /// Where names come from.
 pub trait NameSource {
-    /// The next name, to be sent with `framing`. It may wait for the user.
+    /// The next name, to be sent with these settings. It may wait for the user.
     ///
     /// # Errors
     /// The source cannot be read, or the name cannot be sent.
-    fn next(&mut self, framing: Framing) -> Result<Input, ChatError>;
+    fn next(&mut self, settings: ClientSettings) -> Result<Input, ChatError>;
 }
 
 /// The names on the command line.
@@ -60,21 +77,21 @@ impl<'a> CommandLine<'a> {
     ///
     /// # Errors
     /// A name cannot be sent.
-    pub fn new(names: &'a [OsString], framing: Framing) -> Result<Self, ChatError> {
+    pub fn new(names: &'a [OsString], settings: ClientSettings) -> Result<Self, ChatError> {
         for (position, name) in names.iter().map(|name| OsStr::as_bytes(name)).enumerate() {
-            check(framing, name, position == 0).map_err(|reason| ChatError::name(name, reason))?;
+            check(settings, name, position == 0).map_err(|reason| ChatError::name(name, reason))?;
         }
         Ok(Self(names.iter()))
     }
 }
 
 impl NameSource for CommandLine<'_> {
-    fn next(&mut self, _: Framing) -> Result<Input, ChatError> {
+    fn next(&mut self, _: ClientSettings) -> Result<Input, ChatError> {
         Ok(self.0.next().map_or(Input::Exit, |name| Input::Name(name.as_bytes().to_vec())))
     }
 }
 
-/// One conversation: a name at a time, each after the reply to the one before; then `exit` (rule K2).
+/// One conversation: a name at a time, each after the reply to the one before; then `exit` (rule K2) or the FIN (rule B6).
 ///
 /// The owner of the connection drives the state machine of [`client`](Self::client), hands its events to
 /// [`event`](Self::event), calls [`proceed`](Self::proceed) whenever nothing moves, and [`end`](Self::end) when the machine
@@ -83,9 +100,8 @@ impl NameSource for CommandLine<'_> {
 pub struct Chat<N> {
     names: N,
     peer: SocketAddr,
+    /// The framing is what is known of it.
     settings: ClientSettings,
-    /// As far as it is known.
-    framing: Framing,
     replies: Replies,
     /// What comes next, once the server has nothing more to say.
     next: Option<Input>,
@@ -97,10 +113,8 @@ pub struct Chat<N> {
 impl<N: NameSource> Chat<N> {
     /// A conversation with `peer`.
     pub const fn new(args: &ChatArgs, peer: SocketAddr, names: N) -> Self {
-        let settings =
-            ClientSettings { service: Service::Greet, framing: args.framing, timeout: args.timeout.timeout.0 };
-        let replies = Replies::new();
-        Self { names, peer, settings, framing: args.framing, replies, next: None, exiting: false, refused: false }
+        let replies = Replies::new(args.service);
+        Self { names, peer, settings: args.settings(), replies, next: None, exiting: false, refused: false }
     }
 
     /// The state machine, for a connection opened at `now`.
@@ -115,7 +129,7 @@ impl<N: NameSource> Chat<N> {
     /// It departs from the protocol, or cannot be printed.
     pub fn event(&mut self, event: &ClientEvent<'_>) -> Result<(), ChatError> {
         match event {
-            ClientEvent::Mismatch(mismatch) => return Err(ChatError::mismatch(self.peer, mismatch, self.framing)),
+            ClientEvent::Mismatch(mismatch) => return Err(ChatError::mismatch(self.peer, mismatch, self.settings)),
             ClientEvent::Error { .. } => self.refused = true,
             ClientEvent::Greeted | ClientEvent::Reply(_) => {}
         }
@@ -146,9 +160,12 @@ impl<N: NameSource> Chat<N> {
             return Ok(Step::Drive);
         }
         match self.next.take() {
-            None => self.next = Some(self.names.next(client.framing())?),
+            None => {
+                let settings = ClientSettings { framing: client.framing(), ..self.settings };
+                self.next = Some(self.names.next(settings)?);
+            }
             Some(Input::Name(name)) => {
-                self.framing = client.framing();
+                self.settings.framing = client.framing();
                 client.say(&name).map_err(|reason| ChatError::name(&name, reason))?;
             }
             Some(Input::Exit) => {
@@ -167,14 +184,14 @@ impl<N: NameSource> Chat<N> {
     /// The server did not send all it owed.
     pub fn end(&self, outcome: Option<Outcome>) -> Result<ExitCode, ChatError> {
         self.replies.end().map_err(ChatError::Output)?;
-        ChatError::of_outcome(self.peer, outcome, self.settings.timeout)?;
+        ChatError::of_outcome(self.peer, outcome, self.settings)?;
         Ok(if self.refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     /// The connection was lost while the client was waiting for this.
     #[must_use]
     pub const fn lost(&self, waiting_for: Option<WaitingFor>, error: io::Error) -> ChatError {
-        ChatError::Broken { peer: self.peer, during: Broken(waiting_for), error }
+        ChatError::Broken { peer: self.peer, during: Broken(self.settings.service, waiting_for), error }
     }
 }
 

@@ -7,7 +7,7 @@ use core::{
 };
 use std::net::ToSocketAddrs as _;
 
-use greet_core::Framing;
+use greet_core::{Framing, Service};
 
 use crate::log::LogFormat;
 
@@ -25,6 +25,18 @@ pub fn framing(text: &str) -> Result<Framing, String> {
         "chunk" => Ok(Framing::Chunk),
         "line" => Ok(Framing::Line),
         _ => Err("give chunk, line or auto".to_owned()),
+    }
+}
+
+/// `greet` or `echo`.
+///
+/// # Errors
+/// The text is another one.
+pub fn service(text: &str) -> Result<Service, String> {
+    match text {
+        "greet" => Ok(Service::Greet),
+        "echo" => Ok(Service::Echo),
+        _ => Err("give greet or echo".to_owned()),
     }
 }
 

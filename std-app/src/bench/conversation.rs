@@ -4,7 +4,8 @@ use core::{net::SocketAddr, time::Duration};
 use std::collections::VecDeque;
 
 use greet_core::{
-    Client, ClientEvent, ClientSettings, Escaped, Instant, Machine, Outcome, Received, WaitingFor, drive::Pump,
+    Client, ClientEvent, ClientSettings, Escaped, Instant, Machine, Outcome, Received, Service, State, WaitingFor,
+    drive::{Pump, Step},
 };
 use greet_host::client::Departure;
 
@@ -59,7 +60,7 @@ const fn instant(now: Duration) -> Instant {
 impl<const N: usize> Conversation<N> {
     /// Conversation `number` of the load; its connection is being opened.
     pub(super) fn new(number: usize, plan: &Plan, now: Duration) -> Self {
-        let settings = ClientSettings { framing: plan.framing, timeout: plan.timeout, ..ClientSettings::default() };
+        let settings = plan.client();
         Self {
             client: Client::new(settings, instant(now)),
             pump: Pump::new(),
@@ -145,7 +146,6 @@ impl<const N: usize> Conversation<N> {
         work: &mut Work,
         peer: SocketAddr,
     ) -> Result<(), Failure> {
-        let framing = self.settings.framing;
         while !input.is_empty() {
             let Received { taken, event } = self.pump.offer(&mut self.client, instant(now), input);
             let mut answered = false;
@@ -153,11 +153,7 @@ impl<const N: usize> Conversation<N> {
                 None if taken == 0 => break, // the machine is over and accepts nothing more
                 None if self.greeted && !matches!(input, [b'\r' | b'\n', ..]) => work.served_at = now, // part of a reply
                 None => {}
-                Some(ClientEvent::Greeted) => {
-                    self.greeted = true;
-                    work.greeted = work.greeted.saturating_add(1);
-                    work.greeted_at = now;
-                }
+                Some(ClientEvent::Greeted) => self.greeted_at(now, work),
                 Some(ClientEvent::Reply(_)) => {
                     answered = true;
                     self.answered = true;
@@ -188,7 +184,7 @@ impl<const N: usize> Conversation<N> {
                 Some(ClientEvent::Mismatch(mismatch)) => {
                     return Err(Failure {
                         kind: Kind::Mismatch,
-                        example: Some(Departure::new(peer, &mismatch, framing).to_string()),
+                        example: Some(Departure::new(peer, &mismatch, self.settings).to_string()),
                     });
                 }
             }
@@ -200,7 +196,30 @@ impl<const N: usize> Conversation<N> {
         Ok(())
     }
 
-    /// The server's FIN was received; an error unless `exit` asked for it.
+    /// The connection is established. An echo server sends no greeting.
+    pub(super) fn connected(&mut self, now: Duration, work: &mut Work) {
+        if self.settings.service == Service::Echo {
+            self.greeted_at(now, work);
+        }
+    }
+
+    /// The server has greeted, or need not: names may be sent.
+    fn greeted_at(&mut self, now: Duration, work: &mut Work) {
+        self.greeted = true;
+        work.greeted = work.greeted.saturating_add(1);
+        work.greeted_at = now;
+    }
+
+    /// Whether the FIN has to be sent now, after everything from [`transmit`](Self::transmit); it counts as sent then (rule B6).
+    pub(super) fn ends_its_side(&mut self, now: Duration) -> bool {
+        let ends = self.client.state() == State::Ending && self.pump.next_step(&self.client) == Step::Shutdown;
+        if ends {
+            self.pump.shut_down(&mut self.client, instant(now));
+        }
+        ends
+    }
+
+    /// The server's FIN was received; an error unless this side has ended the conversation.
     pub(super) fn receive_end(&mut self, now: Duration) -> Result<(), Failure> {
         let _ = self.pump.offer(&mut self.client, instant(now), &[]);
         match self.client.outcome() {
@@ -222,7 +241,7 @@ impl<const N: usize> Conversation<N> {
         }
     }
 
-    /// Sends `exit` once every name is answered.
+    /// Sends `exit` once every name is answered; to an echo server the FIN.
     pub(super) fn close(&mut self, now: Duration) {
         self.client.close(instant(now));
     }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::time::SystemTime;
 
-use greet_core::Framing;
+use greet_core::{Framing, Service};
 
 use super::{
     intervals::Interval,
@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) connections: usize,
     pub(crate) pipeline: usize,
     pub(crate) size: usize,
+    pub(crate) service: Service,
     pub(crate) framing: &'static str,
     /// Names per second, with `--rate`.
     pub(crate) rate: Option<f64>,
@@ -40,6 +41,7 @@ impl Settings {
             connections: plan.connections,
             pipeline: plan.pipeline,
             size: plan.size,
+            service: plan.service,
             framing: if plan.framing == Framing::Line { "line" } else { "chunk" },
             rate: plan.rate,
             names: plan.names,

@@ -1,7 +1,10 @@
 //! One connection of a load: moves bytes between a conversation and a non-blocking socket.
 
 use core::{net::SocketAddr, time::Duration};
-use std::io::{ErrorKind, Read, Write};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::Shutdown,
+};
 
 use mio::{Interest, Registry, Token, event::Event, net::TcpStream};
 
@@ -129,6 +132,7 @@ impl<const N: usize> Link<N> {
             let _ = stream.set_nodelay(true); // without it names may be late, which is no failure
             if let Socket::Opening { stream, .. } = core::mem::replace(&mut self.socket, Socket::Closed) {
                 self.socket = Socket::Open { stream };
+                self.conversation.connected(now(), work);
             }
         }
         let mut time = None;
@@ -193,7 +197,7 @@ impl<const N: usize> Link<N> {
             let filled = self.conversation.transmit(now, &mut buffers.output);
             let output = buffers.output.get(..filled).unwrap_or_default();
             if output.is_empty() {
-                return Ok(());
+                break;
             }
             let written = write(stream, output)?;
             if written < filled {
@@ -201,9 +205,13 @@ impl<const N: usize> Link<N> {
                 return Ok(());
             }
             if filled < buffers.output.len() {
-                return Ok(());
+                break;
             }
         }
+        if self.conversation.ends_its_side(now) {
+            stream.shutdown(Shutdown::Write).map_err(|error| Kind::of_connection(&error))?;
+        }
+        Ok(())
     }
 
     /// Handles the timeouts of connecting and of the conversation.
@@ -220,7 +228,7 @@ impl<const N: usize> Link<N> {
         }
     }
 
-    /// Closes the conversation with `exit`; at once if it is not greeted, or if replies are missing and `may_wait` is false.
+    /// Closes the conversation with `exit` or a FIN; at once if it is not greeted, or if replies are missing and `may_wait` is false.
     pub(super) fn close(
         &mut self,
         now: Duration,

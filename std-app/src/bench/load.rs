@@ -166,7 +166,7 @@ impl<'a, const N: usize> Load<'a, N> {
         self.open_all(self.plan.timeout)?;
         if self.work.greeted == 0 && !self.is_stopped() {
             let Failure { kind, example } = self.reason.take().unwrap_or(Kind::NoGreeting.into());
-            let advice = kind.advice();
+            let advice = kind.advice(self.plan.service);
             return Ok(Err(format!("{}; {advice}", example.unwrap_or_else(|| kind.to_string()))));
         }
         Ok(Ok(()))

@@ -40,7 +40,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use greet_core::Framing;
+    use greet_core::{ClientSettings, Framing};
     use greet_host::client::check;
     use std::collections::HashSet;
 
@@ -51,8 +51,9 @@ mod tests {
             for _ in 0..1000 {
                 let name = names.next();
                 assert_eq!(name.len(), size);
-                assert_eq!(check(Framing::Chunk, name, true), Ok(()));
-                assert_eq!(check(Framing::Line, name, true), Ok(()));
+                for framing in [Framing::Chunk, Framing::Line] {
+                    assert_eq!(check(ClientSettings { framing, ..ClientSettings::default() }, name, true), Ok(()));
+                }
             }
         }
         assert_eq!(Names::new(0).next(), b"");

@@ -3,11 +3,11 @@
 use core::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use clap::Args;
-use greet_core::Framing;
+use greet_core::{Framing, Service};
 use greet_host::{
     args::{IpVersion, Report, ServerAddress, Timeout},
     client::{CAPACITY, HostPort},
-    values::{client_framing, count, duration, rate, span},
+    values::{client_framing, count, duration, rate, service, span},
 };
 
 const EXAMPLES: &str = "\
@@ -19,6 +19,7 @@ Examples:
   greet bench 127.0.0.1 -d 1h --interval 10s        one line of figures every 10 s
   greet bench 127.0.0.1 --html figures.html         also writes the figures and charts to an HTML file
   greet bench 127.0.0.1:9999 --against 127.0.0.1:9998   compares two servers in alternating turns
+  greet bench board.local:7 --service echo --size 512   an echo server, in messages of 512 bytes
 
 Exit status: 0 if every name that was sent got the right reply, 1 if not, 2 for a wrong command line. A backlog, the names \
 that --rate scheduled and that could not be sent, does not change it. Ctrl-C ends the run and prints the figures so far; \
@@ -30,6 +31,10 @@ names in flight at that moment are not errors.";
 pub(crate) struct BenchOptions {
     #[command(flatten)]
     pub(crate) server: ServerAddress,
+
+    /// What the server does: answer each name with `Hello, NAME!` (greet), or send each name back (echo)
+    #[arg(long, value_name = "greet|echo", default_value = "greet", value_parser = service)]
+    pub(crate) service: Service,
 
     /// Number of concurrent connections
     #[arg(allow_negative_numbers = true, short, long, value_name = "N", default_value = "1", value_parser = count)]
@@ -43,17 +48,17 @@ pub(crate) struct BenchOptions {
     #[arg(allow_negative_numbers = true, short = 'n', long, value_name = "N", value_parser = count, conflicts_with_all = ["duration", "against"])]
     pub(crate) names: Option<NonZeroUsize>,
 
-    /// Size of a name in bytes: at most 1024 with framing chunk, 65533 with framing line; the server may have a lower
-    /// limit. All names in flight on one connection, plus 2 bytes each, must fit in 65535 bytes
+    /// Size of a name in bytes: at most 1024 with framing chunk, 65533 with framing line or to an echo server; the
+    /// server may have a lower limit. All names in flight on one connection, plus 2 bytes each, must fit in 65535 bytes
     #[arg(allow_negative_numbers = true, long, value_name = "BYTES", default_value = "16", value_parser = size)]
     pub(crate) size: usize,
 
-    /// Number of names in flight on each connection. More than one needs framing line
+    /// Number of names in flight on each connection. More than one needs framing line or an echo server
     #[arg(allow_negative_numbers = true, long, value_name = "N", default_value = "1", value_parser = count)]
     pub(crate) pipeline: NonZeroUsize,
 
-    /// How names are sent: one write each (chunk) or one line each (line). The default is chunk with one name in flight, line
-    /// with more
+    /// How names are sent: one write each (chunk) or one line each (line). The default is chunk with one name in flight or to
+    /// an echo server, otherwise line
     #[arg(long, value_name = "chunk|line", value_parser = client_framing)]
     pub(crate) framing: Option<Framing>,
 

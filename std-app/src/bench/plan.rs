@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use greet_core::{Framing, NAME_CAPACITY};
+use greet_core::{ClientSettings, Framing, NAME_CAPACITY, Service};
 use greet_host::client::{CAPACITY, check};
 
 use super::{error::UsageError, names::Names, options::BenchOptions};
@@ -13,6 +13,7 @@ pub(super) struct Plan {
     pub(super) connections: usize,
     pub(super) size: usize,
     pub(super) pipeline: usize,
+    pub(super) service: Service,
     pub(super) framing: Framing,
     /// Names per second on all connections (open loop); `None` for a closed loop.
     pub(super) rate: Option<f64>,
@@ -54,17 +55,20 @@ const LENGTH_BYTES: usize = 2;
 impl Plan {
     pub(super) fn new(options: &BenchOptions) -> Result<Self, UsageError> {
         let pipeline = options.pipeline.get();
+        let service = options.service;
+        let reads_matter = service == Service::Greet; // F1, B2
         let framing = match options.framing {
             Some(Framing::Line) => Framing::Line,
-            None if pipeline > 1 => Framing::Line,
-            Some(_) if pipeline > 1 => return Err(UsageError::ChunkPipeline), // F1
+            None if pipeline > 1 && reads_matter => Framing::Line,
+            Some(_) if pipeline > 1 && reads_matter => return Err(UsageError::ChunkPipeline), // F1
             Some(_) | None => Framing::Chunk,
         };
         let size = options.size;
-        if framing == Framing::Chunk && size > NAME_CAPACITY {
+        if framing == Framing::Chunk && reads_matter && size > NAME_CAPACITY {
             return Err(UsageError::LongChunk { size, limit: NAME_CAPACITY }); // L2
         }
-        check(framing, Names::new(size.min(CAPACITY)).next(), true)
+        let settings = ClientSettings { service, framing, timeout: options.timeout.timeout.0 };
+        check(settings, Names::new(size.min(CAPACITY)).next(), true)
             .map_err(|reason| UsageError::Size { size, reason })?;
         let turn = options.turn.unwrap_or(TURN);
         let turns = options.duration.as_nanos().checked_div(turn.as_nanos()).unwrap_or(0);
@@ -76,6 +80,7 @@ impl Plan {
             connections: options.connections.get(),
             size,
             pipeline,
+            service,
             framing,
             rate: options.rate,
             names: options.names.map(|names| u64::try_from(names.get()).unwrap_or(u64::MAX)),
@@ -106,10 +111,19 @@ impl Plan {
         }
     }
 
+    /// The settings of each connection's state machine.
+    pub(super) const fn client(&self) -> ClientSettings {
+        ClientSettings { service: self.service, framing: self.framing, timeout: self.timeout }
+    }
+
     /// The bytes sent and received per name, with line ends.
     pub(super) fn bytes_a_name(&self) -> (usize, usize) {
         let line_end = usize::from(self.framing == Framing::Line);
         let name = self.size.saturating_add(line_end);
-        (name, name.saturating_add("Hello, !".len()))
+        let around = match self.service {
+            Service::Greet => "Hello, !".len(),
+            Service::Echo => 0,
+        };
+        (name, name.saturating_add(around))
     }
 }

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use greet_core::Service;
+
 use super::{
     compare::{Comparison, FEW_PAIRS},
     figures::{ErrorFigures, Figures, Settings},
@@ -35,12 +37,16 @@ impl Comparison {
 
 /// The settings of the run, in one line.
 pub(crate) fn conditions(settings: &Settings) -> String {
-    let Settings { connections, pipeline, size, framing, .. } = settings;
+    let Settings { connections, pipeline, size, service, framing, .. } = settings;
     let connections = counted(*connections as u64, "connection");
     let in_flight = counted(*pipeline as u64, "name");
     let bytes = counted(*size as u64, "byte");
     let rate = settings.rate.map_or(String::new(), |rate| format!(", {} scheduled", Rate(rate)));
-    format!("{connections}, {in_flight} of {bytes} in flight each, framing {framing}{rate}")
+    let service = match service {
+        Service::Greet => "",
+        Service::Echo => "service echo, ",
+    };
+    format!("{connections}, {in_flight} of {bytes} in flight each, {service}framing {framing}{rate}")
 }
 
 /// The kind of an error, with the number of times it occurred during the warm-up.

@@ -3,6 +3,7 @@
 use core::{fmt, time::Duration};
 use std::{collections::BTreeMap, io};
 
+use greet_core::Service;
 use hdrhistogram::CreationError;
 
 use super::{intervals::Intervals, stalls::Stalls};
@@ -17,9 +18,9 @@ pub(super) enum Kind {
     NoGreeting,
     /// No complete reply within the timeout.
     NoReply,
-    /// No FIN within the timeout after `exit`.
+    /// No FIN within the timeout after this side has ended the conversation.
     NoEnd,
-    /// The server's FIN was received without `exit`.
+    /// The server's FIN was received before this side has ended the conversation.
     EndedEarly,
     /// The connection broke, for this reason.
     Broken(String),
@@ -57,7 +58,7 @@ impl Kind {
 
 impl Kind {
     /// Advice for the message if no connection could be opened.
-    pub(super) fn advice(&self) -> &'static str {
+    pub(super) fn advice(&self, service: Service) -> &'static str {
         match self {
             Self::NoConnection(reason) if reason == REFUSED => "is the server running, and on this port?",
             Self::NoConnection(reason) if reason == NO_ANSWER => {
@@ -65,6 +66,7 @@ impl Kind {
             }
             Self::NoConnection(_) => "check the address and this host's network",
             Self::NoGreeting => "is it a greeting server? It may be full; --timeout sets a longer limit",
+            _ if service == Service::Echo => "is it an echo server? Check its log",
             _ => "is it a greeting server? Check its log",
         }
     }
@@ -80,8 +82,10 @@ impl fmt::Display for Kind {
             Self::NoConnection(reason) => write!(formatter, "no connection: {reason}"),
             Self::NoGreeting => formatter.write_str("no greeting in time"),
             Self::NoReply => formatter.write_str("no complete reply in time"),
-            Self::NoEnd => formatter.write_str("no FIN in time after `exit`"),
-            Self::EndedEarly => formatter.write_str("connection closed by the server without `exit`"),
+            Self::NoEnd => formatter.write_str("no FIN in time at the end of the conversation"),
+            Self::EndedEarly => {
+                formatter.write_str("connection closed by the server before the end of the conversation")
+            }
             Self::Broken(reason) => write!(formatter, "connection broken: {reason}"),
             Self::Mismatch => formatter.write_str("wrong bytes"),
             Self::Reply(text) => write!(formatter, "error reply: {text}"),

@@ -79,7 +79,7 @@ impl Work {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use greet_core::Framing;
+    use greet_core::{Framing, Service};
 
     /// One connection with names of 8 bytes as lines.
     pub(in crate::bench) fn plan(rate: Option<f64>, pipeline: usize) -> Plan {
@@ -87,6 +87,7 @@ pub(super) mod tests {
             connections: 1,
             size: 8,
             pipeline,
+            service: Service::Greet,
             framing: Framing::Line,
             rate,
             names: None,

@@ -33,7 +33,7 @@ const OUTPUT_CAPACITY: usize = 4096;
 
 /// Holds the conversation that `options` ask for.
 pub(crate) fn run(options: &ChatOptions) -> Result<ExitCode, ChatError> {
-    let names = CommandLine::new(&options.names, options.chat.framing)?;
+    let names = CommandLine::new(&options.names, options.chat.settings())?;
     let (stream, peer) = connect(&options.server.host, options.ip, options.chat.timeout.timeout)?;
     if !options.names.is_empty() {
         converse(&stream, Chat::new(&options.chat, peer, names))

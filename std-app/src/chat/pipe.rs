@@ -2,19 +2,21 @@
 
 use std::io::{BufRead, Read};
 
-use greet_core::{Client, Framing};
+use greet_core::{Client, ClientSettings, Service};
 use greet_host::{
     chat::{Input, NameSource},
     client::{CAPACITY, ChatError, check},
 };
 
-/// On a line of its own it ends the conversation, as in the protocol (rule R3).
-pub(super) const EXIT: &[u8] = b"exit";
+/// Whether a line ends the conversation, as `exit` does in the greeting protocol (rule R3).
+pub(super) fn ends(service: Service, line: &[u8]) -> bool {
+    service == Service::Greet && line == b"exit"
+}
 
 /// The longest line that is read: the longest name, CR and LF, and one byte more to notice a longer one.
 const LINE_LIMIT: u64 = (Client::<CAPACITY>::LONGEST_NAME + 3) as u64;
 
-/// Reads a name when the one before is answered, until the input ends or a line is `exit`.
+/// Reads a name when the one before is answered, until the input ends, or a line is `exit` for a greeting server.
 #[derive(Debug)]
 pub(super) struct Pipe<R> {
     input: R,
@@ -29,15 +31,15 @@ impl<R: BufRead> Pipe<R> {
 }
 
 impl<R: BufRead> NameSource for Pipe<R> {
-    fn next(&mut self, framing: Framing) -> Result<Input, ChatError> {
+    fn next(&mut self, settings: ClientSettings) -> Result<Input, ChatError> {
         let mut line = Vec::new();
         self.input.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line).map_err(ChatError::Input)?;
         self.number = self.number.saturating_add(1);
         let name = without_end(&line);
-        if line.is_empty() || name == EXIT {
+        if line.is_empty() || ends(settings.service, name) {
             return Ok(Input::Exit);
         }
-        check(framing, name, true).map_err(|reason| ChatError::Line { number: self.number, reason })?;
+        check(settings, name, true).map_err(|reason| ChatError::Line { number: self.number, reason })?;
         Ok(Input::Name(name.to_vec()))
     }
 }

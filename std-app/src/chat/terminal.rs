@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use greet_core::Framing;
+use greet_core::ClientSettings;
 use greet_host::{
     chat::{Input, NameSource},
     client::{ChatError, check},
@@ -22,11 +22,11 @@ use rustyline::{
 };
 use signal_hook::{consts::SIGINT, flag, low_level};
 
-use super::pipe::EXIT;
+use super::pipe::ends;
 
 const PROMPT: &str = "> ";
 
-/// A prompt with line editing and history. Ctrl-D and `exit` end the conversation. Ctrl-C clears the line; on an empty line
+/// A prompt with line editing and history. Ctrl-D ends the conversation, with a greeting server `exit` too. Ctrl-C clears the line; on an empty line
 /// it closes the connection.
 pub(super) struct Terminal<'a> {
     editor: DefaultEditor,
@@ -91,7 +91,7 @@ enum Line {
 }
 
 impl NameSource for Terminal<'_> {
-    fn next(&mut self, framing: Framing) -> Result<Input, ChatError> {
+    fn next(&mut self, settings: ClientSettings) -> Result<Input, ChatError> {
         loop {
             let line = match self.pasted.pop_front() {
                 Some(line) => line,
@@ -111,10 +111,10 @@ impl NameSource for Terminal<'_> {
                     Line::News => return Ok(Input::Nothing),
                 },
             };
-            if line.as_bytes() == EXIT {
+            if ends(settings.service, line.as_bytes()) {
                 return Ok(Input::Exit);
             }
-            if let Err(reason) = check(framing, line.as_bytes(), true) {
+            if let Err(reason) = check(settings, line.as_bytes(), true) {
                 let refused = ChatError::name(line.as_bytes(), reason);
                 writeln!(io::stderr(), "greet: {refused}").map_err(ChatError::Output)?;
                 continue;

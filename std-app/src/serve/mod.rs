@@ -17,12 +17,13 @@ use core::{
 };
 use std::{io, process::ExitCode, sync::Arc};
 
-use greet_core::{NAME_CAPACITY, Server, ServerEnd, ServerSettings};
+use greet_core::{Echo, NAME_CAPACITY, Server, ServerEnd, ServerMachine};
 use greet_host::{
+    args::{GreetOnly, ServiceSettings},
     clock,
     conversation::Conversation,
     counters::{Counters, EndReason, Refusal},
-    exit::Fatal,
+    exit::{self, Fatal},
     limits::{Admission, Peers, TimeLimit},
     log::{self, Log},
     metrics::{self, MetricsError},
@@ -43,6 +44,8 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 /// Why the server cannot start.
 #[derive(Debug, Error)]
 pub(crate) enum ServeError {
+    #[error("{0}; --help says more")]
+    Usage(#[from] GreetOnly),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -55,12 +58,16 @@ pub(crate) enum ServeError {
     Runtime(&'static str, #[source] io::Error),
 }
 
-impl Fatal for ServeError {}
+impl Fatal for ServeError {
+    fn status(&self) -> u8 {
+        if matches!(self, Self::Usage(_)) { exit::USAGE } else { exit::FAILURE }
+    }
+}
 
 /// Settings and state that all connections share.
 #[derive(Debug)]
-struct Service {
-    settings: ServerSettings,
+struct Service<S: ServerMachine> {
+    settings: S::Settings,
     /// Maximum number of concurrent connections.
     connections: usize,
     /// How long open conversations may take to end when the service stops.
@@ -76,7 +83,7 @@ struct Service {
     counters: Arc<Counters>,
 }
 
-impl Service {
+impl<S: ServerMachine> Service<S> {
     /// Prints the addresses that the server listens on, and tells the service manager that it does.
     fn announce(&self, addresses: &[SocketAddr]) {
         for address in addresses {
@@ -123,8 +130,8 @@ impl Service {
     }
 
     /// Creates the machine for a new connection.
-    fn server(&self) -> Server<NAME_CAPACITY> {
-        Server::new(self.settings, clock::now())
+    fn server(&self) -> S {
+        S::begin(self.settings, clock::now())
     }
 }
 
@@ -159,6 +166,14 @@ fn listeners(options: &ServeOptions) -> Result<Vec<Listener>, ListenError> {
 
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
+    match options.service.settings()? {
+        ServiceSettings::Greet(settings) => serve::<Server<NAME_CAPACITY>>(options, settings),
+        ServiceSettings::Echo(settings) => serve::<Echo<NAME_CAPACITY>>(options, settings),
+    }
+}
+
+/// Serves each connection by one machine with these settings.
+fn serve<S: ServerMachine + Send>(options: &ServeOptions, settings: S::Settings) -> Result<ExitCode, ServeError> {
     let (log, _written_at_the_end) = log::start(options.verbosity, options.observation.log);
     // Before the sockets listen, so that no signal arrives without a handler.
     let stop = Stop::on_signals().map_err(ServeError::Signals)?;
@@ -171,8 +186,8 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, ServeError> {
         let address = metrics::serve(address, Arc::clone(&counters))?;
         tracing::debug!("metrics are at http://{address}/metrics");
     }
-    let service = Service {
-        settings: options.service.settings(),
+    let service: Service<S> = Service {
+        settings,
         connections: options.max_connections.map_or(usize::MAX, Into::into),
         grace: options.service.grace,
         peers: options.limits.max_per_peer.map(Peers::new),

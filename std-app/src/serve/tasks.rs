@@ -4,7 +4,7 @@ use core::{convert::Infallible, future::poll_fn, net::SocketAddr, num::NonZeroUs
 use std::{io, sync::Arc, thread};
 
 use greet_core::{
-    Machine,
+    ServerMachine,
     drive::{Turn, asynchronous::Driver},
 };
 use greet_host::{clock, limits::Demand, stop::Stop};
@@ -25,17 +25,17 @@ use super::{
 
 /// State that the acceptor and the conversations share.
 #[derive(Debug)]
-struct Shared {
-    service: Service,
+struct Shared<S: ServerMachine> {
+    service: Service<S>,
     slots: Arc<Semaphore>,
     /// Notified when a conversation has ended and its resources are free.
     ended: Notify,
 }
 
 /// Serves until `stop`, then ends the conversations within the grace period.
-pub(super) fn serve(
+pub(super) fn serve<S: ServerMachine + Send>(
     listeners: Vec<Listener>,
-    service: Service,
+    service: Service<S>,
     workers: Option<NonZeroUsize>,
     stop: Stop,
 ) -> io::Result<()> {
@@ -52,7 +52,11 @@ pub(super) fn serve(
     result
 }
 
-async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io::Result<()> {
+async fn serve_all<S: ServerMachine + Send>(
+    listeners: Vec<Listener>,
+    service: Service<S>,
+    stop: Stop,
+) -> io::Result<()> {
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     let slots = Arc::new(Semaphore::new(service.connections.min(Semaphore::MAX_PERMITS)));
     let shared = Arc::new(Shared { service, slots, ended: Notify::new() });
@@ -77,7 +81,7 @@ async fn serve_all(listeners: Vec<Listener>, service: Service, stop: Stop) -> io
     Ok(())
 }
 
-impl Shared {
+impl<S: ServerMachine + Send> Shared<S> {
     async fn accept_all(
         self: Arc<Self>,
         listeners: Vec<TcpListener>,

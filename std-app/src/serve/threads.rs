@@ -11,7 +11,7 @@ use std::{
 };
 
 use greet_core::{
-    Machine,
+    ServerMachine,
     drive::{Output, Turn, blocking::Driver},
 };
 use greet_host::{
@@ -76,8 +76,8 @@ impl Output for Replies {
 
 /// State that the acceptor and the conversations share.
 #[derive(Debug)]
-struct Shared {
-    service: Service,
+struct Shared<S: ServerMachine> {
+    service: Service<S>,
     open: Mutex<Open>,
     /// Notified when a conversation has ended.
     ended: Condvar,
@@ -94,7 +94,11 @@ struct Open {
 }
 
 /// Serves until `stop`, then ends the conversations within the grace period.
-pub(super) fn serve(listeners: Vec<Listener>, service: Service, mut stop: Stop) -> io::Result<()> {
+pub(super) fn serve<S: ServerMachine + Send>(
+    listeners: Vec<Listener>,
+    service: Service<S>,
+    mut stop: Stop,
+) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let registry = poll.registry();
     registry.register(&mut SourceFd(&stop.signalled.as_raw_fd()), STOP, Interest::READABLE)?;
@@ -128,15 +132,15 @@ fn stopped(stop: &mut Stop) -> bool {
 }
 
 /// Accepts connections up to the maximum number.
-struct Acceptor {
+struct Acceptor<S: ServerMachine> {
     listeners: Vec<Listener>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
     /// An accepted connection for which no thread could be started yet.
     pending: Option<(Arc<TcpStream>, SocketAddr)>,
     warning: AcceptWarning,
 }
 
-impl Acceptor {
+impl<S: ServerMachine + Send> Acceptor<S> {
     /// Accepts all waiting connections. Returns when to try again if a resource has run out.
     fn accept_all(&mut self) -> Option<Duration> {
         if let Some((stream, peer)) = self.pending.take()
@@ -184,7 +188,7 @@ impl Acceptor {
     }
 }
 
-impl Shared {
+impl<S: ServerMachine + Send> Shared<S> {
     /// Locks the open conversations. No panic can leave them half-changed, so a poisoned lock is usable.
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,6 +10,7 @@ mod check_series;
 mod command_line;
 mod common;
 mod conformance;
+mod echo;
 mod fetch;
 mod fetch_bodies;
 mod fetch_encrypted;

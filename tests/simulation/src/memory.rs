@@ -3,7 +3,7 @@
 use core::{cell::RefCell, time::Duration};
 use std::{io, rc::Rc};
 
-use greet_core::{Framing, Instant, NAME_CAPACITY, ServerSettings};
+use greet_core::{Echo, EchoSettings, Framing, Instant, NAME_CAPACITY, Server, ServerMachine, ServerSettings};
 use greet_smoltcp::{
     pool::{self, Pool, Slot},
     stack::{self, Settings, Stack},
@@ -26,21 +26,21 @@ const BUFFER: usize = 8192;
 /// Timeout of each wait, in virtual time.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server with a pool of sockets, with one framing.
-#[derive(Clone, Debug)]
-pub struct Memory {
-    world: Rc<RefCell<World>>,
+/// A server with a pool of sockets, with one framing, or an echo server.
+#[derive(Debug)]
+pub struct Memory<S: ServerMachine = Server<NAME_CAPACITY>> {
+    world: Rc<RefCell<World<S>>>,
     framing: Framing,
     /// Connections use IPv4 and IPv6 alternately.
     alternating: bool,
 }
 
 #[derive(Debug)]
-struct World {
+struct World<S: ServerMachine> {
     now: Instant,
     ether: Ether,
     server: Station,
-    pool: Pool<'static, NAME_CAPACITY>,
+    pool: Pool<'static, S>,
     client: Station,
     /// Number of connections that the client has opened.
     connections: u16,
@@ -83,6 +83,17 @@ fn ipv6(number: u8) -> IpCidr {
 const SERVER: u8 = 1;
 const CLIENT: u8 = 2;
 
+/// An echo server with a pool of sockets. It counts as one of framing `line`: only the sequence of bytes matters (rule B2).
+pub type EchoMemory = Memory<Echo<NAME_CAPACITY>>;
+
+impl EchoMemory {
+    /// Creates an echo server with these settings and number of sockets. Clients connect over IPv4.
+    #[must_use]
+    pub fn echo(settings: pool::Settings<EchoSettings>, sockets: usize) -> Self {
+        Self::of(settings, Framing::Line, sockets)
+    }
+}
+
 impl Memory {
     /// Creates a server with that framing. Clients connect over IPv4 and IPv6 alternately.
     #[must_use]
@@ -94,17 +105,29 @@ impl Memory {
     /// Creates a server with these settings and number of sockets. Clients connect over IPv4.
     #[must_use]
     pub fn with(settings: pool::Settings, sockets: usize) -> Self {
+        Self::of(settings, settings.server.framing, sockets)
+    }
+
+    /// The server's hardware address and IPv4 address.
+    #[must_use]
+    pub fn server() -> (EthernetAddress, IpAddress) {
+        (hardware(SERVER), ipv4(SERVER).address())
+    }
+}
+
+impl<S: ServerMachine> Memory<S> {
+    fn of(settings: pool::Settings<S::Settings>, framing: Framing, sockets: usize) -> Self {
         let now = Instant::ZERO;
         let ether = Ether::default();
         let mut server = Station::new(&ether, SERVER, now);
-        let slots: Vec<Slot<NAME_CAPACITY>> = (0..sockets).map(|_| Slot::new()).collect();
+        let slots: Vec<Slot<S>> = (0..sockets).map(|_| Slot::new()).collect();
         let mut pool = Pool::new(settings, slots.leak(), vec![0; BUFFER].leak());
         for _ in 0..sockets {
             pool.open(server.stack.sockets(), SocketBuffer::new(vec![0; BUFFER]), SocketBuffer::new(vec![0; BUFFER]));
         }
         let client = Station::new(&ether, CLIENT, now);
         let world = World { now, ether, server, pool, client, connections: 0, next: None };
-        Self { world: Rc::new(RefCell::new(world)), framing: settings.server.framing, alternating: false }
+        Self { world: Rc::new(RefCell::new(world)), framing, alternating: false }
     }
 
     /// Number of busy slots.
@@ -161,15 +184,9 @@ impl Memory {
     pub fn port(&self, address: EthernetAddress) -> Port {
         self.world.borrow().ether.port(address)
     }
-
-    /// The server's hardware address and IPv4 address.
-    #[must_use]
-    pub fn server() -> (EthernetAddress, IpAddress) {
-        (hardware(SERVER), ipv4(SERVER).address())
-    }
 }
 
-impl World {
+impl<S: ServerMachine> World<S> {
     /// Polls both stacks until no frame is pending.
     fn settle(&mut self) {
         loop {
@@ -205,8 +222,8 @@ impl World {
     }
 }
 
-impl Frontend for Memory {
-    type Connection = MemoryConnection;
+impl<S: ServerMachine> Frontend for Memory<S> {
+    type Connection = MemoryConnection<S>;
 
     fn capacity(&self) -> usize {
         NAME_CAPACITY
@@ -216,14 +233,14 @@ impl Frontend for Memory {
         framing == self.framing
     }
 
-    fn connect(&mut self, _framing: Framing) -> io::Result<MemoryConnection> {
+    fn connect(&mut self, _framing: Framing) -> io::Result<MemoryConnection<S>> {
         let mut world = self.world.borrow_mut();
         let mut socket = Socket::new(SocketBuffer::new(vec![0; BUFFER]), SocketBuffer::new(vec![0; BUFFER]));
         socket.set_nagle_enabled(false); // so that a write arrives as one read
         let handle = world.client.stack.sockets().add(socket);
         let by_ipv6 = self.alternating && !world.connections.is_multiple_of(2);
         let address = if by_ipv6 { ipv6(SERVER) } else { ipv4(SERVER) };
-        let remote = IpEndpoint::new(address.address(), pool::Settings::DEFAULT.port);
+        let remote = IpEndpoint::new(address.address(), world.pool.settings().port);
         let port = 49_152 + world.connections;
         world.connections += 1;
         world.client.stack.connect(handle, remote, port).map_err(io::Error::other)?;
@@ -240,14 +257,14 @@ impl Frontend for Memory {
 
 /// A connection in memory.
 #[derive(Debug)]
-pub struct MemoryConnection {
-    world: Rc<RefCell<World>>,
+pub struct MemoryConnection<S: ServerMachine = Server<NAME_CAPACITY>> {
+    world: Rc<RefCell<World<S>>>,
     handle: SocketHandle,
     /// Number of resets on the switch before this connection.
     resets: usize,
 }
 
-impl MemoryConnection {
+impl<S: ServerMachine> MemoryConnection<S> {
     /// Waits until `done` returns true, at most [`TIMEOUT`]. Returns whether it did.
     fn wait(&mut self, mut done: impl FnMut(&mut Socket<'static>) -> bool) -> bool {
         let handle = self.handle;
@@ -261,7 +278,7 @@ impl MemoryConnection {
     }
 }
 
-impl Connection for MemoryConnection {
+impl<S: ServerMachine> Connection for MemoryConnection<S> {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -322,7 +339,7 @@ impl Connection for MemoryConnection {
     }
 }
 
-impl Drop for MemoryConnection {
+impl<S: ServerMachine> Drop for MemoryConnection<S> {
     fn drop(&mut self) {
         let mut world = self.world.borrow_mut();
         let handle = self.handle;

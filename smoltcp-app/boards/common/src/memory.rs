@@ -1,5 +1,6 @@
 //! Sockets, slots and buffers in static memory, which cost no flash.
 
+use greet_core::Server;
 use greet_smoltcp::pool::Slot;
 use heapless::Vec;
 use smoltcp::iface::SocketStorage;
@@ -21,7 +22,7 @@ pub struct Memory<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> 
     // Vectors, because an empty slot and an empty socket are not all zero: an array of them would lie in flash and be copied at
     // the start. A vector is filled when the program runs.
     pub(crate) sockets: Vec<SocketStorage<'static>, CLIENTS>,
-    pub(crate) slots: Vec<Slot<NAME>, CLIENTS>,
+    pub(crate) slots: Vec<Slot<Server<NAME>>, CLIENTS>,
     pub(crate) receive: [[u8; BUFFER]; CLIENTS],
     pub(crate) transmit: [[u8; BUFFER]; CLIENTS],
     pub(crate) read: [u8; BUFFER],

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use greet_core::{Framing, Instant, ServerSettings};
+use greet_core::{Framing, Instant, Server, ServerSettings};
 use greet_smoltcp::{
     pool::{Pool, Settings},
     stack::{self, Stack},
@@ -60,7 +60,7 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
 #[derive(Debug)]
 pub struct Service<const NAME: usize> {
     stack: Stack<'static>,
-    pool: Pool<'static, NAME>,
+    pool: Pool<'static, Server<NAME>>,
     report: Report,
     silence: Silence,
     /// When the link is checked next, and the watchdog reset.

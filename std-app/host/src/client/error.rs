@@ -3,7 +3,7 @@
 use core::{fmt, net::SocketAddr, time::Duration};
 use std::io;
 
-use greet_core::{Escaped, Expected, Framing, Mismatch, NameError, Outcome, WaitingFor};
+use greet_core::{ClientSettings, Escaped, Expected, Framing, Mismatch, NameError, Outcome, Service, WaitingFor};
 use thiserror::Error;
 
 use crate::{
@@ -47,25 +47,34 @@ pub enum ChatError {
         error: io::Error,
     },
     /// The server ended the conversation too early.
-    #[error("{peer} ended the conversation {}", early(.waiting_for))]
+    #[error("{peer} ended the conversation {}", early(*.service, .waiting_for))]
     EndedEarly {
         /// The server.
         peer: SocketAddr,
+        /// What it was taken for.
+        service: Service,
         /// What the client was waiting for.
         waiting_for: Option<WaitingFor>,
     },
     /// The server did not answer in time.
-    #[error("{peer} {} within {}: {}", missed(.waiting_for), humantime::format_duration(*.limit), advice(.waiting_for))]
+    #[error(
+        "{peer} {} within {}: {}",
+        missed(*.service, .waiting_for),
+        humantime::format_duration(*.limit),
+        advice(*.service, .waiting_for)
+    )]
     TimedOut {
         /// The server.
         peer: SocketAddr,
+        /// What it was taken for.
+        service: Service,
         /// What the client was waiting for.
         waiting_for: WaitingFor,
         /// The time limit.
         limit: Duration,
     },
     /// The server departed from the protocol.
-    #[error("{0}; is it a greeting server, and does --framing fit it?")]
+    #[error("{0}; {advice}", advice = .0.advice())]
     Mismatch(Departure),
     /// Names cannot be read.
     #[error("standard input cannot be read ({0}): give the names on the command line")]
@@ -85,22 +94,25 @@ impl ChatError {
         Self::Name { name: excerpt(name), reason }
     }
 
-    /// The server sent what no server owes (rule K1).
+    /// The server sent what no server owes (rules K1 and B6).
     #[must_use]
-    pub fn mismatch(peer: SocketAddr, mismatch: &Mismatch<'_>, framing: Framing) -> Self {
-        Self::Mismatch(Departure::new(peer, mismatch, framing))
+    pub fn mismatch(peer: SocketAddr, mismatch: &Mismatch<'_>, settings: ClientSettings) -> Self {
+        Self::Mismatch(Departure::new(peer, mismatch, settings))
     }
 
-    /// How a conversation ended that is over; a mismatch was told when it was met. `limit` is how long each answer was
-    /// waited for.
+    /// How a conversation with these settings ended that is over; a mismatch was told when it was met.
     ///
     /// # Errors
     /// The server did not send everything that was expected.
-    pub fn of_outcome(peer: SocketAddr, outcome: Option<Outcome>, limit: Option<Duration>) -> Result<(), Self> {
+    pub fn of_outcome(
+        peer: SocketAddr,
+        outcome: Option<Outcome>,
+        ClientSettings { service, timeout, .. }: ClientSettings,
+    ) -> Result<(), Self> {
         match outcome {
-            Some(Outcome::EndedEarly(waiting_for)) => Err(Self::EndedEarly { peer, waiting_for }),
+            Some(Outcome::EndedEarly(waiting_for)) => Err(Self::EndedEarly { peer, service, waiting_for }),
             Some(Outcome::TimedOut(waiting_for)) => {
-                Err(Self::TimedOut { peer, waiting_for, limit: limit.unwrap_or_default() })
+                Err(Self::TimedOut { peer, service, waiting_for, limit: timeout.unwrap_or_default() })
             }
             Some(Outcome::Complete | Outcome::Mismatch) | None => Ok(()),
         }
@@ -126,6 +138,8 @@ impl Fatal for ChatError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Departure {
     peer: SocketAddr,
+    /// What it was taken for.
+    service: Service,
     /// At which byte.
     offset: usize,
     /// Of what.
@@ -137,29 +151,43 @@ pub struct Departure {
 }
 
 impl Departure {
-    /// What this server sent, and what it owed in this framing.
+    /// What this server sent, and what it owed with these settings.
     #[must_use]
-    pub fn new(peer: SocketAddr, mismatch: &Mismatch<'_>, framing: Framing) -> Self {
+    pub fn new(
+        peer: SocketAddr,
+        mismatch: &Mismatch<'_>,
+        ClientSettings { service, framing, .. }: ClientSettings,
+    ) -> Self {
         let &Mismatch { expected, offset, owed, received } = mismatch;
-        let (what, text) = match expected {
-            Expected::Greeting => ("the greeting".to_owned(), b"Welcome!".to_vec()),
-            Expected::Reply(name) => {
-                let line_end = if framing == Framing::Line { &b"\n"[..] } else { b"" };
+        let line_end = if framing == Framing::Line { &b"\n"[..] } else { b"" };
+        let (what, text) = match (expected, service) {
+            (Expected::Greeting, _) => ("the greeting".to_owned(), b"Welcome!".to_vec()),
+            (Expected::Reply(name), Service::Greet) => {
                 (format!("the reply to `{}`", excerpt(name)), [b"Hello, ", name, b"!", line_end].concat())
             }
-            Expected::Error => ("an error reply".to_owned(), b"Error: ".to_vec()),
-            Expected::Nothing => ("data that nothing asked for".to_owned(), Vec::new()),
+            (Expected::Reply(name), Service::Echo) => {
+                (format!("the echo of `{}`", excerpt(name)), [name, line_end].concat())
+            }
+            (Expected::Error, _) => ("an error reply".to_owned(), b"Error: ".to_vec()),
+            (Expected::Nothing, _) => ("data that nothing asked for".to_owned(), Vec::new()),
         };
         // Behind the greeting's own text its line may end; then only the byte that was owed is known.
         let rest = text.get(offset..).filter(|rest| !rest.is_empty()).or(owed.as_ref().map(core::slice::from_ref));
         let expected = rest.map_or("nothing".to_owned(), |rest| format!("`{}`", excerpt(rest)));
-        Self { peer, offset, what, expected, received: excerpt(received) }
+        Self { peer, service, offset, what, expected, received: excerpt(received) }
+    }
+
+    const fn advice(&self) -> &'static str {
+        match self.service {
+            Service::Greet => "is it a greeting server, and does --framing fit it?",
+            Service::Echo => "is it an echo server? `greet check` tells what is wrong with it",
+        }
     }
 }
 
 impl fmt::Display for Departure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, offset, what, expected, received } = self;
+        let Self { peer, offset, what, expected, received, .. } = self;
         write!(
             formatter,
             "{peer} departed from the protocol at byte {offset} of {what}: expected {expected}, received `{received}`"
@@ -181,47 +209,62 @@ fn excerpt(bytes: &[u8]) -> String {
     format!("{}...", Escaped(shown))
 }
 
-/// What a broken connection interrupted.
+/// What a broken connection interrupted: the server was taken for this, and the client was waiting for that.
 #[derive(Clone, Copy, Debug)]
-pub struct Broken(pub Option<WaitingFor>);
+pub struct Broken(pub Service, pub Option<WaitingFor>);
 
 impl fmt::Display for Broken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self.0 {
-            Some(WaitingFor::Greeting) => "before the greeting",
-            Some(WaitingFor::Reply) => "before the reply",
-            Some(WaitingFor::End) => "after `exit`, before the server ended its side",
-            None => "while no reply was due",
+        formatter.write_str(match (self.1, self.0) {
+            (Some(WaitingFor::Greeting), _) => "before the greeting",
+            (Some(WaitingFor::Reply), _) => "before the reply",
+            (Some(WaitingFor::End), Service::Greet) => "after `exit`, before the server ended its side",
+            (Some(WaitingFor::End), Service::Echo) => "after the client's FIN, before the server's",
+            (None, _) => "while no reply was due",
         })
     }
 }
 
-const fn early(waiting_for: &Option<WaitingFor>) -> &'static str {
-    match waiting_for {
-        Some(WaitingFor::Greeting) => {
+const fn early(service: Service, waiting_for: &Option<WaitingFor>) -> &'static str {
+    match (service, waiting_for) {
+        (_, Some(WaitingFor::Greeting)) => {
             "before its greeting: is it a greeting server? It may have too many connections; try again"
         }
-        Some(WaitingFor::Reply) => "before its reply: see its log, and whether --framing fits it",
-        Some(WaitingFor::End) | None => {
+        (Service::Greet, Some(WaitingFor::Reply)) => "before its reply: see its log, and whether --framing fits it",
+        (Service::Greet, Some(WaitingFor::End) | None) => {
             "although the client had not sent `exit`: an idle timeout, or the server was stopped; try again"
         }
+        (Service::Echo, Some(WaitingFor::Reply)) => {
+            "before everything came back: is it an echo server? `greet check` tells what is wrong with it"
+        }
+        (Service::Echo, Some(WaitingFor::End) | None) => {
+            "although the client had not ended its side: an idle timeout, too many connections, or the server was stopped; \
+             try again"
+        }
     }
 }
 
-const fn missed(waiting_for: &WaitingFor) -> &'static str {
-    match waiting_for {
-        WaitingFor::Greeting => "sent no greeting",
-        WaitingFor::Reply => "sent no whole reply",
-        WaitingFor::End => "did not end the conversation after `exit`",
+const fn missed(service: Service, waiting_for: &WaitingFor) -> &'static str {
+    match (service, waiting_for) {
+        (_, WaitingFor::Greeting) => "sent no greeting",
+        (Service::Greet, WaitingFor::Reply) => "sent no whole reply",
+        (Service::Greet, WaitingFor::End) => "did not end the conversation after `exit`",
+        (Service::Echo, WaitingFor::Reply) => "did not send back everything",
+        (Service::Echo, WaitingFor::End) => "did not end the connection after the client's FIN",
     }
 }
 
-const fn advice(waiting_for: &WaitingFor) -> &'static str {
-    match waiting_for {
-        WaitingFor::Greeting => {
+const fn advice(service: Service, waiting_for: &WaitingFor) -> &'static str {
+    match (service, waiting_for) {
+        (_, WaitingFor::Greeting) => {
             "is it a greeting server? It may have too many connections; --timeout sets a longer limit"
         }
-        WaitingFor::Reply | WaitingFor::End => "--timeout sets a longer limit; or --framing does not fit the server",
+        (Service::Greet, WaitingFor::Reply | WaitingFor::End) => {
+            "--timeout sets a longer limit; or --framing does not fit the server"
+        }
+        (Service::Echo, WaitingFor::Reply | WaitingFor::End) => {
+            "--timeout sets a longer limit; `greet check` tells what is wrong with the server"
+        }
     }
 }
 
@@ -244,15 +287,27 @@ mod tests {
     #[test]
     fn a_mismatch_shows_what_was_owed_from_its_offset_on() {
         let peer = SocketAddr::from(([127, 0, 0, 1], 9999));
-        for (expected, offset, owed, framing, shown) in [
-            (Expected::Greeting, 3, Some(b'c'), Framing::Chunk, "byte 3 of the greeting: expected `come!`, "),
-            (Expected::Greeting, 9, Some(b'\n'), Framing::Chunk, "byte 9 of the greeting: expected `\\n`, "),
-            (Expected::Reply(b"ha"), 8, Some(b'a'), Framing::Line, "byte 8 of the reply to `ha`: expected `a!\\n`, "),
-            (Expected::Error, 1, Some(b'r'), Framing::Line, "byte 1 of an error reply: expected `rror: `, "),
-            (Expected::Nothing, 0, None, Framing::Chunk, "byte 0 of data that nothing asked for: expected nothing, "),
+        let (greet, echo) = (Service::Greet, Service::Echo);
+        let reply = Expected::Reply(b"ha");
+        for (service, expected, offset, owed, framing, shown) in [
+            (greet, Expected::Greeting, 3, Some(b'c'), Framing::Chunk, "byte 3 of the greeting: expected `come!`, "),
+            (greet, Expected::Greeting, 9, Some(b'\n'), Framing::Chunk, "byte 9 of the greeting: expected `\\n`, "),
+            (greet, reply, 8, Some(b'a'), Framing::Line, "byte 8 of the reply to `ha`: expected `a!\\n`, "),
+            (greet, Expected::Error, 1, Some(b'r'), Framing::Line, "byte 1 of an error reply: expected `rror: `, "),
+            (
+                greet,
+                Expected::Nothing,
+                0,
+                None,
+                Framing::Chunk,
+                "byte 0 of data that nothing asked for: expected nothing, ",
+            ),
+            (echo, reply, 1, Some(b'a'), Framing::Line, "byte 1 of the echo of `ha`: expected `a\\n`, "),
+            (echo, reply, 0, Some(b'h'), Framing::Chunk, "byte 0 of the echo of `ha`: expected `ha`, "),
         ] {
             let mismatch = Mismatch { expected, offset, owed, received: b"\x07?" };
-            let message = ChatError::mismatch(peer, &mismatch, framing).to_string();
+            let settings = ClientSettings { framing, service, ..ClientSettings::default() };
+            let message = ChatError::mismatch(peer, &mismatch, settings).to_string();
             assert!(message.contains(shown), "{message}");
             assert!(message.contains("received `\\u{7}?`"), "{message}");
         }

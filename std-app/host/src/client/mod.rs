@@ -4,7 +4,7 @@ mod error;
 mod host;
 mod replies;
 
-use greet_core::{Client, ClientSettings, Framing, Instant, NAME_CAPACITY, NameError};
+use greet_core::{Client, ClientSettings, Framing, Instant, NAME_CAPACITY, NameError, Service};
 
 pub use self::{
     error::{Broken, ChatError, Departure},
@@ -16,15 +16,15 @@ pub use self::{
 /// framing is `auto` takes a first name that is longer than its read for chunks.)
 pub const CAPACITY: usize = u16::MAX as usize;
 
-/// Whether this name can be sent and come back as it was given, `first` in its conversation or later.
+/// Whether this name can be sent with these settings and come back as it was given, `first` in its conversation or later.
 ///
 /// # Errors
 /// Why it cannot.
-pub fn check(framing: Framing, name: &[u8], first: bool) -> Result<(), NameError> {
-    if framing != Framing::Line && name.len() > NAME_CAPACITY {
+pub fn check(settings: ClientSettings, name: &[u8], first: bool) -> Result<(), NameError> {
+    let ClientSettings { service, framing, .. } = settings;
+    if service == Service::Greet && framing != Framing::Line && name.len() > NAME_CAPACITY {
         return Err(NameError::TooLong { limit: NAME_CAPACITY }); // L2: one read of a server takes no more
     }
-    let settings = ClientSettings { framing, ..ClientSettings::default() };
     let mut client: Client<CAPACITY> = Client::new(settings, Instant::ZERO);
     if !first {
         client.say(b"another")?;
@@ -38,6 +38,10 @@ pub fn check(framing: Framing, name: &[u8], first: bool) -> Result<(), NameError
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(framing: Framing, name: &[u8], first: bool) -> Result<(), NameError> {
+        super::check(ClientSettings { framing, ..ClientSettings::default() }, name, first)
+    }
 
     #[test]
     fn a_name_is_checked_for_its_framing() {

@@ -2,20 +2,21 @@
 
 use std::io::{self, Write};
 
-use greet_core::{ClientEvent, Escaped};
+use greet_core::{ClientEvent, Escaped, Service};
 
 /// Prints replies to standard output.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Replies {
+    service: Service,
     /// Part of an error reply is printed, and its end has not arrived yet.
     inside_error: bool,
 }
 
 impl Replies {
-    /// Creates a printer.
+    /// Creates a printer for the replies of such a server.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { inside_error: false }
+    pub const fn new(service: Service) -> Self {
+        Self { service, inside_error: false }
     }
 
     /// Prints an event, each reply on its own line, and flushes. Control characters are escaped (rule K3).
@@ -26,7 +27,10 @@ impl Replies {
         let mut output = io::stdout().lock();
         match event {
             ClientEvent::Greeted => writeln!(output, "Welcome!")?,
-            ClientEvent::Reply(name) => writeln!(output, "Hello, {}!", Escaped(name))?,
+            ClientEvent::Reply(name) => match self.service {
+                Service::Greet => writeln!(output, "Hello, {}!", Escaped(name))?,
+                Service::Echo => writeln!(output, "{}", Escaped(name))?,
+            },
             ClientEvent::Error { text, complete } => {
                 let begin = if self.inside_error { "" } else { "Error: " };
                 write!(output, "{begin}{}", Escaped(text))?;

@@ -2,6 +2,7 @@
 
 use core::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
+use greet_core::Service;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
@@ -91,6 +92,7 @@ struct SettingsDocument<'a> {
     connections: usize,
     pipeline: usize,
     size: usize,
+    service: &'static str,
     framing: &'a str,
     rate: Option<f64>,
     names: Option<u64>,
@@ -109,6 +111,10 @@ impl<'a> From<&'a Settings> for SettingsDocument<'a> {
             connections: settings.connections,
             pipeline: settings.pipeline,
             size: settings.size,
+            service: match settings.service {
+                Service::Greet => "greet",
+                Service::Echo => "echo",
+            },
             framing: settings.framing,
             rate: settings.rate,
             names: settings.names,

@@ -22,6 +22,7 @@ use std::{
     thread,
 };
 
+use greet_core::ServerMachine;
 use greet_host::{clock, stop::Stop};
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use nix::libc;
@@ -60,8 +61,8 @@ const LISTENERS: usize = 2;
 
 /// State that the acceptor and the workers share.
 #[derive(Debug)]
-struct Shared {
-    service: Service,
+struct Shared<S: ServerMachine> {
+    service: Service<S>,
     /// The number of open connections.
     open: AtomicUsize,
     /// Whether to wake the acceptor when a conversation ends.
@@ -69,7 +70,7 @@ struct Shared {
     waker: Waker,
 }
 
-impl Shared {
+impl<S: ServerMachine + Send> Shared<S> {
     /// A conversation has ended, and its socket is closed.
     fn has_ended(&self) {
         self.open.fetch_sub(1, Ordering::AcqRel);
@@ -111,9 +112,9 @@ impl Hand {
 }
 
 /// Serves until `stop`, then ends the conversations within the grace period.
-pub(super) fn serve(
+pub(super) fn serve<S: ServerMachine + Send>(
     listeners: Vec<Listener>,
-    service: Service,
+    service: Service<S>,
     workers: Option<NonZeroUsize>,
     mut stop: Stop,
 ) -> Result<(), RingError> {
@@ -151,7 +152,7 @@ pub(super) fn serve(
 }
 
 /// Starts a worker, and waits until its ring is set up.
-fn start(shared: &Arc<Shared>) -> Result<Hand, RingError> {
+fn start<S: ServerMachine + Send>(shared: &Arc<Shared<S>>) -> Result<Hand, RingError> {
     let (connections, inbox) = mpsc::channel();
     let (wake, woken) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
@@ -182,16 +183,16 @@ fn start(shared: &Arc<Shared>) -> Result<Hand, RingError> {
 
 /// Accepts connections up to the maximum number.
 #[derive(Debug)]
-struct Acceptor {
+struct Acceptor<S: ServerMachine> {
     listeners: Vec<Listener>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
     workers: Vec<Arc<Hand>>,
     /// The worker that gets the next connection.
     next: usize,
     warning: AcceptWarning,
 }
 
-impl Acceptor {
+impl<S: ServerMachine + Send> Acceptor<S> {
     /// Accepts all waiting connections. Returns when to try again if a resource has run out.
     fn accept_all(&mut self) -> Option<Duration> {
         for index in 0..self.listeners.len() {
@@ -240,7 +241,7 @@ impl Acceptor {
     }
 }
 
-impl Shared {
+impl<S: ServerMachine + Send> Shared<S> {
     /// Lets every conversation send its outstanding replies and end, within the grace period.
     fn end_all(&self, workers: &[Arc<Hand>], poll: &mut Poll, events: &mut Events) {
         let until = clock::now() + self.service.grace;

@@ -9,7 +9,7 @@ use std::{
     sync::mpsc::Receiver,
 };
 
-use greet_core::{Instant, Machine, NAME_CAPACITY, Server, State};
+use greet_core::{Instant, ServerMachine, State};
 use greet_host::{
     clock,
     conversation::Conversation,
@@ -37,9 +37,9 @@ pub(super) struct Inbox {
 
 /// One connection.
 #[derive(Debug)]
-struct Connection<'a> {
+struct Connection<'a, S> {
     stream: TcpStream,
-    driver: Driver<Server<NAME_CAPACITY>>,
+    driver: Driver<S>,
     /// None once it has ended.
     conversation: Option<Conversation<'a>>,
     limit: TimeLimit,
@@ -62,11 +62,11 @@ struct Connection<'a> {
 
 /// A ring and its connections, by token.
 #[derive(Debug)]
-pub(super) struct Worker<'a> {
+pub(super) struct Worker<'a, S: ServerMachine> {
     ring: Ring,
-    shared: &'a Shared,
+    shared: &'a Shared<S>,
     inbox: Inbox,
-    connections: Vec<Option<Connection<'a>>>,
+    connections: Vec<Option<Connection<'a, S>>>,
     /// Tokens without a connection.
     vacant: Vec<u32>,
     /// When to look at a connection. An entry may be too early: each byte moves the deadline, and the entry stays.
@@ -78,8 +78,8 @@ pub(super) struct Worker<'a> {
     now: Instant,
 }
 
-impl<'a> Worker<'a> {
-    pub(super) fn new(ring: Ring, shared: &'a Shared, inbox: Inbox) -> Self {
+impl<'a, S: ServerMachine + Send> Worker<'a, S> {
+    pub(super) fn new(ring: Ring, shared: &'a Shared<S>, inbox: Inbox) -> Self {
         Self {
             ring,
             shared,
@@ -331,7 +331,7 @@ impl<'a> Worker<'a> {
     /// Closes the socket of an ended conversation as soon as the kernel does not use it.
     fn release(&mut self, token: u32) {
         let Some(place) = self.connections.get_mut(index(token)) else { return };
-        let is_unused = |connection: &mut Connection<'_>| {
+        let is_unused = |connection: &mut Connection<'_, S>| {
             connection.conversation.is_none() && !connection.receiving && !connection.driver.is_sending()
         };
         if place.take_if(is_unused).is_some() {
@@ -340,7 +340,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn connection(&mut self, token: u32) -> Option<&mut Connection<'a>> {
+    fn connection(&mut self, token: u32) -> Option<&mut Connection<'a, S>> {
         self.connections.get_mut(index(token))?.as_mut()
     }
 }

@@ -27,7 +27,7 @@ mod tap;
 use core::{cell::RefCell, iter, time::Duration};
 use std::rc::Rc;
 
-use greet_core::Instant;
+use greet_core::{Instant, Server};
 use greet_smoltcp::{
     impair::Frame,
     pool::{Pool, Slot},
@@ -106,7 +106,7 @@ pub fn run(seed: u64, verbose: bool) -> Result<Report, String> {
 }
 
 fn simulate<const N: usize>(settings: Settings, mut random: Random, verbose: bool) -> Result<Report, String> {
-    let mut slots: Vec<Slot<N>> = (0..settings.slots).map(|_| Slot::new()).collect();
+    let mut slots: Vec<Slot<Server<N>>> = (0..settings.slots).map(|_| Slot::new()).collect();
     let mut read = vec![0; settings.read_buffer];
     let pool = Pool::new(settings.pool, &mut slots, &mut read);
     // The buffers are large, so each thread reuses its own.
@@ -126,7 +126,7 @@ struct World<'a, const N: usize> {
     settings: Rc<Settings>,
     ledger: Rc<RefCell<Ledger>>,
     server: Station<'a>,
-    pool: Pool<'a, N>,
+    pool: Pool<'a, Server<N>>,
     clients: Vec<Client<'a>>,
     /// When the server wants to be polled, and from when it may be (`Settings::pause`).
     next: Option<Instant>,
@@ -139,7 +139,7 @@ struct World<'a, const N: usize> {
 impl<'a, const N: usize> World<'a, N> {
     fn new(
         settings: Settings,
-        mut pool: Pool<'a, N>,
+        mut pool: Pool<'a, Server<N>>,
         random: &mut Random,
         frames: &'a mut [Frame],
         verbose: bool,

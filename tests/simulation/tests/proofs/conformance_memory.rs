@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
 use greet_core::Framing;
+use greet_smoltcp::pool::Settings;
 use greet_tests::{
     frontend::{Cut, run_table},
-    memory::Memory,
-    vectors::protocol,
+    memory::{EchoMemory, Memory},
+    vectors::{echo, protocol},
 };
 
 fn holds(framing: Framing, cuts: &[Cut]) {
@@ -32,4 +33,14 @@ fn the_pool_holds_the_table_under_line_in_every_cut() {
 #[test]
 fn the_pool_holds_the_table_under_auto() {
     holds(Framing::Auto, &[Cut::Steps]);
+}
+
+#[test]
+fn a_pool_of_echo_servers_holds_its_table_in_every_cut() {
+    let mut server = EchoMemory::echo(Settings::ECHO, 8);
+    for cut in [Cut::Steps, Cut::Whole, Cut::Every(1), Cut::Every(7), Cut::At(3)] {
+        let failures: Vec<_> = run_table(&mut server, &echo().unwrap(), cut).iter().map(ToString::to_string).collect();
+        assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    }
+    assert_eq!(server.busy(), 0);
 }

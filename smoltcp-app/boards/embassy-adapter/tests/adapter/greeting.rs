@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use embassy_net_driver::HardwareAddress;
-use greet_core::{Instant, ServerSettings};
+use greet_core::{Instant, Server, ServerSettings};
 use greet_embassy::{Adapter, WakeFlag};
 use greet_smoltcp::{
     pool::{Pool, Settings, Slot},
@@ -72,7 +72,7 @@ fn buffer() -> SocketBuffer<'static> {
 #[test]
 fn a_client_is_greeted_and_answered() {
     let (mut server, mut client) = (End::new(1, SERVER), End::new(2, CLIENT));
-    let (mut slots, mut read) = ([const { Slot::<64>::new() }; 2], [0; 512]);
+    let (mut slots, mut read) = ([const { Slot::<Server<64>>::new() }; 2], [0; 512]);
     let settings = Settings { server: ServerSettings::DEFAULT, ..Settings::DEFAULT };
     let mut pool = Pool::new(settings, &mut slots, &mut read);
     assert!(pool.open(server.stack.sockets(), buffer(), buffer()));
