@@ -19,12 +19,12 @@ use greet_core::Framing;
 
 use crate::{
     bench::{assert_refuses, bench, figures, peer},
-    common::{GREET, Server, assert_fails, peer::Peer},
+    common::{GREET, Server, assert_fails, peer::Peer, runtimes},
 };
 
 /// Runs a test against an echo server of each runtime.
-fn on_both(options: &[&str], test: impl Fn(Server)) {
-    for runtime in ["threads", "tokio"] {
+fn on_each(options: &[&str], test: impl Fn(Server)) {
+    for runtime in runtimes() {
         println!("--runtime {runtime}");
         test(Server::start(&[&["--service", "echo", "--runtime", runtime], options].concat()));
     }
@@ -33,8 +33,8 @@ fn on_both(options: &[&str], test: impl Fn(Server)) {
 // --- greet serve -------------------------------------------------------------------------------------------------
 
 #[test]
-fn both_runtimes_hold_the_table_in_every_cut() {
-    on_both(&["--quiet"], |mut server| {
+fn every_runtime_holds_the_table_in_every_cut() {
+    on_each(&["--quiet"], |mut server| {
         let mut socket = Socket::new(server.address, Framing::Line);
         for cut in [Cut::Steps, Cut::Whole, Cut::Every(1), Cut::Every(7), Cut::At(3)] {
             let failures: Vec<_> =
@@ -47,7 +47,7 @@ fn both_runtimes_hold_the_table_in_every_cut() {
 
 #[test]
 fn a_connection_is_logged_when_it_is_accepted_and_when_it_is_closed() {
-    on_both(&[], |mut server| {
+    on_each(&[], |mut server| {
         let mut client = server.connect();
         let own = client.0.local_addr().unwrap();
         assert_eq!(server.line(), format!("Accept new connection from {own}...\n"));
@@ -61,7 +61,7 @@ fn a_connection_is_logged_when_it_is_accepted_and_when_it_is_closed() {
 #[test]
 fn a_client_that_sends_megabytes_before_it_reads_gets_every_byte_back_and_then_the_fin() {
     const LENGTH: usize = 32 * 1024 * 1024; // more than all socket buffers hold
-    on_both(&["--quiet"], |server| {
+    on_each(&["--quiet"], |server| {
         let client = server.connect();
         let mut writer = client.0.try_clone().unwrap();
         let sender = thread::spawn(move || {
@@ -85,7 +85,7 @@ fn pattern() -> impl Iterator<Item = u8> {
 
 #[test]
 fn a_reset_of_one_client_leaves_the_others_alone() {
-    on_both(&["--quiet"], |server| {
+    on_each(&["--quiet"], |server| {
         let mut good = server.connect();
         for round in 0..50 {
             let mut rude = server.connect();
@@ -99,7 +99,7 @@ fn a_reset_of_one_client_leaves_the_others_alone() {
 
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    on_both(&["--quiet", "--idle-timeout", "0.5"], |server| {
+    on_each(&["--quiet", "--idle-timeout", "0.5"], |server| {
         let mut client = server.connect();
         client.send("haha");
         client.expect("haha");
@@ -111,7 +111,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 
 #[test]
 fn at_the_maximum_number_of_connections_the_next_client_waits() {
-    on_both(&["--quiet", "--max-connections", "1"], |server| {
+    on_each(&["--quiet", "--max-connections", "1"], |server| {
         let mut first = server.connect();
         first.send("a");
         first.expect("a");
@@ -125,7 +125,7 @@ fn at_the_maximum_number_of_connections_the_next_client_waits() {
 
 #[test]
 fn at_a_signal_what_was_received_is_sent_back_before_the_fin() {
-    on_both(&["--quiet"], |server| {
+    on_each(&["--quiet"], |server| {
         let mut silent = server.connect();
         silent.send("a");
         silent.expect("a");
@@ -159,7 +159,7 @@ fn chat(host: &str, arguments: &[&str], input: &[u8]) -> Output {
 
 #[test]
 fn chat_prints_the_lines_that_come_back_until_its_input_ends() {
-    on_both(&["--quiet"], |server| {
+    on_each(&["--quiet"], |server| {
         let output = chat(&server.address.to_string(), &[], b"haha\n\nexit\na\x1b[2J\xFF\nlast");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "haha\n\nexit\na\\u{1b}[2J\\xff\nlast\n");
@@ -206,7 +206,7 @@ fn chat_tells_the_first_byte_that_is_wrong_missing_or_not_asked_for() {
 
 #[test]
 fn bench_compares_every_byte_in_closed_and_open_loop() {
-    on_both(&["--quiet"], |server| {
+    on_each(&["--quiet"], |server| {
         for options in [
             &["-n", "500", "--size", "1"][..],
             &["-n", "500", "--size", "65533"],

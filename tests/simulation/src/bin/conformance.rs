@@ -6,13 +6,14 @@ use greet_core::Framing;
 use greet_tests::{
     frontend::{Cut, run_table},
     socket::Socket,
-    vectors::protocol,
+    vectors::{echo, protocol},
 };
 
 const USAGE: &str = "\
-conformance HOST:PORT chunk|line|auto [CAPACITY]
+conformance HOST:PORT chunk|line|auto|echo [CAPACITY]
     runs the conformance table against the server at HOST:PORT, started with that framing, whose names have
-    at most CAPACITY bytes (default 1024); the exit status is 0 if all cases pass";
+    at most CAPACITY bytes (default 1024), or with `echo` that of the echo service against an echo server that
+    can hold CAPACITY bytes; the exit status is 0 if all cases pass";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -22,10 +23,11 @@ fn main() -> ExitCode {
         [host, framing, capacity] => (host, framing, capacity),
         _ => return wrong_usage(),
     };
-    let framing = match framing {
-        "chunk" => Framing::Chunk,
-        "line" => Framing::Line,
-        "auto" => Framing::Auto,
+    let (table, framing) = match framing {
+        "chunk" => (protocol(), Framing::Chunk),
+        "line" => (protocol(), Framing::Line),
+        "auto" => (protocol(), Framing::Auto),
+        "echo" => (echo(), Framing::Line), // only the sequence of bytes matters
         _ => return wrong_usage(),
     };
     let Ok(capacity) = capacity.parse() else { return wrong_usage() };
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
         eprintln!("conformance: `{host}` cannot be resolved: give HOST:PORT, like localhost:9999");
         return ExitCode::from(2);
     };
-    let table = match protocol() {
+    let table = match table {
         Ok(table) => table,
         Err(error) => {
             eprintln!("conformance: {error}");
