@@ -1,9 +1,14 @@
 //! Sockets, slots and buffers in static memory, which cost no flash.
 
+#[cfg(feature = "echo")]
+use greet_core::Echo;
 use greet_core::Server;
 use greet_smoltcp::pool::Slot;
 use heapless::Vec;
 use smoltcp::iface::SocketStorage;
+
+/// How many of the clients are served by the echo server.
+pub const ECHO_CLIENTS: usize = if cfg!(feature = "echo") { 2 } else { 0 };
 
 /// All memory of the service: for `CLIENTS` concurrent clients, each with a name of up to `NAME` bytes and two buffers of `BUFFER`
 /// bytes.
@@ -26,11 +31,22 @@ pub struct Memory<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> 
     pub(crate) receive: [[u8; BUFFER]; CLIENTS],
     pub(crate) transmit: [[u8; BUFFER]; CLIENTS],
     pub(crate) read: [u8; BUFFER],
+    #[cfg(feature = "echo")]
+    pub(crate) echo: EchoMemory<NAME>,
+}
+
+/// The memory of the echo server. It has its sockets and their buffers from those of all clients.
+#[cfg(feature = "echo")]
+#[derive(Debug)]
+pub(crate) struct EchoMemory<const N: usize> {
+    pub(crate) slots: Vec<Slot<Echo<N>>, ECHO_CLIENTS>,
+    pub(crate) read: [u8; N],
 }
 
 impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> Memory<NAME, BUFFER, CLIENTS> {
     const FITS: () = {
         assert!(BUFFER >= NAME, "the longest name has to fit into one read");
+        assert!(CLIENTS > ECHO_CLIENTS, "the greeting service has clients too");
     };
 
     /// Empty memory: all bytes are zero.
@@ -43,6 +59,8 @@ impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> Memory<NAME, 
             receive: [[0; BUFFER]; CLIENTS],
             transmit: [[0; BUFFER]; CLIENTS],
             read: [0; BUFFER],
+            #[cfg(feature = "echo")]
+            echo: EchoMemory { slots: Vec::new(), read: [0; NAME] },
         }
     }
 
@@ -50,6 +68,8 @@ impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> Memory<NAME, 
     pub(crate) fn fill(&mut self) {
         while self.sockets.push(SocketStorage::EMPTY).is_ok() {}
         while self.slots.push(Slot::new()).is_ok() {}
+        #[cfg(feature = "echo")]
+        while self.echo.slots.push(Slot::new()).is_ok() {}
     }
 }
 

@@ -18,6 +18,9 @@ const WHILE_IDLE: Duration = Duration::from_secs(1);
 /// Without a log none of this needs to be in flash.
 const NO_LOG: bool = cfg!(not(feature = "defmt"));
 
+#[cfg(feature = "echo")]
+const ECHO_PORT: u16 = pool::Settings::ECHO.port;
+
 /// What was logged last, so that only changes are logged.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -78,11 +81,15 @@ impl Report {
                 IpCidr::Ipv4(network) => {
                     info!("address {}", network);
                     info!("listening on {}:{=u16}", network.address(), port);
+                    #[cfg(feature = "echo")]
+                    info!("echo server on {}:{=u16}", network.address(), ECHO_PORT);
                 }
                 #[cfg(feature = "ipv6")]
                 IpCidr::Ipv6(network) => {
                     info!("address {}", network);
                     info!("listening on [{}]:{=u16}", network.address(), port);
+                    #[cfg(feature = "echo")]
+                    info!("echo server on [{}]:{=u16}", network.address(), ECHO_PORT);
                 }
             }
         }

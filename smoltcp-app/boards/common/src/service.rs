@@ -2,11 +2,15 @@
 
 use core::time::Duration;
 
+#[cfg(feature = "echo")]
+use greet_core::Echo;
 use greet_core::{Framing, Instant, Server, ServerSettings};
 use greet_smoltcp::{
     pool::{Pool, Settings},
     stack::{self, Stack},
 };
+#[cfg(feature = "echo")]
+use greet_smoltcp::{stack::Reason, time::earliest};
 use smoltcp::{
     iface::SocketSet,
     socket::tcp::SocketBuffer,
@@ -14,7 +18,7 @@ use smoltcp::{
 };
 
 use crate::{
-    Board, Identity, Memory,
+    Board, ECHO_CLIENTS, Identity, Memory,
     report::{Counted, Report, log_event},
     silence::{Silence, Verdict},
 };
@@ -61,6 +65,8 @@ pub fn run<B: Board, const NAME: usize, const BUFFER: usize, const CLIENTS: usiz
 pub struct Service<const NAME: usize> {
     stack: Stack<'static>,
     pool: Pool<'static, Server<NAME>>,
+    #[cfg(feature = "echo")]
+    echo: Pool<'static, Echo<NAME>>,
     report: Report,
     silence: Silence,
     /// When the link is checked next, and the watchdog reset.
@@ -75,8 +81,8 @@ impl<const NAME: usize> Service<NAME> {
         memory: &'static mut Memory<NAME, BUFFER, CLIENTS>,
     ) -> Self {
         memory.fill();
-        let Memory { sockets, slots, receive, transmit, read } = memory;
-        let report = Report::new(identity, CLIENTS, NAME);
+        let Memory { sockets, slots, receive, transmit, read, .. } = memory;
+        let report = Report::new(identity, CLIENTS.saturating_sub(ECHO_CLIENTS), NAME);
         let settings =
             Settings { server: ServerSettings { framing: FRAMING, ..ServerSettings::DEFAULT }, ..Settings::DEFAULT };
         let now = board.now();
@@ -102,20 +108,35 @@ impl<const NAME: usize> Service<NAME> {
             }
         };
         let mut pool = Pool::new(settings, slots, read);
-        for (receive, transmit) in receive.iter_mut().zip(transmit) {
+        let mut buffers = receive.iter_mut().zip(transmit);
+        for (receive, transmit) in buffers.by_ref().take(CLIENTS.saturating_sub(ECHO_CLIENTS)) {
             pool.open(stack.sockets(), SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut transmit[..]));
+        }
+        #[cfg(feature = "echo")]
+        let mut echo = Pool::new(Settings::ECHO, &mut memory.echo.slots, &mut memory.echo.read);
+        #[cfg(feature = "echo")]
+        for (receive, transmit) in buffers {
+            echo.open(stack.sockets(), SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut transmit[..]));
         }
 
         #[cfg(target_os = "none")]
         crate::failure::on_purpose();
 
-        Self { stack, pool, report, silence: Silence::new(now), look: now }
+        Self {
+            stack,
+            pool,
+            #[cfg(feature = "echo")]
+            echo,
+            report,
+            silence: Silence::new(now),
+            look: now,
+        }
     }
 
     /// Receives, serves and sends as far as possible without waiting. Returns when to call it again at the latest; a received
     /// frame makes it due at once. `now` is the board's time.
     pub fn step<B: Board>(&mut self, board: &mut B, now: Instant) -> Instant {
-        let Self { stack, pool, report, silence, look } = self;
+        let Self { stack, pool, report, silence, look, .. } = self;
         if *look <= now {
             *look = now + LOOK_EVERY;
             board.alive();
@@ -136,7 +157,15 @@ impl<const NAME: usize> Service<NAME> {
             }
             report.dropped_lines();
         }
-        let next = stack.poll(now, board.device(), |sockets, reason| pool.serve(now, sockets, reason, log_event));
+        let next = stack.poll(now, board.device(), |sockets, reason| {
+            let next = pool.serve(now, sockets, reason, log_event);
+            #[cfg(feature = "echo")]
+            let next = match reason {
+                Reason::NoListener => next, // that is about the greeting service's port
+                Reason::Received | Reason::Sent => earliest(next, self.echo.serve(now, sockets, reason, log_event)),
+            };
+            next
+        });
         report.addresses(stack.addresses(), pool.settings().port);
         report.problems(stack);
         let counted =
