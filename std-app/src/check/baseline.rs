@@ -7,8 +7,9 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
+    entry::{Entry, Outcome},
     probe::{Measure, Value},
-    record::{Entry, Outcome, Record, Subject},
+    record::{Record, Subject},
 };
 use crate::export::{
     json::{self, JsonError, check::FORMAT},

@@ -3,14 +3,9 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use crate::export::number::Count;
+use crate::export::number::{Count, Time};
 
 use super::{facts::Facts, settings::Settings, target::Target};
-
-/// A probe that sends one message at a time ends after this.
-const SINGLE_MESSAGES: Duration = Duration::from_secs(12);
-/// A probe starts nothing new after this, if it can do with less.
-const BUDGET: Duration = Duration::from_secs(30);
 
 /// Handed to each probe, and to everything it calls.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +28,8 @@ impl<'a> Context<'a> {
     }
 
     /// How long one answer may take.
-    pub(crate) const fn timeout(&self) -> Duration {
-        self.settings.timeout
+    pub(crate) fn timeout(&self) -> Duration {
+        self.settings.timeout_for(self.facts.rtt().max(self.target.handshake()))
     }
 
     /// How long the probe has run.
@@ -44,18 +39,21 @@ impl<'a> Context<'a> {
 
     /// Whether the probe may start something new. A slow server or a lossy network has shown enough by then.
     pub(crate) fn has_time(&self) -> bool {
-        (self.settings.stress || self.elapsed() < BUDGET) && !self.settings.is_interrupted()
+        self.elapsed() < self.settings.probe_budget() && !self.settings.is_interrupted()
     }
 
-    /// The same, for a probe that sends one message at a time.
+    /// The same, for a probe that sends one message at a time and uses what it has.
     pub(crate) fn has_time_for_messages(&self) -> bool {
-        let limit = SINGLE_MESSAGES + self.timeout().min(Duration::from_secs(1));
-        (self.settings.stress || self.elapsed() < limit) && !self.settings.is_interrupted()
+        self.elapsed() < self.time_for_messages() && !self.settings.is_interrupted()
     }
 
-    /// `wanted` messages sent one at a time, or as many as a slow server answers in some seconds.
+    fn time_for_messages(&self) -> Duration {
+        self.settings.probe_budget().mul_f64(0.75)
+    }
+
+    /// `wanted` messages sent one at a time, or as many as a slow server answers within most of the budget.
     pub(crate) fn affordable(&self, wanted: u64) -> u64 {
-        if self.settings.stress { wanted } else { self.messages_in(SINGLE_MESSAGES).max(4).min(wanted) }
+        self.messages_in(self.time_for_messages()).max(4).min(wanted)
     }
 
     /// The number of messages that the server answers one at a time within `time`.
@@ -70,7 +68,10 @@ impl<'a> Context<'a> {
         if done == planned {
             return format!("{done_text} {what}");
         }
-        let why = if self.settings.is_interrupted() { "interrupted" } else { "time limit" };
-        format!("{done_text} of {planned_text} {what} ({why} after {:.0} s)", self.elapsed().as_secs_f64())
+        if self.settings.is_interrupted() {
+            return format!("{done_text} of {planned_text} {what} (interrupted)");
+        }
+        let budget = Time::from(self.settings.probe_budget());
+        format!("{done_text} of {planned_text} {what} (stopped at its budget of {budget})")
     }
 }

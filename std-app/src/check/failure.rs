@@ -70,6 +70,11 @@ impl Failure {
         if condition { self.because(cause) } else { self }
     }
 
+    /// Whether everything came but the server's FIN.
+    pub(crate) fn is_missing_end(&self) -> bool {
+        self.kind == Kind::Timeout && self.expected.as_ref().is_none_or(Vec::is_empty) && self.offset.is_none()
+    }
+
     /// Adds what the kernel knows about the connection.
     #[must_use]
     pub(crate) fn with_evidence(self, evidence: Evidence) -> Self {

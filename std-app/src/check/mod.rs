@@ -14,8 +14,10 @@
 mod baseline;
 mod context;
 mod counts;
+pub(crate) mod diagnosis;
 mod difference;
 mod discover;
+pub(crate) mod entry;
 pub(crate) mod evidence;
 mod explain;
 pub(crate) mod facts;

@@ -11,7 +11,7 @@ use greet_conformance::vectors::LEAST_CAPACITY;
 use greet_host::{
     args::{IpVersion, Report},
     client::HostPort,
-    values::{count, duration},
+    values::{count, duration, span},
 };
 
 use super::service::Service;
@@ -82,6 +82,11 @@ pub(crate) struct CheckOptions {
     /// Maximum time to wait for one answer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = timeout, allow_hyphen_values = true)]
     pub(crate) timeout: Duration,
+
+    /// Time for each probe, which then reports what it has; the whole check takes at most 15 times as long [default: 10s, without
+    /// limit with --stress]
+    #[arg(long, value_name = "TIME", value_parser = span, allow_hyphen_values = true)]
+    pub(crate) budget: Option<Duration>,
 
     /// Maximum length of a name in bytes, 16 to 65535. The check finds it out by default
     #[arg(long, value_name = "N", value_parser = capacity)]

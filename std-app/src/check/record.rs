@@ -1,11 +1,12 @@
-//! The results of a check: an entry for each probe, and the verdict.
+//! The results of a check: the entries of its probes, and the verdict.
 
-use core::{net::SocketAddr, time::Duration};
+use core::net::SocketAddr;
 
 use super::{
+    diagnosis::Diagnosis,
+    entry::{Entry, Outcome},
     facts::{Facts, framing_name},
-    failure::Failure,
-    probe::{Group, Level, Measure},
+    probe::Level,
     service::Service,
     target::Target,
 };
@@ -15,6 +16,8 @@ pub(crate) struct Record {
     pub(crate) subject: Subject,
     pub(crate) passed: bool,
     pub(crate) verdict: String,
+    /// What explains most failures; `None` if there is none.
+    pub(crate) diagnosis: Option<Diagnosis>,
     pub(crate) probes: Vec<Entry>,
     pub(crate) aborted: Option<Aborted>,
     /// What got worse since the baseline, if there was one to compare with.
@@ -73,49 +76,19 @@ impl Subject {
     }
 }
 
-/// The result of a probe.
-pub(crate) struct Entry {
-    pub(crate) id: String,
-    pub(crate) group: Group,
-    pub(crate) level: Level,
-    pub(crate) requirement: String,
-    pub(crate) outcome: Outcome,
-    pub(crate) took: Duration,
-    pub(crate) measures: Vec<Measure>,
-    /// Round-trip times in ascending order.
-    pub(crate) rtts: Vec<Duration>,
-}
-
-/// Whether a requirement is met.
-pub(crate) enum Outcome {
-    /// It is; what was measured.
-    Passed(String),
-    /// It is not.
-    Failed(Box<Failure>),
-    /// The probe was not run, for this reason.
-    Skipped(String),
-}
-
-impl Outcome {
-    pub(crate) const fn word(&self) -> &'static str {
-        match self {
-            Self::Passed(_) => "passed",
-            Self::Failed(_) => "failed",
-            Self::Skipped(_) => "skipped",
-        }
-    }
-}
-
 impl Record {
     /// `aborted` is why the check ended early, if it did.
     pub(crate) fn new(subject: Subject, probes: Vec<Entry>, aborted: Option<Aborted>) -> Self {
         let failed = |level| {
-            let failed = |entry: &&Entry| entry.level == level && matches!(entry.outcome, Outcome::Failed(_));
+            let failed = |entry: &&Entry| {
+                entry.level == level && entry.follows.is_none() && matches!(entry.outcome, Outcome::Failed(_))
+            };
             probes.iter().filter(failed).map(|entry| entry.id.as_str()).collect::<Vec<_>>()
         };
         let count = |word| probes.iter().filter(|entry| entry.outcome.word() == word).count();
         let (must, should) = (failed(Level::Must), failed(Level::Should));
         let (passes, skips) = (count("passed"), count("skipped"));
+        let follow = probes.iter().filter(|entry| entry.follows.is_some()).count();
         // No MUST failed, at least one probe passed, and the check was not aborted.
         let passed = must.is_empty() && aborted.is_none() && passes > 0;
         let findings = [must, should].concat().join(", ");
@@ -127,11 +100,13 @@ impl Record {
             (false, false, None) => format!("FAILED: {findings}"),
             (false, false, Some(reason)) => format!("FAILED: {findings}; {reason}"),
         };
-        let skipped = if skips > 0 { format!(", {skips} skipped") } else { String::new() };
+        let counted = |count, word| if count > 0 { format!(", {count} {word}") } else { String::new() };
+        let (follow, skipped) = (counted(follow, "follow"), counted(skips, "skipped"));
         Self {
             subject,
             passed,
-            verdict: format!("{verdict} ({passes} passed{skipped})"),
+            verdict: format!("{verdict} ({passes} passed{follow}{skipped})"),
+            diagnosis: Diagnosis::of(&probes),
             probes,
             aborted,
             worse_than_baseline: None,
@@ -141,7 +116,10 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
+    use crate::check::{failure::Failure, probe::Group};
 
     fn entry(id: &str, level: Level, outcome: Outcome) -> Entry {
         Entry {
@@ -153,6 +131,8 @@ mod tests {
             took: Duration::ZERO,
             measures: Vec::new(),
             rtts: Vec::new(),
+            may_lose_slots: false,
+            follows: None,
         }
     }
 

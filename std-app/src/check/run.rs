@@ -7,14 +7,15 @@ use greet_host::{client::HostPort, resolve::addresses, stop::Stop, values::Limit
 
 use super::{
     context::Context,
-    discover,
+    diagnosis, discover,
+    entry::{Entry, Outcome},
     explain::describe_attempt,
     facts::{Fact, Facts},
     failure::{Failure, Kind},
     in_flight,
     options::CheckOptions,
     probe::{Group, Notes, Probe, Verdict},
-    record::{Aborted, Entry, Outcome, Record, Subject},
+    record::{Aborted, Record, Subject},
     segments,
     service::Service,
     session::Session,
@@ -50,18 +51,20 @@ pub(super) fn run(
     let mut entries = Vec::new();
     // A probe that is skipped because of an earlier one has no line of its own.
     let mut skipped = 0;
-    for probe in probes {
+    for (index, probe) in probes.iter().enumerate() {
         // As long as it is not known, it is taken for a greeting server.
         let service = run.facts.service.or(run.settings.service).unwrap_or(Service::Greet);
         if !probe.is_for(service) {
             continue;
         }
+        let left = probes.get(index..).unwrap_or_default();
+        let has_time = run.settings.begin_probe(left.iter().filter(|probe| probe.is_for(service)).count());
         if run.aborted.is_none() {
             list.begin(&probe.id);
         }
         let was_aborted = run.aborted.is_some();
         let progress = |done, total| list.progress(done, total);
-        let entry = run.entry(probe, Notes::new(&progress));
+        let entry = run.entry(probe, has_time, &entries, Notes::new(&progress));
         if was_aborted {
             skipped += 1;
         } else {
@@ -104,9 +107,14 @@ struct Run {
 }
 
 impl Run {
-    fn entry(&mut self, probe: &Probe, mut notes: Notes<'_>) -> Entry {
+    fn entry(&mut self, probe: &Probe, has_time: bool, earlier: &[Entry], mut notes: Notes<'_>) -> Entry {
         let begin = Instant::now();
-        let outcome = match self.verdict(probe, &mut notes) {
+        let verdict = if has_time {
+            self.verdict(probe, &mut notes)
+        } else {
+            Err(Verdict::Skipped("the time of the check is used up; --budget gives it more".to_owned()))
+        };
+        let outcome = match verdict {
             Ok(text) => Outcome::Passed(text),
             Err(Verdict::Skipped(reason)) => Outcome::Skipped(reason),
             Err(Verdict::Aborted(reason)) => {
@@ -114,6 +122,9 @@ impl Run {
                 Outcome::Skipped(reason)
             }
             Err(Verdict::Failed(failure)) => {
+                if matches!(failure.kind, Kind::Timeout | Kind::NoAnswer) {
+                    self.settings.note_timeout();
+                }
                 if probe.may_lose_slots {
                     self.facts.slots = None; // later probes are measured by the slots that are left
                 }
@@ -126,6 +137,10 @@ impl Run {
         {
             self.abort(probe, reason);
         }
+        let follows = match &outcome {
+            Outcome::Failed(failure) => diagnosis::follows(earlier, probe, failure),
+            _ => None,
+        };
         let Notes { measures, rtts, .. } = notes;
         Entry {
             id: probe.id.clone(),
@@ -136,6 +151,8 @@ impl Run {
             took,
             measures,
             rtts,
+            may_lose_slots: probe.may_lose_slots,
+            follows,
         }
     }
 

@@ -18,9 +18,10 @@ use greet_host::{client::HostPort, stop::Stop};
 use super::{
     CheckError,
     baseline::{self, Baseline},
+    entry::Outcome,
     options::CheckOptions,
     probe::{Level, Probe},
-    record::{Outcome, Record},
+    record::Record,
     run,
 };
 use crate::export::{

@@ -22,6 +22,9 @@ use super::{
     service::{Conversation, Service},
 };
 
+/// The cause of a FIN that does not come.
+pub(crate) const NEVER_CLOSES: &str = "the server never closes, or its FIN is lost: send a FIN after the last reply";
+
 /// Number of correct bytes that are kept, to find out where wrong bytes come from.
 const HISTORY: usize = 4096;
 /// How long to wait for the bytes behind a wrong one.
@@ -47,13 +50,15 @@ pub(crate) struct Session<'a> {
     /// The last of them.
     history: Vec<u8>,
     sent: u64,
+    /// The kernel's number of acknowledged bytes when it was asked last.
+    acknowledged: u64,
     /// The waits of [`PAUSE`] or longer.
     pub(crate) pauses: Vec<Duration>,
 }
 
 impl<'a> Session<'a> {
     /// A connection whose timeouts are the context's, and over which nothing has come yet.
-    pub(crate) const fn new(stream: TcpStream, context: Context<'a>) -> Self {
+    pub(crate) fn new(stream: TcpStream, context: Context<'a>) -> Self {
         let timeout = context.timeout();
         Self {
             stream,
@@ -63,6 +68,7 @@ impl<'a> Session<'a> {
             offset: 0,
             history: Vec::new(),
             sent: 0,
+            acknowledged: 0,
             pauses: Vec::new(),
         }
     }
@@ -155,6 +161,8 @@ impl<'a> Session<'a> {
                 Ok(0) => return Err(self.missing(what, rest, Kind::Closed, "the server closed the connection")),
                 Ok(count) => space.get(..count).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // What this host has queued is still on its way: the network is slow.
+                Err(error) if kind_of(&error) == Kind::Timeout && self.is_sending() => continue,
                 Err(error) => {
                     let why = match kind_of(&error) {
                         Kind::Timeout if matched > 0 => incomplete(matched, expected.len()),
@@ -175,7 +183,7 @@ impl<'a> Session<'a> {
             if matched < expected.len() {
                 // All the pieces together have one timeout.
                 let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
+                if left.is_zero() && !self.is_sending() {
                     let why = incomplete(matched, expected.len());
                     return Err(self.missing(what, expected.get(matched..).unwrap_or_default(), Kind::Timeout, &why));
                 }
@@ -183,6 +191,16 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether bytes that this host has queued were acknowledged since the last call, and others still are to be. Not for ever.
+    fn is_sending(&mut self) -> bool {
+        const LONGEST: Duration = Duration::from_secs(60);
+        let Ok(info) = evidence::info(&self.stream) else { return false };
+        let is_progress = info.tcpi_bytes_acked > self.acknowledged;
+        self.acknowledged = info.tcpi_bytes_acked;
+        let is_queued = info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0;
+        is_progress && is_queued && self.context.elapsed() < LONGEST
     }
 
     /// One read, or why nothing was received until then.
@@ -246,9 +264,7 @@ impl<'a> Session<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if kind_of(&error) == Kind::Timeout => {
                     let what = format!("the server did not close its side within {}", Time::from(self.timeout));
-                    Err(self
-                        .with_evidence(Failure::new(what).with_kind(Kind::Timeout))
-                        .because("the server never closes, or its FIN is lost: send a FIN after the last reply"))
+                    Err(self.with_evidence(Failure::new(what).with_kind(Kind::Timeout)).because(NEVER_CLOSES))
                 }
                 Err(error) => {
                     let what = format!("at the end of the conversation {}", describe(&error));
@@ -340,7 +356,9 @@ impl<'a> Session<'a> {
 
     fn missing(&self, what: &str, rest: &[u8], kind: Kind, why: &str) -> Failure {
         let mut causes = Vec::new();
-        let counts = Counts { sent: self.sent, received: self.offset, connections: self.context.target.connections() };
+        // Another thread may write; and bytes that were not acknowledged do not count.
+        let sent = evidence::info(&self.stream).map_or(self.sent, |info| info.tcpi_bytes_acked.saturating_sub(1));
+        let counts = Counts { sent, received: self.offset, connections: self.context.target.connections() };
         if matches!(kind, Kind::Reset | Kind::Closed | Kind::Timeout)
             && self.offset > self.conversation().greeting.len() as u64
         {

@@ -1,7 +1,11 @@
 //! What the user allows a check to do, and how long it may take.
 
-use core::{num::NonZeroUsize, time::Duration};
-use std::sync::Arc;
+use core::{
+    num::NonZeroUsize,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+use std::{sync::Arc, time::Instant};
 
 use greet_host::stop::Stop;
 
@@ -11,11 +15,25 @@ use super::{options::CheckOptions, service::Service};
 const CONCURRENT: usize = 32;
 const SEQUENTIAL: u64 = 300;
 
+/// Time for each probe.
+const BUDGET: Duration = Duration::from_secs(10);
+/// All probes together have this many budgets: most need little of theirs.
+const BUDGETS: u32 = 15;
+/// The least that a probe gets of the time that is left.
+const LEAST_BUDGET: Duration = Duration::from_secs(2);
+
 /// The options of a check that probes depend on.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// How long one answer may take.
-    pub(crate) timeout: Duration,
+    /// How long one answer may take, until one did not come in that time.
+    timeout: Duration,
+    /// Time for each probe; `None` for any time.
+    budget: Option<Duration>,
+    begin: Instant,
+    /// Time for the probe that is running, in milliseconds.
+    probe_budget: AtomicU64,
+    /// An answer did not come within the whole timeout.
+    has_timed_out: AtomicBool,
     /// Use more connections and bytes.
     pub(crate) stress: bool,
     /// Run the probes that take more than a minute, too.
@@ -39,6 +57,10 @@ impl Settings {
     pub(crate) fn new(options: &CheckOptions, stop: Option<Arc<Stop>>) -> Self {
         Self {
             timeout: options.timeout,
+            budget: options.budget.or((!options.stress).then_some(BUDGET)),
+            begin: Instant::now(),
+            probe_budget: AtomicU64::new(u64::MAX),
+            has_timed_out: AtomicBool::new(false),
             stress: options.stress,
             long: options.long,
             service: options.service.stated(),
@@ -48,6 +70,33 @@ impl Settings {
             text: options.text,
             stop,
         }
+    }
+
+    /// How long one answer may take on a network with this RTT. A server that is known not to answer is not waited for again and
+    /// again.
+    pub(crate) fn timeout_for(&self, rtt: Duration) -> Duration {
+        const KNOWN: Duration = Duration::from_secs(2);
+        if self.has_timed_out.load(Relaxed) { self.timeout.min(KNOWN + 10 * rtt) } else { self.timeout }
+    }
+
+    /// An answer did not come in time.
+    pub(crate) fn note_timeout(&self) {
+        self.has_timed_out.store(true, Relaxed);
+    }
+
+    /// Gives the next probe its time: its budget, or twice its share of what is left for `probes`. False if nothing is left.
+    pub(crate) fn begin_probe(&self, probes: usize) -> bool {
+        let Some(budget) = self.budget else { return true };
+        let left = (budget * BUDGETS).saturating_sub(self.begin.elapsed());
+        let share = 2 * left / u32::try_from(probes.max(1)).unwrap_or(u32::MAX);
+        let time = share.max(LEAST_BUDGET).min(budget);
+        self.probe_budget.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        !left.is_zero()
+    }
+
+    /// How long the probe that is running may begin something new.
+    pub(crate) fn probe_budget(&self) -> Duration {
+        Duration::from_millis(self.probe_budget.load(Relaxed))
     }
 
     /// Maximum number of connections open at the same time.
@@ -79,9 +128,13 @@ impl Settings {
 #[cfg(test)]
 impl Settings {
     /// The defaults, without signal handlers.
-    pub(crate) const fn for_tests() -> Self {
+    pub(crate) fn for_tests() -> Self {
         Self {
             timeout: Duration::from_secs(10),
+            budget: Some(BUDGET),
+            begin: Instant::now(),
+            probe_budget: AtomicU64::new(10_000),
+            has_timed_out: AtomicBool::new(false),
             stress: false,
             long: false,
             service: None,
@@ -91,5 +144,30 @@ impl Settings {
             text: false,
             stop: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_gets_its_budget_or_a_share_of_the_time_that_is_left() {
+        let settings = Settings::for_tests();
+        assert!(settings.begin_probe(10));
+        assert_eq!(settings.probe_budget(), BUDGET, "much is left");
+        assert!(settings.begin_probe(100));
+        assert!(settings.probe_budget() <= Duration::from_secs(3), "twice a hundredth of 150 s");
+        let late = Settings { begin: Instant::now() - 16 * BUDGET, ..Settings::for_tests() };
+        assert!(!late.begin_probe(1), "nothing is left");
+    }
+
+    #[test]
+    fn a_server_that_did_not_answer_is_waited_for_less() {
+        let settings = Settings::for_tests();
+        assert_eq!(settings.timeout_for(Duration::ZERO), Duration::from_secs(10));
+        settings.note_timeout();
+        assert_eq!(settings.timeout_for(Duration::ZERO), Duration::from_secs(2));
+        assert_eq!(settings.timeout_for(Duration::from_millis(600)), Duration::from_secs(8));
     }
 }

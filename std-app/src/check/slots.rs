@@ -106,14 +106,20 @@ pub(crate) fn open_one_more(context: Context<'_>) -> Result<Session<'_>, Box<(Op
     })
 }
 
-/// Waits until all slots are free, and returns how long that took.
+/// When slots were free again.
+pub(crate) fn when_free(time: Duration) -> String {
+    const AT_ONCE: Duration = Duration::from_millis(100);
+    if time < AT_ONCE { "at once".to_owned() } else { format!("within {}", Time::from(time)) }
+}
+
+/// Waits until all slots are free. Returns how long that took, without the time to open the connections that showed it.
 pub(crate) fn await_free_slots(context: Context<'_>) -> Result<Duration, Failure> {
     let begin = Instant::now();
     let count = context.facts.slot_count();
     loop {
+        let took = begin.elapsed();
         match open_all(context, count) {
             Ok(sessions) => {
-                let took = begin.elapsed();
                 exit_all(sessions);
                 return Ok(took);
             }

@@ -7,8 +7,8 @@ use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, Te
 
 use super::text::check::finding;
 use crate::check::{
+    entry::{Entry, Outcome},
     probe::Level,
-    record::{Entry, Outcome},
     series::Runs,
 };
 
@@ -41,29 +41,36 @@ fn suite(runs: &Runs) -> TestSuite {
     if !record.passed && suite.failures == 0 {
         suite.add_test_case(error(&record.verdict));
     }
-    suite.set_system_out(record.verdict.as_str());
+    let diagnosis = record.diagnosis.as_ref().map_or_else(String::new, |diagnosis| format!("{}\n", diagnosis.text));
+    suite.set_system_out(format!("{diagnosis}{}", record.verdict));
     suite
 }
 
 fn case(entry: &Entry) -> TestCase {
     let mut output = None;
-    let status = match &entry.outcome {
-        Outcome::Passed(text) => {
+    let status = match (&entry.outcome, &entry.follows) {
+        // The test case of that finding fails.
+        (Outcome::Failed(failure), Some(finding)) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(format!("follows from {finding}: {}", failure.what));
+            status
+        }
+        (Outcome::Passed(text), _) => {
             output = Some(text.clone());
             TestCaseStatus::success()
         }
-        Outcome::Skipped(reason) => {
+        (Outcome::Skipped(reason), _) => {
             let mut status = TestCaseStatus::skipped();
             status.set_message(reason.as_str());
             status
         }
-        Outcome::Failed(failure) if entry.level == Level::Must => {
+        (Outcome::Failed(failure), None) if entry.level == Level::Must => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_type("MUST").set_message(&*failure.what);
             status.set_description(described(entry));
             status
         }
-        Outcome::Failed(_) => {
+        (Outcome::Failed(_), None) => {
             output = Some(format!("WARN {}", described(entry)));
             TestCaseStatus::success()
         }
@@ -118,6 +125,8 @@ mod tests {
             took: Duration::from_millis(1500),
             measures: Vec::new(),
             rtts: Vec::new(),
+            may_lose_slots: false,
+            follows: None,
         }
     }
 

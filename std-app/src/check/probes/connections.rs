@@ -14,7 +14,7 @@ use crate::check::{
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
     service::Service,
     session::Session,
-    slots::{RETRY, await_free_slots, exit_all, open_one_more, open_ready},
+    slots::{RETRY, await_free_slots, exit_all, open_one_more, open_ready, when_free},
 };
 
 pub(super) fn probes() -> Vec<Probe> {
@@ -153,7 +153,7 @@ fn sequential(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ver
         };
         visit().map_err(|failure| {
             // Otherwise the server is there, and sends wrong bytes.
-            let is_gone = failure.kind != Kind::Other;
+            let is_gone = failure.kind != Kind::Other && !failure.is_missing_end();
             let before = context.target.connections().saturating_sub(1);
             failure.during(format_args!("client {number} of {count}, one after the other")).because_if(
                 is_gone,
@@ -366,7 +366,6 @@ fn slots_are_freed(
     end: fn(Session<'_>) -> Result<(), Failure>,
 ) -> Result<String, Verdict> {
     const MORE_THAN_SLOTS: u64 = 33;
-    const AT_ONCE: Duration = Duration::from_millis(100);
     let count = context.affordable(MORE_THAN_SLOTS);
     let mut slowest = Duration::ZERO;
     let mut fastest_end = Duration::MAX;
@@ -401,8 +400,7 @@ fn slots_are_freed(
             .because("a timer or a poll decides when the FIN is sent: send it right after the last reply")
             .into());
     }
-    let when = if slowest < AT_ONCE { "at once".to_owned() } else { format!("within {}", Time::from(slowest)) };
-    Ok(format!("{}; the slot was free again {when}", context.counted(done, count, "clients")))
+    Ok(format!("{}; the slot was free again {}", context.counted(done, count, "clients"), when_free(slowest)))
 }
 
 fn server_closes(session: Session<'_>) -> Result<(), Failure> {

@@ -1,7 +1,5 @@
 //! Recovery: after each group the server is as it was before.
 
-use crate::export::number::Time;
-
 use crate::check::{
     probe::{Group, Level, Need, Probe},
     session::Session,
@@ -31,7 +29,7 @@ pub(super) fn after(group: Group) -> Probe {
             }
             let took = slots::await_free_slots(context)?;
             notes.time("all slots free again after", took);
-            Ok(format!("{} slots free within {}", context.facts.slot_count(), Time::from(took)))
+            Ok(format!("{} slots free {}", context.facts.slot_count(), slots::when_free(took)))
         },
     );
     probe.id = format!("recovery.{}", group.name());

@@ -12,7 +12,7 @@ use crate::export::number::{ByteRate, Bytes, Count, Time};
 
 use crate::check::{
     context::Context,
-    explain::describe,
+    explain::{describe, kind_of},
     failure::{Failure, Kind},
     payload::payload,
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
@@ -292,16 +292,17 @@ fn stopped_reader(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String,
             }
             Err(error) => {
                 let what = format!("after {sent} bytes of names, with no reply read, {}", describe(&error));
-                return Err(Failure::new(what).into());
+                return Err(Failure::new(what).with_kind(kind_of(&error)).into());
             }
         }
         notes.progress(sent as u64, UNREAD as u64);
     }
     context.target.count_bytes(sent);
     Session::ready(context).and_then(Session::exit).map_err(|failure| {
+        let is_blocked = !failure.is_missing_end();
         failure
             .during("another client, while the first does not read")
-            .because("one client that stops reading blocks the server for all others")
+            .because_if(is_blocked, "one client that stops reading blocks the server for all others")
     })?;
     let _ = session.stream.set_write_timeout(Some(context.timeout()));
     // The last name may have been sent in part.
@@ -350,9 +351,6 @@ fn stopped_reader(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String,
     Ok(format!("{stopped}; all replies arrived"))
 }
 
-/// Both directions are kept full for this long at most.
-const FULL_DUPLEX: Duration = Duration::from_secs(60);
-
 fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     const TOGETHER: usize = 8;
     let total = if context.settings.stress { 64 * MEBIBYTE } else { MEBIBYTE };
@@ -375,11 +373,7 @@ fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ve
         let mut outcome = Ok(());
         let mut received = 0;
         // Several replies at a time: if a byte is wrong, those behind it show what has happened.
-        while received < names
-            && outcome.is_ok()
-            && (context.settings.stress || begin.elapsed() < FULL_DUPLEX)
-            && !context.settings.is_interrupted()
-        {
+        while received < names && outcome.is_ok() && context.has_time() {
             let next = names.min(received + TOGETHER);
             let replies: Vec<u8> = (received..next).flat_map(|index| conversation.owed(&message(index))).collect();
             outcome = session.expect_replies(TOGETHER, &replies);
@@ -407,7 +401,7 @@ fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ve
     if received < names {
         session.reset();
         let (bytes, took) = (Bytes(bytes as f64), Time::from(took));
-        return Ok(format!("{bytes} each way in {took} (time limit), {}", ByteRate(rate)));
+        return Ok(format!("{bytes} each way in {took} (stopped at its budget), {}", ByteRate(rate)));
     }
     session.exit()?;
     Ok(format!("{} MiB each way, {}", total / MEBIBYTE, ByteRate(rate)))
@@ -442,7 +436,7 @@ mod tests {
             tested_lengths(Context::new(&target, &facts, &settings), counts)
         };
         assert_eq!(text(Framing::Line, 34, [1024, 1024, 1024]), "all 1,024 lengths");
-        assert_eq!(text(Framing::Line, 34, [62, 1024, 1024]), "62 of 1,024 lengths (time limit after 0 s)");
+        assert_eq!(text(Framing::Line, 34, [62, 1024, 1024]), "62 of 1,024 lengths (stopped at its budget of 10.0 s)");
         assert_eq!(text(Framing::Line, 34, [400, 400, 65535]), "400 of 65,535 lengths; --stress tests more");
         assert_eq!(
             text(Framing::Chunk, 200_000, [62, 62, 1024]),

@@ -85,7 +85,7 @@ impl<'a> Session<'a> {
         self.stream.read(&mut [0]).is_err_and(|error| kind_of(&error) == Kind::Reset)
     }
 
-    /// The same, at once or as soon as a slot is free. Returns how long that took, too.
+    /// The same, at once or as soon as a slot is free. Returns the time until the attempt that succeeded began, too.
     pub(crate) fn served_with_retries(context: Context<'a>) -> Result<(Self, Duration), Failure> {
         Self::served_within(context, context.timeout())
     }
@@ -94,8 +94,9 @@ impl<'a> Session<'a> {
         const PAUSE: Duration = Duration::from_millis(20);
         let begin = Instant::now();
         loop {
+            let waited = begin.elapsed();
             match Self::served(context) {
-                Ok(session) => return Ok((session, begin.elapsed())),
+                Ok(session) => return Ok((session, waited)),
                 Err(failure) if begin.elapsed() >= timeout => return Err(failure),
                 Err(_) => thread::sleep(PAUSE),
             }

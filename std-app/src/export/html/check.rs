@@ -7,9 +7,10 @@ use super::{
 };
 use crate::{
     check::{
+        entry::{Entry, Outcome},
         failure::{Failure, shown},
         probe::{Group, Level, Value},
-        record::{Entry, Outcome, Record, Subject},
+        record::{Record, Subject},
     },
     export::number::{Bytes, Count, Time},
     latency::{Latencies, Point},
@@ -24,11 +25,16 @@ pub(crate) fn report(record: &Record) -> String {
         (false, _) => Rating::Bad,
     };
     report.verdict(rating, &record.verdict);
+    if let Some(diagnosis) = &record.diagnosis {
+        report.section("Diagnosis", |html| {
+            html.paragraph(&diagnosis.text);
+        });
+    }
     let failed: Vec<(&Entry, &Failure)> = record
         .probes
         .iter()
         .filter_map(|entry| match &entry.outcome {
-            Outcome::Failed(failure) => Some((entry, &**failure)),
+            Outcome::Failed(failure) if entry.follows.is_none() => Some((entry, &**failure)),
             _ => None,
         })
         .collect();
@@ -108,6 +114,11 @@ fn finding(html: &mut Html, entry: &Entry, failure: &Failure) {
     });
 }
 
+/// Where a failure comes from, if not from a defect of its own.
+fn follows(entry: &Entry) -> String {
+    entry.follows.as_ref().map_or_else(String::new, |finding| format!("follows from {finding}: "))
+}
+
 fn table(entries: &[&Entry]) -> Table {
     let mut table = Table::new(&["probe", "", "requirement", "result"]);
     for entry in entries {
@@ -123,7 +134,7 @@ fn table(entries: &[&Entry]) -> Table {
                 Cell::code(&entry.id),
                 Cell::verdict(verdict, entry.outcome.word()),
                 Cell::text(format_args!("{} {}", entry.level, entry.requirement)),
-                Cell::text(format_args!("{text} ({})", Time::from(entry.took))),
+                Cell::text(format_args!("{}{text} ({})", follows(entry), Time::from(entry.took))),
             ],
         );
     }

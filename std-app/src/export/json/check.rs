@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::JsonError;
 use crate::check::{
+    entry::{Entry, Outcome},
     probe::{self, Measure, Value},
-    record::{Entry, Outcome, Record},
+    record::Record,
 };
 
 /// The name and version of the list's form.
@@ -68,9 +69,17 @@ pub(crate) struct Document<'a> {
     bytes: u64,
     passed: bool,
     verdict: &'a str,
+    diagnosis: Option<Diagnosed<'a>>,
     probes: Vec<Probe<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worse_than_baseline: Option<&'a [String]>,
+}
+
+#[derive(Serialize)]
+struct Diagnosed<'a> {
+    finding: &'a str,
+    explains: &'a [String],
+    text: &'a str,
 }
 
 #[derive(Serialize)]
@@ -87,6 +96,7 @@ struct Probe<'a> {
     requirement: &'a str,
     outcome: &'static str,
     text: &'a str,
+    follows: Option<&'a str>,
     failure: Option<Failure<'a>>,
     seconds: f64,
     measures: Vec<Figure>,
@@ -133,6 +143,11 @@ impl<'a> Document<'a> {
             bytes: subject.bytes,
             passed: record.passed,
             verdict: &record.verdict,
+            diagnosis: record.diagnosis.as_ref().map(|diagnosis| Diagnosed {
+                finding: &diagnosis.finding,
+                explains: &diagnosis.explains,
+                text: &diagnosis.text,
+            }),
             probes: record.probes.iter().map(probe).collect(),
             worse_than_baseline: record.worse_than_baseline.as_deref(),
         }
@@ -161,6 +176,7 @@ fn probe(entry: &Entry) -> Probe<'_> {
         requirement: &entry.requirement,
         outcome: entry.outcome.word(),
         text,
+        follows: entry.follows.as_deref(),
         failure,
         seconds: entry.took.as_secs_f64(),
         measures: entry.measures.iter().map(figure).collect(),

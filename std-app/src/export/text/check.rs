@@ -7,9 +7,10 @@ use console::Term;
 use greet_core::Escaped;
 
 use crate::check::{
+    entry::{Entry, Outcome},
     failure::{Failure, shown},
     probe::{Level, Probe},
-    record::{Entry, Outcome, Record},
+    record::Record,
     service::Service,
 };
 
@@ -98,6 +99,11 @@ impl List {
 
     pub(crate) fn entry(&self, entry: &Entry) {
         let Entry { id, level, requirement, outcome, .. } = entry;
+        if let (Outcome::Failed(failure), Some(finding)) = (outcome, &entry.follows) {
+            let what = Escaped(failure.what.as_bytes());
+            self.line(&format!("also {id:<26} {level:<6} follows from {finding}: {what}"));
+            return;
+        }
         let (word, color, text) = match (outcome, level) {
             (Outcome::Passed(text), _) => ("ok", "32", text.as_str()),
             (Outcome::Failed(_), Level::Must) => ("FAIL", "31", requirement.as_str()),
@@ -125,6 +131,9 @@ impl List {
     pub(crate) fn end(&self, record: &Record) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+        }
+        if let Some(diagnosis) = &record.diagnosis {
+            self.line(&format!("diagnosis: {}", Escaped(diagnosis.text.as_bytes())));
         }
         self.line(&record.verdict);
     }
