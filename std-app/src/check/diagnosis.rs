@@ -165,6 +165,7 @@ mod tests {
                 took: Duration::ZERO,
                 measures: Vec::new(),
                 rtts: Vec::new(),
+                frames: Vec::new(),
                 may_lose_slots: false,
                 follows,
             });

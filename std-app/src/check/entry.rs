@@ -18,6 +18,8 @@ pub(crate) struct Entry {
     pub(crate) measures: Vec<Measure>,
     /// Round-trip times in ascending order.
     pub(crate) rtts: Vec<Duration>,
+    /// The last frames, a line each, if the probe sends frames and has failed.
+    pub(crate) frames: Vec<String>,
     /// A failure may have left slots taken.
     pub(crate) may_lose_slots: bool,
     /// The finding that this failure follows from.

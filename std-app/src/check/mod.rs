@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | command | this file, `options`, `selection`, `targets` |
 //! | series | `series`: the runs of each server; `baseline` |
-//! | run | `run`: discovery of what a probe needs (`discover`, `slots`), then the probe |
+//! | run | `run`: discovery of what a probe needs (`discover`, `slots`), then the probe; `frames`: the probes of `greet-frames` |
 //! | probes | `probes/*`, a file for each group; `probe` says what one is |
 //! | conversation | `session`: compares every byte, `difference` explains wrong ones; `service`: what each service owes |
 //! | data | `context` = `target` + `facts` + `settings`; `failure`; `record`, the results |
@@ -22,6 +22,7 @@ pub(crate) mod evidence;
 mod explain;
 pub(crate) mod facts;
 pub(crate) mod failure;
+mod frames;
 mod host;
 mod identify;
 mod in_flight;
@@ -62,8 +63,10 @@ use thiserror::Error;
 pub(crate) use self::options::CheckOptions;
 use self::{
     baseline::{Baseline, BaselineError},
+    frames::FramesError,
+    probe::Listed,
     selection::Selection,
-    series::{Runs, Series},
+    series::{Runs, Series, Tests},
     targets::TargetsError,
 };
 use crate::export::{
@@ -78,6 +81,8 @@ use crate::export::{
 pub(crate) enum CheckError {
     #[error("baseline: {0}")]
     Baseline(#[from] BaselineError),
+    #[error("{0}")]
+    Frames(#[from] FramesError),
     #[error("{0}")]
     Json(#[from] JsonError),
     #[error("the conformance table is invalid: {0}")]
@@ -97,6 +102,7 @@ impl Fatal for CheckError {
         // As on the command line.
         match self {
             Self::Targets(_) => exit::USAGE,
+            Self::Frames(error) => error.status(),
             Self::Baseline(_) | Self::File { .. } | Self::Output(_) => exit::FILE,
             Self::Json(_) | Self::Table(_) | Self::Junit(_) => exit::FAILURE,
         }
@@ -106,7 +112,12 @@ impl Fatal for CheckError {
 /// Checks the server. The exit status says whether all MUST requirements are met.
 pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
     let probes = probes::all()?;
-    let selection = match Selection::new(options, &probes) {
+    let is_by_frames = options.interface.is_some();
+    let ids: Vec<String> = match is_by_frames {
+        true => frames::ids(),
+        false => probes.iter().map(|probe| probe.id.clone()).collect(),
+    };
+    let selection = match Selection::new(options, &ids) {
         Ok(selection) => selection,
         Err(unknown) => {
             return Ok(usage_error(&format!(
@@ -116,12 +127,13 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
     };
     // Without --list, clap requires a host.
     if options.list {
-        let printed = if options.report.json { json::check::print_probes(&probes) } else { print_probes(&probes) };
+        let list = if is_by_frames { frames::list() } else { probes.iter().map(Listed::from).collect() };
+        let printed = if options.report.json { json::check::print_probes(&list) } else { print_probes(&list) };
         ignore_broken_pipe(printed)?;
         return Ok(ExitCode::SUCCESS);
     }
     let selected = selection.of(&probes);
-    if selected.is_empty() {
+    if selected.is_empty() && !is_by_frames {
         return Ok(usage_error("--only and --skip leave no probe to run; `greet check --list` lists them"));
     }
     let hosts = match &options.targets {
@@ -135,7 +147,11 @@ pub(crate) fn run(options: &CheckOptions) -> Result<ExitCode, CheckError> {
         file.map_err(|error| CheckError::File { path: path.clone(), error })?;
     }
     let stop = Stop::on_signals().ok().map(Arc::new);
-    let series = Series { probes: &selected, options, baseline: baseline.as_ref(), stop };
+    let tests = match &options.interface {
+        Some(interface) => Tests::Stack { interface, selection: &selection },
+        None => Tests::Service(&selected),
+    };
+    let series = Series { tests, options, baseline: baseline.as_ref(), stop };
     let all = series.run(&hosts)?;
     if let (Some(path), Some(record)) = (&options.report.html, all.first().and_then(|runs| runs.record.as_ref())) {
         save(path, &html::check::report(record))?;

@@ -1,6 +1,7 @@
 //! The command line of `greet check`.
 
 use core::{
+    net::IpAddr,
     num::{NonZeroU16, NonZeroUsize},
     time::Duration,
 };
@@ -16,6 +17,8 @@ use greet_host::{
 
 use super::service::Service;
 
+const FRAMES: &str = "Frame by frame";
+
 const EXAMPLES: &str = "\
 Examples:
   greet check board.local                     all probes, in about ten seconds; minutes for a slow server
@@ -26,6 +29,8 @@ Examples:
   greet check board.local --baseline good.json    what got worse since then
   greet check --targets servers.txt --jobs 4 --junit check.xml    many servers, with a report for Jenkins or GitLab
   greet check board.local --until-failure     again and again, until a run fails
+  sudo greet check 10.0.0.7:7 --interface eth0    the network stack, frame by frame: ARP, IP, ICMP, TCP
+  sudo greet check 10.0.0.7:7 --interface eth0 --quick --pcap frames.pcapng
 
 Exit status: 0 if no MUST fails in any run, 1 if one does, 2 for a wrong command line or an invalid line of --targets. Ctrl-C ends \
 the check with the results so far.";
@@ -111,6 +116,23 @@ pub(crate) struct CheckOptions {
     /// Also run what takes more than a minute: the first reply after 70 s of silence
     #[arg(long)]
     pub(crate) long: bool,
+
+    /// Test the network stack of the host instead of its service: send frames on this interface, as other hosts. Any TCP
+    /// service will do that replies to a line, like echo. Needs root or CAP_NET_RAW
+    #[arg(long, value_name = "NAME", conflicts_with = "jobs", help_heading = FRAMES)]
+    pub(crate) interface: Option<String>,
+
+    /// The IP addresses of these hosts. Up to six free ones of the subnet are searched for by default
+    #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',', requires = "interface", help_heading = FRAMES)]
+    pub(crate) source: Vec<IpAddr>,
+
+    /// Run the most important probes only, in about 30 seconds
+    #[arg(long, requires = "interface", help_heading = FRAMES)]
+    pub(crate) quick: bool,
+
+    /// Write all frames to this file (pcapng), with a comment where each probe begins
+    #[arg(long, value_name = "FILE", requires = "interface", help_heading = FRAMES)]
+    pub(crate) pcap: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) report: Report,

@@ -19,10 +19,15 @@ pub(crate) enum Group {
     Echo,
     Stream,
     Time,
+    Link,
+    Ip,
+    Icmp,
+    Tcp,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 6] =
+    /// The groups about the service.
+    pub(crate) const SERVICE: [Self; 6] =
         [Self::Reach, Self::Connections, Self::Rules, Self::Echo, Self::Stream, Self::Time];
 
     /// The service whose probes these are, if it is one alone.
@@ -30,9 +35,11 @@ impl Group {
         match self {
             Self::Rules => Some(Service::Greet),
             Self::Echo => Some(Service::Echo),
-            Self::Reach | Self::Connections | Self::Stream | Self::Time => None,
+            _ => None,
         }
     }
+    /// The groups about the network stack, which `--interface` runs.
+    pub(crate) const STACK: [Self; 4] = [Self::Link, Self::Ip, Self::Icmp, Self::Tcp];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -42,6 +49,10 @@ impl Group {
             Self::Echo => "echo",
             Self::Stream => "stream",
             Self::Time => "time",
+            Self::Link => "link",
+            Self::Ip => "ip",
+            Self::Icmp => "icmp",
+            Self::Tcp => "tcp",
         }
     }
 }
@@ -53,6 +64,8 @@ pub(crate) enum Level {
     Must,
     /// The server works, and something should be looked at (WARN).
     Should,
+    /// The server may do without; it is worth knowing (note).
+    May,
 }
 
 impl fmt::Display for Level {
@@ -60,6 +73,7 @@ impl fmt::Display for Level {
         formatter.pad(match self {
             Self::Must => "MUST",
             Self::Should => "SHOULD",
+            Self::May => "MAY",
         })
     }
 }
@@ -188,6 +202,23 @@ impl Probe {
     #[must_use]
     pub(crate) fn losing_slots(self) -> Self {
         Self { may_lose_slots: true, ..self }
+    }
+}
+
+/// What `--list` prints of a probe.
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    pub(crate) group: Group,
+    pub(crate) level: Level,
+    /// The service that it is for, if it is for one alone.
+    pub(crate) service: Option<Service>,
+    pub(crate) requirement: String,
+}
+
+impl From<&Probe> for Listed {
+    fn from(probe: &Probe) -> Self {
+        let Probe { id, group, level, service, requirement, .. } = probe;
+        Self { id: id.clone(), group: *group, level: *level, service: *service, requirement: requirement.clone() }
     }
 }
 

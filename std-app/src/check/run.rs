@@ -153,6 +153,7 @@ impl Run {
             rtts,
             may_lose_slots: probe.may_lose_slots,
             follows,
+            frames: Vec::new(),
         }
     }
 

@@ -15,18 +15,23 @@ pub(super) struct Selection {
 
 impl Selection {
     /// The error is the first name that no probe and no group has.
-    pub(super) fn new(options: &CheckOptions, probes: &[Probe]) -> Result<Self, String> {
+    pub(super) fn new(options: &CheckOptions, ids: &[String]) -> Result<Self, String> {
         let names = || options.only.iter().chain(&options.skip);
-        match names().find(|name| !probes.iter().any(|probe| has_name(probe, name))) {
+        match names().find(|name| !ids.iter().any(|id| has_name(id, name))) {
             Some(unknown) => Err(unknown.clone()),
             None => Ok(Self { only: options.only.clone(), skip: options.skip.clone() }),
         }
     }
 
+    /// Whether the probe with this id is selected.
+    pub(super) fn selects(&self, id: &str) -> bool {
+        let is_named = |names: &[String]| names.iter().any(|name| has_name(id, name));
+        (self.only.is_empty() || is_named(&self.only)) && !is_named(&self.skip)
+    }
+
     /// The selected probes, and those that establish the protocol for them.
     pub(super) fn of<'a>(&self, probes: &'a [Probe]) -> Vec<&'a Probe> {
-        let is_named = |names: &[String], probe| names.iter().any(|name| has_name(probe, name));
-        let is_selected = |probe| (self.only.is_empty() || is_named(&self.only, probe)) && !is_named(&self.skip, probe);
+        let is_selected = |probe: &Probe| self.selects(&probe.id);
         let needs = |need| probes.iter().any(|probe| is_selected(probe) && probe.needs.contains(&need));
         let needs_conversation = needs(Need::Conversation);
         let needs_service = needs_conversation || needs(Need::Service);
@@ -40,6 +45,6 @@ impl Selection {
 }
 
 /// Whether it is the probe's id, or the part before the dot: its group, or `recovery`.
-fn has_name(probe: &Probe, name: &str) -> bool {
-    probe.id == name || probe.id.split('.').next() == Some(name)
+fn has_name(id: &str, name: &str) -> bool {
+    id == name || id.split('.').next() == Some(name)
 }

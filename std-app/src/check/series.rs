@@ -19,10 +19,12 @@ use super::{
     CheckError,
     baseline::{self, Baseline},
     entry::Outcome,
+    frames,
     options::CheckOptions,
     probe::{Level, Probe},
     record::Record,
     run,
+    selection::Selection,
 };
 use crate::export::{
     json::{self, JsonError, check::Document},
@@ -100,9 +102,17 @@ impl fmt::Display for Runs {
     }
 }
 
+/// What is tested.
+pub(super) enum Tests<'a> {
+    /// The service, by these probes.
+    Service(&'a [&'a Probe]),
+    /// The network stack, by frames on this interface.
+    Stack { interface: &'a str, selection: &'a Selection },
+}
+
 /// What is run on each server.
 pub(super) struct Series<'a> {
-    pub(super) probes: &'a [&'a Probe],
+    pub(super) tests: Tests<'a>,
     pub(super) options: &'a CheckOptions,
     pub(super) baseline: Option<&'a Baseline>,
     pub(super) stop: Option<Arc<Stop>>,
@@ -152,7 +162,13 @@ impl Series<'_> {
             if output.has_several && !output.is_repeated {
                 list.line(&format!("{host}:"));
             }
-            let mut record = run::run(host, self.probes, self.options, self.stop.clone(), &list);
+            let stop = self.stop.clone();
+            let mut record = match self.tests {
+                Tests::Service(probes) => run::run(host, probes, self.options, stop, &list),
+                Tests::Stack { interface, selection } => {
+                    frames::run(interface, host, selection, self.options, stop, &list)?
+                }
+            };
             list.end(&record);
             if runs.count > 0 && self.is_stopped() {
                 break; // this run is incomplete

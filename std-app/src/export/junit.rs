@@ -127,6 +127,7 @@ mod tests {
             rtts: Vec::new(),
             may_lose_slots: false,
             follows: None,
+            frames: Vec::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use super::probe::{Group, Probe};
 /// All probes, in the order in which they are run.
 pub(crate) fn all() -> Result<Vec<Probe>, TableError> {
     let mut probes = Vec::new();
-    for group in Group::ALL {
+    for group in Group::SERVICE {
         probes.extend(match group {
             Group::Reach => reach::probes(),
             Group::Connections => connections::probes(),
@@ -23,6 +23,8 @@ pub(crate) fn all() -> Result<Vec<Probe>, TableError> {
             Group::Echo => echo::probes(),
             Group::Stream => stream::probes(),
             Group::Time => time::probes(),
+            // Those of `greet-frames`.
+            Group::Link | Group::Ip | Group::Icmp | Group::Tcp => Vec::new(),
         });
         probes.push(recovery::after(group));
     }

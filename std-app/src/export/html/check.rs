@@ -45,7 +45,7 @@ pub(crate) fn report(record: &Record) -> String {
     // Not those that were skipped because the check ended early.
     let by = record.aborted.as_ref().and_then(|aborted| record.probes.iter().position(|entry| entry.id == aborted.by));
     let run = by.and_then(|last| record.probes.get(..=last)).unwrap_or(&record.probes);
-    for group in Group::ALL {
+    for group in Group::SERVICE.into_iter().chain(Group::STACK) {
         let entries: Vec<&Entry> = run.iter().filter(|entry| entry.group == group).collect();
         if !entries.is_empty() {
             report.section(title(group), |html| {
@@ -84,6 +84,10 @@ const fn title(group: Group) -> &'static str {
         Group::Echo => "Echo",
         Group::Stream => "Byte stream",
         Group::Time => "Time",
+        Group::Link => "Link",
+        Group::Ip => "IP",
+        Group::Icmp => "ICMP",
+        Group::Tcp => "TCP",
     }
 }
 
@@ -107,6 +111,13 @@ fn finding(html: &mut Html, entry: &Entry, failure: &Failure) {
     if let Some(evidence) = &failure.evidence {
         html.paragraph(format_args!("TCP: {}", evidence.text));
     }
+    if !entry.frames.is_empty() {
+        let mut table = Table::new(&["frames"]);
+        for frame in &entry.frames {
+            table.row([Cell::code(frame)]);
+        }
+        html.table(&table);
+    }
     html.element("ul", &[], |list| {
         for cause in &failure.causes {
             list.text_element("li", &[], cause);
@@ -124,7 +135,7 @@ fn table(entries: &[&Entry]) -> Table {
     for entry in entries {
         let (verdict, text) = match &entry.outcome {
             Outcome::Passed(text) => (Rating::Good, text.as_str()),
-            Outcome::Failed(failure) if entry.level == Level::Should => (Rating::Doubtful, &*failure.what),
+            Outcome::Failed(failure) if entry.level != Level::Must => (Rating::Doubtful, &*failure.what),
             Outcome::Failed(failure) => (Rating::Bad, &*failure.what),
             Outcome::Skipped(reason) => (Rating::None, reason.as_str()),
         };

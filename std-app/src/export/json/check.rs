@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::JsonError;
 use crate::check::{
     entry::{Entry, Outcome},
-    probe::{self, Measure, Value},
+    probe::{Listed, Measure, Value},
     record::Record,
 };
 
@@ -32,7 +32,7 @@ struct ListedProbe<'a> {
 }
 
 /// Prints all probes, for `--list --json`.
-pub(crate) fn print_probes(probes: &[probe::Probe]) -> io::Result<()> {
+pub(crate) fn print_probes(probes: &[Listed]) -> io::Result<()> {
     let listed = probes.iter().map(|probe| ListedProbe {
         id: &probe.id,
         group: probe.group.name(),
@@ -108,6 +108,8 @@ struct Failure<'a> {
     expected: Option<String>,
     received: Option<String>,
     evidence: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    frames: &'a [String],
     causes: &'a [String],
 }
 
@@ -164,6 +166,7 @@ fn probe(entry: &Entry) -> Probe<'_> {
                 expected: bytes(&failure.expected),
                 received: bytes(&failure.received),
                 evidence: failure.evidence.as_ref().map(|evidence| evidence.text.as_str()),
+                frames: &entry.frames,
                 causes: &failure.causes,
             };
             (&*failure.what, Some(found))

@@ -9,7 +9,7 @@ use greet_core::Escaped;
 use crate::check::{
     entry::{Entry, Outcome},
     failure::{Failure, shown},
-    probe::{Level, Probe},
+    probe::{Level, Listed},
     record::Record,
     service::Service,
 };
@@ -108,12 +108,17 @@ impl List {
             (Outcome::Passed(text), _) => ("ok", "32", text.as_str()),
             (Outcome::Failed(_), Level::Must) => ("FAIL", "31", requirement.as_str()),
             (Outcome::Failed(_), Level::Should) => ("WARN", "33", requirement.as_str()),
+            (Outcome::Failed(_), Level::May) => ("note", "36", requirement.as_str()),
             (Outcome::Skipped(reason), _) => ("skip", "2", reason.as_str()),
         };
         let word = format!("{word:<4}");
         let word = if self.colors { format!("\x1B[{color}m{word}\x1B[0m") } else { word };
         self.line(&format!("{word} {id:<26} {level:<6} {text}"));
         if let Outcome::Failed(failure) = outcome {
+            for (index, frame) in entry.frames.iter().enumerate() {
+                let label = if index == 0 { "frames:   " } else { "          " };
+                self.line(&format!("     {label}{}", Escaped(frame.as_bytes())));
+            }
             for line in finding(failure) {
                 self.line(&format!("     {line}"));
             }
@@ -151,12 +156,12 @@ pub(crate) fn finding(failure: &Failure) -> Vec<String> {
     lines
 }
 
-/// Prints all probes, for `--list`.
-pub(crate) fn print_probes(probes: &[Probe]) -> io::Result<()> {
+/// Prints the id, level and requirement of all probes, for `--list`.
+pub(crate) fn print_probes(probes: &[Listed]) -> io::Result<()> {
     let mut output = io::stdout().lock();
-    for probe in probes {
-        let service = probe.service.map_or("any", Service::name);
-        writeln!(output, "{:<26} {:<6} {service:<5} {}", probe.id, probe.level, probe.requirement)?;
+    for Listed { id, level, service, requirement, .. } in probes {
+        let service = service.map_or("any", Service::name);
+        writeln!(output, "{id:<26} {level:<6} {service:<5} {requirement}")?;
     }
     Ok(())
 }
