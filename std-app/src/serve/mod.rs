@@ -1,4 +1,4 @@
-//! `greet serve`: set-up that both runtimes share: signals, listening sockets, settings, output.
+//! `greet serve`: set-up that all runtimes share: signals, listening sockets, settings, output.
 
 mod closing;
 mod listen;
@@ -17,14 +17,14 @@ use core::{
 };
 use std::{io, process::ExitCode, sync::Arc};
 
-use greet_core::{Echo, NAME_CAPACITY, Server, ServerEnd, ServerMachine};
+use greet_core::{Echo, Instant, Machine, NAME_CAPACITY, Server, ServerEnd, ServerMachine};
 use greet_host::{
     args::{GreetOnly, ServiceSettings},
     clock,
     conversation::Conversation,
     counters::{Counters, EndReason, Refusal},
     exit::{self, Fatal},
-    limits::{Admission, Peers, TimeLimit},
+    limits::{Admission, Demand, Peers, TimeLimit},
     log::{self, Log},
     metrics::{self, MetricsError},
     stop::Stop,
@@ -107,8 +107,8 @@ impl<S: ServerMachine> Service<S> {
         header.map(|client| client.unwrap_or(proxy))
     }
 
-    /// Whether a connection from this peer is served: one that the limits admit, or that has none. It counts as the peer's
-    /// until the result is dropped.
+    /// Counts a connection of this peer, if the number is limited. It counts until the result is dropped. `None` if the
+    /// connection is refused.
     fn admit(&self, peer: SocketAddr) -> Option<Option<Admission<'_>>> {
         let Some(peers) = &self.peers else { return Some(None) };
         let admission = peers.admit(peer.ip());
@@ -127,6 +127,21 @@ impl<S: ServerMachine> Service<S> {
     /// How long this conversation may last.
     fn time_limit(&self, conversation: &Conversation<'_>) -> TimeLimit {
         TimeLimit::new(conversation.start(), self.max_duration)
+    }
+
+    /// Closes a conversation that has to end now: the service stops, or the time limit is reached. False if it is to be cut off.
+    fn may_continue(&self, machine: &mut impl Machine, limit: &mut TimeLimit, now: impl Fn() -> Instant) -> bool {
+        if self.closing.is_overdue() {
+            machine.close(now());
+        }
+        match limit.check(&now) {
+            Demand::Nothing => true,
+            Demand::Close => {
+                machine.close(now());
+                true
+            }
+            Demand::CutOff => false,
+        }
     }
 
     /// Creates the machine for a new connection.

@@ -7,7 +7,7 @@ use greet_core::{
     ServerMachine,
     drive::{Turn, asynchronous::Driver},
 };
-use greet_host::{clock, limits::Demand, stop::Stop};
+use greet_host::{clock, stop::Stop};
 use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
     runtime,
@@ -141,17 +141,10 @@ impl<S: ServerMachine + Send> Shared<S> {
             }
             let moved = driver.transport().moved();
             conversation.moved(moved.received, moved.sent, clock::now);
-            if self.service.closing.is_overdue() {
-                driver.machine().close(clock::now());
+            if !self.service.may_continue(driver.machine(), &mut limit, clock::now) {
+                break Ok(());
             }
-            match limit.check(clock::now) {
-                Demand::Nothing => {}
-                Demand::Close => {
-                    driver.transport().set_wait_limit(limit.until());
-                    driver.machine().close(clock::now());
-                }
-                Demand::CutOff => break Ok(()),
-            }
+            driver.transport().set_wait_limit(limit.until());
         };
         if outcome.is_ok() {
             transport.deliver().await;

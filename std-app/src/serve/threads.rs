@@ -16,7 +16,6 @@ use greet_core::{
 };
 use greet_host::{
     clock::{self, LastWait},
-    limits::Demand,
     stop::Stop,
 };
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
@@ -262,17 +261,10 @@ impl<S: ServerMachine + Send> Shared<S> {
             }
             let moved = driver.transport().moved();
             conversation.moved(moved.received, moved.sent, clock::now);
-            if self.service.closing.is_overdue() {
-                driver.machine().close(time.time());
+            if !self.service.may_continue(driver.machine(), &mut limit, || time.time()) {
+                break Ok(());
             }
-            match limit.check(|| time.time()) {
-                Demand::Nothing => {}
-                Demand::Close => {
-                    driver.transport().set_wait_limit(limit.until());
-                    driver.machine().close(time.time());
-                }
-                Demand::CutOff => break Ok(()),
-            }
+            driver.transport().set_wait_limit(limit.until());
         };
         if outcome.is_ok() {
             transport.deliver();
