@@ -1,4 +1,4 @@
-// A server for POSIX systems: any number of clients up to CLIENTS, one thread, poll.
+// A server for POSIX systems: any number of clients up to CLIENTS, one thread, poll. Compiled with -DECHO it is an echo server.
 //
 //     posix [PORT]    listens on 127.0.0.1; port 0, the default, is one that the system chooses
 
@@ -22,14 +22,27 @@
 #define NAME 256 // the longest name: the capacity that the library was built with
 #endif
 
+// Both machines have the same functions, except for init and receive.
+#ifdef ECHO
+typedef greet_echo machine;
+#define MACHINE(function) greet_echo_##function
+#define INIT(storage, now) greet_echo_init(storage, sizeof(storage), 300000000, now)
+#define RECEIVE(machine, now, bytes, length) greet_echo_receive(machine, now, bytes, length)
+#else
+typedef greet_server machine;
+#define MACHINE(function) greet_server_##function
+#define INIT(storage, now) greet_server_init(storage, sizeof(storage), NULL, now)
+#define RECEIVE(machine, now, bytes, length) greet_server_receive(machine, now, bytes, length, NULL)
+#endif
+
 enum { CLIENTS = 64, READ = 1024, WRITE = 1024 };
 static const uint64_t DELIVERY_LIMIT = 10000000; // microseconds
 static const uint64_t DELIVERY_LOOK = 10000;     // the system has no event for an acknowledgement
 
 struct connection {
     int socket; // -1: free
-    uint64_t server_storage[GREET_SERVER_SIZE(NAME) / 8], delivery_storage[GREET_DELIVERY_SIZE / 8];
-    greet_server *server;
+    uint64_t storage[GREET_SERVER_SIZE(NAME) / 8], delivery_storage[GREET_DELIVERY_SIZE / 8];
+    machine *server;
     greet_delivery *delivery; // once the server is over
     uint64_t look;            // when the delivery is looked at again
     bool blocked, fin_sent, peer_ended, discards;
@@ -56,7 +69,7 @@ static bool send_all(struct connection *c) {
     for (;;) {
         if (c->write_start == c->write_end) {
             c->write_start = 0;
-            c->write_end = greet_server_transmit(c->server, now(), c->write, sizeof c->write);
+            c->write_end = MACHINE(transmit)(c->server, now(), c->write, sizeof c->write);
             if (c->write_end == 0) return true;
         }
         ssize_t sent = send(c->socket, c->write + c->write_start, c->write_end - c->write_start, 0);
@@ -84,7 +97,7 @@ static bool read_some(struct connection *c) {
     }
     if (count == 0) {
         c->peer_ended = true;
-        greet_server_receive_end(c->server, now());
+        MACHINE(receive_end)(c->server, now());
         return true;
     }
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) release(c);
@@ -122,14 +135,14 @@ static void deliver(struct connection *c) {
 // Moves bytes as far as they go without waiting.
 static void step(struct connection *c) {
     for (;;) {
-        greet_server_handle_timeout(c->server, now());
+        MACHINE(handle_timeout)(c->server, now());
         bool was_blocked = c->blocked;
         if (!send_all(c)) {
-            if (c->socket < 0 || greet_server_state(c->server) != GREET_STATE_OVER) return;
+            if (c->socket < 0 || MACHINE(state)(c->server) != GREET_STATE_OVER) return;
         } else if (was_blocked) {
-            greet_server_progress(c->server, now());
+            MACHINE(progress)(c->server, now());
         }
-        greet_state state = greet_server_state(c->server);
+        greet_state state = MACHINE(state)(c->server);
         if (state == GREET_STATE_OVER && !c->fin_sent && c->blocked) {
             release(c); // the client takes nothing more
             return;
@@ -137,7 +150,7 @@ static void step(struct connection *c) {
         if (state != GREET_STATE_OPEN && !c->fin_sent) {
             shutdown(c->socket, SHUT_WR);
             c->fin_sent = true;
-            greet_server_delivered(c->server, now());
+            MACHINE(delivered)(c->server, now());
             continue;
         }
         if (state == GREET_STATE_OVER) {
@@ -150,10 +163,9 @@ static void step(struct connection *c) {
             if (had_ended == c->peer_ended) return;
             continue; // the client's FIN may end the conversation
         }
-        size_t taken =
-            greet_server_receive(c->server, now(), c->read + c->read_start, c->read_end - c->read_start, NULL);
+        size_t taken = RECEIVE(c->server, now(), c->read + c->read_start, c->read_end - c->read_start);
         c->read_start += taken;
-        if (taken == 0 && greet_server_state(c->server) == GREET_STATE_OPEN) return; // until its deadline
+        if (taken == 0 && MACHINE(state)(c->server) == GREET_STATE_OPEN) return; // until its deadline
     }
 }
 
@@ -166,7 +178,7 @@ static void accept_all(int listener) {
         setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         memset(c, 0, sizeof *c);
         c->socket = socket;
-        c->server = greet_server_init(c->server_storage, sizeof c->server_storage, NULL, now());
+        c->server = INIT(c->storage, now());
         if (c->server == NULL) {
             fprintf(stderr, "the library was built for names of %zu bytes, not %d\n", greet_server_capacity(), NAME);
             exit(1);
@@ -177,7 +189,7 @@ static void accept_all(int listener) {
 
 // When a connection has something to do, whatever its socket does.
 static uint64_t deadline(const struct connection *c) {
-    return c->delivery != NULL ? c->look : greet_server_deadline(c->server);
+    return c->delivery != NULL ? c->look : MACHINE(deadline)(c->server);
 }
 
 int main(int count, char **arguments) {

@@ -18,6 +18,9 @@
 // N is the capacity with which the library was built (GREET_NAME_CAPACITY in its environment, by default 256).
 #define GREET_SERVER_SIZE(N) (((size_t)(N) + 48 + 7) / 8 * 8)
 
+// The same for an echo server.
+#define GREET_ECHO_SIZE(N) GREET_SERVER_SIZE(N)
+
 // Storage for a delivery.
 #define GREET_DELIVERY_SIZE ((size_t)24)
 
@@ -46,6 +49,31 @@ typedef enum {
   GREET_RELEASE_RESET,
 } greet_release;
 
+// How far a conversation is, and so what the caller has to do with its transport.
+typedef enum {
+  // Bytes may go both ways.
+  GREET_STATE_OPEN,
+  // The machine has no more bytes to send: send a FIN after those that it gave, call greet_..._delivered, and continue to
+  // receive.
+  GREET_STATE_ENDING,
+  // Release the connection, once a delivery permits it. The machine takes no bytes and gives none.
+  GREET_STATE_OVER,
+} greet_state;
+
+// Why a conversation ends.
+typedef enum {
+  // It does not end yet.
+  GREET_END_NONE,
+  // The client sent `exit`.
+  GREET_END_EXIT,
+  // The client sent its FIN.
+  GREET_END_BY_PEER,
+  // The idle timeout expired.
+  GREET_END_IDLE,
+  // greet_..._close was called.
+  GREET_END_CLOSED,
+} greet_end;
+
 // What a server reports.
 typedef enum {
   // Nothing.
@@ -60,33 +88,12 @@ typedef enum {
   GREET_EVENT_KIND_EXIT,
 } greet_event_kind;
 
-// How far a conversation is, and so what the caller has to do with its transport.
-typedef enum {
-  // Bytes may go both ways.
-  GREET_STATE_OPEN,
-  // The server has no more bytes to send: send a FIN after those that it gave, call greet_server_delivered, and continue to
-  // receive.
-  GREET_STATE_ENDING,
-  // Release the connection, once a delivery permits it. The server takes no bytes and gives none.
-  GREET_STATE_OVER,
-} greet_state;
-
-// Why a conversation ends.
-typedef enum {
-  // It does not end yet.
-  GREET_END_NONE,
-  // The client sent `exit`.
-  GREET_END_EXIT,
-  // The client sent its FIN.
-  GREET_END_BY_PEER,
-  // The idle timeout expired.
-  GREET_END_IDLE,
-  // greet_server_close was called.
-  GREET_END_CLOSED,
-} greet_end;
-
 // The delivery of the last bytes and the FIN, from the moment that a machine is over until its connection may be released.
 typedef struct greet_delivery greet_delivery;
+
+// The server's side of one echo connection: it sends back what it received. It has the functions of a greet_server, which say
+// more, and reports nothing.
+typedef struct greet_echo greet_echo;
 
 // The server's side of one conversation.
 typedef struct greet_server greet_server;
@@ -135,6 +142,62 @@ greet_release greet_delivery_look(greet_delivery *delivery,
                                   size_t unacknowledged,
                                   uint64_t limit,
                                   uint64_t *until);
+
+// An echo server whose connection was opened at `now`. After `idle_timeout` microseconds without a byte it ends the connection;
+// GREET_NEVER for no such timeout.
+//
+// Returns the echo server, which lies in `storage`. NULL if that is not aligned, or is smaller than
+// GREET_ECHO_SIZE(greet_server_capacity()) bytes.
+//
+// # Safety
+// `storage` is null or has `size` bytes, which nothing else uses as long as the echo server is used.
+greet_echo *greet_echo_init(void *storage,
+                            size_t size,
+                            uint64_t idle_timeout,
+                            uint64_t now);
+
+// Offers received bytes. Returns how many it took; offer the others again after the next greet_echo_transmit.
+//
+// # Safety
+// `bytes` is null or has `length` bytes.
+size_t greet_echo_receive(greet_echo *echo,
+                          uint64_t now,
+                          const uint8_t *bytes,
+                          size_t length);
+
+// The client has sent its FIN, and the echo server has taken every byte before it.
+void greet_echo_receive_end(greet_echo *echo, uint64_t now);
+
+// Writes the next bytes to send to the front of `bytes`, and returns how many there are; 0 if there are none now.
+//
+// # Safety
+// `bytes` is null or has `room` bytes.
+size_t greet_echo_transmit(greet_echo *echo,
+                           uint64_t now,
+                           uint8_t *bytes,
+                           size_t room);
+
+// Bytes from greet_echo_transmit, or the FIN, have left only now.
+void greet_echo_progress(greet_echo *echo, uint64_t now);
+
+// In GREET_STATE_ENDING: the network stack has all bytes, and the FIN after them.
+void greet_echo_delivered(greet_echo *echo, uint64_t now);
+
+// The time is `now`. Call it at greet_echo_deadline; earlier calls change nothing.
+void greet_echo_handle_timeout(greet_echo *echo, uint64_t now);
+
+// When to call greet_echo_handle_timeout if nothing else happens; GREET_NEVER if no timeout is running.
+uint64_t greet_echo_deadline(const greet_echo *echo);
+
+// How far the connection is; GREET_STATE_OVER for NULL.
+greet_state greet_echo_state(const greet_echo *echo);
+
+// Why the connection ends, once it does.
+greet_end greet_echo_end(const greet_echo *echo);
+
+// Ends the connection from this side. The bytes that the echo server holds are still sent; new input is not taken.
+void greet_echo_close(greet_echo *echo,
+                      uint64_t now);
 
 // The longest name that a server of this library takes, in bytes.
 size_t greet_server_capacity(void);

@@ -3,6 +3,8 @@
 //! | module | content |
 //! | --- | --- |
 //! | `server` | the functions of a server |
+//! | `echo` | the functions of an echo server |
+//! | `machine` | what all machines have in common |
 //! | `delivery` | how long a connection is kept after its machine is over |
 //! | `memory` | machines in the caller's storage, and the caller's buffers |
 //!
@@ -15,6 +17,8 @@
 #![allow(unexpected_cfgs, reason = "deliberate_panic is set on the compiler's command line")]
 
 pub mod delivery;
+pub mod echo;
+pub mod machine;
 mod memory;
 pub mod server;
 

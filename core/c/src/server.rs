@@ -2,11 +2,12 @@
 
 use core::{ffi::c_void, ptr, time::Duration};
 
-use greet_core::{Framing, Instant, Machine, Server, ServerEnd, ServerEvent, ServerSettings, State};
+use greet_core::{Framing, Instant, Machine, Server, ServerEvent, ServerSettings};
 
 use crate::{
     GREET_NEVER,
-    memory::{input, output, place},
+    machine::{self, CAPACITY, GreetEnd, GreetState, limit},
+    memory::{input, place},
 };
 
 /// Framing: the first read decides.
@@ -15,15 +16,6 @@ pub const GREET_FRAMING_AUTO: u32 = 0;
 pub const GREET_FRAMING_LINE: u32 = 1;
 /// Framing: each read is a name.
 pub const GREET_FRAMING_CHUNK: u32 = 2;
-
-/// The capacity of this library's servers, in bytes.
-const CAPACITY: usize = match option_env!("GREET_NAME_CAPACITY") {
-    None => 256,
-    Some(number) => match usize::from_str_radix(number, 10) {
-        Ok(capacity @ 1..=65_535) => capacity,
-        _ => panic!("GREET_NAME_CAPACITY is a number from 1 to 65535"),
-    },
-};
 
 const _: () =
     assert!(size_of::<GreetServer>() <= (CAPACITY + 48).next_multiple_of(8), "GREET_SERVER_SIZE is too small");
@@ -69,33 +61,6 @@ pub struct GreetServerEvent {
     pub length: usize,
 }
 
-/// How far a conversation is, and so what the caller has to do with its transport.
-#[repr(C)]
-pub enum GreetState {
-    /// Bytes may go both ways.
-    Open,
-    /// The server has no more bytes to send: send a FIN after those that it gave, call greet_server_delivered, and continue to
-    /// receive.
-    Ending,
-    /// Release the connection, once a delivery permits it. The server takes no bytes and gives none.
-    Over,
-}
-
-/// Why a conversation ends.
-#[repr(C)]
-pub enum GreetEnd {
-    /// It does not end yet.
-    None,
-    /// The client sent `exit`.
-    Exit,
-    /// The client sent its FIN.
-    ByPeer,
-    /// The idle timeout expired.
-    Idle,
-    /// greet_server_close was called.
-    Closed,
-}
-
 /// The longest name that a server of this library takes, in bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn greet_server_capacity() -> usize {
@@ -134,7 +99,7 @@ pub unsafe extern "C" fn greet_server_init(
             _ => Framing::Auto,
         },
         delay: Duration::from_micros(settings.delay),
-        idle_timeout: (settings.idle_timeout != GREET_NEVER).then(|| Duration::from_micros(settings.idle_timeout)),
+        idle_timeout: limit(settings.idle_timeout),
     });
     // SAFETY: the caller states it.
     unsafe { place(storage, size, GreetServer(Server::new(settings, Instant::from_micros(now)))) }
@@ -174,7 +139,7 @@ pub unsafe extern "C" fn greet_server_receive(
 /// The client has sent its FIN, and the server has taken every byte before it.
 #[unsafe(no_mangle)]
 pub extern "C" fn greet_server_receive_end(server: Option<&mut GreetServer>, now: u64) {
-    call(server, |server| server.receive_end(Instant::from_micros(now)));
+    machine::receive_end(inner(server), now);
 }
 
 /// Writes the next bytes to send to the front of `bytes`, which has room for `room` bytes, and returns how many there are; 0 if
@@ -189,56 +154,45 @@ pub unsafe extern "C" fn greet_server_transmit(
     bytes: *mut u8,
     room: usize,
 ) -> usize {
-    let Some(GreetServer(server)) = server else { return 0 };
     // SAFETY: the caller states it.
-    server.transmit(Instant::from_micros(now), unsafe { output(bytes, room) })
+    unsafe { machine::transmit(inner(server), now, bytes, room) }
 }
 
 /// Bytes from greet_server_transmit, or the FIN, have left only now: the network stack was slow to take them, or the client
 /// acknowledged them.
 #[unsafe(no_mangle)]
 pub extern "C" fn greet_server_progress(server: Option<&mut GreetServer>, now: u64) {
-    call(server, |server| server.progress(Instant::from_micros(now)));
+    machine::progress(inner(server), now);
 }
 
 /// In GREET_STATE_ENDING: the network stack has all bytes, and the FIN after them.
 #[unsafe(no_mangle)]
 pub extern "C" fn greet_server_delivered(server: Option<&mut GreetServer>, now: u64) {
-    call(server, |server| server.delivered(Instant::from_micros(now)));
+    machine::delivered(inner(server), now);
 }
 
 /// The time is `now`. Call it at greet_server_deadline; earlier calls change nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn greet_server_handle_timeout(server: Option<&mut GreetServer>, now: u64) {
-    call(server, |server| server.handle_timeout(Instant::from_micros(now)));
+    machine::handle_timeout(inner(server), now);
 }
 
 /// When to call greet_server_handle_timeout if nothing else happens; GREET_NEVER if no timeout is running.
 #[unsafe(no_mangle)]
 pub extern "C" fn greet_server_deadline(server: Option<&GreetServer>) -> u64 {
-    server.and_then(|server| server.0.deadline()).map_or(GREET_NEVER, Instant::as_micros)
+    machine::deadline(server.map(|server| &server.0))
 }
 
 /// How far the conversation is; GREET_STATE_OVER for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn greet_server_state(server: Option<&GreetServer>) -> GreetState {
-    match server.map(|server| server.0.state()) {
-        Some(State::Open) => GreetState::Open,
-        Some(State::Ending) => GreetState::Ending,
-        Some(State::Over) | None => GreetState::Over,
-    }
+    machine::state(server.map(|server| &server.0))
 }
 
 /// Why the conversation ends, once it does.
 #[unsafe(no_mangle)]
 pub extern "C" fn greet_server_end(server: Option<&GreetServer>) -> GreetEnd {
-    match server.and_then(|server| server.0.end()) {
-        None => GreetEnd::None,
-        Some(ServerEnd::Exit) => GreetEnd::Exit,
-        Some(ServerEnd::ByPeer) => GreetEnd::ByPeer,
-        Some(ServerEnd::Idle) => GreetEnd::Idle,
-        Some(ServerEnd::Closed) => GreetEnd::Closed,
-    }
+    machine::end(server.map(|server| &server.0))
 }
 
 /// Ends the conversation from this side. The bytes that the server owes are still sent; new input is not taken.
@@ -246,13 +200,11 @@ pub extern "C" fn greet_server_end(server: Option<&GreetServer>) -> GreetEnd {
 pub extern "C" fn greet_server_close(server: Option<&mut GreetServer>, now: u64) {
     #[cfg(deliberate_panic)] // so that the test which looks for panics is tested
     core::hint::black_box(core::hint::black_box(Some(0_u8)).unwrap());
-    call(server, |server| server.close(Instant::from_micros(now)));
+    machine::close(inner(server), now);
 }
 
-fn call(server: Option<&mut GreetServer>, operation: impl FnOnce(&mut Server<CAPACITY>)) {
-    if let Some(GreetServer(server)) = server {
-        operation(server);
-    }
+fn inner(server: Option<&mut GreetServer>) -> Option<&mut Server<CAPACITY>> {
+    server.map(|server| &mut server.0)
 }
 
 fn micros(span: Duration) -> u64 {
