@@ -86,6 +86,8 @@ pub(crate) enum WhenFull {
     Queued,
     /// No answer to its SYN.
     NoAnswer,
+    /// It is served, and an older client's connection is gone. That many clients were let in.
+    Replaces(usize),
 }
 
 impl Facts {
@@ -164,6 +166,7 @@ impl WhenFull {
             Self::Closed => "accepted, and closed at once",
             Self::Queued => "queued until a slot is free",
             Self::NoAnswer => "not answered at all",
+            Self::Replaces(_) => "served, and an older connection is given up for it",
         }
     }
 }

@@ -89,7 +89,17 @@ impl<'a> Session<'a> {
 
     /// Sends a message and receives its reply.
     pub(crate) fn exchange(&mut self, message: &[u8]) -> Result<(), Failure> {
-        self.send(&self.request(message))?;
+        self.ask(message)?;
+        self.hear(message)
+    }
+
+    /// Sends a message.
+    pub(crate) fn ask(&mut self, message: &[u8]) -> Result<(), Failure> {
+        self.send(&self.request(message))
+    }
+
+    /// Receives the reply to a message that was sent.
+    pub(crate) fn hear(&mut self, message: &[u8]) -> Result<(), Failure> {
         self.expect("the reply", &self.reply(message))
     }
 

@@ -35,6 +35,7 @@ pub(crate) fn open_ready(context: Context<'_>, count: usize) -> Result<Vec<Sessi
 
 /// Finds out how many conversations the server holds at the same time.
 pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
+    let begin = Instant::now();
     // The client before may have left a moment ago.
     let mut open = vec![Session::served_with_retries(context)?.0];
     while open.len() < context.settings.concurrent() {
@@ -45,7 +46,7 @@ pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
             thread::sleep(LINGER); // slots of earlier clients may become free only now
             next = open_one_more(context);
             // This does not count if the slot is free because the server closed another client's connection.
-            if next.is_ok() && !open.iter_mut().all(|session| session.exchange(b"still here").is_ok()) {
+            if next.is_ok() && !open.iter_mut().all(|session| session.exchange(STILL_HERE).is_ok()) {
                 next = Err(refusal);
             }
         }
@@ -53,7 +54,11 @@ pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
             Ok(session) => open.push(session),
             Err(refusal) => {
                 let count = open.len();
+                let replaced = replaced(context, &mut open, begin.elapsed());
                 exit_all(open);
+                if replaced > 0 {
+                    return Ok(Slots::Exactly(count - replaced, WhenFull::Replaces(count)));
+                }
                 let (when_full, failure) = *refusal;
                 let when_full = when_full.ok_or_else(|| {
                     failure.during(format_args!("client {} at the same time", count + 1)).because(
@@ -65,9 +70,37 @@ pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
         }
     }
     let count = open.len();
+    let replaced = replaced(context, &mut open, begin.elapsed());
     exit_all(open);
-    Ok(Slots::AtLeast(count))
+    Ok(if replaced > 0 { Slots::Exactly(count - replaced, WhenFull::Replaces(count)) } else { Slots::AtLeast(count) })
 }
+
+/// How many of these clients the server has given up while it let in the others, which took `time`.
+fn replaced(context: Context<'_>, open: &mut [Session<'_>], time: Duration) -> usize {
+    /// No idle timeout is shorter.
+    const NO_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+    // All are asked before one is heard, as a slow server answers them at the same time. The newest is certainly there.
+    let Some((newest, older)) = open.split_last_mut() else { return 0 };
+    let is_gone = |failure: Failure| matches!(failure.kind, Kind::Reset | Kind::Closed);
+    let asked: Vec<bool> = older.iter_mut().map(|session| session.ask(STILL_HERE).is_err_and(is_gone)).collect();
+    let answered = older
+        .iter_mut()
+        .zip(asked)
+        .map(|(session, is_gone_already)| is_gone_already || session.hear(STILL_HERE).is_err_and(is_gone));
+    let gone = answered.filter(|is_gone| *is_gone).count();
+    if gone == 0 || newest.exchange(STILL_HERE).is_err() {
+        return 0;
+    }
+    // A client that was silent for as long may have been closed by an idle timeout.
+    let is_idle_timeout = || {
+        let Ok((mut session, _)) = Session::served_with_retries(context) else { return true };
+        thread::sleep(time);
+        session.exchange(STILL_HERE).is_err()
+    };
+    if time >= NO_IDLE_TIMEOUT && is_idle_timeout() { 0 } else { gone }
+}
+
+const STILL_HERE: &[u8] = b"still here";
 
 /// Ends all conversations. A slow server is asked by all at the same time.
 pub(crate) fn exit_all(mut sessions: Vec<Session<'_>>) {

@@ -3,8 +3,10 @@
 
 use core::net::SocketAddr;
 use std::{
+    collections::VecDeque,
     io::{self, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{Arc, Weak},
     thread,
 };
 
@@ -29,7 +31,7 @@ fn server(is_concurrent: bool, serve: impl Fn(TcpStream) -> io::Result<()> + Cop
 }
 
 /// An echo that receives at most `N` bytes at a time, and sends what `change` makes of them.
-fn echo<const N: usize>(mut stream: TcpStream, change: fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
+fn echo<const N: usize>(mut stream: &TcpStream, change: fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = [0; N];
     loop {
@@ -42,7 +44,7 @@ fn echo<const N: usize>(mut stream: TcpStream, change: fn(&[u8]) -> Vec<u8>) -> 
 
 #[test]
 fn nothing_is_found_on_a_correct_echo_server() {
-    let (status, result) = check_json(server(true, |stream| echo::<4096>(stream, <[u8]>::to_vec)), &[]);
+    let (status, result) = check_json(server(true, |stream| echo::<4096>(&stream, <[u8]>::to_vec)), &[]);
     assert_eq!((status, failures(&result)), (Some(0), Vec::new()));
     assert_eq!((&result["service"], &result["framing"]), (&"echo".into(), &serde_json::Value::Null));
 }
@@ -50,16 +52,16 @@ fn nothing_is_found_on_a_correct_echo_server() {
 #[test]
 #[ignore = "takes minutes: tests/run full"]
 fn nothing_is_found_on_an_echo_server_with_small_reads_or_for_printable_bytes_alone() {
-    let (status, result) = check_json(server(true, |stream| echo::<127>(stream, <[u8]>::to_vec)), &[]);
+    let (status, result) = check_json(server(true, |stream| echo::<127>(&stream, <[u8]>::to_vec)), &[]);
     assert_eq!((status, failures(&result)), (Some(0), Vec::new()));
     let printable: fn(&[u8]) -> Vec<u8> = |bytes| bytes.iter().copied().filter(|byte| *byte < 0x80).collect();
-    let (status, result) = check_json(server(true, move |stream| echo::<512>(stream, printable)), &["--text"]);
+    let (status, result) = check_json(server(true, move |stream| echo::<512>(&stream, printable)), &["--text"]);
     assert_eq!((status, failures(&result)), (Some(0), Vec::new()));
 }
 
 #[test]
 fn an_echo_server_for_one_client_at_a_time_gets_one_warning() {
-    let address = server(false, |stream| echo::<1024>(stream, <[u8]>::to_vec));
+    let address = server(false, |stream| echo::<1024>(&stream, <[u8]>::to_vec));
     let (status, result) = check_json(address, &["--only", "connections.concurrent,connections.reset,echo"]);
     let found = failures(&result);
     assert_eq!(status, Some(0), "{found:?}");
@@ -68,10 +70,35 @@ fn an_echo_server_for_one_client_at_a_time_gets_one_warning() {
     assert!(result.to_string().contains("serves 1 at a time"), "{result}");
 }
 
+/// As a stack does whose connections are all used up.
+#[test]
+fn an_echo_server_that_gives_up_old_clients_for_new_ones_gets_one_warning() {
+    const CLIENTS: usize = 5;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut clients = VecDeque::new();
+        for stream in listener.incoming().map_while(Result::ok) {
+            let stream = Arc::new(stream);
+            clients.push_back(Arc::downgrade(&stream));
+            if clients.len() > CLIENTS {
+                let oldest = clients.pop_front().as_ref().and_then(Weak::upgrade);
+                let _ = oldest.map(|oldest| oldest.shutdown(Shutdown::Both));
+            }
+            thread::spawn(move || echo::<1024>(&stream, <[u8]>::to_vec));
+        }
+    });
+    let (status, result) = check_json(address, &["--only", "connections"]);
+    let found = failures(&result);
+    assert_eq!((status, found.len()), (Some(0), 1), "{found:?}");
+    assert_eq!(found[0].0, "connections.kept");
+    assert!(result.to_string().contains("32 clients were let in, and 5 of them are still served"), "{result}");
+}
+
 /// The usual defect of examples: what does not fit into the send buffer of 1,000 bytes is dropped.
 #[test]
 fn bytes_that_are_lost_in_flight_are_one_finding() {
-    let address = server(true, |stream| echo::<65536>(stream, |bytes| bytes[..bytes.len().min(1000)].to_vec()));
+    let address = server(true, |stream| echo::<65536>(&stream, |bytes| bytes[..bytes.len().min(1000)].to_vec()));
     let output = check(address, &["--only", "echo,stream", "--timeout", "3s"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
@@ -90,7 +117,7 @@ fn each_defect_of_an_echo_is_found_by_its_probe() {
         (|bytes| bytes.iter().copied().filter(|byte| *byte != 0).collect(), "echo.text", "C string"),
         (|bytes| [bytes, b"\0"].concat(), "reach.reply", "zero byte"),
     ] {
-        let address = server(true, move |stream| echo::<4096>(stream, change));
+        let address = server(true, move |stream| echo::<4096>(&stream, change));
         let (status, result) = check_json(address, &["--only", "echo", "--timeout", "1s"]);
         let found = failures(&result);
         assert_eq!(status, Some(1), "{found:?}");
@@ -100,7 +127,7 @@ fn each_defect_of_an_echo_is_found_by_its_probe() {
 
 #[test]
 fn a_stated_service_that_the_server_does_not_offer_gets_one_verdict() {
-    let echo_server = server(true, |stream| echo::<4096>(stream, <[u8]>::to_vec));
+    let echo_server = server(true, |stream| echo::<4096>(&stream, <[u8]>::to_vec));
     let greeting_server = Server::start(&["--quiet"]);
     for (address, stated, seen) in [
         (echo_server, "greet", "an echo server (RFC 862), not a greeting"),

@@ -5,8 +5,9 @@ use core::{
     time::Duration,
 };
 use std::{
-    net::{TcpListener, TcpStream},
-    sync::Arc,
+    collections::VecDeque,
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{Arc, Weak},
     thread,
 };
 
@@ -31,6 +32,8 @@ pub(crate) enum WhenFull {
     Close,
     /// It is accepted and never served.
     Forget,
+    /// It is served, and the oldest client's connection is closed.
+    Replace,
 }
 
 /// What happens to a slot at the end of a conversation.
@@ -54,18 +57,31 @@ pub(crate) fn serve(
     let converse = Arc::new(converse);
     let taken = Arc::new(AtomicUsize::new(0));
     let mut forgotten = Vec::new();
+    let mut clients = VecDeque::new();
     for _ in 0..accepting.clients {
         let Ok((stream, _)) = listener.accept() else { return };
+        let stream = Arc::new(stream);
         if accepting.one_of_a_burst {
             reset_others(listener);
         }
-        if taken.load(Ordering::SeqCst) >= accepting.slots {
-            match accepting.when_full {
-                WhenFull::Reset => reset(&stream),
-                WhenFull::Close => {}
-                WhenFull::Forget => forgotten.push(stream),
+        let is_full = taken.load(Ordering::SeqCst) >= accepting.slots;
+        match accepting.when_full {
+            WhenFull::Replace => {
+                clients.push_back(Arc::downgrade(&stream));
+                let oldest = if clients.len() > accepting.slots { clients.pop_front() } else { None };
+                // If this fails, its client has left already.
+                let _ = oldest.as_ref().and_then(Weak::upgrade).map(|oldest| oldest.shutdown(Shutdown::Both));
             }
-            continue;
+            _ if !is_full => {}
+            WhenFull::Reset => {
+                reset(&stream);
+                continue;
+            }
+            WhenFull::Close => continue,
+            WhenFull::Forget => {
+                forgotten.push(stream);
+                continue;
+            }
         }
         taken.fetch_add(1, Ordering::SeqCst);
         let (converse, taken) = (Arc::clone(&converse), Arc::clone(&taken));

@@ -1,6 +1,6 @@
 //! Connections: how many, how often, how they end; and that each slot is free again afterwards.
 
-use core::time::Duration;
+use core::{cell::Cell, time::Duration};
 use std::{io::Read, sync::RwLock, thread, time::Instant};
 
 use crate::export::number::{Rate, Time};
@@ -25,7 +25,7 @@ pub(super) fn probes() -> Vec<Probe> {
         let cause = causes.first().copied().unwrap_or_default();
         let needs = &[Need::Conversation, Need::Slots];
         Probe::new(Group::Connections, name, Level::Must, requirement, needs, causes, move |context, notes| {
-            slots_are_freed(context, notes, cause, end)
+            slots_are_freed(context, notes, cause, Session::served_with_retries, end)
         })
         .losing_slots()
     };
@@ -66,6 +66,7 @@ pub(super) fn probes() -> Vec<Probe> {
             &[
                 "something is used up and not released: sockets, descriptors, heap, slots",
                 "a closed socket does not listen again before the next client comes",
+                "the server limits connections per minute, as inetd does (256)",
             ],
             sequential,
         ),
@@ -96,6 +97,36 @@ pub(super) fn probes() -> Vec<Probe> {
             &["the state machine waits for the rest of the name, and never checks whether the connection still exists"],
             abandoned,
         ),
+        Probe::new(
+            Group::Connections,
+            "early",
+            Level::Must,
+            "a slot is free again after the client has closed or reset before it read anything, or in the middle of a message",
+            &[Need::Conversation, Need::Slots],
+            &["the first write or read of a connection fails, and its end is not handled there: the slot is lost"],
+            early,
+        )
+        .losing_slots(),
+        Probe::new(
+            Group::Connections,
+            "kept",
+            Level::Should,
+            "a client stays served when others come",
+            &[Need::Conversation, Need::Slots],
+            &[
+                "the stack gives up old connections for new ones when it has no more of them (lwIP does for those of the lowest \
+                 priority): listen for no more clients than there are connections, or raise their priority",
+            ],
+            kept,
+        ),
+        probe(
+            "unfinished",
+            "a client that has sent half a name blocks no other client",
+            &[Need::Conversation, Need::Several, Need::Slots, Need::TwoSlots],
+            &["the server waits for the rest of the line before it serves anybody else"],
+            unfinished,
+        )
+        .only_for(Service::Greet),
         probe(
             "overflow",
             "a client that comes when all slots are taken is served once a slot is free",
@@ -215,6 +246,7 @@ fn overflow(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> 
             waiting.exit()?;
             "the queued client was served when a slot was free"
         }
+        WhenFull::Replaces(_) => return Err(Verdict::Skipped(format!("the next client is {}", when_full.text()))),
         WhenFull::Refused | WhenFull::Closed | WhenFull::NoAnswer => {
             last.exit()?;
             let begin = Instant::now();
@@ -232,6 +264,56 @@ fn overflow(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> 
     };
     exit_all(open);
     Ok(text.to_owned())
+}
+
+/// Clients that leave before the server has served them, in three ways.
+fn early(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    const CAUSE: &str = "the slots of clients that leave early are lost";
+    let number = Cell::new(0_usize);
+    slots_are_freed(context, notes, CAUSE, Session::open_with_retries, |mut session| {
+        number.set(number.get() + 1);
+        match number.get() % 3 {
+            0 => session.reset(),
+            1 => drop(session), // a FIN, or a reset if the greeting is there
+            _ => {
+                // If the server has closed already, this fails.
+                let _ = session.send(b"half of a mes");
+                session.reset();
+            }
+        }
+        Ok(())
+    })
+}
+
+/// It was found out with the number of slots.
+fn kept(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
+    match context.facts.slots {
+        None => Err(Verdict::Skipped("the number of slots is not known".to_owned())),
+        Some(Slots::Exactly(count, WhenFull::Replaces(let_in))) => {
+            Err(Failure::new(format!("{let_in} clients were let in, and {count} of them are still served")).into())
+        }
+        Some(Slots::Exactly(count, _) | Slots::AtLeast(count)) => {
+            Ok(format!("{count} at once, all of them still served"))
+        }
+    }
+}
+
+fn unfinished(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
+    let [half, rest] = [b"unfini", b"shed n"];
+    let mut sessions = open_ready(context, 2)?;
+    let [first, other] = sessions.as_mut_slice() else {
+        return Err(Verdict::Skipped("it needs two conversations at the same time".to_owned()));
+    };
+    first.send(half)?;
+    for _ in 0..5 {
+        other
+            .exchange(b"another client")
+            .map_err(|failure| failure.during("another client, while the first has sent half a name"))?;
+    }
+    first.send(&first.request(rest))?;
+    first.hear(&[*half, *rest].concat())?;
+    exit_all(sessions);
+    Ok("another client was served in the middle of a name".to_owned())
 }
 
 fn silent(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
@@ -359,13 +441,17 @@ fn connect_together(context: Context<'_>, count: usize) -> Result<(Duration, Vec
 
 /// Ends connections in one way, more of them than boards have slots, one after the other. If no slot is left in the middle, the
 /// earlier clients' end is the reason: `cause`.
-fn slots_are_freed(
-    context: Context<'_>,
+fn slots_are_freed<'a>(
+    context: Context<'a>,
     notes: &mut Notes<'_>,
     cause: &str,
-    end: fn(Session<'_>) -> Result<(), Failure>,
+    open: impl Fn(Context<'a>) -> Result<(Session<'a>, Duration), Failure>,
+    end: impl Fn(Session<'a>) -> Result<(), Failure>,
 ) -> Result<String, Verdict> {
     const MORE_THAN_SLOTS: u64 = 33;
+    /// So many late ends and no other one are no accident.
+    const ENOUGH_LATE: u64 = 5;
+    let limit = Duration::from_secs(1) + 4 * context.facts.rtt();
     let count = context.affordable(MORE_THAN_SLOTS);
     let mut slowest = Duration::ZERO;
     let mut fastest_end = Duration::MAX;
@@ -376,7 +462,7 @@ fn slots_are_freed(
         }
         done = number;
         let visit = || {
-            let (session, waited) = Session::served_with_retries(context).map_err(|failure| {
+            let (session, waited) = open(context).map_err(|failure| {
                 failure.during(format_args!("no slot is free after {} such clients", number - 1)).because(cause)
             })?;
             let begin = Instant::now();
@@ -385,6 +471,9 @@ fn slots_are_freed(
         let (waited, ended) = visit().map_err(|failure| failure.during(format_args!("client {number} of {count}")))?;
         slowest = slowest.max(waited);
         fastest_end = fastest_end.min(ended);
+        if number >= ENOUGH_LATE && fastest_end > limit {
+            break;
+        }
         notes.progress(number, count);
     }
     // A server with enough slots does not miss a few: they are counted.
@@ -392,7 +481,6 @@ fn slots_are_freed(
         await_free_slots(context).map_err(|failure| failure.during(format_args!("after {done} such clients")))?;
     slowest = slowest.max(all_free);
     notes.time("slot free again after", slowest);
-    let limit = Duration::from_secs(1) + 4 * context.facts.rtt();
     // Packet loss delays some, and a defect all of them.
     if fastest_end > limit {
         let what = format!("the server's FIN arrived after {} or later each time", Time::from(fastest_end));
@@ -413,14 +501,25 @@ fn client_closes(mut session: Session<'_>) -> Result<(), Failure> {
 }
 
 fn half_close(mut session: Session<'_>) -> Result<(), Failure> {
-    let name = b"half-close";
-    session.send(&session.request(name))?;
+    const NAMES: [&[u8]; 3] = [b"half-close", b"in one", b"segment"];
+    let names = if session.context.facts.takes_several() { &NAMES[..] } else { &NAMES[..1] };
+    let requests: Vec<u8> = names.iter().flat_map(|name| session.request(name)).collect();
+    let replies: Vec<u8> = names.iter().flat_map(|name| session.reply(name)).collect();
+    // The FIN is in the segment of the names. Without this it follows right behind.
+    let _ = socket2::SockRef::from(&session.stream).set_tcp_cork(true);
+    session.send(&requests)?;
     session.half_close()?;
-    session.expect("the last reply", &session.reply(name)).and_then(|()| session.expect_end()).map_err(|failure| {
+    let before = session.offset;
+    let received = session.expect("the last replies", &replies);
+    let is_answered = session.offset > before;
+    received.and_then(|()| session.expect_end()).map_err(|failure| {
+        let cause = if is_answered {
+            "a part of what came with the client's FIN is answered: the end is handled before the rest (half-close)"
+        } else {
+            "the server answers nothing after the client has closed its side (half-close)"
+        };
         let is_unanswered = failure.kind != Kind::Other;
-        failure
-            .during("after the client has closed its side")
-            .because_if(is_unanswered, "the server answers nothing after the client has closed its side (half-close)")
+        failure.during("after the client has closed its side").because_if(is_unanswered, cause)
     })
 }
 

@@ -18,6 +18,8 @@ use crate::check::{
     service::Service,
 };
 
+/// Interval at which a server without a free slot is tried again.
+const PAUSE: Duration = Duration::from_millis(20);
 /// What is sent to a server that does not greet, to see that it serves the connection.
 const FIRST_MESSAGE: &[u8] = b"greet check";
 
@@ -44,6 +46,18 @@ impl<'a> Session<'a> {
         let stream = target.connect_with_segments(timeout, size);
         let stream = stream.map_err(|error| connect_error(target.address, timeout, number, &error))?;
         Ok(Self::new(stream, context))
+    }
+
+    /// Opens a connection, at once or as soon as a slot is free. Returns how long that took, too.
+    pub(crate) fn open_with_retries(context: Context<'a>) -> Result<(Self, Duration), Failure> {
+        let begin = Instant::now();
+        loop {
+            match Self::open(context) {
+                Ok(session) => return Ok((session, begin.elapsed())),
+                Err(failure) if begin.elapsed() >= context.timeout() => return Err(failure),
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
     }
 
     /// Opens a connection that the server serves: it has greeted, or answered a first message.
@@ -91,7 +105,6 @@ impl<'a> Session<'a> {
     }
 
     fn served_within(context: Context<'a>, timeout: Duration) -> Result<(Self, Duration), Failure> {
-        const PAUSE: Duration = Duration::from_millis(20);
         let begin = Instant::now();
         loop {
             let waited = begin.elapsed();

@@ -88,6 +88,14 @@ pub enum Defect {
     LeakNowAndThen,
     /// The slot of a client that closes in the middle of a name is never free again.
     LeakInAName,
+    /// The slot of a client that leaves before it has sent anything is never free again.
+    LeakBeforeFirstByte,
+    /// A client that comes when all slots are taken is served instead of the oldest.
+    ReplacesOldest,
+    /// While one client has sent half a name, no other one is served.
+    HalfNameBlocks,
+    /// Of the names that come with the client's FIN the first is answered.
+    FinAfterFirstName,
     /// A client that comes when all slots are taken is accepted, and never served.
     NextForgotten,
     /// Of clients that connect in the same instant one is served, and the others are reset.
@@ -113,7 +121,7 @@ pub enum Defect {
 }
 
 /// Every defect: the server's name, the probe that has to find it, and a part of the cause that it has to name first.
-pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 51] = [
+pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 55] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
     ("late-fin", Defect::LateFin, "connections.server-closes", "decides when the FIN is sent"), // early: it takes long
     ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"),                 // likewise
@@ -154,6 +162,10 @@ pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 51] = [
     ("shared-buffer", Defect::SharedBuffer, "connections.isolation", "another client's"),
     ("leak-now-and-then", Defect::LeakNowAndThen, "connections.reset", "slots are lost"),
     ("leak-in-a-name", Defect::LeakInAName, "connections.abandoned", "waits for the rest of the name"),
+    ("leak-before-first-byte", Defect::LeakBeforeFirstByte, "connections.early", "slots are lost"),
+    ("replaces-oldest", Defect::ReplacesOldest, "connections.kept", "gives up old connections for new ones"),
+    ("half-name-blocks", Defect::HalfNameBlocks, "connections.unfinished", "waits for the rest of the line"),
+    ("fin-after-first-name", Defect::FinAfterFirstName, "connections.half-close", "before the rest (half-close)"),
     ("next-forgotten", Defect::NextForgotten, "connections.overflow", "nobody serves it"),
     ("one-of-a-burst", Defect::OneOfABurst, "connections.burst", "one socket listens"),
     ("padded-writes", Defect::PaddedWrites, "reach.reply", "whole words"),

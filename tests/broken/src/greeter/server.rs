@@ -7,7 +7,7 @@ use core::{
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     thread,
     time::Instant as Clock,
 };
@@ -24,6 +24,8 @@ struct Shared {
     defect: Defect,
     /// Held while writing, if one task writes for all.
     writer: Mutex<()>,
+    /// Held in the middle of a name, if the server then serves nobody else.
+    reader: Mutex<()>,
     /// The number of replies on all connections.
     replies: AtomicUsize,
     /// The number of resets, or of round trips.
@@ -37,6 +39,7 @@ pub(crate) fn serve(listener: &TcpListener, defect: Defect) {
     let shared = Shared {
         defect,
         writer: Mutex::new(()),
+        reader: Mutex::new(()),
         replies: AtomicUsize::new(0),
         counted: AtomicUsize::new(0),
         buffer: Mutex::new(Vec::new()),
@@ -46,6 +49,7 @@ pub(crate) fn serve(listener: &TcpListener, defect: Defect) {
         Defect::DeadAfter200 => Accepting { clients: 200, ..Accepting::DEFAULT },
         Defect::ClosesAtOnce => Accepting { slots: 0, when_full: WhenFull::Close, ..Accepting::DEFAULT },
         Defect::NextForgotten => Accepting { when_full: WhenFull::Forget, ..Accepting::DEFAULT },
+        Defect::ReplacesOldest => Accepting { when_full: WhenFull::Replace, ..Accepting::DEFAULT },
         Defect::OneOfABurst => Accepting { one_of_a_burst: true, ..Accepting::DEFAULT },
         _ => Accepting::DEFAULT,
     };
@@ -60,6 +64,7 @@ fn converse(stream: &TcpStream, shared: &Shared) -> Slot {
     match (defect, ended) {
         (Defect::LeakOnReset, Err(_)) => Slot::Lost,
         (Defect::LeakNowAndThen, Err(_)) if shared.counted.fetch_add(1, Ordering::Relaxed) % 5 == 4 => Slot::Lost,
+        (Defect::LeakBeforeFirstByte, _) if !conversation.has_received => Slot::Lost,
         (Defect::LeakInAName, _) if conversation.in_a_name => Slot::Lost,
         (Defect::TimeWaitHolds, Ok(())) if by_server => Slot::FreeAfter(Duration::from_secs(30)),
         _ => Slot::FreeAfter(Duration::ZERO),
@@ -78,8 +83,12 @@ struct Conversation<'a> {
     has_greeted: bool,
     /// The server closed first, after `exit`.
     by_server: bool,
+    /// A byte has come.
+    has_received: bool,
     /// The last read did not end with a line feed.
     in_a_name: bool,
+    /// Held in the middle of a name, if the server then serves nobody else.
+    alone: Option<MutexGuard<'a, ()>>,
 }
 
 impl<'a> Conversation<'a> {
@@ -96,7 +105,9 @@ impl<'a> Conversation<'a> {
             begin: Clock::now(),
             has_greeted: false,
             by_server: false,
+            has_received: false,
             in_a_name: false,
+            alone: None,
         }
     }
 
@@ -169,6 +180,10 @@ impl<'a> Conversation<'a> {
                 Err(error) => return Err(error),
             };
             received_bytes += count;
+            self.has_received = true;
+            if self.shared.defect == Defect::HalfNameBlocks && self.alone.is_none() {
+                self.alone = self.shared.reader.lock().ok();
+            }
             self.in_a_name = input.get(..count).is_some_and(|read| !read.ends_with(b"\n"));
             if self.shared.defect == Defect::ResetAfter64K && received_bytes > 64 * 1024 {
                 socket2::SockRef::from(self.stream).set_linger(Some(Duration::ZERO))?;
@@ -180,6 +195,9 @@ impl<'a> Conversation<'a> {
             }
             self.take(&received.bytes)?;
             self.flush()?;
+            if !self.in_a_name {
+                self.alone = None;
+            }
         }
     }
 
@@ -206,13 +224,17 @@ impl<'a> Conversation<'a> {
                 result => break result?,
             }
         };
-        if self.shared.defect == Defect::HalfCloseDrops && count > 0 {
+        if matches!(self.shared.defect, Defect::HalfCloseDrops | Defect::FinAfterFirstName) && count > 0 {
             thread::sleep(Duration::from_millis(2));
             self.stream.set_nonblocking(true)?;
             let ended = matches!(self.stream.peek(&mut [0]), Ok(0));
             self.stream.set_nonblocking(false)?;
-            if ended {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            let first_end = input.get(..count).and_then(|read| read.iter().position(|byte| *byte == b'\n'));
+            match (self.shared.defect, first_end) {
+                _ if !ended => {}
+                (Defect::FinAfterFirstName, Some(end)) => return Ok(end + 1),
+                (Defect::FinAfterFirstName, None) => {}
+                _ => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
         Ok(count)
