@@ -79,7 +79,7 @@ impl Sending {
                     "nothing is acknowledged any more: the server's stack or driver stands still, or the link is down"
                         .to_owned(),
                 ),
-                unacknowledged_segment: (self.unacknowledged >= u64::from(self.segment)).then_some(self.segment),
+                is_unacknowledged: true,
             });
         }
         if self.unsent > 0 && (self.window < self.segment || self.window_probes > 0) {
@@ -97,7 +97,7 @@ impl Sending {
                      replies are read"
                         .to_owned(),
                 ),
-                unacknowledged_segment: None,
+                is_unacknowledged: false,
             });
         }
         if self.unacknowledged > 0 || self.unsent > 0 {
@@ -113,7 +113,7 @@ impl Sending {
         );
         (self.sent > 0).then(|| {
             Evidence::of_text(format!(
-                "the server's stack acknowledged all {}, and its program answered nothing more; {last}",
+                "the server's stack acknowledged all {}, and its program answered nothing more, or the answer is lost; {last}",
                 bytes(self.sent)
             ))
         })
@@ -131,13 +131,13 @@ pub(crate) struct Evidence {
     pub(crate) text: String,
     /// The cause, where the kernel can tell.
     pub(crate) cause: Option<String>,
-    /// The size of the segments of which none was acknowledged, if they were full.
-    pub(crate) unacknowledged_segment: Option<u32>,
+    /// What was sent last is not acknowledged.
+    pub(crate) is_unacknowledged: bool,
 }
 
 impl Evidence {
     const fn of_text(text: String) -> Self {
-        Self { text, cause: None, unacknowledged_segment: None }
+        Self { text, cause: None, is_unacknowledged: false }
     }
 
     /// Of a connection on which an answer did not come.
@@ -170,8 +170,11 @@ mod tests {
                 Sending { since_data: Some(seconds(10)), ..open },
                 ["acknowledged all 3,000 bytes", "its program answered nothing"],
             ),
-            (Sending { unacknowledged: 1460, retransmissions: 5, ..open }, ["sent again 5 times", "Some(1460)"]),
-            (Sending { unacknowledged: 7, retransmissions: 1, ..open }, ["7 bytes were sent again once", "None"]),
+            (Sending { unacknowledged: 1460, retransmissions: 5, ..open }, ["sent again 5 times", "true"]),
+            (
+                Sending { unacknowledged: 7, retransmissions: 1, ..open },
+                ["7 bytes were sent again once", "nothing is acknowledged any more"],
+            ),
             (Sending { unsent: 9000, window: 0, ..open }, ["closed its window (0 bytes left)", "stopped reading"]),
             (
                 Sending { unsent: 9000, unacknowledged: 1460, ..open },

@@ -23,7 +23,10 @@ use super::{
     slots,
     target::Target,
 };
-use crate::export::text::check::List;
+use crate::export::{number::counted, text::check::List};
+
+/// Why the last probes of a slow server are not run.
+const NO_TIME: &str = "the time of the check is used up; --budget gives it more";
 
 /// Runs these probes against a server.
 pub(super) fn run(
@@ -51,6 +54,7 @@ pub(super) fn run(
     let mut entries = Vec::new();
     // A probe that is skipped because of an earlier one has no line of its own.
     let mut skipped = 0;
+    let mut late = 0;
     for (index, probe) in probes.iter().enumerate() {
         // As long as it is not known, it is taken for a greeting server.
         let service = run.facts.service.or(run.settings.service).unwrap_or(Service::Greet);
@@ -63,17 +67,21 @@ pub(super) fn run(
             list.begin(&probe.id);
         }
         let was_aborted = run.aborted.is_some();
+        late += usize::from(!has_time && !was_aborted);
         let progress = |done, total| list.progress(done, total);
         let entry = run.entry(probe, has_time, &entries, Notes::new(&progress));
         if was_aborted {
             skipped += 1;
-        } else {
+        } else if has_time {
             list.entry(&entry);
         }
         entries.push(entry);
     }
     if let Some(aborted) = run.aborted.as_ref().filter(|_| skipped > 0) {
         list.skipped(skipped, &aborted.by);
+    }
+    if late > 0 {
+        list.line(&format!("skip {}: {NO_TIME}", counted(late as u64, "probe")));
     }
     let subject = Subject::new(host.to_string(), run.target.as_ref().ok(), &run.facts);
     Record::new(subject, entries, run.aborted)
@@ -109,11 +117,8 @@ struct Run {
 impl Run {
     fn entry(&mut self, probe: &Probe, has_time: bool, earlier: &[Entry], mut notes: Notes<'_>) -> Entry {
         let begin = Instant::now();
-        let verdict = if has_time {
-            self.verdict(probe, &mut notes)
-        } else {
-            Err(Verdict::Skipped("the time of the check is used up; --budget gives it more".to_owned()))
-        };
+        let verdict =
+            if has_time { self.verdict(probe, &mut notes) } else { Err(Verdict::Skipped(NO_TIME.to_owned())) };
         let outcome = match verdict {
             Ok(text) => Outcome::Passed(text),
             Err(Verdict::Skipped(reason)) => Outcome::Skipped(reason),

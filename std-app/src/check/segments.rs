@@ -1,32 +1,42 @@
-//! Whether small segments pass where full ones are never acknowledged: then a frame that is too long is lost (MTU).
+//! Whether small segments pass where full ones are lost: then a frame that is too long is the cause (MTU).
 
-use core::time::Duration;
-
-use super::{context::Context, failure::Failure, session::Session};
+use super::{
+    context::Context,
+    failure::{Failure, Kind},
+    session::Session,
+};
 use crate::export::number::Count;
 
 /// Segments of this size pass everywhere (RFC 9293, 3.7.1).
 const SMALL_SEGMENT: u32 = 536;
 
-/// If full segments were not acknowledged: whether smaller ones are. Then a limit of the frame length is the cause.
+/// If an answer did not come: adds that only small segments pass, where that is so.
 pub(crate) fn compare(context: Context<'_>, failure: Failure) -> Failure {
-    let Some(size) = failure.evidence.as_ref().and_then(|evidence| evidence.unacknowledged_segment) else {
-        return failure;
-    };
-    if size <= SMALL_SEGMENT || !smaller_pass(context, size).unwrap_or(false) {
+    if failure.kind != Kind::Timeout || context.facts.protocol.is_none() {
         return failure;
     }
-    failure.because(format!(
-        "segments of {} bytes are sent again in vain, and those of {SMALL_SEGMENT} pass: the driver's or the path's maximum frame \
-         is too short (MTU)",
-        Count(size.into())
-    ))
+    match context.settings.lost_segments.get_or_init(|| lost_segments(context)) {
+        Some(cause) => failure.because(cause.as_str()),
+        None => failure,
+    }
 }
 
-/// Whether as many bytes are acknowledged in small segments.
-fn smaller_pass(context: Context<'_>, size: u32) -> Option<bool> {
-    const ENOUGH: Duration = Duration::from_secs(3);
-    let mut session = Session::open_with_segments(context, SMALL_SEGMENT).ok()?;
-    // An unfinished line: nothing has to be answered.
-    session.is_acknowledged(&vec![b'm'; 2 * size as usize], ENOUGH)
+/// Whether a long message and its reply pass in small segments, and not in full ones.
+fn lost_segments(context: Context<'_>) -> Option<String> {
+    // Each is more than a small segment and less than a full one.
+    let message = vec![b'm'; context.facts.capacity().min(1400)];
+    if message.len() <= SMALL_SEGMENT as usize {
+        return None;
+    }
+    let mut small = Session::ready_with_segments(context, SMALL_SEGMENT).ok()?;
+    small.exchange(&message).ok()?;
+    let full = Session::ready(context).and_then(|mut session| session.exchange(&message)).err()?;
+    let is_up = full.evidence.as_ref().is_some_and(|evidence| evidence.is_unacknowledged);
+    let lost =
+        if is_up { "segments to the server are sent again in vain" } else { "segments from the server do not arrive" };
+    Some(format!(
+        "{lost} if they carry {} bytes, and those of {SMALL_SEGMENT} pass: the maximum frame of the driver or the path is too \
+         short (MTU)",
+        Count(message.len() as u64)
+    ))
 }

@@ -6,7 +6,6 @@ use core::time::Duration;
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpStream},
-    thread,
     time::Instant,
 };
 
@@ -235,11 +234,16 @@ impl<'a> Session<'a> {
 
     /// Everything up to this last byte, unless it is longer than `limit` or does not come within the timeout.
     pub(crate) fn read_answer(&mut self, last: u8, limit: usize) -> Option<Vec<u8>> {
-        let until = Instant::now() + self.timeout + time_for_bytes(limit);
+        let last_moment = Instant::now() + self.timeout + time_for_bytes(limit);
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];
         while answer.last() != Some(&last) {
-            let count = self.read_until(until, &mut buffer).ok()?;
+            let until = last_moment.min(Instant::now() + self.timeout);
+            let count = match self.read_until(until, &mut buffer) {
+                Ok(count) => count,
+                Err(Kind::Timeout) if until < last_moment && self.is_sending() => continue,
+                Err(_) => return None,
+            };
             answer.extend_from_slice(buffer.get(..count)?);
             if answer.len() > limit {
                 return None;
@@ -388,23 +392,6 @@ impl<'a> Session<'a> {
         match Evidence::of(&self.stream).filter(|_| failure.kind == Kind::Timeout) {
             Some(evidence) => failure.with_evidence(evidence),
             None => failure,
-        }
-    }
-
-    /// Sends bytes; whether all of them are acknowledged in time. `None` if this system does not tell.
-    pub(crate) fn is_acknowledged(&mut self, bytes: &[u8], time: Duration) -> Option<bool> {
-        const INTERVAL: Duration = Duration::from_millis(20);
-        self.send(bytes).ok()?;
-        let until = Instant::now() + time;
-        loop {
-            let info = evidence::info(&self.stream).ok()?;
-            if info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0 {
-                return Some(true);
-            }
-            if Instant::now() >= until {
-                return Some(false);
-            }
-            thread::sleep(INTERVAL);
         }
     }
 

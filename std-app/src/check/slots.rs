@@ -20,11 +20,41 @@ pub(crate) const RETRY: Duration = Duration::from_millis(50);
 
 /// Opens `count` conversations at the same time, all of them served.
 fn open_all(context: Context<'_>, count: usize) -> Result<Vec<Session<'_>>, Failure> {
-    (1..=count)
-        .map(|number| {
+    /// On a network with longer handshakes several are opened together. A board may not take more of them in the same instant.
+    const LONG: Duration = Duration::from_millis(20);
+    let together = if context.target.handshake() < LONG { 1 } else { 4 };
+    let mut open = Vec::new();
+    while open.len() < count {
+        let group = open.len() + 1..=count.min(open.len() + together);
+        let client = |number| {
             Session::served(context).map_err(|failure| failure.during(format_args!("client {number} of {count}")))
-        })
-        .collect()
+        };
+        let outcomes: Vec<Result<Session<'_>, Failure>> = match together {
+            1 => group.map(client).collect(),
+            _ => thread::scope(|scope| {
+                let running: Vec<_> = group.map(|number| scope.spawn(move || client(number))).collect();
+                let panicked = |_| Err(Failure::new("a thread of the check panicked"));
+                running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+            }),
+        };
+        open.extend(outcomes.into_iter().collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(open)
+}
+
+/// The number of conversations that show whether all slots are free. If no limit was found, it is the number that a slow network
+/// opens in some seconds.
+pub(crate) fn count_to_open(context: Context<'_>) -> usize {
+    const SHARE: u32 = 5;
+    const FEWEST: usize = 4;
+    match context.facts.slots {
+        Some(Slots::AtLeast(count)) => {
+            let each = context.target.handshake().max(Duration::from_micros(1));
+            let affordable = (context.settings.probe_budget() / SHARE).as_nanos() / each.as_nanos();
+            count.min(usize::try_from(affordable).unwrap_or(usize::MAX).max(FEWEST))
+        }
+        _ => context.facts.slot_count(),
+    }
 }
 
 /// Opens `count` conversations at the same time, in which names are lines where they can be.
@@ -38,7 +68,7 @@ pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
     let begin = Instant::now();
     // The client before may have left a moment ago.
     let mut open = vec![Session::served_with_retries(context)?.0];
-    while open.len() < context.settings.concurrent() {
+    while open.len() < context.settings.concurrent() && context.has_time() {
         let mut next = open_one_more(context);
         if next.as_ref().is_err_and(|refusal| refusal.0 != Some(WhenFull::Queued))
             && let Err(refusal) = next
@@ -148,7 +178,7 @@ pub(crate) fn when_free(time: Duration) -> String {
 /// Waits until all slots are free. Returns how long that took, without the time to open the connections that showed it.
 pub(crate) fn await_free_slots(context: Context<'_>) -> Result<Duration, Failure> {
     let begin = Instant::now();
-    let count = context.facts.slot_count();
+    let count = count_to_open(context);
     loop {
         let took = begin.elapsed();
         match open_all(context, count) {

@@ -29,7 +29,7 @@ pub(super) fn after(group: Group) -> Probe {
             }
             let took = slots::await_free_slots(context)?;
             notes.time("all slots free again after", took);
-            Ok(format!("{} slots free {}", context.facts.slot_count(), slots::when_free(took)))
+            Ok(format!("{} slots free {}", slots::count_to_open(context), slots::when_free(took)))
         },
     );
     probe.id = format!("recovery.{}", group.name());

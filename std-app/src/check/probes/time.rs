@@ -362,10 +362,11 @@ fn flow<'a>(
 /// Bytes per second in one direction: the rest of an overlong line is dropped (rule L3), so that no reply is sent for it.
 fn upload(context: Context<'_>, bulk: usize, notes: &Notes<'_>) -> Result<f64, Failure> {
     let mut session = Session::ready(context)?;
-    // A slow network still has to transfer what the system buffers.
+    // A slow network still has to transfer what the system buffers: little more than what is in flight.
     let _ = socket2::SockRef::from(&session.stream).set_send_buffer_size(256 * 1024);
+    let _ = socket2::SockRef::from(&session.stream).set_tcp_notsent_lowat(16 * 1024);
     let begin = Instant::now();
-    let piece = vec![b'u'; 64 * 1024];
+    let piece = vec![b'u'; 16 * 1024];
     let mut sent = 0;
     while sent < bulk && (context.settings.stress || begin.elapsed() < BULK_TIME) && !context.settings.is_interrupted()
     {
@@ -437,17 +438,23 @@ fn flood(session: &mut Session<'_>, length: usize, bytes: usize, notes: &Notes<'
     let context = session.context;
     let name = vec![b'd'; length.min(context.facts.in_flight() / BATCHES as usize)];
     let (request, reply) = (session.request(&name), session.reply(&name));
-    let affordable = usize::try_from(context.messages_in(BULK_TIME / BATCHES)).unwrap_or(usize::MAX);
     // As many batches are in flight at most.
     let limit = context.facts.in_flight() / (BATCHES as usize * request.len());
-    let batch = affordable.min(16 * 1024 / reply.len()).min(limit).max(1);
-    let (requests, replies) = (request.repeat(batch), reply.repeat(batch));
+    let largest = (16 * 1024 / reply.len()).min(limit).max(1);
+    // A slow server or network gets small batches.
+    let mut batch = (1024 / reply.len()).clamp(1, largest);
+    let network = context.target.handshake();
+    // In which nothing could come: at the begin of each round the names are on their way.
+    let mut idle = Duration::ZERO;
     session.pauses.clear();
     let pressure = CpuPressure::watch();
     let retransmitted_before = retransmissions(&session.stream).unwrap_or_default();
     let begin = Instant::now();
     let mut done = 0;
-    while done == 0 || (done * replies.len() < bytes && (context.settings.stress || begin.elapsed() < BULK_TIME)) {
+    let mut sent = 0;
+    while done == 0 || (done < bytes && (context.settings.stress || begin.elapsed() < BULK_TIME)) {
+        let (requests, replies) = (request.repeat(batch), reply.repeat(batch));
+        let round = Instant::now();
         let mut writer = session.stream.try_clone().map_err(|error| Failure::new(error.to_string()))?;
         thread::scope(|scope| {
             let writing = scope.spawn(|| (0..BATCHES).try_for_each(|_| writer.write_all(&requests)));
@@ -462,13 +469,19 @@ fn flood(session: &mut Session<'_>, length: usize, bytes: usize, notes: &Notes<'
                 _ => Err(Failure::new("the names could not be sent")),
             }
         })?;
-        done += BATCHES as usize;
-        notes.progress((done * replies.len()) as u64, bytes as u64);
+        done += BATCHES as usize * replies.len();
+        sent += BATCHES as usize * requests.len();
+        idle += network;
+        if round.elapsed() < BULK_TIME / 8 + network {
+            batch = (4 * batch).min(largest);
+        }
+        notes.progress(done as u64, bytes as u64);
     }
-    context.target.count_bytes(done * requests.len());
+    context.target.count_bytes(sent);
     let took = begin.elapsed();
+    let busy = took.saturating_sub(idle).max(took / 10);
     Ok(Flow {
-        rate: (done * replies.len()) as f64 / took.as_secs_f64(),
+        rate: done as f64 / busy.as_secs_f64(),
         took,
         pauses: mem::take(&mut session.pauses),
         host: Host {

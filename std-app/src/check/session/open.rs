@@ -39,13 +39,16 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Opens a connection whose segments carry at most this many bytes to the server.
-    pub(crate) fn open_with_segments(context: Context<'a>, size: u32) -> Result<Self, Failure> {
+    /// The same as [`ready`](Self::ready), in segments of at most this many bytes in both directions.
+    pub(crate) fn ready_with_segments(context: Context<'a>, size: u32) -> Result<Self, Failure> {
         let (target, timeout) = (context.target, context.timeout());
         let number = target.count_connection();
         let stream = target.connect_with_segments(timeout, size);
         let stream = stream.map_err(|error| connect_error(target.address, timeout, number, &error))?;
-        Ok(Self::new(stream, context))
+        let mut session = Self::new(stream, context);
+        session.expect_service()?;
+        session.decide_framing()?;
+        Ok(session)
     }
 
     /// Opens a connection, at once or as soon as a slot is free. Returns how long that took, too.
@@ -119,10 +122,18 @@ impl<'a> Session<'a> {
     /// Opens a connection that is served, and under framing `auto` sends a first line, so that names are lines.
     pub(crate) fn ready(context: Context<'a>) -> Result<Self, Failure> {
         let (mut session, _) = Self::served_within(context, LINGER)?;
-        if context.facts.service() == Service::Greet && context.facts.framing() == Framing::Auto {
-            session.exchange(b"greet")?;
-        }
+        session.decide_framing()?;
         Ok(session)
+    }
+
+    /// Under framing `auto`: makes names lines.
+    fn decide_framing(&mut self) -> Result<(), Failure> {
+        let facts = self.context.facts;
+        if facts.service() == Service::Greet && facts.framing() == Framing::Auto {
+            self.exchange(b"greet")
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes sure that the server serves this connection.
