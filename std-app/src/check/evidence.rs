@@ -152,12 +152,7 @@ mod tests {
 
     fn text(sending: Sending) -> String {
         sending.evidence().map_or_else(String::new, |evidence| {
-            format!(
-                "{} / {} / {:?}",
-                evidence.text,
-                evidence.cause.unwrap_or_default(),
-                evidence.unacknowledged_segment
-            )
+            format!("{} / {} / {:?}", evidence.text, evidence.cause.unwrap_or_default(), evidence.is_unacknowledged)
         })
     }
 
