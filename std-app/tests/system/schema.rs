@@ -1,4 +1,4 @@
-//! What `--json` prints is what the schemas in `std-app/schema` say.
+//! The output of `--json` matches the schemas in `std-app/schema`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
 use std::{
@@ -37,7 +37,7 @@ fn assert_valid(schema: &str, format: &str, documents: &[Value]) {
 }
 
 #[test]
-fn a_check_prints_what_its_schema_says() {
+fn the_output_of_a_check_matches_its_schema() {
     let server = Server::start(&["--quiet", "--max-connections", "4"]);
     let good = server.address.to_string();
     let bad = broken(Defect::StaleLine).to_string();
@@ -54,7 +54,16 @@ fn a_check_prints_what_its_schema_says() {
 }
 
 #[test]
-fn a_benchmark_prints_what_its_schema_says() {
+fn the_list_of_probes_matches_its_schema() {
+    for options in [&[][..], &["--interface", "lo"]] {
+        let list = printed(&[&["check", "127.0.0.1", "--list", "--json"][..], options].concat());
+        assert_eq!(list.len(), 1);
+        assert_valid("check-list.schema.json", "greet check list 1", &list);
+    }
+}
+
+#[test]
+fn the_output_of_a_benchmark_matches_its_schema() {
     let server = Server::start(&["--quiet"]);
     let host = server.address.to_string();
     let short = ["bench", &host, "--json", "-d", "300ms", "--warmup", "0"];

@@ -24,8 +24,8 @@ pub trait Board {
     /// Counts of lost frames since the start.
     fn losses(&self) -> Losses;
 
-    /// Stops the network card's receiver, or starts it with empty buffers. The service restarts it so after 10 s in which
-    /// nothing was received. A card without such a switch does nothing.
+    /// Stops the network card's receiver, or starts it with empty buffers. The service restarts the receiver after 10 s in
+    /// which nothing was received. Without an implementation the receiver is not restarted.
     fn set_receiver(&mut self, enabled: bool) {
         let _ = enabled;
     }

@@ -7,7 +7,7 @@ use greet_core::{
     drive::{Pump, Step},
 };
 
-/// Maximum number of bytes of replies in one send. A long one costs the kernel hardly more than a short one.
+/// Maximum number of bytes of replies in one send. A long send costs the kernel hardly more than a short one.
 const OUTPUT: usize = 16 * 1024;
 
 /// Maximum number of reads that are kept for a machine that takes none, before receiving is stopped.
@@ -35,7 +35,7 @@ pub(super) struct Driver<M> {
     kept: VecDeque<Box<[u8]>>,
     /// How much of the first one is taken.
     taken: usize,
-    /// The peer has ended, and the machine does not know.
+    /// The FIN of the peer was received, and not yet offered to the machine.
     fin: bool,
     /// The output, as far as it is not being sent.
     output: Option<Box<[u8]>>,
@@ -70,12 +70,12 @@ impl<M: Machine> Driver<M> {
         self.machine.deadline()
     }
 
-    /// Whether a send is under way.
+    /// Whether a send has not completed yet.
     pub(super) const fn is_sending(&self) -> bool {
         self.sending
     }
 
-    /// Whether the machine waits for input: it has taken all of it, and everything that it gave is sent.
+    /// Whether the machine waits for input: it has taken all of it, and all its output is sent.
     pub(super) fn is_idle(&self) -> bool {
         !self.sending && self.kept.is_empty() && !self.fin
     }
@@ -95,7 +95,7 @@ impl<M: Machine> Driver<M> {
         self.fin = true;
     }
 
-    /// A send has ended: the buffer comes back, of which so many bytes were sent.
+    /// A send has completed: `count` bytes were sent, and `buffer` can be used again.
     pub(super) fn sent(&mut self, now: Instant, buffer: Box<[u8]>, count: usize) {
         let before = self.written;
         self.sending = false;
@@ -140,7 +140,7 @@ impl<M: Machine> Driver<M> {
     ) -> Want {
         if self.sending {
             self.machine.handle_timeout(now);
-            // The peer may take none of it for too long.
+            // The machine may be over by a timeout, because the peer reads nothing.
             return if self.machine.state() == State::Over { Want::Over } else { Want::Wait };
         }
         loop {

@@ -1,4 +1,4 @@
-//! The uring runtime: a ring and a thread per core, completions instead of readiness. Accepts connections, and hands them to
+//! The uring runtime: a ring and a thread per core, completions instead of readiness. Accepts connections, and passes them to
 //! the workers in turn.
 
 mod driver;
@@ -83,7 +83,7 @@ impl<S: ServerMachine + Send> Shared<S> {
     /// Whether another connection may be served. If not, the acceptor is woken when one ends.
     fn has_free_slot(&self) -> bool {
         let is_free = || self.open.load(Ordering::Acquire) < self.service.connections;
-        // Looked at again: the last conversation may have ended before it could see the flag.
+        // Compare again: the last conversation may have ended before the flag was set.
         is_free() || {
             self.wake_acceptor.store(true, Ordering::Release);
             is_free()
@@ -91,22 +91,22 @@ impl<S: ServerMachine + Send> Shared<S> {
     }
 }
 
-/// A worker, as the acceptor sees it.
+/// What the acceptor has of a worker: the channel for connections, and the socket that wakes it.
 #[derive(Debug)]
-struct Hand {
+struct WorkerHandle {
     connections: Sender<(TcpStream, SocketAddr)>,
     wake: UnixStream,
 }
 
-impl Hand {
-    fn give(&self, stream: TcpStream, peer: SocketAddr) {
+impl WorkerHandle {
+    fn send(&self, stream: TcpStream, peer: SocketAddr) {
         if self.connections.send((stream, peer)).is_ok() {
             self.wake();
         }
     }
 
     fn wake(&self) {
-        // Fails if the worker has not read the earlier bytes: then it is woken all the same.
+        // Fails if the worker has not read the earlier bytes yet: they wake it.
         let _ = (&self.wake).write(&[0]);
     }
 }
@@ -152,7 +152,7 @@ pub(super) fn serve<S: ServerMachine + Send>(
 }
 
 /// Starts a worker, and waits until its ring is set up.
-fn start<S: ServerMachine + Send>(shared: &Arc<Shared<S>>) -> Result<Hand, RingError> {
+fn start<S: ServerMachine + Send>(shared: &Arc<Shared<S>>) -> Result<WorkerHandle, RingError> {
     let (connections, inbox) = mpsc::channel();
     let (wake, woken) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
@@ -160,7 +160,7 @@ fn start<S: ServerMachine + Send>(shared: &Arc<Shared<S>>) -> Result<Hand, RingE
     let (ready, is_ready) = mpsc::channel();
     let shared = Arc::clone(shared);
     thread::Builder::new().name("uring".into()).spawn(move || {
-        // In this thread: the kernel lets no other one use the ring.
+        // Made in this thread: the kernel lets no other thread use the ring.
         let ring = match Ring::new() {
             Ok(ring) => ring,
             Err(error) => return drop(ready.send(Err(error))),
@@ -172,7 +172,7 @@ fn start<S: ServerMachine + Send>(shared: &Arc<Shared<S>>) -> Result<Hand, RingE
         }
     })?;
     match is_ready.recv().unwrap_or_else(|_| Err(ErrorKind::BrokenPipe.into())) {
-        Ok(()) => Ok(Hand { connections, wake }),
+        Ok(()) => Ok(WorkerHandle { connections, wake }),
         Err(error) => Err(match error.raw_os_error() {
             Some(libc::ENOSYS | libc::EINVAL) => RingError::Missing(error),
             Some(libc::EPERM | libc::EACCES) => RingError::Forbidden(error),
@@ -186,7 +186,7 @@ fn start<S: ServerMachine + Send>(shared: &Arc<Shared<S>>) -> Result<Hand, RingE
 struct Acceptor<S: ServerMachine> {
     listeners: Vec<Listener>,
     shared: Arc<Shared<S>>,
-    workers: Vec<Arc<Hand>>,
+    workers: Vec<Arc<WorkerHandle>>,
     /// The worker that gets the next connection.
     next: usize,
     warning: AcceptWarning,
@@ -200,7 +200,7 @@ impl<S: ServerMachine + Send> Acceptor<S> {
                 let Some(listener) = self.listeners.get(index) else { break };
                 match listener.socket.accept() {
                     Ok((stream, peer)) => {
-                        self.hand_over(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+                        self.pass_on(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) if starved::concerns_one_connection(&error) => {}
@@ -215,19 +215,19 @@ impl<S: ServerMachine + Send> Acceptor<S> {
         None
     }
 
-    fn hand_over(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn pass_on(&mut self, stream: TcpStream, peer: SocketAddr) {
         self.shared.open.fetch_add(1, Ordering::AcqRel);
         let Some(worker) = self.workers.get(self.next) else { return };
         self.next = self.next.saturating_add(1).checked_rem(self.workers.len()).unwrap_or(0);
         if !self.shared.service.is_behind_proxy {
-            return worker.give(stream, peer);
+            return worker.send(stream, peer);
         }
-        // The header of the proxy is read by a thread: usually it is there already, and it is no conversation of a machine.
+        // A thread reads the header of the proxy, because no machine does it. Usually the header has been received already.
         let (worker, shared) = (Arc::clone(worker), Arc::clone(&self.shared));
         let reading = thread::Builder::new().name("header".into()).spawn(move || {
             let header = proxy::read(&stream, || shared.service.closing.has_begun());
             match shared.service.client(peer, header) {
-                Some(client) => worker.give(stream, client),
+                Some(client) => worker.send(stream, client),
                 None => {
                     drop(stream); // close the descriptor before the acceptor is woken
                     shared.has_ended();
@@ -243,7 +243,7 @@ impl<S: ServerMachine + Send> Acceptor<S> {
 
 impl<S: ServerMachine + Send> Shared<S> {
     /// Lets every conversation send its outstanding replies and end, within the grace period.
-    fn end_all(&self, workers: &[Arc<Hand>], poll: &mut Poll, events: &mut Events) {
+    fn end_all(&self, workers: &[Arc<WorkerHandle>], poll: &mut Poll, events: &mut Events) {
         let until = clock::now() + self.service.grace;
         self.service.begin_stop();
         workers.iter().for_each(|worker| worker.wake());

@@ -15,11 +15,11 @@ use nix::libc;
 
 use crate::transport::READ;
 
-/// Submissions that fit into the ring before they are handed to the kernel.
+/// Size of the submission queue.
 const ENTRIES: u32 = 1024;
-/// Completions that fit into the ring. The kernel keeps further ones until there is room.
+/// Size of the completion queue. The kernel keeps further completions until there is room.
 const COMPLETIONS: u32 = 8 * ENTRIES;
-/// The number of buffers to receive into. The rings of buffers of other sizes would need other pages.
+/// The number of buffers to receive into. [`Page`] has room for this number of descriptions.
 const BUFFERS: u16 = 256;
 const GROUP: u16 = 0;
 
@@ -49,7 +49,7 @@ pub(super) struct Ring {
     sending: Vec<Option<Box<[u8]>>>,
 }
 
-/// A receive buffer that the kernel has filled. It has to be given back.
+/// A receive buffer that the kernel has filled. [`Ring::give_back`] returns it.
 #[derive(Debug)]
 pub(super) struct Filled {
     id: u16,
@@ -125,8 +125,8 @@ impl Ring {
         if self.sending.len() <= index {
             self.sending.resize_with(index.saturating_add(1), || None);
         }
-        let Some(place) = self.sending.get_mut(index) else { return };
-        let bytes = place.insert(buffer).get(begin..end).unwrap_or_default();
+        let Some(slot) = self.sending.get_mut(index) else { return };
+        let bytes = slot.insert(buffer).get(begin..end).unwrap_or_default();
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         // The memory stays where it is until the completion takes the buffer out of `sending`.
         let entry = opcode::Send::new(Fd(socket), bytes.as_ptr(), length).flags(libc::MSG_NOSIGNAL).build();
@@ -144,7 +144,7 @@ impl Ring {
         self.submit(entry.user_data(WAKE));
     }
 
-    /// Hands all submissions to the kernel, and waits for a completion, at most this long.
+    /// Submits all entries to the kernel, and waits for a completion, at most this long.
     ///
     /// # Errors
     /// The ring cannot be used.
@@ -163,7 +163,7 @@ impl Ring {
         match self.ring.submitter().submit_with_args(1, &arguments) {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
-                // The time is over; a signal; completions have to be taken first.
+                // Timeout; signal; completions have to be taken first.
                 Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
                 _ => Err(error),
             },
@@ -196,7 +196,7 @@ impl Ring {
                     return Some(Completion::Sent { token, buffer, outcome: count(entry.result()) });
                 }
                 WAKE => return Some(Completion::Readable),
-                _ => {} // what is cancelled reports it itself
+                _ => {} // the cancelled operation has a completion of its own
             }
         }
     }
@@ -243,7 +243,7 @@ impl Ring {
         }
     }
 
-    /// Whether there was room for it, if necessary after handing what is there to the kernel.
+    /// Adds an entry to the submission queue; a full queue is submitted first. False if there is still no room.
     fn push(&mut self, entry: &squeue::Entry) -> bool {
         if self.ring.submission().is_full() && self.ring.submit().is_err() {
             return false;

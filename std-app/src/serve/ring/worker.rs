@@ -25,10 +25,10 @@ use super::{
 };
 use crate::delivery::{Delivery, PAUSE};
 
-/// Interval at which all conversations are looked at while the service stops.
-const REMINDER: Duration = Duration::from_millis(20);
+/// Interval at which all conversations are driven while the service stops.
+const STOP_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The connections that the acceptor hands over, and the socket that wakes the worker for them.
+/// The connections that the acceptor passes on, and the socket that wakes the worker for them.
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) connections: Receiver<(TcpStream, SocketAddr)>,
@@ -40,13 +40,13 @@ pub(super) struct Inbox {
 struct Connection<'a, S> {
     stream: TcpStream,
     driver: Driver<S>,
-    /// None once it has ended.
+    /// `None` once it has ended.
     conversation: Option<Conversation<'a>>,
     limit: TimeLimit,
     _admission: Option<Admission<'a>>,
-    /// The kernel receives for it.
+    /// A receive operation is active in the kernel.
     receiving: bool,
-    /// It has been told to stop receiving.
+    /// The cancellation of the receive operation was submitted.
     cancelled: bool,
     /// The peer's FIN is received: no more input follows.
     peer_ended: bool,
@@ -56,8 +56,8 @@ struct Connection<'a, S> {
     delivery: Option<Delivery>,
     /// The earliest entry in the queue of deadlines.
     queued: Option<Instant>,
-    /// The machine knows that the service is stopping.
-    told: bool,
+    /// The machine was asked to close because the service is stopping.
+    close_requested: bool,
 }
 
 /// A ring and its connections, by token.
@@ -69,10 +69,10 @@ pub(super) struct Worker<'a, S: ServerMachine> {
     connections: Vec<Option<Connection<'a, S>>>,
     /// Tokens without a connection.
     vacant: Vec<u32>,
-    /// When to look at a connection. An entry may be too early: each byte moves the deadline, and the entry stays.
+    /// When to drive a connection. An entry may be too early: each byte moves the deadline, and the entry stays.
     deadlines: BinaryHeap<Reverse<(Instant, u32)>>,
     /// Connections that the kernel had no receive buffer for.
-    starved: Vec<u32>,
+    without_buffer: Vec<u32>,
     /// Unused buffers for replies.
     spare: Vec<Box<[u8]>>,
     now: Instant,
@@ -87,7 +87,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
             connections: Vec::new(),
             vacant: Vec::new(),
             deadlines: BinaryHeap::new(),
-            starved: Vec::new(),
+            without_buffer: Vec::new(),
             spare: Vec::new(),
             now: clock::now(),
         }
@@ -101,14 +101,14 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
         self.ring.watch(self.inbox.wake.as_raw_fd());
         loop {
             self.ring.wait(self.timeout())?;
-            self.now = clock::now(); // once: hardly any time passes until the next wait
+            self.now = clock::now(); // read once per wait: what follows takes little time
             while let Some(completion) = self.ring.next_completion() {
                 self.complete(completion);
             }
-            for token in core::mem::take(&mut self.starved) {
+            for token in core::mem::take(&mut self.without_buffer) {
                 self.drive(token, None); // receives again
             }
-            self.look_at_the_overdue();
+            self.drive_overdue();
             if self.shared.service.closing.has_begun() {
                 for token in 0..u32::try_from(self.connections.len()).unwrap_or(u32::MAX) {
                     self.drive(token, None);
@@ -117,13 +117,13 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
         }
     }
 
-    /// How long to wait for a completion; `None` for as long as it takes.
+    /// How long to wait for a completion; `None` is without limit.
     fn timeout(&self) -> Option<Duration> {
         let next = self.deadlines.peek().map(|Reverse((at, _))| at.since(self.now));
         match next {
-            _ if !self.starved.is_empty() => Some(Duration::ZERO),
+            _ if !self.without_buffer.is_empty() => Some(Duration::ZERO),
             _ if !self.shared.service.closing.has_begun() => next,
-            next => Some(next.unwrap_or(REMINDER).min(REMINDER)),
+            next => Some(next.unwrap_or(STOP_INTERVAL).min(STOP_INTERVAL)),
         }
     }
 
@@ -146,7 +146,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
                         self.drive(token, None);
                     }
                     Err(error) => match error.raw_os_error() {
-                        Some(libc::ENOBUFS) => self.starved.push(token),
+                        Some(libc::ENOBUFS) => self.without_buffer.push(token),
                         Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => self.drive(token, None),
                         _ => self.end(token, Err(error)),
                     },
@@ -194,14 +194,14 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
             fin_sent: false,
             delivery: None,
             queued: None,
-            told: false,
+            close_requested: false,
         };
         let token = self.vacant.pop().unwrap_or_else(|| {
             self.connections.push(None);
             u32::try_from(self.connections.len().saturating_sub(1)).unwrap_or(u32::MAX)
         });
-        if let Some(place) = self.connections.get_mut(index(token)) {
-            *place = Some(connection);
+        if let Some(entry) = self.connections.get_mut(index(token)) {
+            *entry = Some(connection);
         }
         self.drive(token, None);
     }
@@ -218,10 +218,10 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
         }
     }
 
-    /// Does the same, and returns how the conversation has ended, if it has.
+    /// Does the work of [`drive`](Self::drive). Returns how the conversation has ended, if it has.
     fn advance(&mut self, token: u32, filled: &mut Option<Filled>) -> Option<io::Result<()>> {
         let (now, closing) = (self.now, &self.shared.service.closing);
-        let Connection { stream, driver, conversation, limit, delivery, fin_sent, told, .. } =
+        let Connection { stream, driver, conversation, limit, delivery, fin_sent, close_requested, .. } =
             self.connections.get_mut(index(token))?.as_mut()?;
         let conversation = conversation.as_mut()?;
         match limit.check(|| now) {
@@ -251,8 +251,8 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
                     }
                     driver.shut_down(now);
                 }
-                Want::Wait if !*told && driver.is_idle() && closing.has_begun() => {
-                    *told = true;
+                Want::Wait if !*close_requested && driver.is_idle() && closing.has_begun() => {
+                    *close_requested = true;
                     driver.machine().close(now);
                 }
                 Want::Wait => return None,
@@ -260,14 +260,14 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
                     if delivery.is_none() && *fin_sent {
                         *delivery = Some(Delivery::begin(stream));
                     }
-                    let is_under_way = delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(stream));
-                    return (!is_under_way).then_some(Ok(()));
+                    let is_unfinished = delivery.as_mut().is_some_and(|delivery| delivery.is_under_way(stream));
+                    return (!is_unfinished).then_some(Ok(()));
                 }
             }
         }
     }
 
-    /// Arranges that a conversation continues: when input comes, or at its deadline.
+    /// Arranges that a conversation continues when input is received, or at its deadline.
     fn wait_for(&mut self, token: u32) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(index(token)).and_then(Option::as_mut) else { return };
@@ -286,7 +286,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
             self.ring.stop_receiving(token);
         }
         let deadline = match driver.machine().state() {
-            State::Over => Some(now + PAUSE), // its delivery is under way
+            State::Over => Some(now + PAUSE), // its delivery is not finished
             _ => driver.deadline(),
         };
         let deadline = deadline.into_iter().chain(connection.limit.until()).min();
@@ -299,7 +299,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
     }
 
     /// Drives the connections whose entry in the queue of deadlines is due.
-    fn look_at_the_overdue(&mut self) {
+    fn drive_overdue(&mut self) {
         while let Some(&Reverse((at, token))) = self.deadlines.peek()
             && at <= self.now
         {
@@ -312,7 +312,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
         }
     }
 
-    /// A conversation has ended: the kernel stops what it does for the connection.
+    /// Ends a conversation, and cancels the operations of its connection in the kernel.
     fn end(&mut self, token: u32, outcome: io::Result<()>) {
         let Some(connection) = self.connections.get_mut(index(token)).and_then(Option::as_mut) else { return };
         if let Some(conversation) = connection.conversation.take() {
@@ -330,11 +330,11 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
 
     /// Closes the socket of an ended conversation as soon as the kernel does not use it.
     fn release(&mut self, token: u32) {
-        let Some(place) = self.connections.get_mut(index(token)) else { return };
+        let Some(entry) = self.connections.get_mut(index(token)) else { return };
         let is_unused = |connection: &mut Connection<'_, S>| {
             connection.conversation.is_none() && !connection.receiving && !connection.driver.is_sending()
         };
-        if place.take_if(is_unused).is_some() {
+        if entry.take_if(is_unused).is_some() {
             self.vacant.push(token);
             self.shared.has_ended();
         }
