@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_needs_ten_samples_above_it() {
+    fn a_percentile_is_reported_only_with_ten_samples_above_it() {
         for (count, name, samples_above, is_given) in
             [(99_999, "p99.99", 9, false), (100_000, "p99.99", 10, true), (100, "p90", 10, true), (99, "p90", 9, false)]
         {

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::common::{GREET, Server, assert_fails};
 
-/// A server that runs a script for each connection, on a thread of its own.
+/// A server that runs a script for each connection, each on its own thread.
 pub(crate) fn peer(script: impl Fn(TcpStream, usize) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -52,7 +52,7 @@ pub(crate) fn answer_each(mut stream: TcpStream, answer: impl Fn(usize, &[u8]) -
     }
 }
 
-pub(crate) fn right(name: &[u8]) -> Vec<u8> {
+pub(crate) fn correct_reply(name: &[u8]) -> Vec<u8> {
     [b"Hello, ", name, b"!"].concat()
 }
 
@@ -77,7 +77,7 @@ fn errors_of(figures: &Value, kind: &str) -> u64 {
     of_kind.map(|error| error["count"].as_u64().unwrap()).sum()
 }
 
-/// Asserts that it fails with this status and message, and prints no figures.
+/// Asserts that the program fails with this status and message, and prints no figures.
 #[track_caller]
 pub(crate) fn assert_refuses(output: &Output, status: i32, said: &[&str]) {
     assert_fails(output, status, said);
@@ -85,7 +85,7 @@ pub(crate) fn assert_refuses(output: &Output, status: i32, said: &[&str]) {
 }
 
 #[test]
-fn every_name_is_answered_rightly_by_both_runtimes_in_both_framings() {
+fn every_name_gets_the_correct_reply_in_both_runtimes_and_framings() {
     for runtime in ["threads", "tokio"] {
         let server = Server::start(&["--quiet", "--runtime", runtime]);
         for conditions in [
@@ -125,7 +125,7 @@ fn it_runs_for_the_duration_and_reports_the_throughput() {
 }
 
 #[test]
-fn names_can_have_the_maximum_line_length_and_the_servers_limit_is_an_error_reply() {
+fn names_longer_than_the_servers_limit_are_counted_as_error_replies() {
     let server = Server::start(&["--quiet", "--framing", "line"]);
     let (figures, status) = figures(server.address, &["--framing", "line", "--size", "65533", "-c", "2", "-n", "20"]);
     assert_eq!(status, 1);
@@ -137,7 +137,7 @@ fn names_can_have_the_maximum_line_length_and_the_servers_limit_is_an_error_repl
 fn a_wrong_byte_is_an_error_with_its_position() {
     let address = peer(|stream, _| {
         answer_each(stream, |number, name| {
-            let mut reply = right(name);
+            let mut reply = correct_reply(name);
             if number == 6 {
                 reply[9] ^= 1;
             }
@@ -149,14 +149,14 @@ fn a_wrong_byte_is_an_error_with_its_position() {
     let example = figures["errors"][0]["example"].as_str().unwrap();
     assert!(example.contains("byte 9 of the reply to `abcdefgh00000007`"), "{example}");
     assert!(!example.contains("is it a greeting server"), "{example}"); // it has sent a greeting
-    // The connection is closed, and another is opened instead.
+    // The connection is closed, and a new one is opened.
     assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(9), &Value::from(1)));
 }
 
 #[test]
 fn a_missing_reply_is_a_timeout() {
     let address = peer(|stream, _| {
-        answer_each(stream, |number, name| Some(if number == 3 { Vec::new() } else { right(name) }));
+        answer_each(stream, |number, name| Some(if number == 3 { Vec::new() } else { correct_reply(name) }));
     });
     let (figures, status) = figures(address, &["-n", "7", "--timeout", "1500ms"]);
     assert_eq!((status, errors_of(&figures, "no complete reply in time")), (1, 1), "{figures:#}");
@@ -170,7 +170,7 @@ fn swapped_replies_are_an_error() {
         let mut names = [0; 2 * 17];
         stream.read_exact(&mut names).unwrap();
         for name in [&names[17..33], &names[..16]] {
-            let _ = stream.write_all(&[&right(name)[..], b"\n"].concat());
+            let _ = stream.write_all(&[&correct_reply(name)[..], b"\n"].concat());
         }
         let _ = stream.read(&mut [0]);
     });
@@ -187,7 +187,7 @@ fn a_reset_is_counted_with_the_names_in_flight() {
             let _ = stream.read(&mut [0; 4]).unwrap();
             socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         } else {
-            answer_each(stream, |_, name| Some(right(name)));
+            answer_each(stream, |_, name| Some(correct_reply(name)));
         }
     });
     let (figures, status) = figures(address, &["-n", "5"]);
@@ -198,7 +198,7 @@ fn a_reset_is_counted_with_the_names_in_flight() {
 #[test]
 fn each_close_by_the_server_is_counted_and_the_connection_is_opened_again() {
     let address = peer(|stream, _| {
-        answer_each(stream, |number, name| (number < 2).then(|| right(name)));
+        answer_each(stream, |number, name| (number < 2).then(|| correct_reply(name)));
     });
     let (figures, status) = figures(address, &["-n", "9"]);
     assert_eq!(status, 1);
@@ -214,7 +214,7 @@ fn a_server_that_stops_answering_delays_the_end_by_the_timeout_at_most() {
             if number == 50 {
                 thread::sleep(Duration::from_secs(3600));
             }
-            Some(right(name))
+            Some(correct_reply(name))
         });
     });
     let (figures, status) = figures(address, &["-c", "2", "-d", "100ms", "--warmup", "0", "--timeout", "1500ms"]);
@@ -262,7 +262,7 @@ fn a_rate_that_is_too_high_shows_in_the_backlog_and_in_the_latencies() {
     let address = peer(|stream, _| {
         answer_each(stream, |_, name| {
             thread::sleep(Duration::from_millis(20));
-            Some(right(name))
+            Some(correct_reply(name))
         });
     });
     // 250 names were due; the late ones are sent until the timeout.
@@ -290,7 +290,7 @@ fn lower_bounds_are_marked() {
             if number == 3 {
                 thread::sleep(Duration::from_secs(3600));
             }
-            Some(right(name))
+            Some(correct_reply(name))
         });
     });
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("at_least.html");
@@ -299,10 +299,10 @@ fn lower_bounds_are_marked() {
     let text = String::from_utf8(output.stdout).unwrap();
     let page = fs::read_to_string(&path).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    for told in [&text, &page] {
-        assert!(told.contains("without a reply count with the time waited"), "{told}");
-        assert!(told.contains("\u{2265} "), "{told}");
-        assert!(!told.contains("every reply was right"), "{told}");
+    for printed in [&text, &page] {
+        assert!(printed.contains("without a reply count with the time waited"), "{printed}");
+        assert!(printed.contains("\u{2265} "), "{printed}");
+        assert!(!printed.contains("every reply was right"), "{printed}");
     }
 }
 
@@ -310,7 +310,7 @@ fn lower_bounds_are_marked() {
 fn a_backlog_is_reported_and_is_no_error() {
     let server = Server::start(&["--quiet"]);
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("backlog.html");
-    // More than any host can send: the run neither hangs nor takes one step per name.
+    // More than any host can send: the run does not hang, and its work does not grow with the number of names due.
     let conditions = ["--rate", "1e9", "-d", "100ms", "--timeout", "2s", "--html", path.to_str().unwrap()];
     let output = bench(server.address, &conditions);
     let (text, page) = (String::from_utf8(output.stdout).unwrap(), fs::read_to_string(&path).unwrap());
@@ -375,7 +375,7 @@ fn a_close_during_the_other_servers_turn_is_no_error() {
             match stream.read(&mut name) {
                 Ok(0) => return,
                 Ok(count) if &name[..count] == b"exit" => return,
-                Ok(count) => stream.write_all(&right(&name[..count])).unwrap(),
+                Ok(count) => stream.write_all(&correct_reply(&name[..count])).unwrap(),
                 Err(_) => return stream.write_all(b"Error: idle for 1 s").unwrap(),
             }
         }
@@ -404,13 +404,13 @@ fn a_server_without_replies_has_no_latency_ratio() {
 }
 
 #[test]
-fn a_stall_lengthens_all_latencies_that_were_due_during_it() {
+fn a_stall_adds_to_the_latency_of_every_name_that_was_due_during_it() {
     let address = peer(|stream, _| {
         answer_each(stream, |number, name| {
             if number == 50 {
                 thread::sleep(Duration::from_millis(500));
             }
-            Some(right(name))
+            Some(correct_reply(name))
         });
     });
     let (figures, status) = figures(address, &["--rate", "200", "-d", "1s", "--warmup", "0"]);
@@ -424,7 +424,7 @@ fn two_servers_are_compared_in_alternating_turns() {
     let slow = peer(|stream, _| {
         answer_each(stream, |_, name| {
             thread::sleep(Duration::from_millis(5));
-            Some(right(name))
+            Some(correct_reply(name))
         });
     });
     let server = Server::start(&["--quiet"]);
@@ -504,7 +504,7 @@ fn a_signal_ends_the_run_with_the_figures_so_far() {
     let arguments = ["bench", &server.address.to_string(), "-d", "1h", "--warmup", "0", "--json"];
     let child = Command::new(GREET).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     assert!(server.line().starts_with("Accept new connection"));
-    thread::sleep(Duration::from_millis(500)); // for some names
+    thread::sleep(Duration::from_millis(500)); // time for some names
     assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -514,7 +514,7 @@ fn a_signal_ends_the_run_with_the_figures_so_far() {
 
 #[test]
 fn a_pause_of_this_program_is_not_counted_as_a_server_error() {
-    let address = peer(|stream, _| answer_each(stream, |_, name| Some(right(name))));
+    let address = peer(|stream, _| answer_each(stream, |_, name| Some(correct_reply(name))));
     let arguments =
         ["bench", &address.to_string(), "-c", "5", "-d", "3s", "--warmup", "0", "--timeout", "1s", "--json"];
     let child = Command::new(GREET).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
@@ -533,7 +533,7 @@ fn a_pause_of_this_program_is_not_counted_as_a_server_error() {
 fn the_html_report_is_self_contained_and_escapes_the_bytes_of_a_peer() {
     let address = peer(|stream, conversation| {
         let hostile = b"<script>alert(1)</script>";
-        answer_each(stream, |_, name| Some(if conversation == 0 { hostile.to_vec() } else { right(name) }));
+        answer_each(stream, |_, name| Some(if conversation == 0 { hostile.to_vec() } else { correct_reply(name) }));
     });
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench.html");
     let output = bench(address, &["-n", "2", "--html", path.to_str().unwrap()]);
@@ -568,7 +568,7 @@ fn too_much_memory_is_refused_with_advice() {
 
 #[test]
 fn a_closed_standard_output_does_not_change_the_exit_status() {
-    let good = peer(|stream, _| answer_each(stream, |_, name| Some(right(name))));
+    let good = peer(|stream, _| answer_each(stream, |_, name| Some(correct_reply(name))));
     let bad = peer(|stream, _| answer_each(stream, |_, _| Some(b"Error: not today".to_vec())));
     for (address, status) in [(good, 0), (bad, 1)] {
         let arguments = ["bench", &address.to_string(), "-n", "1", "--json"];

@@ -12,17 +12,17 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    bench::{answer_each, assert_refuses, bench, figures, peer, right},
+    bench::{answer_each, assert_refuses, bench, correct_reply, figures, peer},
     common::Server,
 };
 
-/// A server that answers rightly.
+/// A server whose replies are correct.
 fn good() -> SocketAddr {
-    peer(|stream, _| answer_each(stream, |_, name| Some(right(name))))
+    peer(|stream, _| answer_each(stream, |_, name| Some(correct_reply(name))))
 }
 
 #[test]
-fn with_a_rate_the_measured_time_is_the_duration_and_not_the_last_reply() {
+fn with_a_rate_the_measured_time_is_the_duration_not_the_time_of_the_last_reply() {
     for conditions in [&["-d", "1s", "--rate", "0.5"][..], &["-n", "5", "--rate", "10"]] {
         let (figures, status) = figures(good(), &[conditions, &["--warmup", "0"]].concat());
         let (elapsed, rate) = (figures["elapsed_s"].as_f64().unwrap(), figures["names_per_s"].as_f64().unwrap());
@@ -33,13 +33,13 @@ fn with_a_rate_the_measured_time_is_the_duration_and_not_the_last_reply() {
 }
 
 #[test]
-fn a_server_that_stops_answering_is_reported_with_the_time_and_the_rate_until_then() {
+fn a_server_that_stops_answering_is_reported_with_the_time_and_throughput_until_then() {
     let dies = peer(|stream, number| {
         answer_each(stream, |count, name| {
             if number > 0 || count == 200 {
                 thread::sleep(Duration::from_secs(3600));
             }
-            Some(right(name))
+            Some(correct_reply(name))
         });
     });
     let conditions = ["-d", "1h", "--timeout", "400ms", "--warmup", "0"];
@@ -48,20 +48,20 @@ fn a_server_that_stops_answering_is_reported_with_the_time_and_the_rate_until_th
     assert_eq!((status, &figures["answered"]), (1, &Value::from(200)), "{figures:#}");
     assert!(rate_until_then > figures["names_per_s"].as_f64().unwrap(), "{figures:#}");
     assert!(figures["last_reply"]["at_s"].as_f64().unwrap() < figures["elapsed_s"].as_f64().unwrap(), "{figures:#}");
-    let dies = peer(|stream, _| answer_each(stream, |count, name| (count < 200).then(|| right(name))));
+    let dies = peer(|stream, _| answer_each(stream, |count, name| (count < 200).then(|| correct_reply(name))));
     let text = String::from_utf8(bench(dies, &["-d", "300ms", "--warmup", "0"]).stdout).unwrap();
     assert!(!text.contains("no reply after"), "it goes on with each new connection: {text}");
 }
 
 #[test]
-fn a_stall_is_named_with_its_begin_and_its_length() {
+fn a_stall_is_reported_with_its_start_and_duration() {
     let stalls = peer(|stream, _| {
         answer_each(stream, |number, name| {
             if number == 50 {
-                // So long that most of all names are due meanwhile, and wait.
+                // So long that most names are due during the stall, and wait.
                 thread::sleep(Duration::from_millis(1_100));
             }
-            Some(right(name))
+            Some(correct_reply(name))
         });
     });
     let conditions = ["-n", "400", "--rate", "300", "--warmup", "0"];
@@ -88,7 +88,7 @@ fn intervals_are_printed_during_the_run_and_are_part_of_the_json() {
 }
 
 #[test]
-fn a_percentile_needs_ten_samples_above_it() {
+fn a_percentile_is_reported_only_with_ten_samples_above_it() {
     let (figures, _) = figures(good(), &["-n", "200"]);
     assert!(figures["latency_ns"]["p95"].is_u64() && figures["latency_ns"]["p99"].is_null(), "{figures:#}");
     let text = String::from_utf8(bench(good(), &["-n", "200"]).stdout).unwrap();
@@ -97,12 +97,12 @@ fn a_percentile_needs_ten_samples_above_it() {
 }
 
 #[test]
-fn the_socket_options_reach_the_connections() {
+fn the_socket_options_are_set_on_every_connection() {
     let (send, seen) = mpsc::channel();
     let address = peer(move |stream, _| {
         let mss = socket2::SockRef::from(&stream).tcp_mss().unwrap();
         send.send((stream.peer_addr().unwrap().ip().to_string(), mss)).unwrap();
-        answer_each(stream, |_, name| Some(right(name)));
+        answer_each(stream, |_, name| Some(correct_reply(name)));
     });
     let options = ["--mss", "536", "--window", "8192", "--bind", "127.0.0.2", "-n", "10"];
     let (figures, status) = figures(address, &options);
@@ -112,7 +112,7 @@ fn the_socket_options_reach_the_connections() {
 }
 
 #[test]
-fn socket_options_that_the_kernel_refuses_are_named_before_anything_is_sent() {
+fn socket_options_that_the_kernel_refuses_are_reported_before_anything_is_sent() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (arguments, said) in [
         (&["--mss", "50"][..], "give a number of bytes from 88 to 32767"),
@@ -142,7 +142,7 @@ fn a_second_server_that_is_down_does_not_reset_the_connections_to_the_first() {
 }
 
 #[test]
-fn a_connection_that_the_interface_carries_is_measured() {
+fn connections_over_the_given_interface_are_measured() {
     let server = Server::start(&["--quiet"]);
     let (figures, status) = figures(server.address, &["--interface", "lo", "-n", "10"]);
     assert_eq!((status, &figures["answered"]), (0, &Value::from(10)), "{figures:#}");

@@ -29,7 +29,7 @@ fn chat(arguments: &[&str]) -> Output {
 fn chat_with(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = start(arguments);
     let mut stdin = child.stdin.take().unwrap();
-    let _ = stdin.write_all(input); // it may end before it has read everything
+    let _ = stdin.write_all(input); // the program may end before it has read everything
     drop(stdin);
     child.wait_with_output().unwrap()
 }
@@ -72,7 +72,7 @@ fn assert_fails_after(output: &Output, status: i32, printed: &str, said: &[&str]
 }
 
 #[test]
-fn names_on_the_command_line_are_answered_one_a_line() {
+fn replies_to_names_on_the_command_line_are_printed_one_per_line() {
     let script =
         ["S Welcome!", "C haha", "S Hello, haha!", "C you are loser", "S Hello, you are loser!", "C exit", "S", "C"];
     assert_prints(
@@ -82,13 +82,13 @@ fn names_on_the_command_line_are_answered_one_a_line() {
 }
 
 #[test]
-fn under_line_names_and_exit_end_with_a_line_feed() {
+fn with_line_framing_names_and_exit_end_with_a_line_feed() {
     let script = ["S Welcome!\n", "C haha\n", "S Hello, haha!\n", "C \n", "S Hello, !\n", "C exit\n"];
     assert_prints(&chat_by(&script, &["--framing", "line", "HOST", "haha", ""]), "Welcome!\nHello, haha!\nHello, !\n");
 }
 
 #[test]
-fn by_default_the_greeting_tells_the_framing() {
+fn by_default_the_framing_is_detected_from_the_greeting() {
     for (end, eol) in [("", ""), ("\n", "\n"), ("\r\n", "\n")] {
         let script = [
             format!("S Welcome!{end}"),
@@ -103,7 +103,7 @@ fn by_default_the_greeting_tells_the_framing() {
 }
 
 #[test]
-fn bytes_that_come_one_by_one_make_the_same_conversation() {
+fn a_conversation_received_byte_by_byte_gives_the_same_output() {
     let one_by_one = |text: &str| text.chars().map(|character| format!("S {character}")).collect::<Vec<_>>();
     let heard = |text: &str| vec![format!("C {text}")];
     let script = [one_by_one("Welcome!\r\n"), heard("haha\n"), one_by_one("Hello, haha!\n"), heard("exit\n")].concat();
@@ -111,7 +111,7 @@ fn bytes_that_come_one_by_one_make_the_same_conversation() {
 }
 
 #[test]
-fn an_error_reply_is_printed_and_gives_status_1() {
+fn an_error_reply_is_printed_and_the_exit_status_is_1() {
     let long = "a".repeat(1025);
     let script = [
         "S Welcome!\n",
@@ -130,7 +130,7 @@ fn an_error_reply_is_printed_and_gives_status_1() {
 }
 
 #[test]
-fn a_pipe_brings_one_name_a_line_up_to_exit() {
+fn standard_input_has_one_name_per_line_until_exit() {
     let script: [&[u8]; 10] = [
         b"S Welcome!",
         b"C haha",
@@ -150,7 +150,7 @@ fn a_pipe_brings_one_name_a_line_up_to_exit() {
 }
 
 #[test]
-fn a_last_line_without_its_end_is_a_name_and_an_empty_pipe_has_none() {
+fn a_last_line_without_a_line_feed_is_a_name_and_empty_input_has_no_name() {
     let script = ["S Welcome!\n", "C \n", "S Hello, !\n", "C haha\n", "S Hello, haha!\n", "C exit\n"];
     assert_prints(
         &chat_by_with(&script, &["--framing", "line", "HOST"], b"\nhaha"),
@@ -177,7 +177,7 @@ fn a_reply_is_printed_before_the_next_name_is_read() {
 }
 
 #[test]
-fn what_the_server_said_meanwhile_is_told_with_the_next_name() {
+fn bytes_received_between_two_names_are_reported_with_the_next_name() {
     let script = ["S Welcome!", "C haha", "S Hello, haha!", "pause", "S Error: idle for 0.1 s", "S", "pause"];
     let peer = Peer::new(&script);
     let mut child = start(&[&peer.host()]);
@@ -195,7 +195,7 @@ fn what_the_server_said_meanwhile_is_told_with_the_next_name() {
 }
 
 #[test]
-fn a_mismatch_is_told_with_its_offset_and_both_sides() {
+fn a_mismatch_is_reported_with_its_offset_and_the_expected_and_received_bytes() {
     assert_fails_after(
         &chat_by(&["S Welcome!", "C haha", "S Hello, hoho!", "C"], &["HOST", "haha"]),
         8,
@@ -212,7 +212,7 @@ fn a_mismatch_is_told_with_its_offset_and_both_sides() {
 }
 
 #[test]
-fn what_nobody_asked_for_is_a_mismatch() {
+fn bytes_that_are_no_reply_to_a_name_are_a_mismatch() {
     assert_fails_after(
         &chat_by(&["S Welcome!", "C exit", "S Hello, exit!", "C"], &["HOST"]),
         8,
@@ -222,7 +222,7 @@ fn what_nobody_asked_for_is_a_mismatch() {
 }
 
 #[test]
-fn the_reply_to_a_name_before_it_is_said_is_a_mismatch() {
+fn a_reply_received_before_its_name_is_sent_is_a_mismatch() {
     assert_fails_after(
         &chat_by(&["S Welcome!", "C haha", "S Hello, haha!Hello, byebye!"], &["HOST", "haha", "byebye"]),
         8,
@@ -232,7 +232,7 @@ fn the_reply_to_a_name_before_it_is_said_is_a_mismatch() {
 }
 
 #[test]
-fn another_greeting_is_a_mismatch() {
+fn an_unknown_greeting_is_a_mismatch() {
     assert_fails_after(
         &chat_by(&["S SSH-2.0-OpenSSH_9.9\r\n", "C"], &["HOST", "haha"]),
         8,
@@ -242,7 +242,7 @@ fn another_greeting_is_a_mismatch() {
 }
 
 #[test]
-fn no_control_character_of_a_peer_reaches_the_terminal() {
+fn control_characters_of_a_peer_are_escaped() {
     let title = format!("S \x1b]0;{}", "a".repeat(100));
     let script: [&[u8]; 8] = [
         b"S Welcome!",
@@ -263,7 +263,7 @@ fn no_control_character_of_a_peer_reaches_the_terminal() {
 }
 
 #[test]
-fn a_server_that_ends_too_early_is_told_by_what_is_missing() {
+fn a_server_that_closes_too_early_is_reported_with_what_is_missing() {
     let nothing: [&str; 0] = [];
     assert_fails_after(&chat_by(&nothing, &["HOST", "haha"]), 1, "", &["ended the conversation before its greeting"]);
     assert_fails_after(
@@ -275,7 +275,7 @@ fn a_server_that_ends_too_early_is_told_by_what_is_missing() {
 }
 
 #[test]
-fn a_reset_is_told() {
+fn a_reset_is_reported() {
     let peer = Peer::new(&["S Welcome!", "C haha", "reset"]);
     let host = peer.host();
     assert_fails_after(&chat(&[&host, "haha"]), 1, "Welcome!\n", &["broke before the reply", "reset by peer", &host]);
@@ -283,7 +283,7 @@ fn a_reset_is_told() {
 }
 
 #[test]
-fn silence_is_told_by_what_is_missing() {
+fn a_read_timeout_is_reported_with_what_is_missing() {
     for (script, names, printed, said) in [
         (&["C"][..], &["haha"][..], "", "sent no greeting within 300ms"),
         (&["S Welc", "C"], &["haha"], "", "sent no greeting within 300ms"),
@@ -296,7 +296,7 @@ fn silence_is_told_by_what_is_missing() {
 }
 
 #[test]
-fn a_connection_that_does_not_come_about_times_out() {
+fn connecting_to_a_full_backlog_times_out() {
     let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     listener.listen(0).unwrap();
@@ -311,7 +311,7 @@ fn a_connection_that_does_not_come_about_times_out() {
 }
 
 #[test]
-fn a_port_where_nobody_listens_is_told() {
+fn a_refused_connection_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
     drop(listener);
@@ -326,7 +326,7 @@ fn a_port_where_nobody_listens_is_told() {
 }
 
 #[test]
-fn a_host_that_does_not_exist_is_told() {
+fn an_unknown_host_is_reported() {
     assert_fails_after(
         &chat(&["no-such-host.invalid", "haha"]),
         6,
@@ -336,13 +336,13 @@ fn a_host_that_does_not_exist_is_told() {
 }
 
 #[test]
-fn a_family_that_the_host_does_not_have_is_told() {
+fn an_address_family_that_the_host_does_not_have_is_reported() {
     assert_fails_after(&chat(&["-6", "127.0.0.1", "haha"]), 6, "", &["`127.0.0.1` has no IPv6 address: leave out -6"]);
     assert_fails_after(&chat(&["-4", "::1", "haha"]), 6, "", &["`::1` has no IPv4 address: leave out -4"]);
 }
 
 #[test]
-fn names_of_hosts_are_looked_up_and_every_address_is_tried() {
+fn host_names_are_resolved_and_every_address_is_tried() {
     // If localhost has an IPv6 address too, it is tried first, and refuses.
     for family in [None, Some("-4")] {
         let peer = Peer::new(&["S Welcome!", "C exit"]);
@@ -354,7 +354,7 @@ fn names_of_hosts_are_looked_up_and_every_address_is_tried() {
 }
 
 #[test]
-fn ipv6_addresses_stand_in_brackets_before_a_port() {
+fn an_ipv6_address_before_a_port_is_in_brackets() {
     let Some(listener) = listen_on_ipv6() else { return };
     let peer = Peer::on(listener, &["S Welcome!", "C haha", "S Hello, haha!", "C exit"]);
     let host = peer.host();
@@ -364,7 +364,7 @@ fn ipv6_addresses_stand_in_brackets_before_a_port() {
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_ends_with_status_2() {
+fn an_invalid_command_line_ends_with_status_2() {
     for (arguments, said) in [
         (&["localhost:"][..], "the port is a number from 1 to 65535"),
         (&["localhost:99999"], "the port is a number from 1 to 65535"),
@@ -387,7 +387,7 @@ fn a_command_line_that_makes_no_sense_ends_with_status_2() {
 }
 
 #[test]
-fn names_that_cannot_be_sent_are_refused_before_anything_is() {
+fn invalid_names_are_refused_before_anything_is_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -409,7 +409,7 @@ fn names_that_cannot_be_sent_are_refused_before_anything_is() {
 }
 
 #[test]
-fn lines_that_cannot_be_sent_are_refused_by_their_number() {
+fn invalid_lines_are_refused_with_their_number() {
     for (framing, input, said) in [
         ("chunk", b"haha\n\n".to_vec(), "line 2 of standard input is not sent: framing chunk has no empty name"),
         ("chunk", [b"haha\n", &[b'a'; 1025][..]].concat(), "line 2 of standard input is not sent: it is longer"),
@@ -424,7 +424,7 @@ fn lines_that_cannot_be_sent_are_refused_by_their_number() {
 }
 
 #[test]
-fn an_output_that_nobody_reads_any_more_ends_it_quietly() {
+fn a_closed_standard_output_ends_the_program_without_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut child = start(&[&listener.local_addr().unwrap().to_string(), "haha"]);
     drop(child.stdout.take());
@@ -434,7 +434,7 @@ fn an_output_that_nobody_reads_any_more_ends_it_quietly() {
 }
 
 #[test]
-fn an_output_that_takes_nothing_is_told() {
+fn an_output_that_cannot_be_written_is_reported() {
     let Some(full) = full_device() else { return };
     let peer = Peer::new(&["S Welcome!", "C"]);
     let output = Command::new(GREET).args(["chat", &peer.host(), "haha"]).stdout(full).output().unwrap();

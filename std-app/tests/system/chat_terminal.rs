@@ -42,7 +42,7 @@ fn on_a_terminal(host: &str, steps: &[&str]) -> Output {
 }
 
 #[test]
-fn on_a_terminal_names_are_typed_refused_and_recalled() {
+fn on_a_terminal_names_are_edited_validated_and_recalled_from_the_history() {
     let peer = Peer::new(&["S Welcome!", "C haha", "S Hello, haha!", "C haha", "S Hello, haha!", "C exit"]);
     const UP: &str = "\x1b[A";
     let recall = format!("> =>{UP}\r");
@@ -58,7 +58,7 @@ fn on_a_terminal_names_are_typed_refused_and_recalled() {
 }
 
 #[test]
-fn on_a_terminal_exit_ends_in_order_and_control_c_at_once() {
+fn on_a_terminal_exit_is_sent_and_control_c_closes_without_it() {
     for (typed, heard) in [("exit\r", "C exit"), ("\x03", "C")] {
         let peer = Peer::new(&["S Welcome!", heard]);
         assert_eq!(on_a_terminal(&peer.host(), &[&format!("> =>{typed}")]).status.code(), Some(0));
@@ -67,7 +67,7 @@ fn on_a_terminal_exit_ends_in_order_and_control_c_at_once() {
 }
 
 #[test]
-fn lines_that_are_typed_ahead_or_pasted_are_a_name_each() {
+fn each_line_that_is_typed_ahead_or_pasted_is_one_name() {
     for typed in
         ["eins\rzwei\rdrei\r", "\x1b[200~eins\nzwei\ndrei\x1b[201~\r", "\x1b[200~eins\r\nzwei\r\ndrei\r\n\x1b[201~\r"]
     {

@@ -82,7 +82,7 @@ fn assert_every_defect_is_found(options: impl Fn(&'static str) -> Vec<&'static s
             });
         }
     });
-    // Beside five other checks RTTs may be so long that a delay of 10 ms is not seen: what was missed is checked alone.
+    // With five other checks running, RTTs can be so long that a delay of 10 ms is not detected: repeat without them.
     let missed = missed.into_inner().unwrap();
     let problems: Vec<String> = missed.into_iter().filter_map(problem).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
@@ -114,7 +114,7 @@ fn nothing_is_found_on_a_correct_server() {
 
 #[test]
 #[ignore = "takes minutes: tests/run full"]
-fn nothing_is_found_on_a_correct_server_however_it_is_set() {
+fn nothing_is_found_on_a_correct_server_with_other_settings() {
     for runtime in runtimes() {
         for framing in ["auto", "line", "chunk"] {
             for options in [&[][..], &["--max-connections", "4"]] {
@@ -138,7 +138,7 @@ fn only_the_selected_probes_are_run() {
 }
 
 #[test]
-fn without_a_server_one_probe_fails_and_the_rest_is_skipped() {
+fn without_a_server_one_probe_fails_and_the_others_are_skipped() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = check(address, &[]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -152,7 +152,7 @@ fn without_a_server_one_probe_fails_and_the_rest_is_skipped() {
 }
 
 #[test]
-fn a_wrong_command_line_is_one_line_and_status_2() {
+fn an_invalid_command_line_is_reported_in_one_line_with_status_2() {
     for arguments in [
         &["check"][..],
         &["check", "host", "--only", "nonsense"],
@@ -199,7 +199,7 @@ fn with_json_the_list_of_probes_is_json() {
 }
 
 #[test]
-fn what_is_worse_than_the_baseline_is_reported() {
+fn a_result_worse_than_the_baseline_is_reported() {
     let server = Server::start(&["--quiet"]);
     let folder = std::env::temp_dir().join(format!("greet-check-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

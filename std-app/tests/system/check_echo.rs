@@ -1,4 +1,4 @@
-//! Tests of `greet check` with echo servers: it recognizes them, finds nothing on correct ones, and what is wrong with others.
+//! Tests of `greet check` with echo servers: it recognizes them, finds nothing on correct ones, and finds the defects of others.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
 
 use core::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::{
     common::Server,
 };
 
-/// A server that calls `serve` for each client, in a thread of its own or for one client at a time.
+/// A server that calls `serve` for each client: concurrently, each in its own thread, or one client at a time.
 fn server(is_concurrent: bool, serve: impl Fn(TcpStream) -> io::Result<()> + Copy + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -30,7 +30,7 @@ fn server(is_concurrent: bool, serve: impl Fn(TcpStream) -> io::Result<()> + Cop
     address
 }
 
-/// An echo that receives at most `N` bytes at a time, and sends what `change` makes of them.
+/// An echo server that receives at most `N` bytes at a time, and sends the result of `change`.
 fn echo<const N: usize>(mut stream: &TcpStream, change: fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = [0; N];
@@ -51,7 +51,7 @@ fn nothing_is_found_on_a_correct_echo_server() {
 
 #[test]
 #[ignore = "takes minutes: tests/run full"]
-fn nothing_is_found_on_an_echo_server_with_small_reads_or_for_printable_bytes_alone() {
+fn nothing_is_found_on_an_echo_server_with_small_reads_or_with_printable_bytes_only() {
     let (status, result) = check_json(server(true, |stream| echo::<127>(&stream, <[u8]>::to_vec)), &[]);
     assert_eq!((status, failures(&result)), (Some(0), Vec::new()));
     let printable: fn(&[u8]) -> Vec<u8> = |bytes| bytes.iter().copied().filter(|byte| *byte < 0x80).collect();
@@ -141,9 +141,9 @@ fn a_stated_service_that_the_server_does_not_offer_gets_one_verdict() {
     }
 }
 
-/// One that takes everything, and one that sends without end.
+/// A discard server (RFC 863) and a server that sends without end.
 #[test]
-fn a_discard_server_and_a_fountain_are_recognized() {
+fn servers_that_only_receive_or_only_send_are_recognized() {
     let discard = server(true, |mut stream| io::copy(&mut stream, &mut io::sink()).map(drop));
     let fountain = server(true, |mut stream| {
         loop {

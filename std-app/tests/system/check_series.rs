@@ -22,7 +22,7 @@ use crate::{
     common::{GREET, Server, assert_fails},
 };
 
-/// A file with that text, in a folder that is removed with the guard.
+/// A file with this text, in a temporary folder that is removed when the returned guard is dropped.
 fn file(text: &str) -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("servers.txt");
@@ -35,7 +35,7 @@ fn check(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn several_servers_have_one_summary_and_one_exit_status() {
+fn a_check_of_several_servers_has_one_summary_and_one_exit_status() {
     let server = Server::start(&["--quiet"]);
     let (good, bad) = (server.address.to_string(), broken(Defect::NulBehindGreeting).to_string());
     let (_folder, path) = file(&format!("# a shelf\n{good}\n{bad} # the new one\n"));
@@ -49,7 +49,7 @@ fn several_servers_have_one_summary_and_one_exit_status() {
         assert!(lines[0].starts_with(&format!("ok   {good}")) && lines[0].contains("PASSED ("), "{text}");
         assert!(lines[1].starts_with(&format!("FAIL {bad}")) && lines[1].contains("FAILED: reach.greeting"), "{text}");
         assert_eq!(lines[2..], ["1 of 2 servers passed"], "{text}");
-        // The list of each server is in one piece.
+        // The lines of one server are not interleaved with those of another.
         assert!(text.contains(&format!("{bad}:\nload: ")), "{text}");
         assert_eq!(text.matches("FAIL reach.greeting").count(), 1, "{text}");
     }
@@ -69,7 +69,7 @@ fn several_servers_have_one_summary_and_one_exit_status() {
 }
 
 #[test]
-fn a_wrong_line_is_named_and_nothing_is_checked() {
+fn an_invalid_line_in_the_targets_file_is_reported_and_nothing_is_checked() {
     let (_folder, path) = file("127.0.0.1\n\nboard:99999\n");
     let output = check(&["--targets", path.to_str().unwrap()]);
     assert_fails(&output, 2, &["servers.txt:3: the port is a number from 1 to 65535"]);

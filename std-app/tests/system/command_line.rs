@@ -13,7 +13,7 @@ fn greet(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn of_an_option_that_is_given_twice_the_last_one_holds() {
+fn the_last_value_of_an_option_given_twice_is_used() {
     let server = Server::start(&["--quiet", "--framing", "line", "--framing", "chunk"]);
     let host = server.address.to_string();
     let output = greet(&[
@@ -31,12 +31,12 @@ fn of_an_option_that_is_given_twice_the_last_one_holds() {
     ]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "Welcome!\nHello, a!\n");
     assert!(output.status.success());
-    // The last one has to be right, and so have the others.
+    // The last value has to be valid, and so have the others.
     assert_fails(&greet(&["chat", "--timeout", "soon", "--timeout", "10s", &host, "a"]), 2, &["soon"]);
 }
 
 #[test]
-fn each_shell_has_completions_that_know_the_options() {
+fn the_completions_of_each_shell_contain_the_options() {
     for shell in ["bash", "zsh", "fish"] {
         let output = greet(&["completions", shell]);
         let script = String::from_utf8(output.stdout).unwrap();

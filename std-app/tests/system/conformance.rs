@@ -12,8 +12,8 @@ use crate::common::{Server, runtimes};
 
 const CUTS: &[Cut] = &[Cut::Steps, Cut::Whole, Cut::Every(1), Cut::Every(7), Cut::At(3)];
 
-/// Runs the table against one server, once for each cut.
-fn holds(runtime: &str, name: &str, framing: Framing, cuts: &[Cut]) {
+/// Runs the conformance table against one server, once for each way to cut the input into reads.
+fn passes(runtime: &str, name: &str, framing: Framing, cuts: &[Cut]) {
     if !runtimes().contains(&runtime) {
         return; // skipped
     }
@@ -28,46 +28,46 @@ fn holds(runtime: &str, name: &str, framing: Framing, cuts: &[Cut]) {
 }
 
 #[test]
-fn threads_hold_the_table_under_chunk() {
-    holds("threads", "chunk", Framing::Chunk, &[Cut::Steps]);
+fn threads_pass_the_table_with_chunk_framing() {
+    passes("threads", "chunk", Framing::Chunk, &[Cut::Steps]);
 }
 
 #[test]
-fn threads_hold_the_table_under_line_in_every_cut() {
-    holds("threads", "line", Framing::Line, CUTS);
+fn threads_pass_the_table_with_line_framing_cut_at_every_byte() {
+    passes("threads", "line", Framing::Line, CUTS);
 }
 
 #[test]
-fn threads_hold_the_table_under_auto() {
-    holds("threads", "auto", Framing::Auto, &[Cut::Steps]);
+fn threads_pass_the_table_with_auto_framing() {
+    passes("threads", "auto", Framing::Auto, &[Cut::Steps]);
 }
 
 #[test]
-fn tokio_holds_the_table_under_chunk() {
-    holds("tokio", "chunk", Framing::Chunk, &[Cut::Steps]);
+fn tokio_passes_the_table_with_chunk_framing() {
+    passes("tokio", "chunk", Framing::Chunk, &[Cut::Steps]);
 }
 
 #[test]
-fn tokio_holds_the_table_under_line_in_every_cut() {
-    holds("tokio", "line", Framing::Line, CUTS);
+fn tokio_passes_the_table_with_line_framing_cut_at_every_byte() {
+    passes("tokio", "line", Framing::Line, CUTS);
 }
 
 #[test]
-fn tokio_holds_the_table_under_auto() {
-    holds("tokio", "auto", Framing::Auto, &[Cut::Steps]);
+fn tokio_passes_the_table_with_auto_framing() {
+    passes("tokio", "auto", Framing::Auto, &[Cut::Steps]);
 }
 
 #[test]
-fn uring_holds_the_table_under_chunk() {
-    holds("uring", "chunk", Framing::Chunk, &[Cut::Steps]);
+fn uring_passes_the_table_with_chunk_framing() {
+    passes("uring", "chunk", Framing::Chunk, &[Cut::Steps]);
 }
 
 #[test]
-fn uring_holds_the_table_under_line_in_every_cut() {
-    holds("uring", "line", Framing::Line, CUTS);
+fn uring_passes_the_table_with_line_framing_cut_at_every_byte() {
+    passes("uring", "line", Framing::Line, CUTS);
 }
 
 #[test]
-fn uring_holds_the_table_under_auto() {
-    holds("uring", "auto", Framing::Auto, &[Cut::Steps]);
+fn uring_passes_the_table_with_auto_framing() {
+    passes("uring", "auto", Framing::Auto, &[Cut::Steps]);
 }

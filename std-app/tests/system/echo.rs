@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Runs a test against an echo server of each runtime.
-fn on_each(options: &[&str], test: impl Fn(Server)) {
+fn on_each_runtime(options: &[&str], test: impl Fn(Server)) {
     for runtime in runtimes() {
         println!("--runtime {runtime}");
         test(Server::start(&[&["--service", "echo", "--runtime", runtime], options].concat()));
@@ -33,8 +33,8 @@ fn on_each(options: &[&str], test: impl Fn(Server)) {
 // --- greet serve -------------------------------------------------------------------------------------------------
 
 #[test]
-fn every_runtime_holds_the_table_in_every_cut() {
-    on_each(&["--quiet"], |mut server| {
+fn every_runtime_passes_the_table_cut_at_every_byte() {
+    on_each_runtime(&["--quiet"], |mut server| {
         let mut socket = Socket::new(server.address, Framing::Line);
         for cut in [Cut::Steps, Cut::Whole, Cut::Every(1), Cut::Every(7), Cut::At(3)] {
             let failures: Vec<_> =
@@ -47,7 +47,7 @@ fn every_runtime_holds_the_table_in_every_cut() {
 
 #[test]
 fn a_connection_is_logged_when_it_is_accepted_and_when_it_is_closed() {
-    on_each(&[], |mut server| {
+    on_each_runtime(&[], |mut server| {
         let mut client = server.connect();
         let own = client.0.local_addr().unwrap();
         assert_eq!(server.line(), format!("Accept new connection from {own}...\n"));
@@ -59,9 +59,9 @@ fn a_connection_is_logged_when_it_is_accepted_and_when_it_is_closed() {
 }
 
 #[test]
-fn a_client_that_sends_megabytes_before_it_reads_gets_every_byte_back_and_then_the_fin() {
+fn a_client_that_sends_32_mib_before_it_reads_gets_every_byte_back_and_then_the_fin() {
     const LENGTH: usize = 32 * 1024 * 1024; // more than all socket buffers hold
-    on_each(&["--quiet"], |server| {
+    on_each_runtime(&["--quiet"], |server| {
         let client = server.connect();
         let mut writer = client.0.try_clone().unwrap();
         let sender = thread::spawn(move || {
@@ -69,7 +69,7 @@ fn a_client_that_sends_megabytes_before_it_reads_gets_every_byte_back_and_then_t
             writer.write_all(&bytes).unwrap();
             writer.shutdown(Shutdown::Write).unwrap();
         });
-        thread::sleep(Duration::from_millis(500)); // the sender is held up by now
+        thread::sleep(Duration::from_millis(500)); // by now the sender is blocked
         let mut received = Vec::new();
         (&client.0).read_to_end(&mut received).unwrap();
         sender.join().unwrap();
@@ -84,8 +84,8 @@ fn pattern() -> impl Iterator<Item = u8> {
 }
 
 #[test]
-fn a_reset_of_one_client_leaves_the_others_alone() {
-    on_each(&["--quiet"], |server| {
+fn a_reset_of_one_client_does_not_affect_the_others() {
+    on_each_runtime(&["--quiet"], |server| {
         let mut good = server.connect();
         for round in 0..50 {
             let mut rude = server.connect();
@@ -98,8 +98,8 @@ fn a_reset_of_one_client_leaves_the_others_alone() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
-    on_each(&["--quiet", "--idle-timeout", "0.5"], |server| {
+fn an_idle_connection_is_closed_without_an_error_reply() {
+    on_each_runtime(&["--quiet", "--idle-timeout", "0.5"], |server| {
         let mut client = server.connect();
         client.send("haha");
         client.expect("haha");
@@ -111,7 +111,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 
 #[test]
 fn at_the_maximum_number_of_connections_the_next_client_waits() {
-    on_each(&["--quiet", "--max-connections", "1"], |server| {
+    on_each_runtime(&["--quiet", "--max-connections", "1"], |server| {
         let mut first = server.connect();
         first.send("a");
         first.expect("a");
@@ -124,8 +124,8 @@ fn at_the_maximum_number_of_connections_the_next_client_waits() {
 }
 
 #[test]
-fn at_a_signal_what_was_received_is_sent_back_before_the_fin() {
-    on_each(&["--quiet"], |server| {
+fn on_a_signal_received_bytes_are_sent_back_before_the_fin() {
+    on_each_runtime(&["--quiet"], |server| {
         let mut silent = server.connect();
         silent.send("a");
         silent.expect("a");
@@ -148,18 +148,18 @@ fn the_options_of_the_greeting_service_are_refused() {
 
 // --- greet chat --------------------------------------------------------------------------------------------------
 
-/// With this on standard input.
+/// Runs `greet chat` with this standard input.
 fn chat(host: &str, arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(GREET);
     command.args(["chat", "--service", "echo", "--timeout", "500ms"]).args(arguments).arg(host);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let _ = child.stdin.take().unwrap().write_all(input); // it may end before it has read everything
+    let _ = child.stdin.take().unwrap().write_all(input); // the program may end before it has read everything
     child.wait_with_output().unwrap()
 }
 
 #[test]
-fn chat_prints_the_lines_that_come_back_until_its_input_ends() {
-    on_each(&["--quiet"], |server| {
+fn chat_prints_the_lines_it_receives_until_the_end_of_input() {
+    on_each_runtime(&["--quiet"], |server| {
         let output = chat(&server.address.to_string(), &[], b"haha\n\nexit\na\x1b[2J\xFF\nlast");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "haha\n\nexit\na\\u{1b}[2J\\xff\nlast\n");
@@ -168,7 +168,7 @@ fn chat_prints_the_lines_that_come_back_until_its_input_ends() {
 }
 
 #[test]
-fn chat_sends_messages_without_line_feeds_under_chunk_and_ends_with_its_fin() {
+fn chat_with_chunk_framing_sends_no_line_feeds_and_ends_with_a_fin() {
     let peer = Peer::new(&["C haha", "S ha", "pause", "S ha", "C exit", "S exit", "C", "S"]);
     let output = Command::new(GREET)
         .args(["chat", "--service", "echo", "--framing", "chunk", &peer.host(), "haha", "exit"])
@@ -180,7 +180,7 @@ fn chat_sends_messages_without_line_feeds_under_chunk_and_ends_with_its_fin() {
 }
 
 #[test]
-fn chat_tells_the_first_byte_that_is_wrong_missing_or_not_asked_for() {
+fn chat_reports_the_first_wrong_missing_or_additional_byte() {
     for (script, said) in [
         (&["C haha\n", "S hahe\n"][..], "byte 3 of the echo of `haha`: expected `a\\n`, received `e\\n`"),
         (
@@ -207,7 +207,7 @@ fn chat_tells_the_first_byte_that_is_wrong_missing_or_not_asked_for() {
 
 #[test]
 fn bench_compares_every_byte_in_closed_and_open_loop() {
-    on_each(&["--quiet"], |server| {
+    on_each_runtime(&["--quiet"], |server| {
         for options in [
             &["-n", "500", "--size", "1"][..],
             &["-n", "500", "--size", "65533"],
@@ -242,7 +242,7 @@ fn changed(change: impl Fn(usize, &[u8]) -> Option<Vec<u8>> + Clone + Send + 'st
 }
 
 #[test]
-fn bench_tells_wrong_missing_and_additional_bytes_and_servers_of_another_kind() {
+fn bench_reports_wrong_missing_and_additional_bytes_and_servers_of_another_protocol() {
     let bench = |address| figures(address, &["--service", "echo", "-n", "20", "--timeout", "300ms"]);
     let kind = |figures: &serde_json::Value| figures["errors"][0]["kind"].as_str().unwrap_or_default().to_owned();
 
@@ -266,7 +266,7 @@ fn bench_tells_wrong_missing_and_additional_bytes_and_servers_of_another_kind() 
 
     let greeter = Server::start(&["--quiet"]);
     let output = crate::bench::bench(greeter.address, &["--service", "echo", "-n", "20"]);
-    // The greeting comes before the first message was sent, or after it.
+    // The greeting arrives before or after the first message is sent.
     let told = [output.stdout, output.stderr].concat();
     let told = String::from_utf8_lossy(&told);
     assert!(told.contains("received `Welcome!"), "{told}");
@@ -274,7 +274,7 @@ fn bench_tells_wrong_missing_and_additional_bytes_and_servers_of_another_kind() 
 }
 
 #[test]
-fn bench_ends_its_connections_by_a_fin_and_tells_a_server_that_does_not_answer_it() {
+fn bench_closes_its_connections_with_a_fin_and_reports_a_server_that_does_not_answer_it() {
     let address = peer(|mut stream: TcpStream, _| {
         let mut buffer = [0; 4096];
         loop {
@@ -291,7 +291,7 @@ fn bench_ends_its_connections_by_a_fin_and_tells_a_server_that_does_not_answer_i
 }
 
 #[test]
-fn bench_refuses_messages_that_an_echo_cannot_show() {
+fn bench_refuses_echo_message_sizes_out_of_range() {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
     assert_refuses(&bench(nowhere, &["--service", "echo", "--size", "0"]), 2, &["0 bytes"]);
     assert_refuses(&bench(nowhere, &["--service", "echo", "--size", "65535"]), 2, &["65535 bytes"]);

@@ -9,7 +9,7 @@ use crate::common::{
 };
 
 #[test]
-fn the_head_is_printed_and_the_body_saved_under_the_last_part_of_the_path() {
+fn the_head_is_printed_and_the_body_saved_with_the_last_segment_of_the_path_as_its_name() {
     let web = Web::saying(whole("haha"));
     let folder = Folder::new();
     let output = folder.fetch(&[&web.url("/a/page.txt?b=c#d"), "-H", "Accept: text/plain"]);
@@ -26,7 +26,7 @@ fn the_head_is_printed_and_the_body_saved_under_the_last_part_of_the_path() {
 }
 
 #[test]
-fn a_folder_s_page_is_index_html() {
+fn a_url_that_ends_with_a_slash_is_saved_as_index_html() {
     let web = Web::saying(whole("haha"));
     let folder = Folder::new();
     assert_fetched(&folder.fetch(&[&web.url("/a/")]), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
@@ -34,7 +34,7 @@ fn a_folder_s_page_is_index_html() {
 }
 
 #[test]
-fn the_body_may_go_to_standard_output_and_the_head_is_on_standard_error_then() {
+fn with_the_body_on_standard_output_the_head_is_on_standard_error() {
     let web = Web::saying(whole("haha"));
     let folder = Folder::new();
     let output = folder.fetch(&[&web.url("/page"), "-o", "-"]);
@@ -44,7 +44,7 @@ fn the_body_may_go_to_standard_output_and_the_head_is_on_standard_error_then() {
 }
 
 #[test]
-fn an_error_of_the_server_is_an_error_and_its_body_kept_only_where_that_is_wanted() {
+fn an_http_error_is_an_error_and_its_body_is_saved_only_on_request() {
     let answer = |status: &str| say(format!("HTTP/1.1 {status}\r\nContent-Length: 4\r\n\r\noops"));
     for status in ["404 Not Found", "500 Internal", "300 Choices"] {
         let web = Web::new(vec![answer(status), answer(status)]);
@@ -63,7 +63,7 @@ fn an_error_of_the_server_is_an_error_and_its_body_kept_only_where_that_is_wante
 }
 
 #[test]
-fn what_the_server_says_reaches_no_terminal_unescaped() {
+fn control_characters_of_the_server_are_escaped() {
     let web = Web::saying("HTTP/1.1 404 \u{9b}2J\r\n\r\n");
     assert_fails(&Folder::new().fetch(&[&web.url("/page")]), 1, &["404 \\u{9b}2J"]);
     let web = Web::new(vec![redirect(302, "/\u{9b}2J")]);
@@ -71,7 +71,7 @@ fn what_the_server_says_reaches_no_terminal_unescaped() {
 }
 
 #[test]
-fn a_page_that_did_not_change_is_no_error_and_leaves_the_file() {
+fn status_304_is_no_error_and_keeps_the_file() {
     let web = Web::saying("HTTP/1.1 304 Not Modified\r\n\r\n");
     let folder = Folder::with_older_page();
     let output = folder.fetch(&[&web.url("/page"), "--force", "-H", "If-None-Match: \"x\""]);
@@ -80,7 +80,7 @@ fn a_page_that_did_not_change_is_no_error_and_leaves_the_file() {
 }
 
 #[test]
-fn ipv6_is_spoken_and_each_family_can_be_asked_for_alone() {
+fn ipv6_is_supported_and_one_address_family_can_be_selected() {
     let Some(listener) = listen_on_ipv6() else { return };
     let web = Web::on(listener, vec![say(whole("haha")), say(whole("haha"))]);
     let folder = Folder::new();
@@ -92,7 +92,7 @@ fn ipv6_is_spoken_and_each_family_can_be_asked_for_alone() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told() {
+fn an_unreachable_server_is_reported() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}/page");
     assert_fails(&Folder::new().fetch(&[&url]), 7, &["cannot connect to", "refused"]);
@@ -100,7 +100,7 @@ fn a_server_that_is_not_there_is_told() {
 }
 
 #[test]
-fn what_must_not_be_asked_for_is_wrong_usage() {
+fn invalid_urls_and_options_are_usage_errors() {
     for (arguments, said) in [
         (&["http://user:password@127.0.0.1/"][..], "use -H"),
         (&["http://127.0.0.1/\r\nX: y"], "control characters"),
@@ -122,7 +122,7 @@ fn what_must_not_be_asked_for_is_wrong_usage() {
 }
 
 #[test]
-fn a_request_that_is_too_long_is_told_before_anybody_is_asked() {
+fn a_request_that_is_too_long_is_reported_before_anything_is_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -136,7 +136,7 @@ fn a_request_that_is_too_long_is_told_before_anybody_is_asked() {
 }
 
 #[test]
-fn a_peer_that_is_no_web_server_is_told_at_once_though_it_stays_open() {
+fn a_server_of_another_protocol_is_reported_at_once_even_if_it_keeps_the_connection_open() {
     for (first, said) in [
         ("SSH-2.0-Example_1.0\r\n", "`SSH-2.0-Example_1.0\\r\\n`: it seems to be an SSH server"),
         ("220 mail.example ESMTP\r\n", "an SMTP or FTP server"),
@@ -154,7 +154,7 @@ fn a_peer_that_is_no_web_server_is_told_at_once_though_it_stays_open() {
 }
 
 #[test]
-fn the_head_may_have_the_length_that_is_allowed() {
+fn a_head_of_the_maximum_length_is_accepted() {
     let head = |length: usize| {
         let rest = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX: \r\n\r\n".len();
         say(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX: {}\r\n\r\nhaha", "x".repeat(length - rest)))
@@ -170,7 +170,7 @@ fn the_head_may_have_the_length_that_is_allowed() {
 }
 
 #[test]
-fn the_advice_fits_the_status_and_an_empty_reason_leaves_no_blank() {
+fn the_advice_fits_the_status_and_an_empty_reason_phrase_prints_no_space() {
     for (answer, said) in [
         ("418 \r\n", "with status 418: the server rejects"),
         ("401 Unauthorized\r\n", "-H 'Authorization: ...'"),
@@ -184,7 +184,7 @@ fn the_advice_fits_the_status_and_an_empty_reason_leaves_no_blank() {
 }
 
 #[test]
-fn the_head_alone_is_asked_for_and_saves_nothing() {
+fn a_head_request_prints_the_head_and_saves_nothing() {
     let web = Web::saying("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
     let folder = Folder::new();
     assert_fetched(&folder.fetch(&["-I", &web.url("/page")]), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
@@ -193,7 +193,7 @@ fn the_head_alone_is_asked_for_and_saves_nothing() {
 }
 
 #[test]
-fn an_address_may_stand_for_a_name_that_no_name_server_knows_and_http_is_assumed() {
+fn a_host_name_can_be_mapped_to_an_address_and_the_default_scheme_is_http() {
     let web = Web::saying(whole("haha"));
     let port = web.address.port();
     let rule = format!("board.invalid:{port}:127.0.0.1");
@@ -203,7 +203,7 @@ fn an_address_may_stand_for_a_name_that_no_name_server_knows_and_http_is_assumed
 }
 
 #[test]
-fn another_attempt_is_made_where_that_is_wanted_and_useful() {
+fn a_retry_is_made_only_on_request_and_after_temporary_errors() {
     let web = Web::new(vec![
         say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"),
         say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha"),
@@ -220,7 +220,7 @@ fn another_attempt_is_made_where_that_is_wanted_and_useful() {
 }
 
 #[test]
-fn everything_together_ends_with_the_maximum_time() {
+fn the_maximum_time_limits_all_attempts_together() {
     let (done, script) = say_and_wait("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
     let web = Web::new(vec![script]);
     let output = Folder::new().fetch(&[&web.url("/page"), "--max-time", "400ms"]);

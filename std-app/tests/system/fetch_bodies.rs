@@ -15,7 +15,7 @@ use crate::common::{
 
 /// Each method that marks the end of a body (RFC 9112, 6.3), sent whole and byte by byte.
 #[test]
-fn every_kind_of_body_arrives_whole_however_it_is_cut() {
+fn every_kind_of_body_is_received_complete_in_reads_of_any_size() {
     for (head, rest, body) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "haha", "haha"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", ""),
@@ -47,7 +47,7 @@ fn every_kind_of_body_arrives_whole_however_it_is_cut() {
 }
 
 #[test]
-fn what_is_no_response_is_told_by_kind_and_place_and_leaves_nothing() {
+fn an_invalid_response_is_reported_with_its_kind_and_position_and_leaves_no_file() {
     let field = |field: &str, rest: &str| format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n{rest}");
     let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
     for (answer, said) in [
@@ -95,7 +95,7 @@ fn what_is_no_response_is_told_by_kind_and_place_and_leaves_nothing() {
 }
 
 #[test]
-fn a_head_of_a_megabyte_is_not_waited_for() {
+fn a_head_that_is_too_long_is_refused_before_its_end() {
     let web = Web::saying(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20)));
     let folder = Folder::new();
     assert_fails(&folder.fetch(&[&web.url("/page")]), 8, &["longer than 65536 bytes", "--max-head"]);
@@ -103,10 +103,10 @@ fn a_head_of_a_megabyte_is_not_waited_for() {
 }
 
 #[test]
-fn a_body_without_end_is_given_up_at_the_wanted_size() {
+fn a_body_longer_than_the_maximum_is_refused_at_the_maximum() {
     for head in [
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", // a chunk's size that does not end
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", // a chunk size without an end
         "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
         "HTTP/1.1 200 OK\r\n\r\n",
     ] {
@@ -125,7 +125,7 @@ fn a_body_without_end_is_given_up_at_the_wanted_size() {
 }
 
 #[test]
-fn a_body_of_just_the_wanted_size_is_taken() {
+fn a_body_of_exactly_the_maximum_size_is_accepted() {
     let web = Web::new(vec![say(whole("haha")), say(whole("hahah"))]);
     let folder = Folder::new();
     assert_eq!(folder.fetch(&[&web.url("/page"), "--max-size", "4"]).status.code(), Some(0));
@@ -134,7 +134,7 @@ fn a_body_of_just_the_wanted_size_is_taken() {
 }
 
 #[test]
-fn a_server_that_falls_silent_runs_into_the_timeout() {
+fn a_server_that_stops_sending_causes_a_timeout() {
     for answer in ["", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha"] {
         let (done, script) = say_and_wait(answer);
         let web = Web::new(vec![script]);
@@ -148,10 +148,10 @@ fn a_server_that_falls_silent_runs_into_the_timeout() {
 }
 
 #[test]
-fn a_reset_in_the_middle_says_how_much_had_come_and_leaves_the_older_file() {
+fn a_reset_during_the_body_reports_the_bytes_received_and_keeps_the_older_file() {
     let web = Web::new(vec![Box::new(|mut stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha").unwrap();
-        thread::sleep(Duration::from_millis(300)); // for what was sent to be read before the reset destroys it
+        thread::sleep(Duration::from_millis(300)); // so that the client reads the sent bytes before the reset discards them
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     })]);
     let folder = Folder::with_older_page();
@@ -161,7 +161,7 @@ fn a_reset_in_the_middle_says_how_much_had_come_and_leaves_the_older_file() {
 }
 
 #[test]
-fn a_reader_may_be_slower_than_the_timeout() {
+fn a_reader_of_standard_output_can_be_slower_than_the_timeout() {
     let body = "haha".repeat(200_000);
     let web = Web::saying(whole(&body));
     let mut child = Folder::new().start(&[&web.url("/"), "-o", "-", "--timeout", "300ms"]);
@@ -173,7 +173,7 @@ fn a_reader_may_be_slower_than_the_timeout() {
 }
 
 #[test]
-fn what_a_slow_server_sends_is_on_standard_output_before_it_goes_on() {
+fn received_bytes_are_written_to_standard_output_before_the_next_read() {
     let (go_on, may_go_on) = mpsc::channel();
     let web = Web::new(vec![Box::new(move |mut stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nha").unwrap();

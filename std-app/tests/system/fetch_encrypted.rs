@@ -47,12 +47,12 @@ impl Signer {
         Self { issuer, folder }
     }
 
-    /// A server with a certificate for these names, that answers one connection.
+    /// A server with a certificate for these names. It answers one connection.
     fn serve(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams), script: Script) -> SocketAddr {
         self.serve_with(names, change, script, WebPkiClientVerifier::no_client_auth())
     }
 
-    /// The same; clients need a certificate of this authority.
+    /// As [`serve`](Self::serve), but clients need a certificate of this authority.
     fn serve_clients(&self, names: &[&str], script: Script) -> SocketAddr {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
@@ -133,7 +133,7 @@ fn cut(bytes: &'static [u8]) -> Script {
 }
 
 #[test]
-fn a_server_with_a_certificate_that_is_trusted_is_asked() {
+fn a_server_with_a_trusted_certificate_is_accepted() {
     let signer = Signer::new();
     for body_by_end in [false, true] {
         let page = if body_by_end { b"HTTP/1.1 200 OK\r\n\r\nhaha" } else { PAGE };
@@ -146,7 +146,7 @@ fn a_server_with_a_certificate_that_is_trusted_is_asked() {
 }
 
 #[test]
-fn a_body_of_many_records_arrives_whole() {
+fn a_body_of_many_tls_records_is_received_complete() {
     let signer = Signer::new();
     let body: Vec<u8> = (0..3_000_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let sent = body.clone();
@@ -162,7 +162,7 @@ fn a_body_of_many_records_arrives_whole() {
 }
 
 #[test]
-fn a_certificate_that_is_not_to_be_trusted_says_why() {
+fn an_untrusted_certificate_is_reported_with_the_reason() {
     let signer = Signer::new();
     let stranger = Signer::named("a stranger");
     let url = |address: SocketAddr| format!("https://localhost:{}/", address.port());
@@ -190,7 +190,7 @@ fn a_certificate_that_is_not_to_be_trusted_says_why() {
 }
 
 #[test]
-fn a_server_that_speaks_no_tls_is_told() {
+fn a_server_without_tls_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -202,7 +202,7 @@ fn a_server_that_speaks_no_tls_is_told() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_the_handshake_runs_into_the_timeout() {
+fn a_server_that_does_not_answer_the_handshake_causes_a_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let signer = Signer::new();
     let url = format!("https://{}/page", listener.local_addr().unwrap());
@@ -210,7 +210,7 @@ fn a_server_that_does_not_answer_the_handshake_runs_into_the_timeout() {
 }
 
 #[test]
-fn a_body_that_could_have_been_cut_by_anybody_is_not_whole() {
+fn a_body_that_ends_without_close_notify_is_incomplete() {
     let signer = Signer::new();
     for (page, said) in [
         (&b"HTTP/1.1 200 OK\r\n\r\nhaha"[..], &["was cut", "received 4 bytes"][..]),
@@ -222,7 +222,7 @@ fn a_body_that_could_have_been_cut_by_anybody_is_not_whole() {
 }
 
 #[test]
-fn a_body_of_the_length_that_was_said_is_whole_however_the_connection_ends() {
+fn a_body_of_the_stated_length_is_complete_without_close_notify() {
     let signer = Signer::new();
     let address = signer.serve(&["localhost"], |_| {}, cut(PAGE));
     let output = signer.fetch("signer.pem", &[&format!("https://localhost:{}/page", address.port())]);
@@ -230,7 +230,7 @@ fn a_body_of_the_length_that_was_said_is_whole_however_the_connection_ends() {
 }
 
 #[test]
-fn what_is_encrypted_leads_to_nothing_that_is_not() {
+fn a_redirect_from_https_to_http_is_refused() {
     let signer = Signer::new();
     let redirect = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
     let address = signer.serve(&["localhost"], |_| {}, answer(redirect));
@@ -239,7 +239,7 @@ fn what_is_encrypted_leads_to_nothing_that_is_not() {
 }
 
 #[test]
-fn an_end_before_encryption_has_begun_is_told_as_that() {
+fn a_connection_closed_during_the_handshake_is_reported_as_that() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
     thread::spawn(move || drop(listener.accept().unwrap().0.read(&mut [0; 4096])));
@@ -247,7 +247,7 @@ fn an_end_before_encryption_has_begun_is_told_as_that() {
 }
 
 #[test]
-fn a_handshake_that_stalls_is_told_as_that() {
+fn a_handshake_that_stalls_is_reported_as_that() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
     let (_open, done) = mpsc::channel::<()>();
@@ -261,7 +261,7 @@ fn a_handshake_that_stalls_is_told_as_that() {
 }
 
 #[test]
-fn a_certificate_that_signs_itself_says_so() {
+fn a_self_signed_certificate_is_reported_as_that() {
     let signer = Signer::new();
     let own = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let address = signer.serve(&["localhost"], own, answer(PAGE));
@@ -270,7 +270,7 @@ fn a_certificate_that_signs_itself_says_so() {
 }
 
 #[test]
-fn an_authority_may_be_named_and_the_verification_left_out() {
+fn a_certificate_authority_can_be_given_and_verification_turned_off() {
     let signer = Signer::new();
     let elsewhere = Signer::named("a stranger").folder.path().join("signer.pem");
     let elsewhere = elsewhere.to_str().unwrap();
@@ -286,7 +286,7 @@ fn an_authority_may_be_named_and_the_verification_left_out() {
 }
 
 #[test]
-fn a_certificate_without_a_host_says_so() {
+fn a_certificate_without_a_host_name_is_reported_as_that() {
     let signer = Signer::new();
     let address = signer.serve(&[], |_| {}, answer(PAGE));
     let url = format!("https://localhost:{}/", address.port());
@@ -294,7 +294,7 @@ fn a_certificate_without_a_host_says_so() {
 }
 
 #[test]
-fn a_server_that_requires_a_client_certificate_says_so_and_gets_it() {
+fn a_required_client_certificate_is_reported_if_missing_and_sent_if_given() {
     let signer = Signer::new();
     let key = KeyPair::generate().unwrap();
     let certificate =
@@ -309,7 +309,7 @@ fn a_server_that_requires_a_client_certificate_says_so_and_gets_it() {
 }
 
 #[test]
-fn what_is_encrypted_may_come_as_slowly_as_what_is_not() {
+fn a_slow_tls_handshake_that_makes_progress_does_not_time_out() {
     let signer = Signer::new();
     let far = signer.serve(&["localhost"], |_| {}, answer(PAGE));
     // A link that delivers 40 bytes every 20 ms: a handshake of some 1,500 bytes takes far longer than the timeout.

@@ -17,7 +17,7 @@ use crate::common::{
 };
 
 #[test]
-fn an_existing_file_is_replaced_only_by_force_and_nobody_is_asked_before() {
+fn an_existing_file_is_replaced_only_with_force_and_is_refused_before_connecting() {
     let web = Web::saying(whole("newer"));
     let folder = Folder::with_older_page();
     assert_fails(&folder.fetch(&[&web.url("/page")]), 23, &["page exists", "--force"]);
@@ -28,7 +28,7 @@ fn an_existing_file_is_replaced_only_by_force_and_nobody_is_asked_before() {
 }
 
 #[test]
-fn what_cannot_be_written_says_so() {
+fn a_file_that_cannot_be_written_is_reported() {
     let folder = Folder::new();
     let web = Web::new(vec![say(whole("haha")), say(whole("haha"))]);
     assert_fails(
@@ -41,7 +41,7 @@ fn what_cannot_be_written_says_so() {
 }
 
 #[test]
-fn a_body_that_fills_the_disk_says_how_much_had_come() {
+fn a_full_disk_is_reported_with_the_bytes_received() {
     if full_device().is_none() {
         return;
     }
@@ -51,7 +51,7 @@ fn a_body_that_fills_the_disk_says_how_much_had_come() {
 }
 
 #[test]
-fn an_error_of_the_server_is_one_also_for_a_reader_that_has_seen_enough() {
+fn an_http_error_is_an_error_even_if_the_reader_closes_standard_output() {
     let web = Web::new(vec![
         say(format!("HTTP/1.1 404 Not Found\r\nContent-Length: 2000000\r\n\r\n{}", "x".repeat(2_000_000))),
         say(whole(&"x".repeat(2_000_000))),
@@ -64,7 +64,7 @@ fn an_error_of_the_server_is_one_also_for_a_reader_that_has_seen_enough() {
 }
 
 #[test]
-fn a_signal_says_how_much_had_come_and_leaves_the_older_file() {
+fn a_signal_reports_the_bytes_received_and_keeps_the_older_file() {
     for (answer, signal, said) in [
         ("", "INT", "stopped by a signal; page is unchanged"),
         (
@@ -104,7 +104,7 @@ fn wait_for_body(child: &Child, folder: &Folder) {
 }
 
 #[test]
-fn a_signal_ends_what_never_waits() {
+fn a_signal_ends_a_download_that_never_waits_for_input() {
     let web = Web::new(vec![without_end("HTTP/1.1 200 OK\r\n\r\n")]);
     let folder = Folder::new();
     let child = folder.start(&[&web.url("/page"), "-o", "/dev/null"]);
@@ -115,7 +115,7 @@ fn a_signal_ends_what_never_waits() {
 }
 
 #[test]
-fn many_signals_are_one() {
+fn repeated_signals_act_as_one() {
     for _ in 0..20 {
         let (done, script) = say_and_wait("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
         let web = Web::new(vec![script]);
@@ -132,7 +132,7 @@ fn many_signals_are_one() {
 }
 
 #[test]
-fn a_signal_ends_it_also_where_nobody_reads_what_it_writes() {
+fn a_signal_ends_a_download_that_is_blocked_on_standard_output() {
     let folder = Folder::new();
     let pipe = folder.0.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -140,14 +140,14 @@ fn a_signal_ends_it_also_where_nobody_reads_what_it_writes() {
         let web = Web::new(vec![without_end("HTTP/1.1 200 OK\r\n\r\n")]);
         let child = folder.start(&[&web.url("/page"), "-o", destination]);
         web.request();
-        thread::sleep(Duration::from_millis(300)); // until the pipe is full, or waited for
+        thread::sleep(Duration::from_millis(300)); // until the pipe is full, or a reader is waited for
         kill(&child, "INT");
         assert_eq!(end(child), Some(130));
     }
 }
 
 #[test]
-fn a_program_that_is_to_stay_when_its_terminal_goes_stays() {
+fn an_ignored_sighup_stays_ignored() {
     let (go_on, may_go_on) = mpsc::channel();
     let web = Web::new(vec![Box::new(move |mut stream| {
         may_go_on.recv_timeout(TIMEOUT).unwrap();
@@ -181,7 +181,7 @@ fn kill(child: &Child, signal: &str) {
 }
 
 #[test]
-fn a_download_that_is_killed_leaves_no_file() {
+fn a_killed_download_leaves_no_file() {
     let (done, script) = say_and_wait("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
     let web = Web::new(vec![script]);
     let folder = Folder::with_older_page();
@@ -201,7 +201,7 @@ fn a_closed_standard_output_is_an_error() {
 }
 
 #[test]
-fn the_null_device_is_an_open_standard_output_however_it_was_opened() {
+fn the_null_device_is_accepted_as_standard_output_in_every_open_mode() {
     for write_only in [false, true] {
         let web = Web::saying(whole("haha"));
         let null = fs::OpenOptions::new().read(!write_only).write(true).open("/dev/null").unwrap();
@@ -222,7 +222,7 @@ fn an_output_folder_is_used_and_must_exist() {
 }
 
 #[test]
-fn an_incomplete_file_is_continued_by_a_range() {
+fn an_incomplete_file_is_continued_with_a_range_request() {
     let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-3/4\r\nContent-Length: 2\r\n\r\nha";
     let complete = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */4\r\nContent-Length: 0\r\n\r\n";
     let web = Web::new(vec![

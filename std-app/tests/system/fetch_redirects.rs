@@ -7,7 +7,7 @@ use crate::common::{
 };
 
 #[test]
-fn a_redirect_is_reported_with_its_target_and_followed_where_that_is_wanted() {
+fn a_redirect_is_reported_with_its_target_and_followed_on_request() {
     for status in [301, 302, 303, 307, 308] {
         let web = Web::new(vec![redirect(status, "/there/page?x"), redirect(status, "other"), say(whole("haha"))]);
         let target = web.url("/there/page?x");
@@ -27,7 +27,7 @@ fn a_redirect_is_reported_with_its_target_and_followed_where_that_is_wanted() {
 }
 
 #[test]
-fn ten_redirects_are_followed_and_no_eleventh() {
+fn at_most_ten_redirects_are_followed() {
     let circle = |count| (0..count).map(|_| redirect(302, "/again"));
     let web = Web::new(circle(10).chain([say(whole("haha"))]).collect());
     assert_eq!(Folder::new().fetch(&["-L", &web.url("/page")]).status.code(), Some(0));
@@ -38,7 +38,7 @@ fn ten_redirects_are_followed_and_no_eleventh() {
 }
 
 #[test]
-fn a_redirect_to_where_nobody_can_go_says_why() {
+fn a_redirect_that_cannot_be_followed_is_reported_with_the_reason() {
     for (target, said) in [
         ("ftp://example.org/", "`ftp:` is not supported"),
         ("http://user@example.org/", "user name"),
@@ -56,7 +56,7 @@ fn a_redirect_to_where_nobody_can_go_says_why() {
 }
 
 #[test]
-fn what_says_who_asks_does_not_go_to_another_server() {
+fn credentials_are_not_sent_to_another_server() {
     let there = Web::saying(whole("haha"));
     let here = Web::new(vec![redirect(302, "/again"), redirect(302, &there.url("/page"))]);
     let fields = ["-H", "Authorization: secret", "-H", "cookie: secret", "-H", "X-Other: kept"];
@@ -71,7 +71,7 @@ fn what_says_who_asks_does_not_go_to_another_server() {
 }
 
 #[test]
-fn a_target_that_is_no_text_is_followed_byte_by_byte() {
+fn a_redirect_target_that_is_not_utf8_is_percent_encoded() {
     let web = Web::new(vec![
         say(&b"HTTP/1.1 302 Found\r\nLocation: /\xfc b\r\nContent-Length: 0\r\n\r\n"[..]),
         say(whole("haha")),

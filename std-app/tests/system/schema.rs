@@ -23,7 +23,7 @@ fn printed(arguments: &[&str]) -> Vec<Value> {
     documents.collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
 }
 
-/// Every document is valid, and has this format.
+/// Asserts that every document is valid and has this format.
 #[track_caller]
 fn assert_valid(schema: &str, format: &str, documents: &[Value]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(schema);

@@ -15,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 use crate::common::{Client, GREET, Server, TIMEOUT, assert_fails, listen_on_ipv6, runtimes, skip};
 
 /// Runs a test against a server of each runtime.
-fn on_both(options: &[&str], test: impl Fn(Server)) {
+fn on_each_runtime(options: &[&str], test: impl Fn(Server)) {
     for runtime in runtimes() {
         println!("--runtime {runtime}");
         let mut all = vec!["--runtime", runtime];
@@ -30,8 +30,8 @@ fn greet(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn every_connection_gets_the_tutorials_lines() {
-    on_both(&[], |mut server| {
+fn every_connection_gets_the_lines_of_the_tutorial() {
+    on_each_runtime(&[], |mut server| {
         let mut client = server.greeted();
         let own = client.0.local_addr().unwrap();
         assert_eq!(server.line(), format!("Accept new connection from {own}...\n"));
@@ -44,8 +44,8 @@ fn every_connection_gets_the_tutorials_lines() {
 }
 
 #[test]
-fn a_quiet_server_says_where_it_waits_and_nothing_else() {
-    on_both(&["--quiet"], |mut server| {
+fn a_quiet_server_prints_its_addresses_only() {
+    on_each_runtime(&["--quiet"], |mut server| {
         server.greeted().converse("haha");
         server.signal("TERM");
         assert_eq!(server.line(), "");
@@ -53,7 +53,7 @@ fn a_quiet_server_says_where_it_waits_and_nothing_else() {
 }
 
 #[test]
-fn it_listens_on_every_address_it_is_given_and_on_both_families_at_once() {
+fn it_listens_on_every_given_address_of_both_families() {
     if listen_on_ipv6().is_none() {
         return;
     }
@@ -79,7 +79,7 @@ fn it_listens_on_every_address_it_is_given_and_on_both_families_at_once() {
 }
 
 #[test]
-fn what_it_cannot_listen_on_is_one_line_that_says_what_to_do() {
+fn an_address_it_cannot_listen_on_is_reported_in_one_line_with_advice() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     assert_fails(&greet(&["serve", "--listen", &taken]), 1, &["in use", &taken]);
@@ -87,7 +87,7 @@ fn what_it_cannot_listen_on_is_one_line_that_says_what_to_do() {
 }
 
 #[test]
-fn a_privileged_port_without_the_right_is_told_so() {
+fn a_privileged_port_without_permission_is_reported() {
     let arguments = ["serve", "--listen", "127.0.0.1:80"];
     let output = if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
         // Root drops its privileges first.
@@ -121,8 +121,8 @@ fn a_bad_option_is_a_usage_error() {
 }
 
 #[test]
-fn at_the_cap_the_next_client_waits_until_one_has_left() {
-    on_both(&["--max-connections", "2"], |server| {
+fn at_the_maximum_number_of_connections_the_next_client_waits_for_a_close() {
+    on_each_runtime(&["--max-connections", "2"], |server| {
         let first = server.greeted();
         let mut second = server.greeted();
         let mut third = server.connect();
@@ -135,8 +135,8 @@ fn at_the_cap_the_next_client_waits_until_one_has_left() {
 }
 
 #[test]
-fn the_cap_is_for_all_addresses_together_and_starves_none_of_them() {
-    on_both(&["--max-connections", "1", "--listen", "127.0.0.1:0"], |mut server| {
+fn the_maximum_number_of_connections_is_shared_fairly_by_all_addresses() {
+    on_each_runtime(&["--max-connections", "1", "--listen", "127.0.0.1:0"], |mut server| {
         let other = server.line();
         let other = other.trim_end_matches("...\n").rsplit(' ').next().unwrap().parse().unwrap();
         for _ in 0..2 {
@@ -151,8 +151,8 @@ fn the_cap_is_for_all_addresses_together_and_starves_none_of_them() {
 }
 
 #[test]
-fn a_megabyte_of_lines_is_answered_to_the_last_one() {
-    on_both(&[], |server| {
+fn every_line_of_a_megabyte_of_names_is_answered() {
+    on_each_runtime(&[], |server| {
         let lines: String = (0..120_000).map(|number| format!("n{number:07}\n")).collect();
         let replies: String = (0..120_000).map(|number| format!("Hello, n{number:07}!\n")).collect();
         assert!(lines.len() > 1_000_000);
@@ -168,8 +168,8 @@ fn a_megabyte_of_lines_is_answered_to_the_last_one() {
 }
 
 #[test]
-fn two_thousand_clients_are_served_at_once() {
-    on_both(&["--quiet", "--backlog", "4096"], |server| {
+fn two_thousand_concurrent_clients_are_served() {
+    on_each_runtime(&["--quiet", "--backlog", "4096"], |server| {
         let mut clients: Vec<Client> = (0..2_000).map(|_| server.connect()).collect();
         for client in &mut clients {
             client.expect("Welcome!");
@@ -188,18 +188,18 @@ fn two_thousand_clients_are_served_at_once() {
 }
 
 #[test]
-fn clients_with_bad_habits_are_nobody_elses_concern() {
-    on_both(&["--framing", "line"], |server| {
-        // A client that sends forever and never reads,
+fn misbehaving_clients_do_not_affect_other_clients() {
+    on_each_runtime(&["--framing", "line"], |server| {
+        // A client that sends without end and never reads,
         let deaf = server.connect();
         deaf.0.set_nonblocking(true).unwrap();
         let lines = "name\n".repeat(10_000);
         while (&deaf.0).write(lines.as_bytes()).is_ok() {}
-        // one that sends a byte now and then,
+        // one that sends single bytes with pauses,
         let mut slow = server.connect();
         slow.expect("Welcome!\n");
         slow.send("s");
-        // some that reset in the middle,
+        // some that reset the connection during a name,
         for _ in 0..50 {
             let mut rude = server.connect();
             rude.send("half a na");
@@ -220,8 +220,8 @@ fn clients_with_bad_habits_are_nobody_elses_concern() {
 }
 
 #[test]
-fn an_idle_conversation_is_told_so_and_ended() {
-    on_both(&["--idle-timeout", "0.5"], |server| {
+fn an_idle_conversation_gets_an_error_reply_and_is_closed() {
+    on_each_runtime(&["--idle-timeout", "0.5"], |server| {
         let mut client = server.greeted();
         client.converse("haha");
         let start = Instant::now();
@@ -231,8 +231,8 @@ fn an_idle_conversation_is_told_so_and_ended() {
 }
 
 #[test]
-fn a_delay_holds_replies_back_one_after_the_other() {
-    on_both(&["--delay", "200ms", "--framing", "line"], |server| {
+fn a_delay_applies_to_each_reply_in_sequence() {
+    on_each_runtime(&["--delay", "200ms", "--framing", "line"], |server| {
         let mut client = server.connect();
         client.expect("Welcome!\n");
         let start = Instant::now();
@@ -247,8 +247,8 @@ fn a_delay_holds_replies_back_one_after_the_other() {
 }
 
 #[test]
-fn after_exit_what_is_still_sent_destroys_no_reply() {
-    on_both(&["--framing", "line"], |server| {
+fn bytes_sent_after_exit_do_not_cause_a_reset() {
+    on_each_runtime(&["--framing", "line"], |server| {
         for _ in 0..20 {
             let mut client = server.connect();
             // C1: unread input at a close would send a reset instead of a FIN, and the replies could be lost.
@@ -259,9 +259,9 @@ fn after_exit_what_is_still_sent_destroys_no_reply() {
 }
 
 #[test]
-fn a_client_that_sends_ahead_and_reads_late_gets_its_replies_and_a_fin() {
-    on_both(&["--framing", "line"], |server| {
-        // With small buffers, so that most replies are still at the server when it has read `exit`.
+fn a_client_that_sends_everything_before_it_reads_gets_its_replies_and_a_fin() {
+    on_each_runtime(&["--framing", "line"], |server| {
+        // With small buffers, so that most replies are not sent yet when the server has read `exit`.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(8 * 1024).unwrap();
         socket.connect(&server.address.into()).unwrap();
@@ -276,9 +276,9 @@ fn a_client_that_sends_ahead_and_reads_late_gets_its_replies_and_a_fin() {
 }
 
 #[test]
-fn at_a_signal_every_open_conversation_gets_its_replies_and_a_fin() {
+fn on_a_signal_every_open_conversation_gets_its_replies_and_a_fin() {
     for signal in ["TERM", "INT", "HUP"] {
-        on_both(&["--delay", "300ms", "--framing", "line"], |server| {
+        on_each_runtime(&["--delay", "300ms", "--framing", "line"], |server| {
             let mut busy = server.connect();
             busy.send("a\nb\n");
             busy.expect("Welcome!\n");
@@ -300,8 +300,8 @@ fn at_a_signal_every_open_conversation_gets_its_replies_and_a_fin() {
 }
 
 #[test]
-fn at_a_signal_a_client_that_never_pauses_loses_nothing_but_what_it_sent_last() {
-    on_both(&["--grace", "2s", "--framing", "line", "--quiet"], |server| {
+fn on_a_signal_a_client_that_sends_without_pause_gets_complete_replies_up_to_the_end() {
+    on_each_runtime(&["--grace", "2s", "--framing", "line", "--quiet"], |server| {
         let mut client = server.connect();
         client.expect("Welcome!\n");
         let mut writer = client.0.try_clone().unwrap();
@@ -330,8 +330,8 @@ fn at_a_signal_a_client_that_never_pauses_loses_nothing_but_what_it_sent_last() 
 }
 
 #[test]
-fn when_the_grace_is_over_whoever_is_left_is_cut_off() {
-    on_both(&["--delay", "1h", "--grace", "300ms"], |server| {
+fn after_the_grace_period_open_connections_are_closed() {
+    on_each_runtime(&["--delay", "1h", "--grace", "300ms"], |server| {
         let mut client = server.greeted();
         client.send("in an hour");
         thread::sleep(Duration::from_millis(50));
@@ -345,8 +345,8 @@ fn when_the_grace_is_over_whoever_is_left_is_cut_off() {
 }
 
 #[test]
-fn a_second_signal_ends_the_service_at_once() {
-    on_both(&["--delay", "1h", "--grace", "1h"], |server| {
+fn a_second_signal_ends_the_server_at_once() {
+    on_each_runtime(&["--delay", "1h", "--grace", "1h"], |server| {
         let mut client = server.greeted();
         client.send("in an hour");
         thread::sleep(Duration::from_millis(50));
@@ -359,7 +359,7 @@ fn a_second_signal_ends_the_service_at_once() {
 }
 
 #[test]
-fn out_of_descriptors_it_serves_those_it_has_says_so_once_and_accepts_again() {
+fn without_free_descriptors_it_serves_open_connections_warns_once_and_accepts_again_later() {
     for runtime in runtimes() {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n 40; exec \"$0\" serve --listen 127.0.0.1:0 --runtime \"$1\"", GREET, runtime]);
@@ -372,7 +372,7 @@ fn out_of_descriptors_it_serves_those_it_has_says_so_once_and_accepts_again() {
         let spent = server.processor_ticks() - before;
         assert!(spent <= 10, "{spent} ticks of processor time in a second of waiting");
         clients[0].converse("still here");
-        // The last one waits in the backlog until other connections are closed.
+        // The last connection waits in the backlog until others are closed.
         let mut last = clients.pop().unwrap();
         clients.truncate(1);
         last.expect("Welcome!");
@@ -388,9 +388,9 @@ fn out_of_descriptors_it_serves_those_it_has_says_so_once_and_accepts_again() {
 }
 
 #[test]
-fn nobody_reading_its_output_holds_up_no_conversation() {
-    on_both(&[], |mut server| {
-        // Far more lines than a pipe holds.
+fn an_unread_standard_output_does_not_block_conversations() {
+    on_each_runtime(&[], |mut server| {
+        // More lines than a pipe can buffer.
         for _ in 0..1_500 {
             let mut client = server.greeted();
             client.send("exit");
@@ -406,10 +406,10 @@ fn nobody_reading_its_output_holds_up_no_conversation() {
 }
 
 #[test]
-fn standard_output_that_is_gone_ends_nothing() {
-    on_both(&[], |mut server| {
+fn a_closed_standard_output_does_not_end_the_server() {
+    on_each_runtime(&[], |mut server| {
         let nothing = Command::new("true").stdout(Stdio::piped()).spawn().unwrap().stdout.take().unwrap();
-        server.output = BufReader::new(nothing); // and so the server's pipe has no reader any more
+        server.output = BufReader::new(nothing); // now the server's pipe has no reader
         for _ in 0..10 {
             server.greeted().converse("haha");
         }
@@ -418,8 +418,8 @@ fn standard_output_that_is_gone_ends_nothing() {
 }
 
 #[test]
-fn netcat_gets_every_reply_to_a_pipe_of_lines() {
-    on_both(&[], |server| {
+fn netcat_gets_every_reply_to_piped_lines() {
+    on_each_runtime(&[], |server| {
         let port = server.address.port().to_string();
         let mut netcat = match Command::new("nc")
             .args(["-N", "127.0.0.1", &port])
@@ -438,7 +438,7 @@ fn netcat_gets_every_reply_to_a_pipe_of_lines() {
 }
 
 #[test]
-fn a_restarted_service_takes_its_port_back_at_once() {
+fn a_restarted_server_can_use_its_port_at_once() {
     for runtime in runtimes() {
         let server = Server::start(&["--runtime", runtime]);
         let address = server.address;
@@ -446,7 +446,7 @@ fn a_restarted_service_takes_its_port_back_at_once() {
         server.signal("TERM");
         let mut rest = String::new();
         let mut stream: TcpStream = client.0;
-        stream.read_to_string(&mut rest).unwrap(); // the server ends first: its port is in TIME-WAIT
+        stream.read_to_string(&mut rest).unwrap(); // the server closes first, so that its port is in TIME-WAIT
         drop(stream);
         assert!(server.wait().0.success());
         Server::start_on(&address.to_string(), &["--runtime", runtime]).greeted();

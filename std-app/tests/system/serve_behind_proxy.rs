@@ -1,4 +1,4 @@
-//! `greet serve --proxy-protocol require`, on each runtime: the client is the one that the header names.
+//! `greet serve --proxy-protocol require`, on each runtime: the client address is taken from the PROXY header.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::io::{Read, Write};
@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::common::{Server, runtimes};
 
 const V1: &[u8] = b"PROXY TCP4 192.0.2.1 127.0.0.1 12345 9999\r\n";
-/// `192.0.2.2:12345`, by version 2.
+/// A version 2 header for the client `192.0.2.2:12345`.
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x02\x7f\0\0\x01\x30\x39\x27\x0f";
-/// A health check of the proxy, by version 2.
+/// A version 2 header for a health check of the proxy (LOCAL).
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 fn next(server: &mut Server) -> (String, String) {
@@ -21,7 +21,7 @@ fn next(server: &mut Server) -> (String, String) {
 }
 
 #[test]
-fn the_client_is_the_one_that_the_header_names_however_it_is_cut() {
+fn the_client_address_is_taken_from_the_header_in_reads_of_any_size() {
     for runtime in runtimes() {
         let mut server = Server::start_with_json(&["--runtime", runtime, "--proxy-protocol", "require"]);
         for (header, peer) in [(V1, Some("192.0.2.1:12345")), (V2, Some("192.0.2.2:12345")), (LOCAL, None)] {
@@ -39,7 +39,7 @@ fn the_client_is_the_one_that_the_header_names_however_it_is_cut() {
                 assert_eq!(next(&mut server), ("closed".to_owned(), peer.to_owned()), "{runtime}");
             }
         }
-        // What follows the header in the same segment is for the server.
+        // Bytes after the header in the same segment belong to the conversation.
         let mut client = server.connect();
         client.0.write_all(&[V1, b"haha\nexit\n"].concat()).unwrap();
         assert_eq!(client.rest(), "Welcome!Hello, haha!\n");
@@ -47,7 +47,7 @@ fn the_client_is_the_one_that_the_header_names_however_it_is_cut() {
 }
 
 #[test]
-fn a_client_without_a_header_is_refused_with_one_line() {
+fn a_client_without_a_header_is_refused_and_logged_in_one_line() {
     for runtime in runtimes() {
         let mut server = Server::start_with_json(&["--runtime", runtime, "--proxy-protocol", "require"]);
         for wrong in [&b"haha\n"[..], b"PROXY TCP4 nonsense\r\n", b""] {
@@ -55,7 +55,7 @@ fn a_client_without_a_header_is_refused_with_one_line() {
             let own = client.0.local_addr().unwrap().to_string();
             client.0.write_all(wrong).unwrap();
             client.0.shutdown(std::net::Shutdown::Write).unwrap();
-            // No greeting: its FIN, or a reset because it has not read everything.
+            // No greeting: a FIN, or a reset if the server has not read everything.
             assert_eq!(client.0.read(&mut [0; 8]).unwrap_or(0), 0, "{runtime}");
             assert_eq!(next(&mut server), ("refused".to_owned(), own), "{runtime}");
         }
@@ -63,7 +63,7 @@ fn a_client_without_a_header_is_refused_with_one_line() {
 }
 
 #[test]
-fn the_limit_of_connections_is_for_the_client_and_not_for_the_proxy() {
+fn the_connection_limit_applies_to_the_client_not_to_the_proxy() {
     for runtime in runtimes() {
         let options = ["--runtime", runtime, "--proxy-protocol", "require", "--max-per-peer", "1"];
         let server = Server::start_with_json(&options);

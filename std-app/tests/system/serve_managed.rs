@@ -1,4 +1,4 @@
-//! `greet serve` under a service manager: the socket that it hands over, what it is told, and a restart that refuses nobody.
+//! `greet serve` under a service manager: socket activation, notifications, and a restart that refuses no client.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -12,15 +12,15 @@ use std::{
 
 use crate::common::{Client, GREET, Server, TIMEOUT, assert_fails, runtimes};
 
-/// Starts the server with `descriptor` handed over, as systemd does it: it has the number 3, and two variables say so.
-fn hand_over(descriptor: impl Into<OwnedFd>, options: &[&str]) -> Command {
+/// A command that starts the server with `descriptor` as systemd passes it: as number 3, with two environment variables.
+fn with_inherited_socket(descriptor: impl Into<OwnedFd>, options: &[&str]) -> Command {
     let mut command = Command::new("sh");
     let script = "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve \"$@\"";
     command.args(["-c", script, GREET]).args(options).stdin(Stdio::from(descriptor.into()));
     command
 }
 
-/// A manager that is told when its service is ready.
+/// A service manager that receives notifications (`NOTIFY_SOCKET`).
 struct Manager {
     socket: UnixDatagram,
     folder: tempfile::TempDir,
@@ -42,11 +42,11 @@ impl Manager {
     /// Starts the service, and waits until it is ready.
     fn start_and_wait(&self, command: Command) -> Child {
         let service = self.start(command);
-        while self.told() != "READY=1" {}
+        while self.next_notification() != "READY=1" {}
         service
     }
 
-    fn told(&self) -> String {
+    fn next_notification(&self) -> String {
         let mut message = [0; 256];
         let length = self.socket.recv(&mut message).unwrap();
         String::from_utf8_lossy(&message[..length]).trim_end().to_owned()
@@ -58,18 +58,18 @@ fn terminate(service: &Child) {
 }
 
 #[test]
-fn it_serves_on_a_socket_that_was_handed_over_and_says_when_it_is_ready_and_when_it_stops() {
+fn it_serves_on_an_inherited_socket_and_notifies_ready_and_stopping() {
     for runtime in runtimes() {
         let manager = Manager::new();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let mut service = manager.start(hand_over(listener, &["--runtime", runtime]));
-        assert_eq!(manager.told(), "READY=1");
+        let mut service = manager.start(with_inherited_socket(listener, &["--runtime", runtime]));
+        assert_eq!(manager.next_notification(), "READY=1");
         let mut client = Client::connect(address).unwrap();
         client.expect("Welcome!");
         client.converse("haha");
         terminate(&service);
-        assert_eq!(manager.told(), "STOPPING=1");
+        assert_eq!(manager.next_notification(), "STOPPING=1");
         assert_eq!(client.rest(), "");
         drop(client);
         assert!(service.wait().unwrap().success());
@@ -77,18 +77,18 @@ fn it_serves_on_a_socket_that_was_handed_over_and_says_when_it_is_ready_and_when
 }
 
 #[test]
-fn it_listens_on_addresses_of_its_own_beside_the_socket_that_was_handed_over() {
+fn it_also_listens_on_the_addresses_given_beside_an_inherited_socket() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut server = Server::spawn_from(hand_over(listener, &["--listen", "127.0.0.1:0"]));
+    let mut server = Server::spawn_from(with_inherited_socket(listener, &["--listen", "127.0.0.1:0"]));
     assert_eq!(server.address, address);
     assert!(server.line().starts_with("Waiting for connection on 127.0.0.1:"));
     server.greeted().converse("haha");
 }
 
 #[test]
-fn a_descriptor_that_is_no_listening_socket_is_an_error() {
-    let output = hand_over(File::open("/dev/null").unwrap(), &[]).output().unwrap();
+fn an_inherited_descriptor_that_is_no_listening_socket_is_an_error() {
+    let output = with_inherited_socket(File::open("/dev/null").unwrap(), &[]).output().unwrap();
     assert_fails(&output, 1, &["service manager", "TCP socket"]);
 }
 
@@ -105,7 +105,7 @@ fn is_answered(address: core::net::SocketAddr) -> bool {
 }
 
 #[test]
-fn a_thousand_clients_connect_while_the_service_restarts_and_none_is_refused() {
+fn no_client_is_refused_while_the_service_restarts() {
     const CLIENTS: usize = 1000;
     const THREADS: usize = 4;
     for runtime in runtimes() {
@@ -113,7 +113,7 @@ fn a_thousand_clients_connect_while_the_service_restarts_and_none_is_refused() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let options = ["--quiet", "--runtime", runtime];
-        let start = || manager.start_and_wait(hand_over(listener.try_clone().unwrap(), &options));
+        let start = || manager.start_and_wait(with_inherited_socket(listener.try_clone().unwrap(), &options));
         let mut service = start();
         let (done, ended_early) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let mut restarts = 0;
@@ -121,7 +121,7 @@ fn a_thousand_clients_connect_while_the_service_restarts_and_none_is_refused() {
             for _ in 0..THREADS {
                 scope.spawn(|| {
                     while done.fetch_add(1, Ordering::Relaxed) < CLIENTS {
-                        // As any client would, it tries again if the conversation was ended before its name was read.
+                        // Retries, as any client does, if the conversation was ended before its name was read.
                         while !is_answered(address) {
                             ended_early.fetch_add(1, Ordering::Relaxed);
                         }

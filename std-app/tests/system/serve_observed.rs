@@ -1,4 +1,4 @@
-//! `greet serve`: lines of fields, metrics, the summary at SIGUSR1, and the limits of each client, on each runtime.
+//! `greet serve`: JSON log lines, metrics, the summary on SIGUSR1, and the limits of each client, on each runtime.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::{net::SocketAddr, time::Duration};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::common::{Client, GREET, Server, TIMEOUT, runtimes};
 
-/// The next line, which has to be of this event.
+/// The next log line. Asserts that it is of this event.
 fn next(server: &mut Server, event: &str) -> Value {
     let line = server.line();
     let value: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"));
@@ -22,7 +22,7 @@ fn next(server: &mut Server, event: &str) -> Value {
 }
 
 #[test]
-fn the_line_of_a_closed_connection_has_what_moved_and_the_reason_of_the_end() {
+fn the_log_line_of_a_closed_connection_has_its_byte_counts_and_the_reason() {
     for runtime in runtimes() {
         let mut server = Server::start_with_json(&["--runtime", runtime]);
         let mut client = server.greeted();
@@ -56,7 +56,7 @@ fn the_line_of_a_closed_connection_has_what_moved_and_the_reason_of_the_end() {
 }
 
 #[test]
-fn a_name_in_the_log_cannot_imitate_a_field_or_a_line() {
+fn a_name_in_the_log_is_escaped_so_that_it_cannot_forge_a_field_or_a_line() {
     const NAME: &str = "a\" peer=\"192.0.2.1\\\u{200b}\n2026-01-01T00:00:00Z exit";
     for (format, shown) in [
         ("text", r#" name="a\" peer=\"192.0.2.1\\\u{200b}\n2026-01-01T00:00:00Z exit""#),
@@ -90,7 +90,7 @@ fn scrape(address: SocketAddr) -> String {
 }
 
 #[test]
-fn metrics_and_the_summary_at_sigusr1_agree_with_what_clients_did() {
+fn the_metrics_and_the_sigusr1_summary_match_the_clients_traffic() {
     for runtime in runtimes() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let metrics = free.local_addr().unwrap();
@@ -134,7 +134,7 @@ fn metrics_and_the_summary_at_sigusr1_agree_with_what_clients_did() {
 }
 
 #[test]
-fn an_address_for_metrics_that_is_taken_is_an_error() {
+fn a_metrics_address_that_is_in_use_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--metrics", &address];
@@ -143,7 +143,7 @@ fn an_address_for_metrics_that_is_taken_is_an_error() {
 }
 
 #[test]
-fn one_peer_gets_no_more_connections_than_it_may_have() {
+fn connections_per_peer_are_limited() {
     for runtime in runtimes() {
         let mut server = Server::start_with_json(&["--runtime", runtime, "--max-per-peer", "2"]);
         let (mut first, mut second) = (server.greeted(), server.greeted());
@@ -159,7 +159,7 @@ fn one_peer_gets_no_more_connections_than_it_may_have() {
         assert_eq!(second.rest(), "");
         drop(second);
         next(&mut server, "closed");
-        // The slot is free a little after the line was written.
+        // The slot becomes free shortly after the log line is written.
         let mut fourth = loop {
             let mut client = server.connect();
             let mut greeting = [0; 8];
@@ -173,10 +173,10 @@ fn one_peer_gets_no_more_connections_than_it_may_have() {
 }
 
 #[test]
-fn a_connection_ends_at_its_maximum_duration_whatever_its_client_does() {
+fn a_connection_is_closed_at_its_maximum_duration_with_an_idle_or_an_active_client() {
     for runtime in runtimes() {
         let mut server = Server::start_with_json(&["--runtime", runtime, "--max-duration", "300ms"]);
-        // One client is silent, and one sends a byte at a time.
+        // One client sends nothing, and one sends a byte at a time.
         let mut silent = server.greeted();
         let slow = server.greeted();
         let mut sender = slow.0.try_clone().unwrap();
@@ -200,7 +200,7 @@ fn a_connection_ends_at_its_maximum_duration_whatever_its_client_does() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_cut_off_after_the_maximum_duration() {
+fn a_client_that_does_not_read_is_disconnected_after_the_maximum_duration() {
     for runtime in runtimes() {
         let options = ["--runtime", runtime, "--framing", "line", "--max-duration", "200ms", "--idle-timeout", "none"];
         let mut server = Server::start_with_json(&options);

@@ -30,7 +30,7 @@ struct TutorialServer {
 
 impl TutorialServer {
     fn start() -> Self {
-        // It does not print its port: it gets one that was free a moment ago.
+        // The script does not print its port, so it gets one that was free just before.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = tutorial("server.py", port).stdout(Stdio::null()).spawn().unwrap();
         let server = Self { child, port };
@@ -53,7 +53,7 @@ impl Drop for TutorialServer {
 const CONVERSATION: &str = "Welcome!\nHello, haha!\nHello, you are loser!\nHello, byebye!\n";
 
 #[test]
-fn our_client_talks_to_the_tutorials_server() {
+fn greet_chat_works_with_the_tutorials_server() {
     let server = TutorialServer::start();
     let host = format!("127.0.0.1:{}", server.port);
     let output = Command::new(GREET).args(["chat", &host, "haha", "you are loser", "byebye"]).output().unwrap();
@@ -63,7 +63,7 @@ fn our_client_talks_to_the_tutorials_server() {
 }
 
 #[test]
-fn the_tutorials_client_talks_to_our_server() {
+fn the_tutorials_client_works_with_greet_serve() {
     for runtime in runtimes() {
         for delay in ["0", "100ms"] {
             let server = Server::start(&["--runtime", runtime, "--delay", delay]);
@@ -76,7 +76,7 @@ fn the_tutorials_client_talks_to_our_server() {
 }
 
 #[test]
-fn our_client_talks_to_our_server_in_both_framings() {
+fn greet_chat_works_with_greet_serve_in_both_framings() {
     for runtime in runtimes() {
         let server = Server::start(&["--runtime", runtime]);
         for framing in ["chunk", "line"] {

@@ -23,7 +23,7 @@ use std::{
     time::Instant,
 };
 
-/// Timeout of each wait: longer than any correct program needs, on the slowest host.
+/// Timeout of each wait: longer than a correct program needs on any host.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The program under test.
@@ -63,7 +63,7 @@ pub fn runtimes() -> Vec<&'static str> {
         let options = ["serve", "--runtime", "uring", "--listen", "127.0.0.1:0"];
         let mut child = Command::new(GREET).args(options).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
-        // It prints its address, or ends.
+        // The server prints its address, or ends.
         let read = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let _ = child.kill();
         child.wait().unwrap();
@@ -107,7 +107,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// On a free port of 127.0.0.1.
+    /// Starts it on a free port of 127.0.0.1.
     pub fn start(options: &[&str]) -> Self {
         Self::start_on("127.0.0.1:0", options)
     }
@@ -123,7 +123,7 @@ impl Server {
         Self::start(&[&["--log", "json"], options].concat())
     }
 
-    /// Started by any command that becomes a server.
+    /// Starts a command that runs a server.
     pub fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null());
         Self::spawn_from(command)
@@ -186,7 +186,7 @@ impl Server {
         (status, said)
     }
 
-    /// Ticks of processor time that the process has used, a hundred to the second.
+    /// The processor time that the process has used, in hundredths of a second.
     pub fn processor_ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
@@ -240,7 +240,7 @@ impl Client {
         self.0.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         let error = loop {
             match self.0.read(&mut [0]).expect_err("something came") {
-                // A read with a time limit ends so when the system froze the process for a moment.
+                // A read with a timeout can end like this after the process was suspended.
                 error if error.kind() == io::ErrorKind::Interrupted => {}
                 error => break error,
             }

@@ -58,16 +58,16 @@ impl Peer {
 fn play(stream: &mut TcpStream, step: &[u8]) {
     match step {
         b"S" => stream.shutdown(Shutdown::Write).unwrap(),
-        b"C" => hear(stream, b""),
+        b"C" => expect_read(stream, b""),
         [b'S', b' ', bytes @ ..] => stream.write_all(bytes).unwrap(),
-        [b'C', b' ', bytes @ ..] => hear(stream, bytes),
+        [b'C', b' ', bytes @ ..] => expect_read(stream, bytes),
         b"pause" => thread::sleep(Duration::from_millis(100)),
         b"reset" => socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO)).unwrap(),
         _ => panic!("this is no step of a script: {}", step.escape_ascii()),
     }
 }
 
-fn hear(stream: &mut TcpStream, bytes: &[u8]) {
+fn expect_read(stream: &mut TcpStream, bytes: &[u8]) {
     let mut buffer = [0; 4096];
     let count = stream.read(&mut buffer).unwrap();
     assert_eq!(buffer[..count].escape_ascii().to_string(), bytes.escape_ascii().to_string());
