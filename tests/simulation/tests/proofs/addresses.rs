@@ -35,7 +35,7 @@ fn a_static_address_is_announced_at_the_start_and_again_when_the_link_is_up_agai
 }
 
 #[test]
-fn an_address_comes_by_dhcp_and_is_announced() {
+fn an_address_assigned_by_dhcp_is_announced() {
     let mut scene = Scene::new(|settings| settings.dhcp = true);
     scene.lease = Some(50);
     let frames = scene.pass(SECOND);
@@ -44,7 +44,7 @@ fn an_address_comes_by_dhcp_and_is_announced() {
 }
 
 #[test]
-fn where_dhcp_finds_nobody_the_static_address_is_taken_until_it_does() {
+fn without_a_dhcp_server_the_static_address_is_used_until_one_answers() {
     let mut scene = Scene::new(|settings| {
         settings.dhcp = true;
         settings.addresses = &STATIC;
@@ -59,7 +59,7 @@ fn where_dhcp_finds_nobody_the_static_address_is_taken_until_it_does() {
 }
 
 #[test]
-fn when_the_link_is_up_again_dhcp_asks_again_and_the_address_stays_until_it_is_answered() {
+fn when_the_link_is_up_again_dhcp_sends_a_request_and_keeps_the_address_until_the_answer() {
     let mut scene = Scene::new(|settings| {
         settings.dhcp = true;
         settings.addresses = &STATIC;
@@ -80,7 +80,7 @@ fn when_the_link_is_up_again_dhcp_asks_again_and_the_address_stays_until_it_is_a
 }
 
 #[test]
-fn a_lease_is_renewed_and_one_that_runs_out_is_given_up() {
+fn a_lease_is_renewed_and_an_expired_lease_is_dropped() {
     let mut scene = Scene::new(|settings| {
         settings.dhcp = true;
         settings.addresses = &STATIC;
@@ -94,7 +94,7 @@ fn a_lease_is_renewed_and_one_that_runs_out_is_given_up() {
 }
 
 #[test]
-fn a_dhcp_server_that_refuses_is_not_asked_without_end() {
+fn requests_to_a_dhcp_server_that_refuses_are_limited() {
     let mut scene = Scene::new(|settings| {
         settings.dhcp = true;
         settings.addresses = &STATIC;

@@ -30,7 +30,7 @@ fn as_written<const N: usize>(table: &[Case]) {
 }
 
 /// The cases under `line`, cut in two at every position, and into pieces of every small size.
-fn in_every_cut<const N: usize>(table: &[Case], output_sizes: impl Iterator<Item = usize> + Clone) {
+fn in_reads_of_any_size<const N: usize>(table: &[Case], output_sizes: impl Iterator<Item = usize> + Clone) {
     for case in table.iter().filter(|case| case.framings().any(|framing| framing == Framing::Line)) {
         let script = case.script(N).unwrap();
         let length: usize = script.talk.iter().map(|step| step.input.len()).sum();
@@ -46,7 +46,7 @@ fn in_every_cut<const N: usize>(table: &[Case], output_sizes: impl Iterator<Item
 }
 
 #[test]
-fn every_case_holds_at_every_capacity_with_every_size_of_output() {
+fn every_case_passes_at_every_capacity_with_every_output_buffer_size() {
     let table = protocol().unwrap();
     as_written::<16>(&table);
     as_written::<17>(&table);
@@ -56,19 +56,19 @@ fn every_case_holds_at_every_capacity_with_every_size_of_output() {
 }
 
 #[test]
-fn under_line_every_cut_gives_the_same_bytes_with_every_size_of_output() {
+fn with_line_framing_reads_of_any_size_give_the_same_bytes_with_every_output_buffer_size() {
     let table = protocol().unwrap();
-    in_every_cut::<16>(&table, (1..=40).chain([LARGE]));
-    in_every_cut::<64>(&table, (1..=40).chain([LARGE]));
+    in_reads_of_any_size::<16>(&table, (1..=40).chain([LARGE]));
+    in_reads_of_any_size::<64>(&table, (1..=40).chain([LARGE]));
 }
 
 #[test]
-fn under_line_every_cut_gives_the_same_bytes_at_the_capacity_of_a_pc() {
-    in_every_cut::<1024>(&protocol().unwrap(), [1, 7, 1033, LARGE].into_iter());
+fn with_line_framing_reads_of_any_size_give_the_same_bytes_at_the_capacity_of_a_pc() {
+    in_reads_of_any_size::<1024>(&protocol().unwrap(), [1, 7, 1033, LARGE].into_iter());
 }
 
 #[test]
-fn a_wrong_answer_is_reported_with_its_place() {
+fn a_wrong_reply_is_reported_with_its_position() {
     let text = "[[case]]\nrules = ['R1']\nname = 'so'\nframing = ['line']\nend = 'exit'\n\
                 talk = [{ in = 'haha\\n', out = 'Hello, hahe!\\n' }]";
     let table = greet_tests::vectors::parse("wrong.toml", text).unwrap();

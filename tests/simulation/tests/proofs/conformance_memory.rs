@@ -21,22 +21,22 @@ fn holds(framing: Framing, cuts: &[Cut]) {
 }
 
 #[test]
-fn the_pool_holds_the_table_under_chunk() {
+fn the_pool_passes_the_table_with_chunk_framing() {
     holds(Framing::Chunk, &[Cut::Steps]);
 }
 
 #[test]
-fn the_pool_holds_the_table_under_line_in_every_cut() {
+fn the_pool_passes_the_table_with_line_framing_cut_at_every_byte() {
     holds(Framing::Line, &[Cut::Steps, Cut::Whole, Cut::Every(1), Cut::Every(7), Cut::At(3)]);
 }
 
 #[test]
-fn the_pool_holds_the_table_under_auto() {
+fn the_pool_passes_the_table_with_auto_framing() {
     holds(Framing::Auto, &[Cut::Steps]);
 }
 
 #[test]
-fn a_pool_of_echo_servers_holds_its_table_in_every_cut() {
+fn a_pool_of_echo_servers_passes_the_echo_table_cut_at_every_byte() {
     let mut server = EchoMemory::echo(Settings::ECHO, 8);
     for cut in [Cut::Steps, Cut::Whole, Cut::Every(1), Cut::Every(7), Cut::At(3)] {
         let failures: Vec<_> = run_table(&mut server, &echo().unwrap(), cut).iter().map(ToString::to_string).collect();

@@ -200,7 +200,7 @@ fn leased(address: Ipv4Address) -> Option<IpCidr> {
 }
 
 #[test]
-fn an_address_that_no_host_may_have_is_refused_and_the_server_is_not_flooded() {
+fn a_lease_of_an_invalid_host_address_is_refused_without_flooding_the_server() {
     let wrong = [[10, 1, 2, 255], [10, 1, 2, 0], [127, 0, 0, 1], [0, 0, 0, 0], [224, 0, 0, 1], [255, 255, 255, 255]];
     for address in wrong.map(Ipv4Address::from).into_iter().chain([SERVER]) {
         let mut scene = Scene::new();
@@ -212,7 +212,7 @@ fn an_address_that_no_host_may_have_is_refused_and_the_server_is_not_flooded() {
 }
 
 #[test]
-fn an_acknowledgement_of_another_address_is_ignored() {
+fn a_dhcp_ack_with_another_address_is_ignored() {
     let mut scene = Scene::new();
     scene.pass(60 * SECOND, |question| {
         let address = match question.kind {
@@ -227,7 +227,7 @@ fn an_acknowledgement_of_another_address_is_ignored() {
 }
 
 #[test]
-fn a_lease_that_is_too_short_is_refused_and_asked_for_again_after_10_s_at_the_earliest() {
+fn a_lease_that_is_too_short_is_refused_and_requested_again_after_at_least_10_s() {
     for lease in [0, 1, 19] {
         for offered in [lease, 600] {
             let mut scene = Scene::new();
@@ -248,7 +248,7 @@ fn a_lease_that_is_too_short_is_refused_and_asked_for_again_after_10_s_at_the_ea
 }
 
 #[test]
-fn a_lease_is_renewed_at_half_of_its_time_but_not_more_often_than_once_a_minute() {
+fn a_lease_is_renewed_after_half_of_its_time_and_at_most_once_per_minute() {
     for (lease, renewal, interval) in [(600, None, 300), (600, Some(1), 60), (100, None, 50), (20, None, 10)] {
         let mut scene = Scene::new();
         scene.pass(SECOND, |question| Some(Answer { lease, renewal, ..good(question) }));
@@ -262,7 +262,7 @@ fn a_lease_is_renewed_at_half_of_its_time_but_not_more_often_than_once_a_minute(
 }
 
 #[test]
-fn a_renewal_without_an_answer_is_repeated_to_all_servers_and_the_lease_ends() {
+fn an_unanswered_renewal_is_broadcast_and_the_lease_expires() {
     let mut scene = Scene::new();
     scene.pass(SECOND, |question| Some(good(question)));
     scene.questions.clear();
@@ -278,7 +278,7 @@ fn a_renewal_without_an_answer_is_repeated_to_all_servers_and_the_lease_ends() {
 }
 
 #[test]
-fn a_refusal_of_the_server_that_gave_the_lease_ends_it_and_that_of_another_does_not() {
+fn a_nak_ends_the_lease_only_if_it_is_from_the_server_that_assigned_it() {
     const STRANGER: Ipv4Address = Ipv4Address::new(10, 1, 2, 4);
     for server in [SERVER, STRANGER] {
         let mut scene = Scene::new();
@@ -303,7 +303,7 @@ fn a_refusal_of_the_server_that_gave_the_lease_ends_it_and_that_of_another_does_
 }
 
 #[test]
-fn a_server_that_always_refuses_is_asked_less_and_less_often() {
+fn a_dhcp_server_that_always_refuses_is_asked_at_growing_intervals() {
     let mut scene = Scene::new();
     scene.pass(120 * SECOND, |question| {
         let kind = match question.kind {
@@ -317,7 +317,7 @@ fn a_server_that_always_refuses_is_asked_less_and_less_often() {
 }
 
 #[test]
-fn an_offer_that_takes_long_is_accepted() {
+fn a_late_dhcp_offer_is_accepted() {
     for seconds in [3, 5, 9, 20] {
         let mut scene = Scene::new();
         scene.pass(100 * SECOND, |question| Some(Answer { after: seconds * SECOND, ..good(question) }));
@@ -326,7 +326,7 @@ fn an_offer_that_takes_long_is_accepted() {
 }
 
 #[test]
-fn an_address_that_another_host_has_is_declined() {
+fn a_leased_address_in_use_by_another_host_is_declined() {
     let mut scene = Scene::new();
     scene.taken = Some(ADDRESS);
     scene.pass(9 * SECOND, |question| Some(good(question)));
@@ -340,7 +340,7 @@ fn an_address_that_another_host_has_is_declined() {
 }
 
 #[test]
-fn without_a_subnet_mask_or_a_router_something_is_said() {
+fn a_lease_without_a_subnet_mask_or_a_router_gives_a_warning() {
     let mut scene = Scene::new();
     scene.pass(5 * SECOND, |question| Some(Answer { mask: None, ..good(question) }));
     assert_eq!((scene.notices[0], scene.address()), (DhcpNotice::NoMask(SERVER), None));
@@ -353,7 +353,7 @@ fn without_a_subnet_mask_or_a_router_something_is_said() {
 }
 
 #[test]
-fn a_static_gateway_is_used_with_a_lease_that_names_no_router_and_whose_network_it_is_in() {
+fn a_static_gateway_in_the_leased_network_is_used_if_the_lease_has_no_router() {
     let near = IpAddress::v4(10, 1, 2, 9);
     let far = IpAddress::v4(192, 168, 69, 100); // in the network of the static address
     for (gateway, leased, expected) in
@@ -368,7 +368,7 @@ fn a_static_gateway_is_used_with_a_lease_that_names_no_router_and_whose_network_
 }
 
 #[test]
-fn when_the_address_changes_connections_of_the_old_one_are_reset() {
+fn when_the_address_changes_connections_to_the_old_address_are_reset() {
     let mut scene = Scene::new();
     scene.pass(SECOND, |question| Some(good(question)));
     let handle = scene.connect();
@@ -380,7 +380,7 @@ fn when_the_address_changes_connections_of_the_old_one_are_reset() {
 }
 
 #[test]
-fn when_the_link_is_up_again_and_the_address_is_the_same_connections_stay() {
+fn connections_survive_a_link_failure_if_the_address_stays_the_same() {
     let mut scene = Scene::new();
     scene.pass(SECOND, |question| Some(good(question)));
     let handle = scene.connect();

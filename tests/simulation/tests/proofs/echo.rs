@@ -65,13 +65,13 @@ fn holds<const N: usize>(output_sizes: impl Iterator<Item = usize> + Clone) {
 }
 
 #[test]
-fn every_case_holds_in_every_cut_with_every_size_of_output() {
+fn every_case_passes_in_reads_of_any_size_with_every_output_buffer_size() {
     holds::<16>((1..=40).chain([4096]));
     holds::<64>([1, 7, 63, 64, 65, 4096].into_iter());
 }
 
 #[test]
-fn every_case_holds_at_the_extremes_of_the_capacity() {
+fn every_case_passes_at_the_smallest_and_largest_capacity() {
     for output_size in [1, 100, 4096] {
         for cut in [Cut::Steps, Cut::Whole, Cut::Every(7)] {
             let table = echo().unwrap();
@@ -276,7 +276,7 @@ fn start<const N: usize>() -> Point<N> {
 }
 
 #[test]
-fn every_short_sequence_of_calls_loses_no_byte_and_ends_in_order() {
+fn every_short_sequence_of_calls_keeps_all_bytes_and_ends_correctly() {
     let longest = if is_full() { 7 } else { 6 };
     assert!(walk::<1>(&start(), longest) > 100_000);
     assert!(walk::<2>(&start(), longest) > 100_000);
@@ -301,7 +301,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_sent_comes_back_then_the_fin(
+    fn all_bytes_are_sent_back_and_then_the_fin(
         reads in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 0..20), output_size in 1..100_usize,
     ) {
         let sent = reads.concat();
@@ -315,7 +315,7 @@ proptest! {
 // --- Time --------------------------------------------------------------------------------------------------------
 
 #[test]
-fn b5_a_connection_without_a_byte_ends_without_a_word_and_then_lingers() {
+fn b5_an_idle_connection_is_half_closed_without_an_error_reply_and_then_lingers() {
     let mut echo: Echo<16> = new();
     assert_eq!(echo.deadline(), Some(at(300)));
     assert_eq!(echo.receive(at(100), b"haha").taken, 4);
@@ -332,7 +332,7 @@ fn b5_a_connection_without_a_byte_ends_without_a_word_and_then_lingers() {
 }
 
 #[test]
-fn b5_bytes_that_the_client_does_not_read_are_sent_within_two_seconds_or_not_at_all() {
+fn b5_bytes_that_the_client_does_not_read_are_discarded_after_two_seconds() {
     for reads_in_time in [false, true] {
         let mut echo: Echo<16> = new();
         assert_eq!(echo.receive(at(0), b"haha").taken, 4);
@@ -350,7 +350,7 @@ fn b5_bytes_that_the_client_does_not_read_are_sent_within_two_seconds_or_not_at_
 }
 
 #[test]
-fn b5_a_client_that_reads_slowly_is_not_idle_and_without_a_limit_none_is() {
+fn b5_a_slow_reader_is_not_idle_and_without_an_idle_timeout_no_client_is() {
     let mut echo: Echo<16> = new();
     assert_eq!(echo.receive(at(0), b"haha").taken, 4);
     echo.progress(at(250));
@@ -362,7 +362,7 @@ fn b5_a_client_that_reads_slowly_is_not_idle_and_without_a_limit_none_is() {
 }
 
 #[test]
-fn b4_a_server_that_is_closed_sends_what_it_took_and_discards_what_comes_later() {
+fn b4_a_closed_server_sends_the_bytes_it_has_taken_and_discards_later_input() {
     let mut echo: Echo<16> = new();
     assert_eq!(echo.receive(at(1), b"haha").taken, 4);
     echo.close(at(1));

@@ -71,7 +71,7 @@ fn receive(client: &mut Client<256>, input: &[u8], size: usize) -> (Vec<Vec<u8>>
 const MESSAGES: [&[u8]; 4] = [b"ab\0c", b"d", b"exit", b"Error: \n"];
 
 #[test]
-fn what_comes_back_is_told_message_by_message_in_every_cut() {
+fn received_bytes_are_reported_per_message_in_reads_of_any_size() {
     let all = MESSAGES.concat();
     for size in 1..=all.len() {
         let mut client = having_sent(&MESSAGES);
@@ -97,7 +97,7 @@ fn every_wrong_byte_at_every_offset_is_a_mismatch_there() {
 }
 
 #[test]
-fn a_lost_byte_is_a_mismatch_or_missing_and_an_additional_one_is_told() {
+fn a_lost_byte_is_a_mismatch_or_missing_and_an_additional_byte_is_reported() {
     let all = MESSAGES.concat();
     for offset in 0..all.len() {
         let mut bytes = all.clone();
@@ -125,7 +125,7 @@ fn a_lost_byte_is_a_mismatch_or_missing_and_an_additional_one_is_told() {
 }
 
 #[test]
-fn a_byte_that_comes_before_it_was_sent_is_a_mismatch() {
+fn a_byte_received_before_it_was_sent_is_a_mismatch() {
     for sent in 0..6 {
         let mut client: Client<256> = Client::new(SETTINGS, NOW);
         client.say(b"haha").unwrap();
@@ -139,7 +139,7 @@ fn a_byte_that_comes_before_it_was_sent_is_a_mismatch() {
 }
 
 #[test]
-fn the_first_bytes_of_a_message_may_come_back_before_the_last_are_sent() {
+fn the_first_bytes_of_a_message_can_be_received_before_the_last_are_sent() {
     let mut client: Client<256> = Client::new(SETTINGS, NOW);
     client.say(b"haha").unwrap();
     let mut byte = [0; 1];
@@ -154,7 +154,7 @@ fn the_first_bytes_of_a_message_may_come_back_before_the_last_are_sent() {
 }
 
 #[test]
-fn the_fin_may_be_sent_while_bytes_are_in_flight_and_the_end_is_complete_when_all_came_back() {
+fn the_fin_can_be_sent_while_bytes_are_in_flight_and_the_end_is_complete_after_the_last_byte() {
     for missing in 0..2 {
         let mut client = having_sent(&[b"haha"]);
         client.say(b"byebye").unwrap();
@@ -176,7 +176,7 @@ fn the_fin_may_be_sent_while_bytes_are_in_flight_and_the_end_is_complete_when_al
 }
 
 #[test]
-fn a_server_that_falls_silent_is_given_up_after_the_timeout() {
+fn a_server_that_stops_sending_causes_a_timeout() {
     let timeout = Some(Duration::from_secs(1));
     let second = NOW + Duration::from_secs(1);
     let mut client: Client<256> = Client::new(ClientSettings { timeout, ..SETTINGS }, NOW);
@@ -195,7 +195,7 @@ fn a_server_that_falls_silent_is_given_up_after_the_timeout() {
 }
 
 #[test]
-fn only_a_message_that_is_empty_or_does_not_fit_is_refused_and_under_line_one_with_a_line_feed() {
+fn only_empty_and_too_long_messages_are_refused_and_with_line_framing_those_with_a_line_feed() {
     let mut client: Client<8> = Client::new(SETTINGS, NOW);
     assert_eq!(client.say(b""), Err(NameError::Empty));
     assert_eq!(client.say(b"1234567"), Err(NameError::TooLong { limit: 6 }));
@@ -216,7 +216,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn server_and_client_agree_over_every_wire(
+    fn server_and_client_agree_over_every_transport(
         messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..60), 0..20),
         sizes in prop::collection::vec(1..40_usize, 1..20),
     ) {

@@ -168,10 +168,10 @@ macro_rules! exhaustive {
 }
 
 exhaustive! {
-    every_short_input_in_every_cut_under_chunk: Chunk, 3, EVERYTHING, 6;
-    every_short_input_in_every_cut_under_line: Line, 3, EVERYTHING, 6;
-    every_short_input_in_every_cut_under_auto: Auto, 3, EVERYTHING, 6;
-    every_short_input_where_exit_fits_in_every_cut_under_chunk: Chunk, 4, EXIT_AND_LINES, 7;
-    every_short_input_where_exit_fits_in_every_cut_under_line: Line, 4, EXIT_AND_LINES, 7;
-    every_short_input_where_exit_fits_in_every_cut_under_auto: Auto, 4, EXIT_AND_LINES, 7;
+    every_short_input_in_reads_of_any_size_with_chunk_framing: Chunk, 3, EVERYTHING, 6;
+    every_short_input_in_reads_of_any_size_with_line_framing: Line, 3, EVERYTHING, 6;
+    every_short_input_in_reads_of_any_size_with_auto_framing: Auto, 3, EVERYTHING, 6;
+    every_short_input_where_exit_fits_in_reads_of_any_size_with_chunk_framing: Chunk, 4, EXIT_AND_LINES, 7;
+    every_short_input_where_exit_fits_in_reads_of_any_size_with_line_framing: Line, 4, EXIT_AND_LINES, 7;
+    every_short_input_where_exit_fits_in_reads_of_any_size_with_auto_framing: Auto, 4, EXIT_AND_LINES, 7;
 }

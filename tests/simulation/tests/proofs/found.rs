@@ -53,7 +53,7 @@ fn with_a_client_that_takes_nothing(limits: Limits) -> (Memory, Stranger, TcpRep
 }
 
 #[test]
-fn a_client_that_resets_before_it_has_all_replies_is_not_counted_as_completed() {
+fn a_connection_reset_before_the_last_reply_is_not_counted_as_completed() {
     let (server, mut client, next) = with_a_client_that_takes_nothing(Limits::DEFAULT);
     client.send(&TcpRepr { control: TcpControl::Rst, ..next });
     server.pass(Duration::ZERO);
@@ -62,7 +62,7 @@ fn a_client_that_resets_before_it_has_all_replies_is_not_counted_as_completed() 
 }
 
 #[test]
-fn a_client_that_vanishes_before_it_has_all_replies_is_not_counted_as_completed() {
+fn a_connection_lost_before_the_last_reply_is_not_counted_as_completed() {
     let limits = Limits { unacknowledged: Duration::from_secs(5), ..Limits::DEFAULT };
     let (server, _, _) = with_a_client_that_takes_nothing(limits);
     server.pass(Duration::from_secs(6));
@@ -71,7 +71,7 @@ fn a_client_that_vanishes_before_it_has_all_replies_is_not_counted_as_completed(
 }
 
 #[test]
-fn a_client_is_greeted_though_the_syn_before_it_was_taken_back_in_the_same_poll() {
+fn a_client_is_greeted_after_an_earlier_handshake_is_reset_in_the_same_poll() {
     let server = Memory::with(line(Limits::DEFAULT), 3);
     let mut client = stranger(&server);
     client.send(&TcpRepr { control: TcpControl::Syn, ..segment(1000, 7) });
@@ -91,7 +91,7 @@ fn a_client_is_greeted_though_the_syn_before_it_was_taken_back_in_the_same_poll(
 }
 
 #[test]
-fn a_question_whether_the_client_is_there_is_never_taken_for_a_part_of_a_reply() {
+fn a_keep_alive_probe_never_adds_a_byte_to_a_reply() {
     let server = Memory::with(line(Limits::DEFAULT), 1);
     let mut client = stranger(&server);
     client.send(&TcpRepr { control: TcpControl::Syn, window_len: 16, ..segment(1000, 7) });
@@ -117,7 +117,7 @@ fn a_question_whether_the_client_is_there_is_never_taken_for_a_part_of_a_reply()
 }
 
 #[test]
-fn a_poll_ends_though_a_socket_in_fin_wait_2_has_something_to_say_for_ever() {
+fn a_poll_ends_even_if_a_socket_in_fin_wait_2_always_asks_to_send() {
     let (mut now, ether) = (Instant::ZERO, Ether::default());
     let hardware = [1, 9].map(|number| EthernetAddress([2, 0, 0, 0, 0, number]));
     let address = [1, 9].map(|number| Ipv4Address::new(10, 0, 0, number));

@@ -110,7 +110,7 @@ fn fifty_incomplete_packets_do_not_block_the_next_one() {
 }
 
 #[test]
-fn fragments_that_contradict_each_other_are_no_packet() {
+fn inconsistent_fragments_are_dropped() {
     let whole = echo(1400);
     let longer = echo(1450);
     let cases = [

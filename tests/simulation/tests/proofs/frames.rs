@@ -18,7 +18,7 @@ const A_SEED: u64 = 500;
 const QUICK: u64 = 20_000;
 
 #[test]
-fn no_frame_ends_a_stack_or_keeps_a_slot() {
+fn no_frame_causes_a_panic_or_leaks_a_slot() {
     let number = |name| env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     if let Some(seed) = number("GREET_SEED") {
         return seeded(seed);

@@ -72,7 +72,7 @@ fn is_served(server: &Memory, host: &mut Stranger, sent: TcpSeqNumber) {
 }
 
 #[test]
-fn a_client_that_restarts_and_uses_its_port_again_is_accepted_when_its_syn_is_repeated() {
+fn a_restarted_client_with_the_same_port_is_accepted_when_it_repeats_its_syn() {
     let server = server(4);
     let mut host = stranger(&server, 9);
     connected(&server, &mut host);
@@ -87,7 +87,7 @@ fn a_client_that_restarts_and_uses_its_port_again_is_accepted_when_its_syn_is_re
 }
 
 #[test]
-fn a_syn_for_a_connection_does_not_end_it() {
+fn a_syn_does_not_end_an_open_connection() {
     let server = server(1);
     let mut host = stranger(&server, 9);
     let sent = connected(&server, &mut host);
@@ -172,7 +172,7 @@ fn a_reset_out_of_the_window_gets_no_answer() {
 }
 
 #[test]
-fn a_reset_is_heeded_right_after_a_guessed_one() {
+fn a_valid_reset_directly_after_a_guessed_reset_is_accepted() {
     let server = server(1);
     let mut host = stranger(&server, 9);
     connected(&server, &mut host);
@@ -196,7 +196,7 @@ fn a_segment_without_flags_gets_an_answer_from_a_closed_port_only() {
 }
 
 #[test]
-fn twenty_syns_a_second_without_a_handshake_keep_no_client_out() {
+fn twenty_syns_per_second_without_a_handshake_do_not_block_clients() {
     let mut server = server(8);
     let mut flood = stranger(&server, 9);
     for number in 0..200 {
@@ -215,7 +215,7 @@ fn twenty_syns_a_second_without_a_handshake_keep_no_client_out() {
 }
 
 #[test]
-fn a_burst_of_syns_beyond_the_pool_resets_no_handshake() {
+fn a_burst_of_more_syns_than_slots_resets_no_handshake() {
     let server = server(8);
     let mut host = stranger(&server, 9);
     for number in 0..32 {
@@ -235,7 +235,7 @@ fn a_burst_of_syns_beyond_the_pool_resets_no_handshake() {
 }
 
 #[test]
-fn a_client_that_restarts_in_its_handshake_is_accepted_once_the_syn_ack_was_repeated() {
+fn a_client_that_restarts_during_its_handshake_is_accepted_after_the_repeated_syn_ack() {
     // RFC 9293, 3.10.7.4 wants an answer at once to its new SYN; smoltcp 0.14 ignores it, and repeats its SYN-ACK.
     let server = server(1);
     let mut host = stranger(&server, 9);
@@ -250,7 +250,7 @@ fn a_client_that_restarts_in_its_handshake_is_accepted_once_the_syn_ack_was_repe
 }
 
 #[test]
-fn a_half_open_connection_is_given_up_for_a_syn_but_no_other_is() {
+fn only_half_open_connections_are_dropped_for_a_new_syn() {
     let mut server = server(2);
     let mut talking = server.connect(Framing::Line).unwrap();
     let mut host = stranger(&server, 9);

@@ -118,7 +118,7 @@ fn check(case: &Case, fetched: &Fetched) {
 }
 
 #[test]
-fn every_case_holds_in_every_cut() {
+fn every_case_passes_in_reads_of_any_size() {
     for (case, input) in table() {
         let whole = fetch::<CAPACITY>(&[&input], true);
         check(&case, &whole);
@@ -135,7 +135,7 @@ fn every_case_holds_in_every_cut() {
 }
 
 #[test]
-fn every_prefix_of_a_good_answer_is_not_yet_one() {
+fn every_prefix_of_a_valid_response_is_incomplete() {
     for (case, input) in table().into_iter().filter(|(case, _)| case.end == "Whole") {
         let whole = fetch::<CAPACITY>(&[&input], false);
         let by_end = whole.outcome.is_none();
@@ -151,7 +151,7 @@ fn every_prefix_of_a_good_answer_is_not_yet_one() {
 }
 
 #[test]
-fn a_head_may_fill_the_capacity_to_the_last_byte() {
+fn a_head_can_be_as_long_as_the_capacity() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(fetch::<64>(&[head], false).outcome, Some(Ok(())));
     let padding = "a".repeat(64 - head.len() - 4);
@@ -163,7 +163,7 @@ fn a_head_may_fill_the_capacity_to_the_last_byte() {
 }
 
 #[test]
-fn a_head_may_be_limited_below_the_capacity() {
+fn the_head_limit_can_be_below_the_capacity() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     for (limit, outcome) in [
         (head.len(), Ok(())),
@@ -180,7 +180,7 @@ fn a_head_may_be_limited_below_the_capacity() {
 }
 
 #[test]
-fn a_peer_that_is_no_web_server_is_recognized_at_its_first_wrong_byte() {
+fn a_server_of_another_protocol_is_recognized_at_its_first_wrong_byte() {
     for (sent, at) in [
         (&b"SSH-2.0-Example_1.0\r\n"[..], 0),
         (b"Welcome!", 0),
@@ -200,7 +200,7 @@ fn a_peer_that_is_no_web_server_is_recognized_at_its_first_wrong_byte() {
 }
 
 #[test]
-fn a_folded_value_reaches_the_user_with_blanks() {
+fn line_folds_in_a_field_value_are_replaced_by_spaces() {
     let head = b"HTTP/1.1 200 OK\r\nA: b\r\n\t c \n d\r\nE: f\r\n \r\nContent-Length: 0\r\n\r\n";
     let fields = fetch::<CAPACITY>(&[head], false).fields;
     let expected = [(&b"A"[..], &b"b    c   d"[..]), (b"E", b"f"), (b"Content-Length", b"0")];
@@ -209,7 +209,7 @@ fn a_folded_value_reaches_the_user_with_blanks() {
 }
 
 #[test]
-fn informational_responses_may_come_up_to_a_limit() {
+fn the_number_of_informational_responses_is_limited() {
     let informational = "HTTP/1.1 100 Go on\r\n\r\n";
     let answer = informational.repeat(65_536 / informational.len()) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(fetch::<CAPACITY>(&[answer.as_bytes()], false).outcome, Some(Ok(())));
@@ -219,7 +219,7 @@ fn informational_responses_may_come_up_to_a_limit() {
 }
 
 #[test]
-fn a_request_is_written_once_whatever_the_sizes_and_refused_where_it_would_be_another() {
+fn a_request_is_written_once_with_any_buffer_size_and_refused_if_its_parts_could_change_it() {
     let fields = [("Accept", "text/html"), ("X-Empty", "")];
     let request = GetRequest { method: HttpMethod::Get, host: "[::1]:8080", target: "/a?b=c", fields: &fields };
     let expected =
@@ -254,7 +254,7 @@ fn a_request_is_written_once_whatever_the_sizes_and_refused_where_it_would_be_an
 }
 
 #[test]
-fn an_answer_to_head_has_no_body_whatever_length_it_tells() {
+fn a_response_to_head_has_no_body_with_any_content_length() {
     for fields in ["Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n", ""] {
         let request = GetRequest { method: HttpMethod::Head, host: "h", target: "/", fields: &[] };
         let mut get: Get<128> = Get::new(request, GetSettings::default(), NOW).unwrap();
@@ -268,7 +268,7 @@ fn an_answer_to_head_has_no_body_whatever_length_it_tells() {
 }
 
 #[test]
-fn a_server_that_is_silent_runs_into_the_timeout() {
+fn a_silent_server_causes_a_timeout() {
     let timeout = Duration::from_secs(3);
     let settings = GetSettings { timeout: Some(timeout), ..GetSettings::default() };
     let mut get: Get<64> =
@@ -287,7 +287,7 @@ proptest! {
 
     /// Known differences between the two, with their reasons.
     #[test]
-    fn heads_are_read_as_another_parser_reads_them(
+    fn heads_are_parsed_like_a_second_parser_does(
         parts in prop::collection::vec(
             prop::sample::select(vec![
                 "HTTP/1.1 200 OK\r\n", "HTTP/1.0 404 Not Found\r\n", "HTTP/1.1 200\r\n", "A: b\r\n", "Content-Type: a; b\r\n", "C:\r\n",
@@ -321,7 +321,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_in_whatever_cut_comes_to_the_same(
+    fn reads_of_any_size_give_the_same_result(
         parts in prop::collection::vec(
             prop::sample::select(vec![
                 "HTTP/1.1 200 OK\r\n", "Transfer-Encoding: chunked\r\n", "Content-Length: 5\r\n", "\r\n", "\n", "5\r\n", "5;x\r\n", "hello",

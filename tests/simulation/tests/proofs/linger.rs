@@ -76,7 +76,7 @@ const UNDER_WAY: [Duration; 4] =
     [Duration::from_millis(10), Duration::from_millis(1900), Duration::from_millis(2100), Duration::from_secs(8)];
 
 #[test]
-fn a_client_whose_fin_was_lost_may_still_take_its_time_when_it_comes() {
+fn a_client_whose_fin_was_lost_still_has_the_full_linger_time_after_the_retransmission() {
     for under_way in UNDER_WAY {
         let mut left = Left::new(1);
         left.server.pass(under_way);
@@ -90,7 +90,7 @@ fn a_client_whose_fin_was_lost_may_still_take_its_time_when_it_comes() {
 }
 
 #[test]
-fn a_client_whose_fin_was_lost_and_that_never_ends_is_let_go_all_the_same() {
+fn a_client_whose_fin_was_lost_and_that_never_closes_loses_its_slot() {
     for under_way in UNDER_WAY {
         let mut left = Left::new(1);
         left.server.pass(under_way);
@@ -102,14 +102,14 @@ fn a_client_whose_fin_was_lost_and_that_never_ends_is_let_go_all_the_same() {
 }
 
 #[test]
-fn a_client_that_never_gets_the_fin_is_let_go_too() {
+fn a_client_that_never_receives_the_fin_loses_its_slot() {
     let left = Left::new(1);
     left.server.pass(LINGER + Limits::DEFAULT.delivery);
     assert_eq!((left.server.busy(), left.server.counters().timed_out), (0, 1));
 }
 
 #[test]
-fn a_fin_that_comes_again_as_its_acknowledgement_was_lost_is_acknowledged_again() {
+fn a_retransmitted_fin_is_acknowledged_again() {
     let mut left = Left::new(2);
     left.acknowledge();
     left.end();
@@ -128,7 +128,7 @@ fn a_fin_that_comes_again_as_its_acknowledgement_was_lost_is_acknowledged_again(
 }
 
 #[test]
-fn a_socket_that_waits_for_a_fin_to_come_again_serves_who_comes_if_no_other_can() {
+fn a_socket_that_waits_for_a_repeated_fin_accepts_a_client_if_no_other_socket_is_free() {
     let mut left = Left::new(2);
     left.acknowledge();
     left.end();

@@ -113,7 +113,7 @@ fn two_hundred_hosts_that_connect_at_once_are_answered_at_once() {
 }
 
 #[test]
-fn hosts_that_are_refused_or_only_ping_are_answered_at_once_too() {
+fn refused_hosts_and_hosts_that_only_ping_are_answered_at_once() {
     let mut scene = serving(0);
     for number in (10..=210).filter(|&number| number != 100) {
         scene.send_tcp(IpAddress::v4(192, 168, 69, number), OURS.into(), &syn(50_000));
@@ -123,7 +123,7 @@ fn hosts_that_are_refused_or_only_ping_are_answered_at_once_too() {
 }
 
 #[test]
-fn hosts_that_are_connected_to_at_once_are_all_asked_for_at_once_and_each_once_a_second() {
+fn for_concurrent_connects_all_hosts_are_resolved_at_once_and_each_once_per_second() {
     let mut scene = serving(0);
     let off_link = IpAddress::v4(10, 9, 9, 9);
     let remotes = [IpAddress::v4(192, 168, 69, 50), PEER6.into(), off_link, IpAddress::v4(192, 168, 69, 51)];
@@ -151,7 +151,7 @@ fn asked_for(frame: &[u8]) -> Option<IpAddress> {
 }
 
 #[test]
-fn a_host_whose_hardware_address_changes_is_answered_at_the_new_one() {
+fn a_host_whose_hardware_address_changes_is_answered_at_the_new_address() {
     let mut scene = serving(2);
     let mut third = scene.host(THIRD);
     let peer = IpAddress::v4(192, 168, 69, 50);
@@ -163,7 +163,7 @@ fn a_host_whose_hardware_address_changes_is_answered_at_the_new_one() {
 }
 
 #[test]
-fn a_gateway_that_fails_over_is_believed_when_it_announces_itself() {
+fn the_announcement_of_a_gateway_after_a_failover_is_accepted() {
     const OTHER_GATEWAY: EthernetAddress = EthernetAddress([2, 0xcc, 0, 0, 0, 0x0a]);
     let gateway = Ipv4Address::new(192, 168, 69, 100);
     for operation in [1, 2] {
@@ -180,7 +180,7 @@ fn a_gateway_that_fails_over_is_believed_when_it_announces_itself() {
 }
 
 #[test]
-fn an_ip_packet_does_not_tell_where_a_router_is() {
+fn the_hardware_address_of_a_router_is_not_learned_from_ip_packets() {
     let mut scene = serving(2);
     let mut third = scene.host(THIRD);
     scene.send_raw(&arp(1, OTHER, Ipv4Address::new(192, 168, 69, 100), OURS));
@@ -219,7 +219,7 @@ fn duplicate_address_detection_of_another_host_is_answered() {
 }
 
 #[test]
-fn an_ordinary_solicitation_is_answered_and_one_for_another_host_is_not() {
+fn a_neighbor_solicitation_is_answered_only_if_it_is_for_this_host() {
     let mut scene = serving(0);
     scene.send_icmpv6(PEER6, SOLICITED_NODE, &neighbor_message(135, 0, OURS6, OTHER));
     assert_eq!(scene.pass(Duration::ZERO).iter().filter(|frame| icmpv6_type(frame) == Some(136)).count(), 1);
@@ -228,7 +228,7 @@ fn an_ordinary_solicitation_is_answered_and_one_for_another_host_is_not() {
 }
 
 #[test]
-fn an_advertisement_tells_of_its_target_and_not_of_its_source() {
+fn a_neighbor_advertisement_applies_to_its_target_not_to_its_source() {
     let mut scene = serving(2);
     let mut third = scene.host(THIRD);
     scene.send_tcp(PEER6.into(), OURS6.into(), &syn(50_000));
@@ -241,7 +241,7 @@ fn an_advertisement_tells_of_its_target_and_not_of_its_source() {
 }
 
 #[test]
-fn addresses_are_probed_when_they_are_new() {
+fn new_addresses_are_probed() {
     let mut scene = Scene::new(|settings| settings.addresses = &STATIC);
     let frames = scene.pass(SECOND);
     let probes = frames.iter().filter(|frame| is_arp_request(frame) && frame[28..32] == [0; 4]).count();
@@ -250,7 +250,7 @@ fn addresses_are_probed_when_they_are_new() {
 }
 
 #[test]
-fn a_host_with_the_same_address_is_told_once_in_ten_seconds_and_the_address_is_defended() {
+fn an_address_conflict_is_reported_once_in_ten_seconds_and_the_address_is_defended() {
     let mut scene = serving(0);
     let conflict = Some(Conflict { address: OURS.into(), hardware_address: THIRD });
     scene.send_raw(&arp(1, THIRD, OURS, OURS));
@@ -276,7 +276,7 @@ fn a_host_with_the_same_address_is_told_once_in_ten_seconds_and_the_address_is_d
 }
 
 #[test]
-fn what_is_sent_to_a_group_gets_neither_a_reset_nor_an_error() {
+fn multicast_packets_get_neither_a_reset_nor_an_icmp_error() {
     let mut scene = serving(1);
     let broadcasts = [IpAddress::v4(192, 168, 69, 255), IpAddress::v4(255, 255, 255, 255), IpAddress::v4(224, 0, 0, 1)];
     let peer = IpAddress::v4(192, 168, 69, 50);

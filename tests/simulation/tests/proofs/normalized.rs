@@ -66,7 +66,7 @@ fn tagged(frame: &[u8], tag: [u8; 4]) -> Vec<u8> {
 }
 
 #[test]
-fn a_frame_with_a_priority_tag_is_received_and_one_of_a_vlan_is_not() {
+fn a_frame_with_a_priority_tag_is_received_and_a_frame_of_a_vlan_is_not() {
     for frame in [syn(PEER, OURS), syn(PEER6, OURS6)] {
         assert_eq!(accepted(&frame), 1);
         for priority in [0, 0x20, 0xe0, 0xf0] {
@@ -80,7 +80,7 @@ fn a_frame_with_a_priority_tag_is_received_and_one_of_a_vlan_is_not() {
 }
 
 #[test]
-fn a_packet_whose_time_to_live_ended_here_is_received() {
+fn a_packet_with_any_hop_limit_is_received() {
     // RFC 1122, 3.2.1.7: a host MUST NOT discard a datagram just because it was received with a TTL less than 2; RFC 8200, 3:
     // a node that is the destination of a packet should process it, even if the hop limit is zero.
     for limit in [0, 1, 255] {
@@ -138,7 +138,7 @@ fn attempt(scene: &mut Scene, peer: IpAddress, ours: IpAddress) -> (SocketHandle
 }
 
 #[test]
-fn an_icmp_error_that_says_there_is_no_such_port_ends_an_attempt_to_connect() {
+fn an_icmp_port_unreachable_error_ends_a_connection_attempt() {
     for (peer, ours, fatal, others) in
         [(PEER, OURS, [(3, 3), (3, 2)], [(3, 1), (11, 0)]), (PEER6, OURS6, [(1, 4), (1, 4)], [(1, 0), (3, 0)])]
     {
@@ -203,7 +203,7 @@ fn answer(server: IpAddress, query: &[u8], port: u16, change: impl FnOnce(&mut V
 const FOUND: [u8; 4] = *b"ABCD";
 
 #[test]
-fn names_of_dns_answers_compare_without_case() {
+fn names_in_dns_answers_are_compared_case_insensitively() {
     for server in [PEER, PEER6] {
         for name in ["greet.example", "Greet.EXAMPLE"] {
             let mut scene = scene();
@@ -221,7 +221,7 @@ fn names_of_dns_answers_compare_without_case() {
 }
 
 #[test]
-fn a_truncated_dns_answer_is_noticed() {
+fn a_truncated_dns_answer_is_reported() {
     let mut scene = scene();
     let (handle, question, message, port) = query(&mut scene, PEER, "greet.example");
     scene.send_raw(&answer(PEER, &message, port, |message| message[2] |= 2));
@@ -232,7 +232,7 @@ fn a_truncated_dns_answer_is_noticed() {
 }
 
 #[test]
-fn a_malformed_dns_answer_is_no_answer() {
+fn a_malformed_dns_answer_is_ignored() {
     let mut scene = scene();
     let (handle, question, message, port) = query(&mut scene, PEER, "greet.example");
     for length in 0..message.len() + 15 {

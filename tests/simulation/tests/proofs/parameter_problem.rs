@@ -52,7 +52,7 @@ fn an_unsupported_header_is_reported_at_the_field_that_names_it() {
 }
 
 #[test]
-fn a_fragment_is_not_reassembled_and_reported_as_an_unsupported_header() {
+fn an_ipv6_fragment_is_reported_as_an_unsupported_header() {
     for offset_and_more in [1, 0x0408, 0] {
         let [high, low] = u16::to_be_bytes(offset_and_more);
         let fragment = [&[6, 0, high, low, 0, 0, 0, 1][..], &[0; 64]].concat();
@@ -61,7 +61,7 @@ fn a_fragment_is_not_reassembled_and_reported_as_an_unsupported_header() {
 }
 
 #[test]
-fn an_unknown_option_is_reported_at_its_own_position_or_skipped_as_its_type_demands() {
+fn an_unknown_option_is_reported_at_its_position_or_skipped_according_to_its_type() {
     // A router alert, then one whose type demands a report.
     assert_eq!(reported(0, &[132, 1, 5, 2, 0, 0, 0x9e, 2, 0, 0, 1, 4, 0, 0, 0, 0]), Some((2, 46)));
     assert_eq!(reported(0, &[132, 0, 0x9e, 4, 0, 0, 0, 0]), Some((2, 42)));

@@ -60,7 +60,7 @@ fn syn(port: u16, sequence: i32) -> TcpRepr<'static> {
 }
 
 #[test]
-fn with_all_sockets_busy_a_client_is_refused_at_once_and_served_when_one_is_free() {
+fn with_all_slots_busy_a_client_is_refused_at_once_and_served_when_a_slot_is_free() {
     let mut server = Memory::with(line(), 2);
     let mut first = greeted(&mut server);
     let mut second = greeted(&mut server);
@@ -79,7 +79,7 @@ fn with_all_sockets_busy_a_client_is_refused_at_once_and_served_when_one_is_free
 }
 
 #[test]
-fn a_client_that_comes_in_the_moment_in_which_another_leaves_is_served() {
+fn a_client_that_connects_while_another_closes_is_served() {
     let server = Memory::with(line(), 1);
     let mut leaving = stranger(&server, 9);
     leaving.introduce();
@@ -99,7 +99,7 @@ fn a_client_that_comes_in_the_moment_in_which_another_leaves_is_served() {
 }
 
 #[test]
-fn a_handshake_that_is_never_finished_gives_its_socket_back() {
+fn an_unfinished_handshake_frees_its_slot() {
     let mut server = Memory::with(line(), 1);
     let mut silent = stranger(&server, 9);
     silent.introduce();
@@ -114,7 +114,7 @@ fn a_handshake_that_is_never_finished_gives_its_socket_back() {
 }
 
 #[test]
-fn a_client_that_resets_its_handshake_gives_the_socket_back_at_once() {
+fn a_reset_handshake_frees_its_slot_at_once() {
     let mut server = Memory::with(line(), 1);
     let mut fickle = stranger(&server, 9);
     fickle.introduce();
@@ -130,7 +130,7 @@ fn a_client_that_resets_its_handshake_gives_the_socket_back_at_once() {
 }
 
 #[test]
-fn a_flood_of_handshakes_leaves_an_open_conversation_answering_and_passes() {
+fn an_open_conversation_continues_during_a_syn_flood_and_the_slots_are_free_afterwards() {
     let mut server = Memory::with(line(), 8);
     let mut client = greeted(&mut server);
     let mut flood = stranger(&server, 9);
@@ -153,7 +153,7 @@ fn a_flood_of_handshakes_leaves_an_open_conversation_answering_and_passes() {
 }
 
 #[test]
-fn a_flood_of_frames_leaves_an_open_conversation_answering() {
+fn an_open_conversation_continues_during_a_flood_of_frames() {
     let mut server = Memory::with(line(), 2);
     let mut client = greeted(&mut server);
     let mut flood = stranger(&server, 9);
@@ -168,7 +168,7 @@ fn a_flood_of_frames_leaves_an_open_conversation_answering() {
 }
 
 #[test]
-fn a_repeated_syn_finds_its_own_connection() {
+fn a_repeated_syn_belongs_to_its_own_connection() {
     // The first socket is free again when the second is still busy: a SYN for the latter must not go to the former.
     let mut server = Memory::with(line(), 2);
     let mut first = greeted(&mut server);
@@ -194,7 +194,7 @@ fn a_repeated_syn_finds_its_own_connection() {
 }
 
 #[test]
-fn what_came_with_the_fin_before_the_accept_is_served() {
+fn input_received_with_the_fin_before_the_accept_is_answered() {
     let server = Memory::with(line(), 1);
     let mut host = stranger(&server, 9);
     host.introduce();
@@ -219,7 +219,7 @@ fn what_came_with_the_fin_before_the_accept_is_served() {
 }
 
 #[test]
-fn a_client_that_vanishes_is_let_go() {
+fn a_client_that_stops_answering_loses_its_slot() {
     let mut server = Memory::with(line(), 1);
     let mut client = greeted(&mut server);
     answers(&mut client, "haha");
@@ -281,7 +281,7 @@ fn a_client_with_a_closed_window_is_kept_as_long_as_it_answers_probes() {
 }
 
 #[test]
-fn a_client_with_a_closed_window_is_let_go_after_the_idle_timeout() {
+fn a_client_with_a_closed_window_loses_its_slot_after_the_idle_timeout() {
     let idle = ServerSettings::DEFAULT.idle_timeout.unwrap();
     let (server, _, _) = with_a_closed_window(idle - SECOND);
     assert_eq!(server.busy(), 1);
@@ -290,14 +290,14 @@ fn a_client_with_a_closed_window_is_let_go_after_the_idle_timeout() {
 }
 
 #[test]
-fn a_client_with_a_closed_window_that_vanishes_is_let_go() {
+fn a_client_with_a_closed_window_that_stops_answering_loses_its_slot() {
     let (server, _, _) = with_a_closed_window(20 * SECOND);
     server.pass(LIMITS.unacknowledged);
     assert_eq!((server.busy(), server.counters().timed_out), (0, 1));
 }
 
 #[test]
-fn a_client_that_is_quiet_but_there_is_kept() {
+fn a_silent_client_that_answers_keep_alive_probes_is_kept() {
     let settings = ServerSettings { framing: Framing::Line, idle_timeout: None, ..ServerSettings::DEFAULT };
     let mut server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, 1);
     let mut client = greeted(&mut server);
@@ -306,7 +306,7 @@ fn a_client_that_is_quiet_but_there_is_kept() {
 }
 
 #[test]
-fn a_client_that_says_nothing_is_told_so_and_let_go() {
+fn an_idle_client_gets_an_error_reply_and_loses_its_slot() {
     let settings = ServerSettings { framing: Framing::Line, idle_timeout: Some(7 * SECOND), ..ServerSettings::DEFAULT };
     let mut server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, 1);
     let mut client = greeted(&mut server);
@@ -341,7 +341,7 @@ fn a_client_that_reads_slowly_but_steadily_gets_everything() {
 }
 
 #[test]
-fn a_client_that_asks_and_never_reads_is_let_go() {
+fn a_client_that_sends_names_and_never_reads_loses_its_slot() {
     let server = ServerSettings { framing: Framing::Line, idle_timeout: Some(30 * SECOND), ..ServerSettings::DEFAULT };
     let mut server = Memory::with(Settings { server, ..Settings::DEFAULT }, 1);
     let mut client = greeted(&mut server);
@@ -359,7 +359,7 @@ fn a_client_that_asks_and_never_reads_is_let_go() {
 }
 
 #[test]
-fn a_client_that_never_ends_its_side_is_let_go_after_the_linger() {
+fn a_client_that_never_sends_its_fin_loses_its_slot_after_the_linger_time() {
     let mut server = Memory::with(line(), 1);
     let mut client = greeted(&mut server);
     client.send(b"haha\nexit\n").unwrap();
@@ -372,7 +372,7 @@ fn a_client_that_never_ends_its_side_is_let_go_after_the_linger() {
 }
 
 #[test]
-fn a_client_that_ends_first_and_one_that_ends_last_leave_no_time_wait_behind() {
+fn no_slot_stays_in_time_wait_whichever_side_closes_first() {
     for server_first in [false, true] {
         let mut server = Memory::with(line(), 1);
         let mut client = greeted(&mut server);
@@ -387,7 +387,7 @@ fn a_client_that_ends_first_and_one_that_ends_last_leave_no_time_wait_behind() {
 }
 
 #[test]
-fn a_client_that_resets_disturbs_nobody() {
+fn a_reset_by_one_client_does_not_affect_others() {
     let mut server = Memory::with(line(), 2);
     let mut client = greeted(&mut server);
     drop(greeted(&mut server));
@@ -396,7 +396,7 @@ fn a_client_that_resets_disturbs_nobody() {
 }
 
 #[test]
-fn an_answer_is_one_frame_and_bears_the_acknowledgement() {
+fn a_reply_and_its_acknowledgement_are_one_frame() {
     let mut server = Memory::with(line(), 1);
     let mut client = greeted(&mut server);
     answers(&mut client, "warm");
@@ -408,7 +408,7 @@ fn an_answer_is_one_frame_and_bears_the_acknowledgement() {
 }
 
 #[test]
-fn a_thousand_clients_one_after_the_other_are_greeted_without_waiting() {
+fn a_thousand_clients_in_sequence_are_greeted_without_delay() {
     let mut server = Memory::with(line(), 1);
     for number in 0..1000 {
         let before = server.now();
@@ -422,14 +422,14 @@ fn a_thousand_clients_one_after_the_other_are_greeted_without_waiting() {
 }
 
 #[test]
-fn a_server_with_nothing_to_do_asks_for_no_poll() {
+fn an_idle_server_requests_no_poll() {
     let server = Memory::with(line(), 8);
     server.pass(SECOND);
     assert_eq!(server.next(), None);
 }
 
 #[test]
-fn a_service_that_ends_says_what_it_owes_ends_its_side_and_takes_nobody() {
+fn a_stopping_service_sends_its_replies_and_a_fin_and_accepts_no_client() {
     let settings = ServerSettings { framing: Framing::Line, delay: SECOND, ..ServerSettings::DEFAULT };
     let mut server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, 2);
     let mut busy = greeted(&mut server);

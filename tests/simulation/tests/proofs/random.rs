@@ -105,7 +105,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_server_says_what_the_oracle_says(
+    fn the_server_sends_the_same_bytes_as_the_oracle(
         framing in framings(), capacity in capacities(), reads in reads(), output_size in 1..100_usize,
     ) {
         let reads: Vec<&[u8]> = reads.iter().map(Vec::as_slice).collect();
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn under_line_every_cut_gives_the_same_bytes(
+    fn with_line_framing_reads_of_any_size_give_the_same_bytes(
         capacity in capacities(), reads in reads(), sizes in prop::collection::vec(1..50_usize, 1..20),
         output_size in 1..100_usize,
     ) {
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn server_and_client_agree_over_every_wire(
+    fn server_and_client_agree_over_every_transport(
         line in any::<bool>(),
         names in prop::collection::vec("[ -~é€🦀\t]{1,12}", 0..12),
         sizes in prop::collection::vec(1..40_usize, 1..20),
@@ -219,7 +219,7 @@ fn asking(framing: Framing) -> Client<64> {
 const ANSWERS: [(Framing, &[u8]); 2] = [(Framing::Chunk, b"Hello, haha!"), (Framing::Line, b"Hello, haha!\n")];
 
 #[test]
-fn every_prefix_of_a_good_answer_is_not_yet_an_answer() {
+fn every_prefix_of_a_correct_reply_is_incomplete() {
     for (framing, answer) in ANSWERS {
         for length in 0..answer.len() {
             let mut client = asking(framing);
@@ -233,7 +233,7 @@ fn every_prefix_of_a_good_answer_is_not_yet_an_answer() {
 }
 
 #[test]
-fn every_prefix_of_the_greeting_is_not_yet_a_greeting() {
+fn every_prefix_of_the_greeting_is_incomplete() {
     for length in 0..8 {
         let mut client: Client<64> = Client::new(ClientSettings::default(), NOW);
         assert_eq!(client.receive(NOW, &b"Welcome!"[..length]).event, None);
@@ -282,7 +282,7 @@ fn every_single_wrong_byte_of_a_greeting_is_a_mismatch_with_its_offset() {
 }
 
 #[test]
-fn what_comes_unasked_is_a_mismatch() {
+fn input_before_any_name_is_sent_is_a_mismatch() {
     let mut client = asking(Framing::Chunk);
     assert!(client.receive(NOW, b"Hello, haha!").event.is_some());
     let Some(ClientEvent::Mismatch(mismatch)) = client.receive(NOW, b"Hello, haha!").event else { panic!() };

@@ -119,7 +119,7 @@ fn a_lost_reply_is_sent_again_after_1_3_7_and_15_seconds() {
 }
 
 #[test]
-fn an_acknowledgement_alone_comes_after_the_delay_of_10_ms() {
+fn an_acknowledgement_without_data_is_sent_after_a_delay_of_10_ms() {
     for (state, prepare) in STATES {
         let (mut scene, _) = scene(prepare);
         scene.send_tcp(PEER, IPV4, &syn(50_000));

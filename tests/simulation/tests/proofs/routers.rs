@@ -44,7 +44,7 @@ fn icmpv6_type(frame: &[u8]) -> Option<u8> {
 }
 
 #[test]
-fn an_address_is_made_from_an_advertised_prefix_and_given_up_when_its_lifetime_ends() {
+fn an_address_is_made_from_an_advertised_prefix_and_removed_when_its_lifetime_ends() {
     let mut scene = with_slaac();
     scene.advertise(ROUTER, 1800, &[prefix(1)]);
     scene.pass(SECOND);
@@ -54,7 +54,7 @@ fn an_address_is_made_from_an_advertised_prefix_and_given_up_when_its_lifetime_e
 }
 
 #[test]
-fn prefixes_that_no_host_may_use_make_no_address_and_stop_nothing() {
+fn invalid_prefixes_make_no_address_and_do_not_affect_others() {
     let cases = [
         ("multicast", Prefix::new(Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 0))),
         ("unspecified", Prefix::new(Ipv6Address::UNSPECIFIED)),
@@ -79,7 +79,7 @@ fn prefixes_that_no_host_may_use_make_no_address_and_stop_nothing() {
 }
 
 #[test]
-fn advertisements_that_are_no_advertisements_are_ignored() {
+fn invalid_router_advertisements_are_ignored() {
     let whole = router_advertisement(1800, &[prefix(1)]);
     let mut no_length = whole.clone();
     no_length[17] = 0;
@@ -117,7 +117,7 @@ fn two_prefixes_of_one_advertisement_or_of_two_routers_make_two_addresses() {
 }
 
 #[test]
-fn a_new_prefix_is_taken_while_the_first_one_is_deprecated_and_valid() {
+fn a_new_prefix_is_used_while_the_first_prefix_is_deprecated_and_still_valid() {
     let mut scene = with_slaac();
     scene.advertise(ROUTER, 1800, &[prefix(1)]);
     scene.pass(SECOND);
@@ -127,7 +127,7 @@ fn a_new_prefix_is_taken_while_the_first_one_is_deprecated_and_valid() {
 }
 
 #[test]
-fn more_prefixes_than_there_is_room_for_keep_the_first_ones_and_replace_a_deprecated_one() {
+fn with_too_many_prefixes_the_first_are_kept_and_a_deprecated_prefix_is_replaced() {
     let mut scene = with_slaac();
     let all: Vec<_> = (1..=9).map(prefix).collect();
     scene.advertise(ROUTER, 1800, &all);
@@ -142,7 +142,7 @@ fn more_prefixes_than_there_is_room_for_keep_the_first_ones_and_replace_a_deprec
 }
 
 #[test]
-fn an_advertisement_cannot_take_an_address_away_earlier_than_in_two_hours() {
+fn an_advertisement_cannot_shorten_the_lifetime_of_an_address_below_two_hours() {
     // RFC 4862, 5.5.3 (e)
     let mut scene = with_slaac();
     scene.advertise(ROUTER, 1800, &[Prefix { valid: 90_000, ..prefix(1) }]);
@@ -155,7 +155,7 @@ fn an_advertisement_cannot_take_an_address_away_earlier_than_in_two_hours() {
 }
 
 #[test]
-fn a_prefix_without_end_stays() {
+fn a_prefix_with_an_infinite_lifetime_is_kept() {
     let mut scene = with_slaac();
     scene.advertise(ROUTER, 1800, &[Prefix { valid: u32::MAX, preferred: u32::MAX, ..prefix(1) }]);
     scene.pass(1_000_000 * SECOND);
@@ -163,7 +163,7 @@ fn a_prefix_without_end_stays() {
 }
 
 #[test]
-fn the_ipv4_router_stays_whatever_ipv6_routers_come_and_go() {
+fn changes_of_ipv6_routers_do_not_affect_the_ipv4_router() {
     for count in 1..=6 {
         let mut scene = Scene::new(|settings| {
             settings.slaac = true;
@@ -188,7 +188,7 @@ fn the_ipv4_router_stays_whatever_ipv6_routers_come_and_go() {
 }
 
 #[test]
-fn a_router_is_forgotten_when_its_lifetime_ends() {
+fn a_router_is_removed_when_its_lifetime_ends() {
     let mut scene = with_slaac();
     scene.advertise(ROUTER, 30, &[]);
     scene.pass(29 * SECOND);
@@ -198,7 +198,7 @@ fn a_router_is_forgotten_when_its_lifetime_ends() {
 }
 
 #[test]
-fn routers_are_solicited_three_times_four_seconds_apart_and_one_that_comes_later_is_heard() {
+fn routers_are_solicited_three_times_at_four_second_intervals_and_later_advertisements_are_accepted() {
     let mut scene = Scene::new(|settings| settings.slaac = true);
     assert_eq!(solicitations(&scene.pass(2 * SECOND)), 1);
     for expected in [1, 1, 0, 0] {
@@ -214,7 +214,7 @@ fn routers_are_solicited_three_times_four_seconds_apart_and_one_that_comes_later
 }
 
 #[test]
-fn a_router_that_answers_ends_the_search_and_a_new_link_starts_it_again() {
+fn an_advertisement_ends_router_solicitation_and_a_new_link_starts_it_again() {
     let mut scene = with_slaac();
     scene.advertise(ROUTER, 1800, &[prefix(1)]);
     assert_eq!(solicitations(&scene.pass(60 * SECOND)), 0);

@@ -74,7 +74,7 @@ fn timetable(server: &mut Server<64>, input: &[u8]) -> Vec<(Instant, String)> {
 }
 
 #[test]
-fn t1_names_that_come_at_once_are_answered_one_delay_after_the_other_and_so_is_exit() {
+fn t1_names_received_together_and_exit_are_answered_one_delay_apart() {
     let mut server = greeted(ServerSettings { delay: SECOND, ..settings(Framing::Line) });
     let expected = [(at(1), "Hello, a!\n"), (at(2), "Hello, b!\n"), (at(3), "Hello, c!\n"), (at(4), "FIN")];
     assert_eq!(timetable(&mut server, b"a\nb\nc\nexit\n"), expected.map(|(when, said)| (when, said.to_owned())));
@@ -89,7 +89,7 @@ fn t1_errors_are_delayed_like_any_other_reply() {
 }
 
 #[test]
-fn t1_nothing_is_said_before_its_time_and_nothing_is_taken() {
+fn t1_during_a_delay_nothing_is_sent_and_no_input_is_taken() {
     let mut server = greeted(ServerSettings { delay: SECOND, ..settings(Framing::Chunk) });
     assert_eq!(server.receive(Instant::ZERO, b"a").taken, 1);
     assert_eq!(server.deadline(), Some(at(1)));
@@ -102,14 +102,14 @@ fn t1_nothing_is_said_before_its_time_and_nothing_is_taken() {
 }
 
 #[test]
-fn t1_without_a_delay_the_reply_is_owed_at_once() {
+fn t1_without_a_delay_the_reply_is_due_at_once() {
     let mut server = greeted(settings(Framing::Chunk));
     assert_eq!(server.receive(at(5), b"a").taken, 1);
     assert_eq!(owed(&mut server, at(5)), "Hello, a!");
 }
 
 #[test]
-fn t1_the_names_received_before_the_clients_end_keep_their_delays() {
+fn t1_names_received_before_the_clients_fin_keep_their_delays() {
     let mut server = greeted(ServerSettings { delay: SECOND, ..settings(Framing::Line) });
     assert_eq!(server.receive(Instant::ZERO, b"a\n").taken, 2);
     assert_eq!(owed(&mut server, at(1)), "Hello, a!\n");
@@ -121,7 +121,7 @@ fn t1_the_names_received_before_the_clients_end_keep_their_delays() {
 }
 
 #[test]
-fn t2_a_conversation_in_which_nothing_moves_ends_with_an_error_and_then_lingers() {
+fn t2_an_idle_conversation_ends_with_an_error_reply_and_then_lingers() {
     for (framing, error) in [(Framing::Chunk, "Error: idle for 300 s"), (Framing::Line, "Error: idle for 300 s\n")] {
         let mut server = greeted(settings(framing));
         assert_eq!(server.deadline(), Some(at(300)));
@@ -138,7 +138,7 @@ fn t2_a_conversation_in_which_nothing_moves_ends_with_an_error_and_then_lingers(
 }
 
 #[test]
-fn t2_the_error_names_the_timeout_with_no_more_places_than_it_needs() {
+fn t2_the_error_reply_states_the_timeout_without_trailing_zeros() {
     let cases = [(500, "0.5"), (1_000, "1"), (1_250, "1.25"), (90_001, "90.001"), (3_600_000, "3600")];
     for (millis, shown) in cases {
         let idle = Duration::from_millis(millis);
@@ -148,7 +148,7 @@ fn t2_the_error_names_the_timeout_with_no_more_places_than_it_needs() {
 }
 
 #[test]
-fn t2_without_an_idle_timeout_a_conversation_never_ends_by_itself() {
+fn t2_without_an_idle_timeout_an_idle_conversation_stays_open() {
     let mut server = greeted(ServerSettings { idle_timeout: None, ..settings(Framing::Chunk) });
     assert_eq!(server.deadline(), None);
     assert_eq!(owed(&mut server, Instant::from_micros(u64::MAX - 1)), "");
@@ -157,7 +157,7 @@ fn t2_without_an_idle_timeout_a_conversation_never_ends_by_itself() {
 }
 
 #[test]
-fn t2_a_byte_received_begins_the_time_anew_even_if_it_completes_no_name() {
+fn t2_a_received_byte_restarts_the_idle_timeout_even_if_it_completes_no_name() {
     let mut server = greeted(settings(Framing::Line));
     assert_eq!(server.receive(at(200), b"h").taken, 1);
     assert_eq!(server.deadline(), Some(at(500)));
@@ -167,7 +167,7 @@ fn t2_a_byte_received_begins_the_time_anew_even_if_it_completes_no_name() {
 }
 
 #[test]
-fn t2_a_byte_sent_begins_the_time_anew() {
+fn t2_a_sent_byte_restarts_the_idle_timeout() {
     let mut server = greeted(settings(Framing::Chunk));
     assert_eq!(server.receive(Instant::ZERO, b"haha").taken, 4);
     assert_eq!(server.transmit(at(200), &mut [0; 5]), 5);
@@ -177,7 +177,7 @@ fn t2_a_byte_sent_begins_the_time_anew() {
 }
 
 #[test]
-fn t2_the_delay_does_not_count_as_the_clients_idleness() {
+fn t2_the_delay_does_not_count_as_idle_time() {
     let delay = Duration::from_secs(1_000);
     let mut server = greeted(ServerSettings { delay, ..settings(Framing::Chunk) });
     assert_eq!(server.receive(Instant::ZERO, b"haha").taken, 4);
@@ -188,7 +188,7 @@ fn t2_the_delay_does_not_count_as_the_clients_idleness() {
 }
 
 #[test]
-fn t2_a_client_that_reads_nothing_is_let_go_after_the_timeout_and_the_lingering() {
+fn t2_a_client_that_reads_nothing_is_disconnected_after_the_idle_timeout_and_the_linger_time() {
     for received in [&b""[..], b"haha"] {
         let mut server: Server<64> = Server::new(settings(Framing::Chunk), Instant::ZERO);
         if !received.is_empty() {
@@ -203,7 +203,7 @@ fn t2_a_client_that_reads_nothing_is_let_go_after_the_timeout_and_the_lingering(
 }
 
 #[test]
-fn c1_after_exit_the_server_ends_its_side_and_drops_what_comes_until_the_clients_end() {
+fn c1_after_exit_the_server_half_closes_and_discards_input_until_the_clients_fin() {
     let mut server = greeted(settings(Framing::Chunk));
     assert_eq!(server.receive(at(1), b"exit").taken, 4);
     assert_eq!(server.state(), State::Ending);
@@ -227,7 +227,7 @@ fn c1_the_linger_time_begins_when_everything_is_delivered() {
 }
 
 #[test]
-fn c1_a_client_that_goes_on_sending_is_let_go_after_64_kib() {
+fn c1_a_client_that_continues_to_send_is_disconnected_after_64_kib() {
     let mut server = greeted(settings(Framing::Chunk));
     assert_eq!(server.receive(at(1), b"exit").taken, 4);
     assert_eq!(owed(&mut server, at(1)), "");
@@ -240,7 +240,7 @@ fn c1_a_client_that_goes_on_sending_is_let_go_after_64_kib() {
 }
 
 #[test]
-fn c1_there_is_nothing_to_linger_for_once_the_client_has_ended_its_side() {
+fn c1_after_the_clients_fin_the_server_does_not_linger() {
     let mut server = greeted(settings(Framing::Line));
     assert_eq!(server.receive(at(1), b"haha").taken, 4);
     server.receive_end(at(1));
@@ -249,7 +249,7 @@ fn c1_there_is_nothing_to_linger_for_once_the_client_has_ended_its_side() {
 }
 
 #[test]
-fn close_delivers_what_is_owed_and_takes_nothing_new() {
+fn close_sends_the_outstanding_replies_and_takes_no_new_input() {
     let mut server = greeted(settings(Framing::Chunk));
     assert_eq!(server.receive(at(1), b"haha").taken, 4);
     server.close(at(1));
@@ -276,7 +276,7 @@ fn a_server_that_is_over_accepts_nothing_and_sends_nothing() {
 }
 
 #[test]
-fn a_server_is_its_capacity_and_48_bytes_at_most() {
+fn the_size_of_a_server_is_its_capacity_and_at_most_48_bytes() {
     macro_rules! check {
         ($($capacity:literal)*) => {$(
             assert!(size_of::<Server<$capacity>>() <= $capacity + 48, "{}: {}", $capacity, size_of::<Server<$capacity>>());
@@ -317,7 +317,7 @@ proptest! {
 
     /// A deadline in the past would make a driver spin.
     #[test]
-    fn after_a_timeout_the_deadline_lies_ahead_and_over_is_for_ever(
+    fn after_a_timeout_the_deadline_is_in_the_future_and_over_is_final(
         line in any::<bool>(),
         delay in prop::sample::select(vec![0_u64, 1, 1_000_000]),
         idle in prop::sample::select(vec![Some(1_u64), Some(500_000), Some(10_000_000), None]),
@@ -368,7 +368,7 @@ proptest! {
 }
 
 #[test]
-fn the_client_waits_for_the_greeting_a_reply_and_the_end_as_long_as_its_timeout() {
+fn the_clients_timeout_applies_to_the_greeting_a_reply_and_the_end() {
     let settings =
         ClientSettings { framing: Framing::Line, timeout: Some(Duration::from_secs(5)), ..ClientSettings::default() };
     let mut client: Client<64> = Client::new(settings, Instant::ZERO);

@@ -20,7 +20,7 @@ fn is_in_bss<T>(object: &'static T) -> bool {
 }
 
 #[test]
-fn a_static_array_of_vacant_servers_is_zero_at_the_start() {
+fn a_static_array_of_vacant_servers_is_all_zero() {
     static SLOTS: Mutex<[Server<256>; 8]> = Mutex::new([const { Server::vacant() }; 8]);
     assert!(is_in_bss(&SLOTS));
     static ECHOES: Mutex<[Echo<256>; 8]> = Mutex::new([const { Echo::vacant() }; 8]);
@@ -28,7 +28,7 @@ fn a_static_array_of_vacant_servers_is_zero_at_the_start() {
 }
 
 #[test]
-fn a_static_array_of_servers_that_owe_their_greeting_is_not() {
+fn a_static_array_of_servers_that_have_to_send_a_greeting_is_not_all_zero() {
     static SERVERS: Mutex<[Server<256>; 8]> =
         Mutex::new([const { Server::new(ServerSettings::DEFAULT, greet_core::Instant::ZERO) }; 8]);
     assert!(!is_in_bss(&SERVERS), "or the test above sees nothing");

@@ -14,7 +14,7 @@ use super::{
 const INPUT: [&[u8]; 4] = [b"ha\0ha", b"\n", b"byebye, and a few more bytes than the server can hold", b"end"];
 
 #[test]
-fn what_came_goes_back_however_it_is_cut_and_whatever_interrupts_and_then_the_fin() {
+fn with_reads_and_writes_of_any_size_and_interruptions_all_bytes_are_sent_back_and_then_the_fin() {
     for style in STYLES {
         for (write, output, prompt) in [(1, 1, false), (5, 16, true), (3, 100, true), (100, 100, false)] {
             let converse = |interruption: Option<usize>| {
@@ -36,7 +36,7 @@ fn what_came_goes_back_however_it_is_cut_and_whatever_interrupts_and_then_the_fi
 }
 
 #[test]
-fn a_client_that_does_not_read_is_given_up_after_the_idle_timeout() {
+fn a_client_that_does_not_read_is_disconnected_after_the_idle_timeout() {
     for style in STYLES {
         let mut echo: Echo<8> = Echo::new(EchoSettings::DEFAULT, Instant::ZERO);
         let mut mock = Mock::new([Incoming::Read(b"haha".to_vec())]);
@@ -48,7 +48,7 @@ fn a_client_that_does_not_read_is_given_up_after_the_idle_timeout() {
 }
 
 #[test]
-fn the_client_sends_its_fin_right_after_its_messages_and_reads_the_rest() {
+fn the_client_sends_its_fin_directly_after_its_messages_and_reads_the_rest() {
     for style in STYLES {
         let settings = ClientSettings { service: Service::Echo, ..ClientSettings::default() };
         let mut client: Client<64> = Client::new(settings, Instant::ZERO);

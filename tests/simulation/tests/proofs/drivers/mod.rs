@@ -45,7 +45,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_drivers_write_what_the_oracle_says_and_end_once(
+    fn the_drivers_write_the_same_bytes_as_the_oracle_and_end_once(
         framing in prop::sample::select(vec![Framing::Chunk, Framing::Line, Framing::Auto]),
         delay in prop::sample::select(vec![Duration::ZERO, Duration::from_micros(3), SECOND]),
         tick in 0..6_u64,
@@ -81,7 +81,7 @@ proptest! {
 }
 
 #[test]
-fn replies_to_names_that_come_in_one_read_leave_in_one_write() {
+fn replies_to_names_of_one_read_are_sent_in_one_write() {
     for style in STYLES {
         let mut server = server(settings(Framing::Line));
         let mut mock = Mock::new(reads(&[b"a\nb\nc\nexit\n"]));
@@ -94,7 +94,7 @@ fn replies_to_names_that_come_in_one_read_leave_in_one_write() {
 }
 
 #[test]
-fn replies_to_what_can_be_read_without_waiting_leave_in_one_write() {
+fn replies_to_all_input_available_without_waiting_are_sent_in_one_write() {
     for style in STYLES {
         let mut server = server(settings(Framing::Line));
         let mut mock = Mock::new(reads(&[b"a\nb", b"b\nc\n", b"d\n", b"exit\n"]));
@@ -107,7 +107,7 @@ fn replies_to_what_can_be_read_without_waiting_leave_in_one_write() {
 }
 
 #[test]
-fn a_flood_that_asks_for_nothing_does_not_hold_back_what_is_owed() {
+fn input_without_a_complete_name_does_not_delay_outstanding_replies() {
     for style in STYLES {
         let mut server = server(settings(Framing::Line));
         let mut script = vec![Incoming::Read(b"haha\n".to_vec())];
@@ -123,7 +123,7 @@ fn a_flood_that_asks_for_nothing_does_not_hold_back_what_is_owed() {
 }
 
 #[test]
-fn under_chunk_a_read_reaches_the_machine_whole() {
+fn with_chunk_framing_the_machine_gets_each_read_complete() {
     for style in STYLES {
         let mut server = server(settings(Framing::Chunk));
         let mut mock = Mock::new(reads(&[b"ha\nha", b"by", b"ebye", b"exit"]));
@@ -133,7 +133,7 @@ fn under_chunk_a_read_reaches_the_machine_whole() {
 }
 
 #[test]
-fn the_last_reply_is_delivered_whole_though_a_write_takes_only_a_part_of_it() {
+fn the_last_reply_is_sent_completely_after_a_partial_write() {
     for style in STYLES {
         for (input, reply) in
             [(&b"haha\nbyebye"[..], &b"Hello, haha!\nHello, byebye!\n"[..]), (b"a\nexit\n", b"Hello, a!\n")]
@@ -184,7 +184,7 @@ fn an_interruption_at_any_call_loses_nothing() {
 }
 
 #[test]
-fn an_error_at_any_call_ends_the_conversation_and_is_told() {
+fn an_error_of_any_call_ends_the_conversation_and_is_returned() {
     for style in STYLES {
         let (_, mock, _) = eventful(style, None);
         for number in 1..=mock.calls {
@@ -197,14 +197,14 @@ fn an_error_at_any_call_ends_the_conversation_and_is_told() {
 }
 
 #[test]
-fn both_drivers_do_the_same_calls() {
+fn both_drivers_make_the_same_calls() {
     let [(one, one_mock, _), (other, other_mock, _)] = STYLES.map(|style| eventful(style, None));
     assert_eq!(one, other);
     assert_eq!((one_mock.writes, one_mock.calls), (other_mock.writes, other_mock.calls));
 }
 
 #[test]
-fn held_replies_leave_when_they_are_due_however_early_the_waits_end() {
+fn delayed_replies_are_sent_when_due_even_if_waits_end_early() {
     for style in STYLES {
         for impatience in 0..8 {
             let mut server = server(ServerSettings { delay: SECOND, ..settings(Framing::Line) });
@@ -220,7 +220,7 @@ fn held_replies_leave_when_they_are_due_however_early_the_waits_end() {
 }
 
 #[test]
-fn a_silent_peer_costs_few_turns_and_ends_by_the_idle_timeout() {
+fn a_silent_peer_causes_few_iterations_and_ends_by_the_idle_timeout() {
     for style in STYLES {
         for impatience in 0..8 {
             let mut server = server(settings(Framing::Chunk));
@@ -235,7 +235,7 @@ fn a_silent_peer_costs_few_turns_and_ends_by_the_idle_timeout() {
 }
 
 #[test]
-fn a_peer_that_never_reads_is_given_up() {
+fn a_peer_that_never_reads_causes_a_timeout() {
     for style in STYLES {
         for input in [vec![], reads(&[b"haha\n", b"exit\n"])] {
             let mut server = server(settings(Framing::Line));
@@ -263,7 +263,7 @@ fn a_peer_that_reads_slowly_but_steadily_is_not_idle() {
 }
 
 #[test]
-fn a_peer_that_reads_late_gets_everything_though_it_has_said_exit() {
+fn a_peer_that_reads_late_gets_every_reply_even_after_exit() {
     for style in STYLES {
         for delay in [Duration::ZERO, Duration::from_micros(1)] {
             let mut server = server(ServerSettings { delay, ..settings(Framing::Line) });
@@ -277,7 +277,7 @@ fn a_peer_that_reads_late_gets_everything_though_it_has_said_exit() {
 }
 
 #[test]
-fn what_comes_after_exit_is_read_and_dropped_until_the_limit() {
+fn input_after_exit_is_read_and_discarded_up_to_the_limit() {
     for style in STYLES {
         let mut server = server(settings(Framing::Line));
         let flood = core::iter::repeat_n(Incoming::Read(vec![b'\n'; 1000]), 1000);
@@ -290,7 +290,7 @@ fn what_comes_after_exit_is_read_and_dropped_until_the_limit() {
 }
 
 #[test]
-fn a_client_is_driven_like_a_server() {
+fn a_client_machine_is_driven_like_a_server_machine() {
     for style in STYLES {
         let settings =
             ClientSettings { framing: Framing::Chunk, timeout: Some(5 * SECOND), ..ClientSettings::default() };
@@ -308,7 +308,7 @@ fn a_client_is_driven_like_a_server() {
 }
 
 #[test]
-fn a_client_gives_up_a_silent_server() {
+fn a_client_with_a_silent_server_times_out() {
     for style in STYLES {
         let settings =
             ClientSettings { framing: Framing::Line, timeout: Some(5 * SECOND), ..ClientSettings::default() };

@@ -29,7 +29,7 @@ fn body_of(events: &[String]) -> Vec<u8> {
 }
 
 #[test]
-fn a_page_comes_whole_however_its_bytes_are_cut_and_whatever_interrupts() {
+fn a_page_is_received_complete_in_reads_of_any_size_and_with_interruptions() {
     for style in STYLES {
         for read in [1, 2, 7, ANSWER.len()] {
             for (write, output) in [(1, 1), (5, 16), (100, 100)] {
@@ -54,7 +54,7 @@ fn a_page_comes_whole_however_its_bytes_are_cut_and_whatever_interrupts() {
 }
 
 #[test]
-fn a_server_that_ends_early_or_falls_silent_is_told_of_at_the_right_time() {
+fn an_early_close_is_reported_at_once_and_a_silent_server_after_the_timeout() {
     for style in STYLES {
         let reads = |last: Incoming| [Incoming::Read(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha".to_vec()), last];
         for (last, outcome, ended) in [
