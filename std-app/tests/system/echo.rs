@@ -267,9 +267,9 @@ fn bench_reports_wrong_missing_and_additional_bytes_and_servers_of_another_proto
     let greeter = Server::start(&["--quiet"]);
     let output = crate::bench::bench(greeter.address, &["--service", "echo", "-n", "20"]);
     // The greeting arrives before or after the first message is sent.
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told);
-    assert!(told.contains("received `Welcome!"), "{told}");
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed);
+    assert!(printed.contains("received `Welcome!"), "{printed}");
     assert_eq!(output.status.code(), Some(1));
 }
 
