@@ -311,6 +311,7 @@ fn on_a_signal_a_client_that_sends_without_pause_gets_complete_replies_up_to_the
                 number += 1;
             }
         });
+        client.expect("Hello, 0!\n"); // it sends now
         thread::sleep(Duration::from_millis(100));
         server.signal("TERM");
         // Complete replies in order, then the end.
@@ -318,8 +319,9 @@ fn on_a_signal_a_client_that_sends_without_pause_gets_complete_replies_up_to_the
         let outcome = client.0.read_to_end(&mut received);
         let text = String::from_utf8(received).unwrap();
         assert!(outcome.is_ok(), "{outcome:?}");
-        assert!(text.ends_with("!\n"));
-        for (number, line) in text.lines().enumerate() {
+        // On a busy computer it may have paused just then.
+        assert!(text.is_empty() || text.ends_with("!\n"));
+        for (number, line) in (1..).zip(text.lines()) {
             assert_eq!(line, format!("Hello, {number}!"));
         }
         drop(client);
