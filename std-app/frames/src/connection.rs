@@ -23,8 +23,10 @@ pub(crate) struct Connection<'h, 'a> {
     pub(crate) next: Cell<u32>,
     /// The sequence number of the next byte to receive.
     pub(crate) expected: Cell<u32>,
-    /// The window to offer.
+    /// The window to offer, while it has no edge.
     pub(crate) window: Cell<u16>,
+    /// Where the window ends: it closes as data comes. A peer never takes back what it has offered (RFC 9293, SHLD-14).
+    edge: Cell<Option<u32>>,
     /// The highest acknowledgement number that was received.
     pub(crate) acknowledged: Cell<u32>,
     /// The window in the last segment.
@@ -94,6 +96,7 @@ impl<'a> Host<'a> {
             next: Cell::new(next),
             expected: Cell::new(answer.sequence.wrapping_add(1)),
             window: Cell::new(syn.window),
+            edge: Cell::new(None),
             acknowledged: Cell::new(next),
             peer_window: Cell::new(answer.window),
             syn_ack: answer,
@@ -113,6 +116,24 @@ impl<'a> Host<'a> {
         self.talk_with(|_| {})
     }
 
+    /// The same with another SYN, and the window is closed then: exactly the banner and the reply fitted.
+    pub(crate) fn talk_closed(&self, change: impl FnOnce(&mut Tcp)) -> Result<Connection<'_, 'a>, Stop> {
+        let service = &self.board.service;
+        if service.reply == 0 {
+            return Err(Stop::undecided("the service does not reply to a line: use an echo service"));
+        }
+        let room = u16::try_from(service.banner.len() + service.reply).unwrap_or(WINDOW);
+        let connection = self.open_with(|syn| {
+            change(syn);
+            syn.window = room;
+        })?;
+        connection.edge.set(Some(connection.expected.get().wrapping_add(room.into())));
+        connection.read(service.banner.len())?;
+        connection.exchange(LINE)?;
+        self.clear();
+        Ok(connection)
+    }
+
     /// The same with another SYN.
     pub(crate) fn talk_with(&self, change: impl FnOnce(&mut Tcp)) -> Result<Connection<'_, 'a>, Stop> {
         if self.board.service.reply == 0 {
@@ -127,6 +148,18 @@ impl<'a> Host<'a> {
 }
 
 impl Connection<'_, '_> {
+    fn offered(&self) -> u16 {
+        let left = |edge: u32| u16::try_from(edge.wrapping_sub(self.expected.get())).unwrap_or(0);
+        self.edge.get().map_or(self.window.get(), left)
+    }
+
+    /// Opens a closed window.
+    pub(crate) fn open_window(&self) -> Result<(), Stop> {
+        self.edge.set(None);
+        self.window.set(WINDOW);
+        self.acknowledge()
+    }
+
     /// An empty segment with ACK, at the next sequence number.
     pub(crate) fn segment(&self) -> Tcp {
         Tcp {
@@ -135,7 +168,7 @@ impl Connection<'_, '_> {
             sequence: self.next.get(),
             acknowledgement: self.expected.get(),
             flags: flags::ACK,
-            window: self.window.get(),
+            window: self.offered(),
             ..Tcp::default()
         }
     }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::tcp;
 use crate::{
     board::LINE,
-    connection::{Connection, WINDOW},
+    connection::Connection,
     host::Host,
     probe::{Level, Probe, Schedule, Seconds, Stop, require},
     tcp::{Tcp, flags},
@@ -148,15 +148,12 @@ fn fin_answered(host: &Host<'_>) -> Result<String, Stop> {
 }
 
 fn half_close(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
     // The reply waits behind a closed window until the FIN is there.
-    connection.window.set(0);
-    connection.acknowledge()?;
+    let connection = host.talk_closed(|_| {})?;
     connection.push(LINE)?;
     connection.finish(&[])?;
     host.wait(host.board.quiet_time())?;
-    connection.window.set(WINDOW);
-    connection.acknowledge()?;
+    connection.open_window()?;
     connection.read(host.board.service.reply)?;
     Ok("answered".to_owned())
 }

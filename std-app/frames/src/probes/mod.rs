@@ -1,10 +1,12 @@
 //! The probes, a file for each subject.
 
+mod abuse;
 mod arp;
 mod closing;
 mod data;
 mod echo;
 mod framing;
+mod icmp;
 mod ip;
 mod ndp;
 mod opening;
@@ -25,10 +27,12 @@ pub fn all() -> Vec<Probe> {
         framing::PROBES,
         ip::PROBES,
         echo::PROBES,
+        icmp::PROBES,
         opening::PROBES,
         data::PROBES,
         timers::PROBES,
         closing::PROBES,
+        abuse::PROBES,
         passive::PROBES,
     ]
     .concat();

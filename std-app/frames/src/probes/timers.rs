@@ -232,9 +232,7 @@ fn syn_ack_repeated(host: &Host<'_>) -> Result<String, Stop> {
 
 /// A connection with a closed window, behind which a reply waits.
 fn waiting<'h, 'a>(host: &'h Host<'a>) -> Result<Connection<'h, 'a>, Stop> {
-    let connection = host.talk()?;
-    connection.window.set(0);
-    connection.acknowledge()?;
+    let connection = host.talk_closed(|_| {})?;
     connection.push(LINE)?;
     Ok(connection)
 }
@@ -286,9 +284,8 @@ fn window_opens(host: &Host<'_>) -> Result<String, Stop> {
     let connection = waiting(host)?;
     host.wait(host.board.quiet_time())?;
     host.clear();
-    connection.window.set(crate::connection::WINDOW);
     let begin = host.now();
-    connection.acknowledge()?;
+    connection.open_window()?;
     connection.read(host.board.service.reply)?;
     let took = host.now().saturating_sub(begin);
     require(took < Duration::from_millis(200) + host.board.rtt * 10, || format!("after {}", Seconds(took)))?;
@@ -336,17 +333,14 @@ fn persist_backoff(host: &Host<'_>) -> Result<String, Stop> {
 fn persist_life(host: &Host<'_>) -> Result<String, Stop> {
     let connection = waiting(host)?;
     let count = probes(&connection, host, Duration::from_secs(25))?.len();
-    connection.window.set(crate::connection::WINDOW);
-    connection.acknowledge()?;
+    connection.open_window()?;
     connection.read(host.board.service.reply)?;
     Ok(format!("open after 25 s and {count} probes"))
 }
 
 fn zero_window_probe(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
     // The service stops reading when its own replies cannot be sent.
-    connection.window.set(0);
-    connection.acknowledge()?;
+    let connection = host.talk_closed(|_| {})?;
     let mut sent = 0_u32;
     while connection.peer_window.get() > 0 && sent < 200_000 {
         let count = usize::from(connection.peer_window.get()).min(600) / LINE.len() * LINE.len();
@@ -376,11 +370,9 @@ fn zero_window_probe(host: &Host<'_>) -> Result<String, Stop> {
 
 /// A connection with this maximum segment size and a closed window, behind which the replies of `lines` lines wait.
 fn loaded<'h, 'a>(host: &'h Host<'a>, mss: Option<u16>, lines: usize) -> Result<Connection<'h, 'a>, Stop> {
-    let connection = host.talk_with(|syn| {
+    let connection = host.talk_closed(|syn| {
         syn.options = mss.map_or_else(Vec::new, |mss| [&[2, 4], &mss.to_be_bytes()[..]].concat());
     })?;
-    connection.window.set(0);
-    connection.acknowledge()?;
     for _ in 0..lines {
         connection.push(LINE)?;
         let end = connection.next.get();
@@ -390,7 +382,7 @@ fn loaded<'h, 'a>(host: &'h Host<'a>, mss: Option<u16>, lines: usize) -> Result<
     }
     connection.next.set(connection.acknowledged.get());
     host.clear();
-    connection.window.set(crate::connection::WINDOW);
+    connection.open_window()?;
     Ok(connection)
 }
 
@@ -398,7 +390,6 @@ fn segment_limit(host: &Host<'_>, mss: Option<u16>, limit: usize) -> Result<Stri
     // Two segments and a half.
     let lines = (limit * 5 / 2).div_ceil(host.board.service.reply.max(1));
     let connection = loaded(host, mss, lines)?;
-    connection.acknowledge()?;
     let mut longest = 0;
     while let Some((_, tcp)) = connection.receive(host.board.quiet_time(), |tcp| !tcp.payload.is_empty())? {
         longest = longest.max(tcp.payload.len());
@@ -417,7 +408,6 @@ fn fast_retransmit(host: &Host<'_>) -> Result<String, Stop> {
     let lines = (usize::from(MSS) * 8).div_ceil(host.board.service.reply.max(1));
     let connection = loaded(host, Some(MSS), lines)?;
     let lost = connection.expected.get();
-    connection.acknowledge()?;
     let mut count = 0;
     while connection.receive(host.board.quiet_time() / 2, |tcp| !tcp.payload.is_empty())?.is_some() {
         count += 1;

@@ -1,18 +1,19 @@
 //! Defects of IP and ICMP.
 
 use greet_frames::{
-    frame::{Frame, HEADER, ethertype},
-    ip::{fill_header_checksum, protocol, set_word, word},
-    tcp::flags,
+    frame::{Frame, HEADER, Packet, ethertype},
+    ip::{Ip, fill_header_checksum, fill_transport_checksum, long_word, protocol, set_word, word},
+    messages::udp,
+    tcp::{Tcp, flags},
 };
 
 use super::{
     Make,
-    change::{is_echo_reply, is_syn, lengthen, repair, repair_payload, sends_tcp, with_ip, with_payload},
+    change::{SERVICE, is_echo_reply, is_syn, lengthen, repair, repair_payload, sends_tcp, with_ip, with_payload},
 };
 use crate::{
     defect::Defect,
-    device::{addresses, identity},
+    device::{MAC, addresses, identity},
 };
 
 pub(crate) fn defects() -> Vec<(&'static str, Make)> {
@@ -114,6 +115,73 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
         ("ip.destination-other", || takes_for_own(|frame| frame.icmp(8).is_some())),
         ("ip.destination-broadcast", || takes_for_own(is_syn)),
         ("ip.unknown-protocol", || Defect::none().omits(|frame| frame.icmp(3).is_some())),
+        ("icmp.closed-udp-port", || Defect::none().omits(|frame| frame.icmp(3).is_some())),
+        ("icmp.error-quotes", || {
+            Defect::none().sends(|frame| {
+                vec![match frame.icmp(3) {
+                    Some(_) => with_payload(frame, |payload| payload[8 + 22] ^= 1),
+                    None => frame.bytes.clone(),
+                }]
+            })
+        }),
+        ("icmp.no-error-to-group", || takes_for_own(|frame| matches!(frame.packet, Packet::Udp(_)))),
+        ("icmp.no-error-to-error", || turns_into_datagram(|kind| kind == 3)),
+        ("icmp.unknown-type", || turns_into_datagram(|kind| kind == 250)),
+        ("icmp.short-message", || {
+            stops_after(|frame| frame.ip().is_some_and(|ip| ip.protocol == 1 && ip.payload.len() == 5))
+        }),
+        ("icmp.udp-checksum", || {
+            Defect::none().receives_changed(|bytes| {
+                if bytes.get(HEADER + 9) == Some(&protocol::UDP) {
+                    repair_payload(bytes);
+                }
+            })
+        }),
+        ("icmp.soft-error", || {
+            Defect::none().receives(|frame| {
+                let Some(ip) = frame.icmp(3).filter(|ip| ip.payload.get(17) == Some(&protocol::TCP)) else {
+                    return vec![frame.bytes.clone()];
+                };
+                // The connection that is quoted is reset.
+                let quoted = &ip.payload[28..];
+                let tcp = Tcp {
+                    source_port: word(quoted, 2),
+                    destination_port: word(quoted, 0),
+                    sequence: long_word(quoted, 8),
+                    flags: flags::RST,
+                    ..Tcp::default()
+                };
+                let mut reset = Ip::new(ip.source, ip.destination, protocol::TCP, tcp.to_bytes());
+                fill_transport_checksum(ip.source, ip.destination, protocol::TCP, &mut reset.payload);
+                vec![with_ip(frame, &reset)]
+            })
+        }),
+        ("link.arp-flood", || {
+            let mut count = 0;
+            stops_after(move |frame| {
+                count += u32::from(frame.arp().is_some());
+                count > 400
+            })
+        }),
+        ("ip.fragment-flood", || {
+            let mut count = 0;
+            stops_after(move |frame| {
+                count += u32::from(is_fragment(frame));
+                count > 400
+            })
+        }),
+        ("tcp.syn-flood", || {
+            let mut count = 0;
+            stops_after(move |frame| {
+                count += u32::from(is_syn(frame));
+                count > 200
+            })
+        }),
+        ("link.random-frames", || stops_after(|frame| matches!(frame.packet, Packet::Other(0x0042)))),
+        ("ip.random-packets", || stops_after(|frame| frame.tcp().is_some_and(|tcp| tcp.destination_port != SERVICE))),
+        ("tcp.random-segments", || {
+            stops_after(|frame| frame.tcp().is_some_and(|tcp| tcp.has(flags::URG | flags::FIN | flags::PSH)))
+        }),
         ("ip.hop-by-hop", || begins_with(protocol::HOP_BY_HOP)),
         ("ip.destination-options", || begins_with(protocol::DESTINATION_OPTIONS)),
         ("ip.option-discard", || {
@@ -251,6 +319,7 @@ fn takes_for_own(what: impl Fn(&Frame) -> bool + Send + 'static) -> Defect {
             let mut ip = frame.ip().unwrap().clone();
             ip.destination = addresses(false)[0];
             bytes = with_ip(frame, &ip);
+            bytes[..6].copy_from_slice(&MAC.0);
             repair_payload(&mut bytes);
         }
         vec![bytes]
@@ -261,4 +330,26 @@ fn takes_for_own(what: impl Fn(&Frame) -> bool + Send + 'static) -> Defect {
 fn begins_with(header: u8) -> Defect {
     Defect::none()
         .ignores(move |frame| word(&frame.bytes, 12) == ethertype::IPV6 && frame.bytes.get(HEADER + 6) == Some(&header))
+}
+
+/// The board receives nothing any more after such a frame.
+fn stops_after(mut what: impl FnMut(&Frame) -> bool + Send + 'static) -> Defect {
+    let mut is_stopped = false;
+    Defect::none().ignores(move |frame| {
+        is_stopped |= what(frame);
+        is_stopped
+    })
+}
+
+/// An ICMP message of such a type is answered like a datagram to a closed port.
+fn turns_into_datagram(what: impl Fn(u8) -> bool + Send + 'static) -> Defect {
+    Defect::none().receives(move |frame| {
+        let Packet::Icmp(ip) = &frame.packet else { return vec![frame.bytes.clone()] };
+        if !what(ip.payload[0]) {
+            return vec![frame.bytes.clone()];
+        }
+        let mut datagram = Ip::new(ip.source, ip.destination, protocol::UDP, udp(1, 2, &[]));
+        fill_transport_checksum(ip.source, ip.destination, protocol::UDP, &mut datagram.payload);
+        vec![with_ip(frame, &datagram)]
+    })
 }
