@@ -75,7 +75,10 @@ pub(crate) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
 /// The causes that are certain by the bytes alone, whatever was tested.
 pub(crate) fn known_causes(before: &[u8], expected: &[u8], received: &[u8]) -> Vec<String> {
     let inserted = inserted(expected, received);
-    if inserted.is_empty() { patterns::causes(&Difference { before, expected, received }) } else { inserted }
+    if inserted.is_empty() {
+        return patterns::causes(&Difference { before, expected, received });
+    }
+    repeated(before, received).map_or(inserted, |again| vec![again])
 }
 
 /// Whether wrong bytes begin or end at a multiple of a cache line or a block.
@@ -229,18 +232,21 @@ fn shifted(before: &[u8], expected: &[u8], received: &[u8]) -> Option<String> {
                  reply, or merged two. Otherwise a name is cut short, or acknowledged bytes were lost"
             ));
         }
-        let again = (1..=before.len()).find(|back| {
-            let rest = before.get(before.len() - back..).unwrap_or_default();
-            let common = rest.len().min(sample.len());
-            common >= ENOUGH && rest.get(..common) == sample.get(..common)
-        });
-        if let Some(again) = again {
-            return Some(format!(
-                "the previous {again} bytes come again: a retransmitted segment is taken for a new one, or a reply is written twice"
-            ));
-        }
     }
-    None
+    repeated(before, received)
+}
+
+/// The cause of bytes that were received before and come again.
+fn repeated(before: &[u8], received: &[u8]) -> Option<String> {
+    const ENOUGH: usize = 8;
+    let again = (1..=before.len()).find(|back| {
+        let rest = before.get(before.len() - back..).unwrap_or_default();
+        let common = rest.len().min(received.len()).min(64);
+        common >= ENOUGH && rest.get(..common) == received.get(..common)
+    })?;
+    Some(format!(
+        "the previous {again} bytes come again: a retransmitted segment is taken for a new one, or a reply is written twice"
+    ))
 }
 
 #[cfg(test)]
@@ -290,6 +296,8 @@ mod tests {
         assert!(causes(&before, &expected, &expected[23..], 100)[0].starts_with("23 bytes are missing"));
         let again = [&before[60..], &expected].concat();
         assert!(causes(&before, &expected, &again, 100)[0].starts_with("the previous 40 bytes come again"));
+        let again = [&before[92..], &expected].concat();
+        assert!(causes(&before, &expected, &again, 100)[0].starts_with("the previous 8 bytes come again"));
     }
 
     #[test]

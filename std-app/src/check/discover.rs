@@ -42,7 +42,7 @@ pub(crate) fn protocol(target: &Target, facts: &Facts, settings: &Settings) -> R
 
 /// One message is echoed. Then the client closes its side, and the server should.
 fn echo_protocol(context: Context<'_>) -> Result<Protocol, Failure> {
-    let mut session = Session::served_with_retries(context)?.0;
+    let mut session = Session::served_with_retries(context).map_err(|failure| explained(context, failure))?.0;
     let begin = Instant::now();
     session.exchange(b"echo")?;
     let rtt = begin.elapsed();
@@ -71,6 +71,23 @@ fn echo_protocol(context: Context<'_>) -> Result<Protocol, Failure> {
     }
     Ok(protocol)
 }
+
+/// Adds why a message that has no line end does not come back, or not completely.
+fn explained(context: Context<'_>, failure: Failure) -> Failure {
+    if failure.kind != Kind::Timeout {
+        return failure;
+    }
+    if failure.offset.is_some_and(|offset| offset > 0) {
+        return failure.because(IN_PIECES);
+    }
+    let line = Session::open(context).and_then(|mut session| session.exchange(b"greet check\n"));
+    failure.because_if(
+        line.is_ok(),
+        "the server waits for a line end: an echo sends back what it has received, line or not",
+    )
+}
+
+const IN_PIECES: &str = "the reply comes in pieces, and each is held back: write it at once, and set TCP_NODELAY";
 
 /// Whether each of the 256 values comes back.
 fn carries_any_byte(context: Context<'_>) -> bool {
@@ -153,9 +170,7 @@ fn first_reply(context: Context<'_>) -> Result<Protocol, Verdict> {
             Err(Kind::Timeout) => {
                 let what =
                     format!("only {} of the reply to the first name was received within the timeout", shown(&received));
-                break Failure::new(what).with_kind(Kind::Timeout).because(
-                    "the reply comes in pieces, and each is held back: write it at once, and set TCP_NODELAY",
-                );
+                break Failure::new(what).with_kind(Kind::Timeout).because(IN_PIECES);
             }
             Err(kind) => {
                 let end = if kind == Kind::Closed { "the server closed the connection" } else { "it was reset" };

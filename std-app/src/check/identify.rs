@@ -94,6 +94,9 @@ pub(crate) fn service(context: Context<'_>) -> Result<Service, Failure> {
             match answer_service(&answer) {
                 Some(seen) if banner.is_empty() => (seen, answer),
                 None if banner.is_empty() && answer.is_empty() => {
+                    if is_one_behind(&mut session, soon) {
+                        return Err(one_behind());
+                    }
                     if let Some(stated) = stated {
                         return Ok(stated);
                     }
@@ -140,6 +143,17 @@ fn silent(context: Context<'_>) -> Failure {
         Failure::new(format!("the server sends nothing, and answers nothing within {}", Time::from(context.timeout())));
     failure.with_kind(Kind::Timeout).because(
         "the connection is open, but nobody serves it: it waits in a backlog, or its task was not started or is stuck",
+    )
+}
+
+/// Whether the answer to the first message comes with the second one.
+fn is_one_behind(session: &mut Session<'_>, time: Duration) -> bool {
+    session.send(REQUEST).is_ok() && first_bytes(session, time, REQUEST).0 == REQUEST
+}
+
+fn one_behind() -> Failure {
+    Failure::new("a message comes back when the next one has been sent").with_kind(Kind::Timeout).because(
+        "the server sends before it has received, or what it has written stays in a buffer until the next message: send it at once",
     )
 }
 

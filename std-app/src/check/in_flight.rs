@@ -52,7 +52,7 @@ fn loss(context: Context<'_>, count: usize, size: usize) -> Option<Failure> {
 
 /// Closes in on the limit between what passed and what was lost.
 fn limit(context: Context<'_>, mut passed: usize, mut lost: usize, mut failure: Failure) -> InFlight {
-    while lost - passed > (passed / 16).max(8) && context.has_time() {
+    while lost - passed > 1 && context.has_time() {
         let between = usize::midpoint(passed, lost);
         match together(context, between) {
             Ok(()) => passed = between,
@@ -66,7 +66,33 @@ fn limit(context: Context<'_>, mut passed: usize, mut lost: usize, mut failure: 
         _ => "loses data",
     };
     let what = format!("{what} when more than {passed} bytes are unanswered: {}", failure.what);
-    InFlight { passed, failure: Some(Failure { what: what.into(), ..failure }), is_stated: false }
+    let failure = Failure { what: what.into(), ..failure };
+    let failure = match limit_cause(passed, lost) {
+        Some(cause) => failure.because(cause),
+        None => failure,
+    };
+    InFlight { passed, failure: Some(failure), is_stated: false }
+}
+
+/// What the numbers point at, if the limit is known exactly: so many bytes at once come back, and one more is too much.
+fn limit_cause(passed: usize, lost: usize) -> Option<String> {
+    /// Bytes in a full segment on Ethernet.
+    const SEGMENT: usize = 1460;
+    if lost != passed + 1 {
+        return None;
+    }
+    if lost.is_power_of_two() {
+        return Some(format!(
+            "what fills a buffer of {lost} bytes completely is lost: a full ring buffer is taken for an empty one, or a byte is \
+             kept for a NUL"
+        ));
+    }
+    (passed < SEGMENT).then(|| {
+        format!(
+            "of each segment only the first {passed} bytes are sent back: the first buffer of a chain (with lwIP p->len instead of \
+             p->tot_len), or one read of that size"
+        )
+    })
 }
 
 /// Sends that many bytes at once, and receives them.

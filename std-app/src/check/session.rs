@@ -265,6 +265,9 @@ impl<'a> Session<'a> {
                         [b'W', ..] if !is_echo => Some("the server sends its greeting again"),
                         [0, ..] => Some("NULs follow a reply: the end of a C string, or writes padded to whole words"),
                         _ if received.starts_with(b"Hello, exit") => Some("`exit` is answered as a name"),
+                        [_, _, ..] if self.history.windows(count).any(|earlier| earlier == received) => Some(
+                            "bytes of an earlier message follow: the length of the buffer is sent, not that of the message",
+                        ),
                         _ => None,
                     };
                     let failure = Failure {
@@ -393,6 +396,13 @@ impl<'a> Session<'a> {
             Some(evidence) => failure.with_evidence(evidence),
             None => failure,
         }
+    }
+
+    /// Whether an echo answers a further message. What is missing before it then never comes.
+    pub(crate) fn answers_further(&mut self) -> bool {
+        const TIME: Duration = Duration::from_millis(500);
+        const MESSAGE: &[u8] = b"a further message";
+        self.send(MESSAGE).is_ok() && self.read_for(TIME).windows(MESSAGE.len()).any(|received| received == MESSAGE)
     }
 
     /// Everything that comes within that time, up to a limit.

@@ -14,7 +14,8 @@ type Pattern = fn(&Difference<'_>) -> Option<String>;
 
 /// The causes of all patterns that match, the most certain first.
 pub(super) fn causes(difference: &Difference<'_>) -> Vec<String> {
-    const PATTERNS: [Pattern; 6] = [stale_tail, seventh_bit, swapped_halves, format_string, wrong_bit, periodic];
+    const PATTERNS: [Pattern; 8] =
+        [lost_beginning, stale_tail, seventh_bit, swapped_halves, rotated_word, format_string, wrong_bit, periodic];
     PATTERNS.iter().filter_map(|pattern| pattern(difference)).collect()
 }
 
@@ -32,6 +33,20 @@ impl<'a> Difference<'a> {
         let known = self.expected.len().min(self.received.len());
         4 * self.wrong().count() <= known
     }
+}
+
+/// The connection begins with later bytes.
+fn lost_beginning(difference: &Difference<'_>) -> Option<String> {
+    const ENOUGH: usize = 4;
+    let Difference { before, expected, received } = *difference;
+    let is_lost = before.is_empty() && received.len() >= ENOUGH && received.len() < expected.len();
+    (is_lost && expected.ends_with(received)).then(|| {
+        format!(
+            "the first {} of the connection are lost: bytes that come right after the handshake are discarded, or a first read is \
+             not answered",
+            counted((expected.len() - received.len()) as u64, "byte")
+        )
+    })
 }
 
 /// Additional bytes that an earlier message ended with.
@@ -63,6 +78,18 @@ fn seventh_bit(difference: &Difference<'_>) -> Option<String> {
         format!(
             "the highest bit is cleared ({expected:#04X} became {received:#04X}): a serial line with 7 bits, or text taken for ASCII"
         )
+    })
+}
+
+/// The halves of one word of 32 bits are swapped.
+fn rotated_word(difference: &Difference<'_>) -> Option<String> {
+    let Difference { expected, received, .. } = *difference;
+    let last = difference.wrong().last()?.0;
+    let (right, wrong) = (expected.first_chunk::<4>()?, received.first_chunk::<4>()?);
+    let is_rotated = last < right.len() && right[..2] == wrong[2..] && right[2..] == wrong[..2];
+    is_rotated.then(|| {
+        "the 16-bit halves of a word of 32 bits are swapped: the last word of a message is copied in another way than the others"
+            .to_owned()
     })
 }
 
@@ -181,6 +208,18 @@ mod tests {
         let cause = first(before, b"Hello, next!\n", b"ndeed!\nHello, next!\n");
         assert!(cause.starts_with("the last 7 bytes of an earlier, longer message"), "{cause}");
         assert_eq!(first(before, b"Hello, next!\n", b"Hello, short!\nHello, next!\n"), "", "a whole reply");
+    }
+
+    #[test]
+    fn a_lost_beginning_is_distinguished_from_bytes_that_are_lost_later() {
+        assert!(first(b"", b"greet check", b"t check").starts_with("the first 4 bytes of the connection are lost"));
+        assert_eq!(first(b"gre", b"et check", b"check"), "");
+    }
+
+    #[test]
+    fn swapped_halves_of_one_word_are_recognized() {
+        assert!(first(b"gree", b"t check", b"cht eck").starts_with("the 16-bit halves of a word"));
+        assert_eq!(first(b"gree", b"t check", b"cht ecK"), "", "more than one word is wrong");
     }
 
     #[test]

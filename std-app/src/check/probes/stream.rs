@@ -321,7 +321,7 @@ fn stopped_reader(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String,
             && !context.settings.is_interrupted()
         {
             let count = left.min(50);
-            outcome = session.expect_replies(count, &reply.repeat(count));
+            outcome = session.expect_replies(count, &reply.repeat(count)).map_err(|failure| lost(&mut session, failure));
             left -= count;
             notes.progress((names - left) as u64, names as u64);
         }
@@ -351,6 +351,23 @@ fn stopped_reader(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String,
     Ok(format!("{stopped}; all replies arrived"))
 }
 
+/// Adds that an echo has lost bytes, if what is missing does not come before a further message, or much is missing.
+fn lost(session: &mut Session<'_>, failure: Failure) -> Failure {
+    let is_lost = session.context.facts.service() == Service::Echo
+        && match failure.kind {
+            Kind::Timeout => session.answers_further(),
+            Kind::Other => failure.causes.is_empty(),
+            _ => false,
+        };
+    if !is_lost {
+        return failure;
+    }
+    Failure { kind: Kind::Other, ..failure }.because(
+        "bytes are lost while many are unanswered: the server goes on receiving when its send buffer is full (look at what `send` \
+         or `tcp_write` returns)",
+    )
+}
+
 fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     const TOGETHER: usize = 8;
     let total = if context.settings.stress { 64 * MEBIBYTE } else { MEBIBYTE };
@@ -376,7 +393,7 @@ fn full_duplex(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ve
         while received < names && outcome.is_ok() && context.has_time() {
             let next = names.min(received + TOGETHER);
             let replies: Vec<u8> = (received..next).flat_map(|index| conversation.owed(&message(index))).collect();
-            outcome = session.expect_replies(TOGETHER, &replies);
+            outcome = session.expect_replies(TOGETHER, &replies).map_err(|failure| lost(&mut session, failure));
             received = next;
             notes.progress(received as u64, names as u64);
         }

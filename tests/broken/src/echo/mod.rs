@@ -87,4 +87,48 @@ pub enum Defect {
 }
 
 /// Every defect: the server's name, the probe that has to find it, and a part of the cause that it has to name first.
-pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 0] = [];
+pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 38] = [
+    ("echo-slow-segments", Defect::SlowSegments, "time.throughput", "200 ms"), // early: it takes long
+    ("echo-byte-by-byte", Defect::ByteByByte, "reach.reply", "comes in pieces"), // likewise
+    (
+        "echo-drops-what-does-not-fit",
+        Defect::DropsWhatDoesNotFit,
+        "echo.in-flight",
+        "goes on receiving when its send buffer is full",
+    ),
+    ("echo-first-buffer-only", Defect::FirstBufferOnly, "echo.in-flight", "of each segment only the first 536 bytes"),
+    ("echo-cut-at-127", Defect::CutAt127, "echo.in-flight", "a byte is kept for a NUL"),
+    ("echo-one-behind", Defect::OneBehind, "reach.service", "until the next message"),
+    ("echo-stale-tail", Defect::StaleTail, "reach.reply", "bytes of an earlier message follow"),
+    ("echo-loses-first-bytes", Defect::LosesFirstBytes, "reach.reply", "first 4 bytes of the connection are lost"),
+    ("echo-loses-full-buffer", Defect::LosesFullBuffer, "echo.in-flight", "fills a buffer of 2048 bytes completely"),
+    ("echo-repeats", Defect::Repeats, "stream.lengths", "come again"),
+    ("echo-swaps-halves", Defect::SwapsHalves, "reach.reply", "16-bit halves of a word"),
+    ("echo-ring-wrap", Defect::RingWrap, "stream.lengths", "multiple of 2048"),
+    ("echo-strips-nul", Defect::StripsNul, "echo.text", "NUL"),
+    ("echo-nul-terminated", Defect::NulTerminated, "echo.text", "C string"),
+    ("echo-adds-nul", Defect::AddsNul, "reach.reply", "NUL of a C string"),
+    ("echo-strips-line-feed", Defect::StripsLineFeed, "echo.text", "line ends are dropped"),
+    ("echo-adds-carriage-return", Defect::AddsCarriageReturn, "echo.text", "CR LF"),
+    ("echo-seven-bits", Defect::SevenBits, "echo.bytes", "highest bit is cleared"),
+    ("echo-ends-at-255", Defect::EndsAt255, "echo.bytes", "EOF is -1"),
+    ("echo-utf8-crash", Defect::Utf8Crash, "echo.text", "UTF-8"),
+    ("echo-edits-lines", Defect::EditsLines, "echo.text", "as on a terminal"),
+    ("echo-waits-for-line", Defect::WaitsForLine, "reach.reply", "waits for a line end"),
+    ("echo-reverses", Defect::Reverses, "reach.service", "exactly the bytes"),
+    ("echo-adds-prefix", Defect::AddsPrefix, "reach.service", "exactly the bytes"),
+    ("echo-greets-first", Defect::GreetsFirst, "reach.service", "greeting"),
+    ("echo-stops-at-65535", Defect::StopsAt65535, "stream.lengths", "a counter of 16 bits overflows"),
+    ("echo-dead-after-mebibyte", Defect::DeadAfterMebibyte, "stream.lengths", "look for"),
+    ("echo-dead-after-100", Defect::DeadAfter100, "connections.sequential", "something is used up"),
+    ("echo-refuses-second", Defect::RefusesSecond, "connections.concurrent", "written for one client"),
+    ("echo-shared-buffer", Defect::SharedBuffer, "connections.isolation", "another client's"),
+    ("echo-one-writer", Defect::OneWriter, "stream.stopped-reader", "blocks the server for all others"),
+    ("echo-no-fin", Defect::NoFin, "echo.half-close", "CLOSE-WAIT"),
+    ("echo-half-close-drops", Defect::HalfCloseDrops, "echo.half-close", "client's FIN"),
+    ("echo-leak-on-reset", Defect::LeakOnReset, "connections.reset", "the slot of every client that resets is lost"),
+    ("echo-short-idle-timeout", Defect::ShortIdleTimeout, "connections.silent", "idle timeout is a few seconds"),
+    ("echo-stuck-after-stop", Defect::StuckAfterStop, "stream.stopped-reader", "when the window opens"),
+    ("echo-tick", Defect::Tick, "time.idle", "polled every 10 ms"),
+    ("echo-nagle", Defect::Nagle, "time.idle", "Nagle"),
+];

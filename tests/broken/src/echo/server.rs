@@ -31,6 +31,8 @@ pub(crate) fn serve(listener: &TcpListener, defect: Defect) {
     let shared = Shared { defect, writer: Mutex::new(()), bytes: AtomicUsize::new(0), buffer: Mutex::new(Vec::new()) };
     let accepting = match defect {
         Defect::RefusesSecond => Accepting { slots: 1, ..Accepting::DEFAULT },
+        // Its connections never end, so that it needs more of them.
+        Defect::NoFin => Accepting { slots: usize::MAX, ..Accepting::DEFAULT },
         Defect::DeadAfter100 => Accepting { clients: 100, ..Accepting::DEFAULT },
         _ => Accepting::DEFAULT,
     };
@@ -121,7 +123,7 @@ impl Connection<'_> {
                 Ok(())
             }
             Defect::Tick => {
-                wait_for_tick();
+                wait_for_tick(Duration::from_millis(10));
                 self.send(echo)
             }
             Defect::Nagle if echo.len() > 8 => {
@@ -143,7 +145,7 @@ impl Connection<'_> {
                 self.send(&echo)
             }
             Defect::ByteByByte => echo.iter().try_for_each(|byte| {
-                wait_for_tick();
+                wait_for_tick(Duration::from_millis(220));
                 self.send(&[*byte])
             }),
             Defect::SlowSegments => {
@@ -169,10 +171,10 @@ impl Connection<'_> {
     }
 }
 
-/// Sleeps until a timer of 10 ms expires the next time.
-fn wait_for_tick() {
-    const TICK: u128 = 10_000;
+/// Sleeps until a timer with that period expires the next time.
+fn wait_for_tick(period: Duration) {
     thread_local! { static BEGIN: Instant = Instant::now(); }
-    let into = BEGIN.with(Instant::elapsed).as_micros() % TICK;
-    thread::sleep(Duration::from_micros(u64::try_from(TICK - into).unwrap_or(0)));
+    let period = period.as_micros();
+    let into = BEGIN.with(Instant::elapsed).as_micros() % period;
+    thread::sleep(Duration::from_micros(u64::try_from(period - into).unwrap_or(0)));
 }
