@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     check::{check, check_json, failures},
-    common::Server,
+    common::{Server, runtimes},
 };
 
 /// A server that calls `serve` for each client: concurrently, each in its own thread, or one client at a time.
@@ -47,6 +47,16 @@ fn nothing_is_found_on_a_correct_echo_server() {
     let (status, result) = check_json(server(true, |stream| echo::<4096>(&stream, <[u8]>::to_vec)), &[]);
     assert_eq!((status, failures(&result)), (Some(0), Vec::new()));
     assert_eq!((&result["service"], &result["framing"]), (&"echo".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn nothing_is_found_on_the_echo_service_on_any_runtime() {
+    for runtime in runtimes() {
+        let server = Server::start(&["--quiet", "--service", "echo", "--runtime", runtime]);
+        let (status, result) = check_json(server.address, &[]);
+        assert_eq!((status, failures(&result)), (Some(0), Vec::new()), "{runtime}");
+        assert_eq!(result["service"], "echo");
+    }
 }
 
 #[test]
