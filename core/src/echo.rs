@@ -58,7 +58,7 @@ impl Default for Settings {
 ///
 /// assert_eq!(echo.receive(now, &input[4..]).taken, 1);
 /// echo.receive_end(now); // the client's FIN
-/// assert_eq!(echo.state(), State::Open); // one byte is owed
+/// assert_eq!(echo.state(), State::Open); // one byte is still to be sent
 /// assert_eq!(echo.transmit(now, &mut output), 1);
 /// assert_eq!(echo.state(), State::Ending);
 /// echo.delivered(now); // the driver has sent its FIN

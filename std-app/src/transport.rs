@@ -48,7 +48,7 @@ pub(crate) struct TcpTransport<'a> {
     start: usize,
     end: usize,
     deadline: Option<Instant>,
-    /// No wait is longer, whatever the deadline.
+    /// The end of every wait, even if the deadline is later.
     wait_limit: Option<Instant>,
     read_limit: Limit,
     /// Set once this side has sent its FIN.

@@ -23,7 +23,7 @@ from support.tap_servers import (
 DNS = "--dns", OWN
 NOBODY = "192.168.69.50"
 TIMEOUT = 120
-# Seconds; less than the timeout of greet-tap, 30 s, and more than anything takes that does not wait for it.
+# Seconds; less than the timeout of greet-tap (30 s), and longer than a run that does not wait for the timeout.
 SOON = 15
 
 # Exit statuses; `man greet-tap-fetch` lists them all.
@@ -34,7 +34,7 @@ MEBIBYTE = random.Random(7).randbytes(1 << 20)
 
 
 class Fetched:
-    """What came of fetching: what was printed, and the files that are there now; `during` gets the running process."""
+    """The result of a download: the output, and the files afterwards. `during` is called with the running process."""
 
     def __init__(self, *arguments, during=lambda process: None):
         with tempfile.TemporaryDirectory() as folder:
@@ -56,20 +56,20 @@ class QuietFiles(http.server.SimpleHTTPRequestHandler):
 
 class Fetch(unittest.TestCase):
     def saves(self, body, *arguments):
-        """Fetches, and sees that `body` was saved as `page`."""
+        """Fetches, and asserts that `body` was saved as `page`."""
         fetched = Fetched(*arguments)
         self.assertEqual((fetched.status, list(fetched.files)), (0, ["page"]), fetched.errors)
         self.assertTrue(fetched.files["page"] == body, f"{len(fetched.files['page'])} bytes that are another page")
         return fetched
 
     def fails(self, said, *arguments, status=1, **during):
-        """Fetches in vain: one line says why, and there is no file."""
+        """Fetches, and asserts that it fails with one line that contains `said` and saves no file."""
         fetched = Fetched(*arguments, **during)
         self.assertEqual((fetched.status, fetched.files), (status, {}), fetched.errors)
         self.assertEqual(len(fetched.errors.splitlines()), 1, fetched.errors)
         self.assertIn(said, fetched.errors)
 
-    def test_a_file_of_a_common_server_is_saved_as_it_is_over_both_families(self):
+    def test_a_file_from_pythons_web_server_is_saved_unchanged_over_both_families(self):
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "page").write_bytes(MEBIBYTE)
             handler = functools.partial(QuietFiles, directory=folder)
@@ -82,14 +82,14 @@ class Fetch(unittest.TestCase):
                 self.assertTrue(fetched.output.startswith(b"HTTP/1.0 200 OK\r\n"), fetched.output)
                 self.assertIn("1048576 bytes saved as page", fetched.errors)
 
-    def test_a_body_in_chunks_and_one_that_ends_with_the_connection_are_saved(self):
+    def test_a_chunked_body_and_a_body_ended_by_the_connection_are_saved(self):
         chunks = b"".join(b"%x\r\n%s\r\n" % (size, b"a" * size) for size in (1, 4000, 70000, 2)) + b"0\r\n\r\n"
         with web(saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 0.05, chunks)):
             self.saves(b"a" * 74003, f"http://{OWN}/page")
         with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", MEBIBYTE, 0.05, b"haha")):
             self.saves(MEBIBYTE + b"haha", f"http://{OWN}/page")
 
-    def test_a_name_is_looked_up_and_its_family_chosen(self):
+    def test_a_host_name_is_resolved_and_an_address_family_selected(self):
         with web(saying(HAHA)) as asked, dns(knowing(f"both.test {OWN} {OWN6}")) as names:
             # Without -4 or -6 IPv6 is tried first, and used if it is connected within 250 ms.
             both = ["fdaa::1", "192.168.69.1"]
@@ -100,7 +100,7 @@ class Fetch(unittest.TestCase):
                 self.assertIn("\r\nHost: both.test\r\n", request)
         self.assertEqual(set(names), {("both.test", A), ("both.test", AAAA)})
 
-    def test_an_address_that_does_not_answer_makes_room_for_the_next(self):
+    def test_after_an_address_that_does_not_answer_the_next_is_tried(self):
         names = knowing(f"one.test {NOBODY} {OWN}", f"two.test 10.0.0.1 fdbb::1 {OWN}", f"three.test {NOBODY} fdaa::50")
         with web(saying(HAHA)), dns(names):
             self.saves(b"haha", *DNS, "--timeout", "2s", "http://one.test/page")
@@ -112,19 +112,19 @@ class Fetch(unittest.TestCase):
         with dns(knowing(f"one.test {OWN} {OWN6}")):
             self.fails(f"{OWN6}]:80 refused the connection, {OWN}:80 refused the connection", *DNS, "http://one.test/page", status=CONNECT)
 
-    def test_a_silent_address_does_not_hold_up_the_next(self):
-        # Without a timeout only another address that is tried meanwhile ends the wait.
+    def test_a_silent_address_does_not_delay_the_next(self):
+        # Without a timeout the wait ends only because another address is tried at the same time.
         with web(saying(HAHA)) as asked, dns(knowing(f"name.test {NOBODY} 192.168.69.51 fdaa::50 {OWN}")):
             self.saves(b"haha", *DNS, "--timeout", "none", "http://name.test/page")
         self.assertEqual(len(asked), 1)
 
-    def test_the_time_limit_for_everything_holds_while_it_connects(self):
+    def test_the_maximum_time_includes_connecting(self):
         self.fails("took longer than 1s: raise --max-time", "--timeout", "none", "--max-time", "1s", f"http://{NOBODY}/page")
         with dns(silent):
             self.fails("took longer than 1s: raise --max-time", *DNS, "--timeout", "none", "--max-time", "1s", "http://name.test/page")
         self.fails("took longer than 1s: raise --max-time", "--dhcp", "--max-time", "1s", f"http://{OWN}/page")
 
-    def test_sigusr1_prints_the_counters_of_a_download_that_goes_on(self):
+    def test_sigusr1_prints_the_counters_during_a_download(self):
         is_asked, is_reported = threading.Event(), threading.Event()
 
         def serve(connection, _):
@@ -143,7 +143,7 @@ class Fetch(unittest.TestCase):
         self.assertEqual((fetched.status, fetched.files), (0, {"page": b"haha"}), fetched.errors)
         self.assertEqual(self.reported, b"connections refused: 0\n")
 
-    def test_why_a_name_has_no_address_is_told_apart(self):
+    def test_each_reason_for_a_failed_lookup_has_its_own_message(self):
         names = knowing(f"four.test {OWN}", f"six.test {OWN6}", "none.test")
         with dns(names):
             self.fails(f"`no.test` is not found: {OWN} knows no address of it", *DNS, "http://no.test/page", status=RESOLVE)
@@ -161,23 +161,23 @@ class Fetch(unittest.TestCase):
             self.fails(f"no answer from {OWN} within 1.5s", *DNS, "--timeout", "1.5", "http://no.test/page", status=RESOLVE)
             self.assertLess(time.monotonic() - begin, SOON)
 
-    def test_who_answers_badly_is_not_believed_and_the_right_answer_still_is(self):
+    def test_forged_dns_answers_are_ignored_and_the_correct_answer_is_used(self):
         def lying(query, name, kind):
             right = answer(query, [address(name, OWN)] if kind == A else [])
             wrong = answer(query, [address(name, NOBODY)])
             other = query[:2] + wrong[2:12] + dns_name("other.test") + query[-4:] + wrong[len(query) :]
             return [
-                bytes([query[0] ^ 1]) + wrong[1:],  # of another question
-                wrong[:2] + b"\x01" + wrong[3:],  # no answer
+                bytes([query[0] ^ 1]) + wrong[1:],  # the id of another query
+                wrong[:2] + b"\x01" + wrong[3:],  # the flags of a query
                 other, query, wrong[:13], wrong[: len(query) + 7], b"\0", bytes(512),
-                query[:12] + b"\xc0\x0c" + query[-4:],  # a name that leads to itself
+                query[:12] + b"\xc0\x0c" + query[-4:],  # a compression pointer to itself
                 right,
             ]  # fmt: skip
 
         with web(saying(HAHA)), dns(lying):
             self.saves(b"haha", *DNS, "--timeout", "5s", "http://lies.test/page")
 
-    def test_a_name_that_stands_for_another_is_followed_and_in_a_circle_is_not(self):
+    def test_cname_records_are_followed_except_in_a_loop(self):
         def aliases(query, name, kind):
             if name == "circle.test":
                 return [answer(query, [record(name, CNAME, dns_name("b")), record("b", CNAME, dns_name(name))])]
@@ -189,7 +189,7 @@ class Fetch(unittest.TestCase):
             self.saves(b"haha", *DNS, "http://alias.test/page")
             self.fails("is not found", *DNS, "--timeout", "2s", "http://circle.test/page", status=RESOLVE)
 
-    def test_where_one_dns_server_is_no_help_the_next_is_asked(self):
+    def test_if_one_dns_server_fails_the_next_is_queried(self):
         failures = {
             "silent": silent,
             "it fails": lambda query, *_: [answer(query, flags=tap_servers.SERVER_FAILURE)],
@@ -204,19 +204,19 @@ class Fetch(unittest.TestCase):
 
     def test_a_silent_dns_server_delays_the_next_by_less_than_a_short_timeout(self):
         with web(saying(HAHA)), dns(silent) as first, dns(knowing(f"name.test {OWN}"), OWN6):
-            # 1 s until the second one is asked, and far less than the 5 s that a server has for its answer.
+            # 1 s until the second server is asked; less than the 5 s that a server has for its answer.
             self.saves(b"haha", *DNS, "--dns", OWN6, "--timeout", "4s", "http://name.test/page")
         self.assertIn(("name.test", A), first)
         with dns(silent), dns(silent, OWN6):
-            # Each server has its share of a timeout that is shorter than that: both are asked.
+            # A shorter timeout is divided among the servers, so that both are asked.
             self.fails(f"no answer from {OWN} or {OWN6} within 1s", *DNS, "--dns", OWN6, "--timeout", "1s", "http://name.test/page", status=RESOLVE)
 
-    def test_a_late_answer_counts_though_the_next_dns_server_was_asked(self):
+    def test_a_late_answer_is_used_even_after_the_next_dns_server_was_asked(self):
         answered, next_was_asked = set(), threading.Event()
 
         def late(query, name, kind):
             if kind in answered:
-                return []  # to a retransmission: the first query alone has an answer
+                return []  # a retransmission: only the first query gets an answer
             answered.add(kind)
             next_was_asked.wait(SOON)
             return knowing(f"name.test {OWN}")(query, name, kind)
@@ -229,7 +229,7 @@ class Fetch(unittest.TestCase):
             self.saves(b"haha", *DNS, "--dns", OWN6, "--timeout", "20s", "http://name.test/page")
         self.assertTrue(next_was_asked.is_set())
 
-    def test_a_truncated_answer_is_said_to_be_truncated(self):
+    def test_a_truncated_dns_answer_is_reported(self):
         def truncated(query, name, kind):
             records = [address(name, OWN)] if name == "some.test" and kind == A else []
             return [answer(query, records, flags=tap_servers.TRUNCATED)]
@@ -251,7 +251,7 @@ class Fetch(unittest.TestCase):
         finally:
             ip("route", "delete", *route)
 
-    def test_a_slow_answer_is_awaited_within_the_timeout_and_not_longer(self):
+    def test_dns_answers_are_waited_for_until_the_timeout(self):
         def slow(query, name, kind):
             time.sleep(1.2)
             return knowing(f"slow.test {OWN} {OWN6}")(query, name, kind)
@@ -268,7 +268,7 @@ class Fetch(unittest.TestCase):
             self.saves(b"haha", *DNS, "http://one.test/page")
             self.assertLess(time.monotonic() - begin, SOON)
 
-    def test_without_dns_those_are_asked_that_dhcp_tells_of(self):
+    def test_without_the_dns_option_the_dns_servers_of_dhcp_are_used(self):
         with web(saying(HAHA)) as asked, dns(knowing(f"name.test {OWN}")):
             with dhcp(OWN):
                 self.saves(b"haha", "--dhcp", "http://name.test/page")
@@ -277,7 +277,7 @@ class Fetch(unittest.TestCase):
                 self.fails("DHCP gave no DNS server", "--dhcp", "http://name.test/page", status=RESOLVE)
             self.fails("DHCP gave no DNS server", "--dhcp", "--timeout", "1s", "http://name.test/page", status=RESOLVE)
 
-    def test_redirects_are_followed_over_connections_of_their_own(self):
+    def test_each_redirect_is_followed_over_a_new_connection(self):
         def serve(connection, request):
             if b"Host: one.test\r\n" in request:
                 connection.sendall(moved("http://two.test:81/page"))
@@ -292,12 +292,12 @@ class Fetch(unittest.TestCase):
             self.assertEqual(fetched.output.count(b"HTTP/1.1 "), 3)
             self.assertEqual(Fetched(*DNS, "http://one.test/page").status, 1)
 
-    def test_what_is_encrypted_is_refused_also_where_a_redirect_leads_there(self):
+    def test_https_is_refused_also_as_the_target_of_a_redirect(self):
         self.fails("https://name.test/page: greet-tap has no TLS", "https://name.test/page", status=TLS)
         with web(saying(moved("https://name.test/page"))):
             self.fails("https://name.test/page: greet-tap has no TLS", "-L", f"http://{OWN}/page", status=TLS)
 
-    def test_a_body_that_is_not_whole_leaves_nothing_and_it_is_told_how_much_came(self):
+    def test_an_incomplete_body_is_not_saved_and_the_bytes_received_are_reported(self):
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
         with web(saying(head, bytes(1234))):
             self.fails("received 1234 of 5000 bytes", f"http://{OWN}/page")
@@ -310,12 +310,12 @@ class Fetch(unittest.TestCase):
         with web(saying(*256 * [b"a" * 65536])):
             self.fails("is not a web server; it sent `aaaa", f"http://{OWN}/page", status=PROTOCOL)
 
-    def test_what_came_before_a_reset_counts(self):
+    def test_bytes_received_before_a_reset_are_counted(self):
         with web(saying_and_resetting(HAHA)):
             for _ in range(20):
                 self.saves(b"haha", f"http://{OWN}/page")
 
-    def test_a_reader_may_be_slower_than_the_timeout(self):
+    def test_a_reader_of_standard_output_can_be_slower_than_the_timeout(self):
         def read_late(process):
             time.sleep(2.5)
 
@@ -324,7 +324,7 @@ class Fetch(unittest.TestCase):
         self.assertEqual((fetched.status, fetched.files), (0, {}), fetched.errors)
         self.assertTrue(fetched.output == MEBIBYTE)
 
-    def test_a_signal_ends_it_wherever_it_is(self):
+    def test_a_signal_ends_it_in_every_phase(self):
         def has_head(process):
             process.stdout.readline()
 
@@ -347,7 +347,7 @@ class Fetch(unittest.TestCase):
         with web(saying(b"HTTP/1.1 200 OK\r\n\r\n", *10_000 * [MEBIBYTE])):
             interrupted("; received ", f"http://{OWN}/page", when=has_head)
 
-    def test_over_a_wire_that_fails_on_purpose_every_byte_is_right(self):
+    def test_with_impairments_every_byte_is_correct(self):
         wire = "--loss 5% --duplicate 5% --reorder 5% --corrupt 1% --latency 1ms --jitter 1ms --seed 7"
         with web(saying(page(MEBIBYTE))), dns(knowing(f"name.test {OWN}")):
             fetched = self.saves(MEBIBYTE, *DNS, "--loss", "5%", "--seed", "7", "--stats", "http://name.test/page")

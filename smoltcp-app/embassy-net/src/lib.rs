@@ -1,7 +1,7 @@
 //! The server of the greeting protocol over embassy-net, for firmware that uses embassy: without allocation.
 //!
-//! [`serve`] serves as many clients at the same time as it is given memory for; it is one future, for one task. For a task of
-//! its own for each client, give each of them one [`Memory`].
+//! [`serve`] serves as many concurrent clients as it is given memory for; it is one future, for one task. To use one task for
+//! each client, call it in each task with one [`Memory`].
 //!
 //! ```no_run
 //! use greet_embassy_net::{Memory, Settings, serve};

@@ -18,12 +18,12 @@ use crate::{
     transport::unacknowledged,
 };
 
-/// How often it is looked whether the client has acknowledged everything: embassy-net has no event for a part of it.
+/// Interval at which the unacknowledged bytes are counted: embassy-net has no event for a partial acknowledgement.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a connection stays in TIME-WAIT. The acknowledgement of the client's FIN leaves within half of it: the stack delays
 /// acknowledgements by 10 ms, which embassy-net offers no setting for. After that the socket serves the next client.
 const TIME_WAIT: Duration = Duration::from_millis(20);
-/// How long a reset may wait to be sent, for example while the link is down.
+/// The longest wait for a reset to be sent, for example while the link is down.
 const RESET: Duration = Duration::from_millis(100);
 
 /// The settings of a service.
@@ -34,7 +34,7 @@ pub struct Settings {
     pub port: u16,
     /// Each server's settings.
     ///
-    /// The idle timeout also ends the connection of a client that vanished. Without it such a connection is kept for ever.
+    /// The idle timeout also ends the connection of a client that has stopped answering. Without it such a connection is kept for ever.
     pub server: ServerSettings,
     /// The longest time from a client's SYN until the connection is established; 10 s by default.
     pub handshake: Duration,
@@ -100,13 +100,13 @@ pub enum Event<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Outcome {
-    /// The conversation came to this end, and everything was delivered.
+    /// The conversation ended for this reason, and everything was delivered.
     Completed(ServerEnd),
-    /// The connection was reset by the client, or its client vanished.
+    /// The client reset the connection, or stopped answering.
     Lost,
 }
 
-/// Serves as many clients at the same time as there is memory for, and reports to `tell`. It never returns.
+/// Serves as many clients concurrently as there is memory for, and reports to `tell`. It never returns.
 pub async fn serve<const NAME: usize, const BUFFER: usize, const CLIENTS: usize>(
     stack: Stack<'_>,
     settings: &Settings,
@@ -128,10 +128,10 @@ async fn serve_one_by_one<const NAME: usize, const BUFFER: usize>(
     let mut socket = TcpSocket::new(stack, receive, transmit);
     socket.set_nagle_enabled(false);
     loop {
-        // A SYN alone must not hold the socket.
+        // A half-open connection must not keep the socket.
         socket.set_timeout(embassy_time::Duration::try_from(settings.handshake).ok());
         if socket.accept(settings.port).await.is_err() {
-            // Port 0, which nobody can connect to; or a socket that is still open, which cannot be: `release` closes it.
+            // Port 0, to which no client can connect. The socket cannot still be open, as `release` closes it.
             reset(&mut socket).await;
             sleep_until(Some(now() + RESET)).await;
             continue;
@@ -167,17 +167,17 @@ async fn converse<const NAME: usize>(
     }
 }
 
-/// Releases the connection as soon as the client has everything (rules R3, R4 and C1). Whether it has. After that the socket
+/// Releases the connection as soon as the client has everything (rules R3, R4 and C1). Returns whether it has. Then the socket
 /// can listen.
 async fn release(socket: &mut TcpSocket<'_>, settings: &Settings, end: Option<ServerEnd>, read: &mut [u8]) -> bool {
-    // T2: a client that was silent for that long already gets little more time.
+    // T2: after an idle timeout the client gets little more time.
     let limit = if end == Some(ServerEnd::Idle) { settings.delivery.min(LINGER) } else { settings.delivery };
     let mut delivery = Delivery::new(now(), unacknowledged(socket));
     loop {
         let release = match socket.state() {
             State::TimeWait => {
-                sleep_until(Some(now() + TIME_WAIT)).await; // the last acknowledgement goes out
-                return true; // and it can listen: a reset would be sent for an `abort` here
+                sleep_until(Some(now() + TIME_WAIT)).await; // the last acknowledgement is sent
+                return true; // the socket can listen; `abort` would send a reset here
             }
             State::Closed => {
                 let delivered = socket.send_queue() == 0;

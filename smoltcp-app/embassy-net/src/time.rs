@@ -5,13 +5,13 @@ use core::future::{Future, pending};
 use embassy_time::{Duration, Timer};
 use greet_core::Instant;
 
-/// The time, by the clock of embassy's that the firmware links.
+/// The time, by the embassy clock that the firmware links.
 #[must_use]
 pub fn now() -> Instant {
     Instant::from_micros(embassy_time::Instant::now().as_micros())
 }
 
-/// `deadline` on embassy's clock, rounded up to a tick: when it has come, [`now`] is not before it. `None` if it is beyond
+/// `deadline` on embassy's clock, rounded up to a tick, so that [`now`] is not before `deadline` at that tick. `None` if it is beyond
 /// the clock's range.
 fn on_clock(deadline: Instant) -> Option<embassy_time::Instant> {
     embassy_time::Instant::try_from_micros(deadline.as_micros())?.checked_add(Duration::from_ticks(1))

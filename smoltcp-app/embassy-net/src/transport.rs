@@ -9,14 +9,14 @@ use greet_core::{Instant, drive::asynchronous};
 
 use crate::time::{in_time, sleep_until};
 
-/// A connected TCP socket, and the buffer of what was read from it.
+/// A connected TCP socket, and a buffer for what was read from it.
 ///
-/// The buffer is the largest read that a machine gets. It is needed because a machine may leave bytes of a read, and
+/// The size of the buffer is the largest read that a machine gets. It is needed because a machine may take a read in part, and
 /// embassy-net's socket has no buffered reads.
 pub struct Transport<'t, 's> {
     socket: &'t mut TcpSocket<'s>,
     input: &'t mut [u8],
-    /// Where in `input` bytes are that are not consumed yet.
+    /// The range of `input` that is not consumed yet.
     unread: Range<usize>,
     deadline: Option<Instant>,
 }
@@ -28,7 +28,7 @@ impl fmt::Debug for Transport<'_, '_> {
     }
 }
 
-/// Why a connection does not go on.
+/// Why a connection cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Error {

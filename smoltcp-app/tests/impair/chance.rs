@@ -125,12 +125,12 @@ fn corruption_is_in_one_byte_and_every_bit_of_every_byte_is_as_likely() {
             let frames = direction.pass(&mut wire, at_millis(0), [whole.clone()]);
             let [corrupted] = frames.as_slice() else { panic!("{} frames", frames.len()) };
             assert_eq!(corrupted.len(), LENGTH);
-            let differ: Vec<usize> = (0..LENGTH).filter(|&place| corrupted[place] != whole[place]).collect();
-            let &[place] = differ.as_slice() else { panic!("corrupted at {differ:?}") };
-            let flipped = corrupted[place] ^ whole[place];
-            bytes[place] += 1;
+            let differ: Vec<usize> = (0..LENGTH).filter(|&offset| corrupted[offset] != whole[offset]).collect();
+            let &[offset] = differ.as_slice() else { panic!("corrupted at {differ:?}") };
+            let flipped = corrupted[offset] ^ whole[offset];
+            bytes[offset] += 1;
             patterns[usize::from(flipped)] += 1;
-            (0..8).filter(|bit| flipped & (1 << bit) != 0).for_each(|bit| bits[place][bit] += 1);
+            (0..8).filter(|bit| flipped & (1 << bit) != 0).for_each(|bit| bits[offset][bit] += 1);
         }
         assert_even(&bytes);
         assert_even(&patterns[1..]);
@@ -151,7 +151,7 @@ fn corruption_reaches_the_ends_of_frames_of_every_length() {
             for _ in 0..20_000 {
                 let frames = direction.pass(&mut wire, at_millis(0), [vec![0; length]]);
                 assert!(frames.len() == 1 && frames[0].len() == length);
-                (0..length).for_each(|place| corrupted[place] |= frames[0][place] != 0);
+                (0..length).for_each(|offset| corrupted[offset] |= frames[0][offset] != 0);
             }
             assert!(corrupted.iter().all(|&corrupted| corrupted), "{length}");
             assert_eq!(direction.of(wire.counters()).corrupted, if length == 0 { 0 } else { 20_000 });

@@ -137,12 +137,12 @@ pub struct ClientLimits {
     #[arg(long, value_name = "N", value_parser = count)]
     pub max_per_peer: Option<NonZeroUsize>,
 
-    /// Close a connection after this time, whatever its client does; `none` for no limit
+    /// Close a connection after this time, idle or not; `none` for no limit
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = limit)]
     pub max_duration: Limit,
 }
 
-/// What a server tells about its connections, and where.
+/// Which events of connections a server logs, and where.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Observation {
     /// Print one line of fields for each event, as text or JSON, instead of the lines of the tutorial: the time, the peer, and

@@ -24,7 +24,7 @@ pub struct ChatArgs {
     #[arg(long, value_name = "greet|echo", default_value = "greet", value_parser = service)]
     pub service: Service,
 
-    /// How names are sent: one write each (chunk), one line each (line), or as the server's greeting tells (auto). To an echo
+    /// How names are sent: one write each (chunk), one line each (line), or as the server's greeting indicates (auto). To an echo
     /// server auto sends lines
     #[arg(long, value_name = "chunk|line|auto", default_value = "auto", value_parser = framing)]
     pub framing: Framing,
@@ -39,7 +39,7 @@ impl ChatArgs {
     #[must_use]
     pub const fn settings(&self) -> ClientSettings {
         let framing = match (self.service, self.framing) {
-            (Service::Echo, Framing::Auto) => Framing::Line, // no greeting tells it, and terminals and pipes have lines
+            (Service::Echo, Framing::Auto) => Framing::Line, // there is no greeting to detect it from, and the input has lines
             (_, framing) => framing,
         };
         ClientSettings { service: self.service, framing, timeout: self.timeout.timeout.0 }

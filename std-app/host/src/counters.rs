@@ -1,7 +1,7 @@
 //! What a server counts: connections, how they ended, names, errors and bytes.
 //!
-//! A conversation adds to counters of its own ([`Tally`]) and hands them over after each write, so a name costs no shared
-//! memory. Handing over is a few relaxed additions, on a cache line that conversations of other threads rarely use.
+//! A conversation counts in its own [`Tally`], and adds that to the shared counters after each write, so that a name needs no
+//! access to shared memory. The addition is a few relaxed atomic operations, on a cache line that other threads rarely use.
 
 mod histogram;
 

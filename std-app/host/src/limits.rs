@@ -44,7 +44,7 @@ impl Peers {
         })
     }
 
-    /// Locks the numbers. No panic can leave them half-changed, so a poisoned lock is usable.
+    /// Locks the numbers. A panic cannot leave them inconsistent, so a poisoned lock is usable.
     fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,7 +61,7 @@ impl Drop for Admission<'_> {
 }
 
 /// What counts as one peer: an IPv4 address, or the /64 network of an IPv6 address, because one host may use all addresses of
-/// it. Of loopback and link-local addresses each is a peer of its own.
+/// it. Each loopback and link-local address is a separate peer.
 fn peer_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(own) if !own.is_loopback() && !own.is_unicast_link_local() => {

@@ -9,7 +9,7 @@ use crate::{args::IpVersion, client::HostPort, connect::ConnectError, values::Li
 
 /// The server's addresses: the family that the system prefers first, then the families in turn (RFC 8305, 4).
 ///
-/// The lookup runs on a thread of its own, because the system's resolver has time limits of its own that may be longer
+/// The lookup runs in a separate thread, because the system's resolver has time limits of its own that may be longer
 /// than `limit`; a lookup that is late is left behind.
 ///
 /// # Errors

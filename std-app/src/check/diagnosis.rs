@@ -8,7 +8,7 @@ use super::{
     probe::{Group, Level, Probe},
 };
 
-/// Probes that test more than one thing: a probe that fails, and those that fail then, too, whatever their bytes say.
+/// Probes that depend on others: a failed probe, and the probes that then fail too, independent of their bytes.
 const DEPENDENT: [(&str, &[&str]); 13] = [
     ("reach.greeting", &["rules.G1"]),
     ("reach.reply", &["rules.G1"]),

@@ -72,7 +72,7 @@ pub(crate) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
     causes
 }
 
-/// The causes that are certain by the bytes alone, whatever was tested.
+/// The causes that are certain from the bytes, in any probe.
 pub(crate) fn known_causes(before: &[u8], expected: &[u8], received: &[u8]) -> Vec<String> {
     let inserted = inserted(expected, received);
     if inserted.is_empty() {

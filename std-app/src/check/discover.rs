@@ -89,7 +89,7 @@ fn explained(context: Context<'_>, failure: Failure) -> Failure {
 
 const IN_PIECES: &str = "the reply comes in pieces, and each is held back: write it at once, and set TCP_NODELAY";
 
-/// Whether each of the 256 values comes back.
+/// Whether the server sends back bytes of all 256 values.
 fn carries_any_byte(context: Context<'_>) -> bool {
     const SHORT: usize = 64;
     let all: Vec<u8> = (0..=u8::MAX).collect();

@@ -7,12 +7,12 @@ use nix::libc;
 
 use crate::export::number::{Count, Time, counted};
 
-/// What the kernel tells about a connection.
+/// The kernel's state of a connection (`TCP_INFO`).
 ///
 /// # Errors
 /// Those of the system call.
 pub(crate) fn info(stream: &TcpStream) -> io::Result<libc::tcp_info> {
-    // SAFETY: `tcp_info` consists of integers, for which zero is a value. An older kernel leaves the last ones zero.
+    // SAFETY: `tcp_info` consists of integers, for which zero is a value. An older kernel does not set the last fields: they stay zero.
     let mut info: libc::tcp_info = unsafe { mem::zeroed() };
     let mut size = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
     // SAFETY: `info` is `size` bytes long and writable, and the descriptor is open as long as `stream` is borrowed.
@@ -129,7 +129,7 @@ fn times(count: u32) -> String {
 pub(crate) struct Evidence {
     /// One sentence.
     pub(crate) text: String,
-    /// The cause, where the kernel can tell.
+    /// The cause, if the kernel's state shows it.
     pub(crate) cause: Option<String>,
     /// What was sent last is not acknowledged.
     pub(crate) is_unacknowledged: bool,

@@ -70,7 +70,7 @@ impl Failure {
         if condition { self.because(cause) } else { self }
     }
 
-    /// Whether everything came but the server's FIN.
+    /// Whether everything was received except the server's FIN.
     pub(crate) fn is_missing_end(&self) -> bool {
         self.kind == Kind::Timeout && self.expected.as_ref().is_none_or(Vec::is_empty) && self.offset.is_none()
     }

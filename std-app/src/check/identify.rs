@@ -157,7 +157,7 @@ fn one_behind() -> Failure {
     )
 }
 
-/// What the connection brings: `time` for the first byte, and less for those that follow it. It stops early if `sent` came back,
+/// Receives from the connection: waits `time` for the first byte, and less for later ones. It stops early if `sent` was returned,
 /// and says how the connection ended, if it did.
 fn first_bytes(session: &mut Session<'_>, time: Duration, sent: &[u8]) -> (Vec<u8>, Option<Kind>) {
     /// Bytes that follow the first ones arrive within this time.
@@ -180,7 +180,7 @@ fn first_bytes(session: &mut Session<'_>, time: Duration, sent: &[u8]) -> (Vec<u
     (received, None)
 }
 
-/// Whether the server goes on receiving, more than the buffers of a connection that nobody reads from.
+/// Whether the server continues to receive: more than fits into the buffers of a connection that is not read.
 fn takes_everything(session: &Session<'_>) -> bool {
     const MUCH: usize = 256 * 1024;
     const TIME: Duration = Duration::from_secs(2);

@@ -17,7 +17,7 @@ const FIRST: usize = 64;
 const LAST: usize = 32 * 1024;
 /// No larger amount is tried after one took this long.
 const SLOW: Duration = Duration::from_secs(2);
-/// Bytes that do not come within this time and four round trips are asked for by a further message.
+/// If bytes are not received within this time and four round trips, a further message is sent.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Sends twice as many bytes again and again, each time at once and on a new connection, until some are lost.
@@ -41,7 +41,7 @@ pub(crate) fn discover(context: Context<'_>) -> InFlight {
     InFlight { passed, failure: None, is_stated: false }
 }
 
-/// What happens to so many bytes because they are in flight. Messages of `size` bytes are known to come back.
+/// Tests whether `count` bytes in flight are lost. Messages of `size` bytes are known to be returned.
 fn loss(context: Context<'_>, count: usize, size: usize) -> Option<Failure> {
     together(context, count).err()?;
     // What does not occur each time has another cause, and so has what happens to small messages, too.

@@ -8,7 +8,7 @@
 //! | series | `series`: the runs of each server; `baseline` |
 //! | run | `run`: discovery of what a probe needs (`discover`, `slots`), then the probe; `frames`: the probes of `greet-frames` |
 //! | probes | `probes/*`, a file for each group; `probe` says what one is |
-//! | conversation | `session`: compares every byte, `difference` explains wrong ones; `service`: what each service owes |
+//! | conversation | `session`: compares every byte, `difference` explains wrong ones; `service`: the expected replies of each service |
 //! | data | `context` = `target` + `facts` + `settings`; `failure`; `record`, the results |
 
 mod baseline;
@@ -172,7 +172,7 @@ fn usage_error(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// A reader that closes the pipe has read enough; the exit status says the rest.
+/// A closed pipe is no error: the reader has read enough, and the exit status has the result.
 fn ignore_broken_pipe(written: io::Result<()>) -> Result<(), CheckError> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -157,7 +157,7 @@ pub(crate) struct CheckOptions {
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) repeat: Option<NonZeroUsize>,
 
-    /// Run the check until a run fails, or as often as --repeat says
+    /// Run the check until a run fails, at most --repeat times if given
     #[arg(long)]
     pub(crate) until_failure: bool,
 }

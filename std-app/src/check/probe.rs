@@ -87,7 +87,7 @@ pub(crate) enum Need {
     Conversation,
     /// Several messages can be in flight: not with framing `chunk`.
     Several,
-    /// Unanswered bytes are never lost, however many they are.
+    /// Any number of unanswered bytes is kept: none is lost.
     BackPressure,
     /// Messages may contain any byte.
     AnyByte,

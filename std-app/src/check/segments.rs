@@ -10,7 +10,7 @@ use crate::export::number::Count;
 /// Segments of this size pass everywhere (RFC 9293, 3.7.1).
 const SMALL_SEGMENT: u32 = 536;
 
-/// If an answer did not come: adds that only small segments pass, where that is so.
+/// For a missing answer: adds to the failure that only small segments pass, if that is the case.
 pub(crate) fn compare(context: Context<'_>, failure: Failure) -> Failure {
     if failure.kind != Kind::Timeout || context.facts.protocol.is_none() {
         return failure;

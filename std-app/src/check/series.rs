@@ -142,7 +142,7 @@ impl Series<'_> {
         let mut done = thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let own = work();
-            // A thread that panicked has said so; its server is missing in the summary.
+            // A thread that panicked has printed its message; its server is missing in the summary.
             others.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).chain(own).collect::<Vec<_>>()
         });
         done.sort_by_key(|(index, _)| *index);
@@ -221,7 +221,7 @@ impl Output {
         }
     }
 
-    /// Prints a run that came after `earlier` ones.
+    /// Prints a run that follows `earlier` ones.
     fn run(&self, earlier: &Runs, record: &Record, list: &List) -> Result<(), CheckError> {
         self.check(list.finish())?;
         let number = earlier.count + 1;
@@ -253,7 +253,7 @@ impl Output {
         self.check(output.write_all(text.as_bytes()).and_then(|()| output.flush()))
     }
 
-    /// A reader that closes the pipe has read enough: no further run is begun, and the exit status says the rest.
+    /// A closed pipe is no error: no further run is started, and the exit status has the result.
     fn check(&self, written: io::Result<()>) -> Result<(), CheckError> {
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.is_closed.store(true, Ordering::Relaxed),

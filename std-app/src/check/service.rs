@@ -1,5 +1,5 @@
-//! The services that a check knows: what the server sends first, how a message is sent, what is owed for it, and how a
-//! conversation ends. Probes ask this, and so run on every service.
+//! The services that a check supports: what the server sends first, how a message is sent, the expected reply, and how a
+//! conversation ends. Probes use only this, and so run on every service.
 
 use greet_core::Framing;
 
@@ -76,7 +76,7 @@ impl Conversation {
         [message, self.terminator].concat()
     }
 
-    /// The bytes that are owed for it.
+    /// The expected reply to a message.
     pub(crate) fn owed(&self, message: &[u8]) -> Vec<u8> {
         [self.reply.0, message, self.reply.1].concat()
     }

@@ -21,7 +21,7 @@ use super::{
     service::{Conversation, Service},
 };
 
-/// The cause of a FIN that does not come.
+/// The cause of a missing FIN.
 pub(crate) const NEVER_CLOSES: &str = "the server never closes, or its FIN is lost: send a FIN after the last reply";
 
 /// Number of correct bytes that are kept, to find out where wrong bytes come from.
@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
                 Ok(0) => return Err(self.missing(what, rest, Kind::Closed, "the server closed the connection")),
                 Ok(count) => space.get(..count).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // What this host has queued is still on its way: the network is slow.
+                // Bytes queued on this host are still being sent: the network is slow.
                 Err(error) if kind_of(&error) == Kind::Timeout && self.is_sending() => continue,
                 Err(error) => {
                     let why = match kind_of(&error) {
@@ -294,7 +294,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Does the client's part of the end: it sends the message after which the server closes, or closes its side.
+    /// Ends the conversation on the client's side: sends the message after which the server closes, or half-closes.
     pub(crate) fn leave(&mut self) -> Result<(), Failure> {
         match self.conversation().farewell {
             Some(farewell) => self.send(&self.request(farewell)),

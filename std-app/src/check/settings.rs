@@ -28,7 +28,7 @@ const LEAST_BUDGET: Duration = Duration::from_secs(2);
 /// The options of a check that probes depend on.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// How long one answer may take, until one did not come in that time.
+    /// The timeout of one answer, until the first answer that exceeds it.
     timeout: Duration,
     /// Time for each probe; `None` for any time.
     budget: Option<Duration>,

@@ -150,7 +150,7 @@ impl<S: ServerMachine> Service<S> {
     }
 }
 
-/// Why a conversation ended: at its time limit, as its machine says, or by an error of its connection (rule C2).
+/// Why a conversation ended: by its time limit, by its machine, or by an error of its connection (rule C2).
 fn end_reason(limit: &TimeLimit, end: Option<ServerEnd>, outcome: io::Result<()>) -> EndReason {
     match (outcome, end) {
         _ if limit.has_expired() => EndReason::MaxDuration,

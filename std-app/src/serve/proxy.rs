@@ -1,4 +1,4 @@
-//! The header of the PROXY protocol, versions 1 and 2, with which a proxy says who its client is.
+//! The header of the PROXY protocol, versions 1 and 2, in which a proxy sends the address of its client.
 //!
 //! The crate `ppp` reads complete headers. Here is how many bytes of the connection belong to the header, so that none of what
 //! follows it is read with it.

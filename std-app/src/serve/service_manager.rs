@@ -1,4 +1,4 @@
-//! The service manager, like systemd: it may hand over listening sockets, and wants to know when the service is ready.
+//! The service manager, like systemd: it may pass listening sockets, and is notified when the service is ready.
 
 use std::{io, net::TcpListener};
 

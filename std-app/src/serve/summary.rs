@@ -10,7 +10,7 @@ use std::{
 use greet_host::counters::Counters;
 use signal_hook::{consts::SIGUSR1, low_level};
 
-/// Prints the counters at each SIGUSR1, on a thread of its own.
+/// Prints the counters on each SIGUSR1, in a separate thread.
 pub(super) fn print_on_signal(counters: Arc<Counters>) -> io::Result<()> {
     let (mut signalled, sender) = UnixStream::pair()?;
     low_level::pipe::register(SIGUSR1, sender)?;

@@ -61,7 +61,7 @@ pub(super) struct TaskTransport<'a, E> {
     input: Option<Box<[u8]>>,
     unread: Range<usize>,
     deadline: Option<Instant>,
-    /// No wait is longer, whatever the deadline.
+    /// The end of every wait, even if the deadline is later.
     wait_limit: Option<Instant>,
     /// The timer and the time it is set to. Usually that is an earlier deadline: each byte moves the deadline, and the
     /// timer is set again only when it has expired, or when it would expire too late.

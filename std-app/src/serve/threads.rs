@@ -188,7 +188,7 @@ impl<S: ServerMachine + Send> Acceptor<S> {
 }
 
 impl<S: ServerMachine + Send> Shared<S> {
-    /// Locks the open conversations. No panic can leave them half-changed, so a poisoned lock is usable.
+    /// Locks the open conversations. A panic cannot leave them inconsistent, so a poisoned lock is usable.
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

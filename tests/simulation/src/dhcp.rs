@@ -1,4 +1,4 @@
-//! What a DHCP server answers, as a frame.
+//! The answers of a DHCP server, as frames.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
 
@@ -34,7 +34,7 @@ pub struct Answer {
     pub lease: u32,
     /// T1, in seconds.
     pub renewal: Option<u32>,
-    /// How long after the question it is sent.
+    /// The time from the request to the answer.
     pub after: Duration,
 }
 

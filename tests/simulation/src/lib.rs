@@ -5,7 +5,7 @@
 //!   Ethernet in memory ([`ether`]), and a server at a TCP address.
 //! - [`simulation`]: the pool, its clients and an impaired link, on a virtual clock and from one seed.
 //! - [`scene`]: one stack on a virtual clock, with frames that a test writes.
-//! - [`dhcp`], [`frame`]: what a DHCP server answers, and other frames.
+//! - [`dhcp`], [`frame`]: the answers of a DHCP server, and other frames.
 //! - [`mutation`]: valid frames of every kind that a stack parses, and mutations of them.
 //! - [`storm`]: a stack and a pool that receive any frames.
 //! - [`oracle`]: a second, naive implementation of the protocol, over a whole conversation.

@@ -148,7 +148,7 @@ pub fn frames() -> Vec<Vec<u8>> {
     ]
 }
 
-/// What a host answers to a frame of the stack: a neighbor, a router, a DHCP server, a DNS server, a client.
+/// The answer of a host to a frame of the stack: of a neighbor, a router, a DHCP server, a DNS server, a client.
 #[must_use]
 pub fn answer(frame: &[u8], chance: &mut fastrand::Rng) -> Option<Vec<u8>> {
     if frame.get(12..14)? == [8, 6] {

@@ -11,9 +11,9 @@ use greet_core::Framing;
 pub struct Said {
     /// All output, from the greeting on.
     pub output: Vec<u8>,
-    /// The server then ends its side, because of `exit`.
+    /// The server then half-closes, because of `exit`.
     pub exit: bool,
-    /// The further output if the client ends its side now.
+    /// The further output if the client half-closes now.
     pub farewell: Vec<u8>,
 }
 

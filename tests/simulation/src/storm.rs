@@ -1,5 +1,5 @@
-//! A stack with DHCP, SLAAC and DNS, and a pool, that receive any frames beside real answers to their own frames: no frame ends
-//! them or occupies a slot for longer than the pool's limits.
+//! A stack with DHCP, SLAAC and DNS, and a pool, that receive any frames and real answers to their own frames: no frame causes a
+//! panic or occupies a slot for longer than the pool's limits.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
 
@@ -69,7 +69,7 @@ pub fn storm(seed: u64, mut next_frame: impl FnMut(&mut fastrand::Rng) -> Option
             send(&mut other, &answer);
         }
     }
-    // Afterwards nobody answers: every slot is free again within the pool's limits, and few polls are asked for.
+    // Then no host answers: every slot becomes free within the pool's limits, and few polls are requested.
     // Not at the moment when a prefix ends: smoltcp then forgets all neighbors.
     let until = now + Duration::from_secs(4000);
     let mut polls = 0;
@@ -81,7 +81,7 @@ pub fn storm(seed: u64, mut next_frame: impl FnMut(&mut fastrand::Rng) -> Option
         now = if port.is_quiet() { next.map_or(until, |next| next.min(until)).max(now) } else { now };
     }
     assert_eq!(pool.busy(), 0, "slots are taken for good");
-    // Somebody who comes then is served.
+    // A client that connects then is served.
     let network = stack.addresses().iter().find_map(|network| match network {
         IpCidr::Ipv4(network) => Some(*network),
         IpCidr::Ipv6(_) => None,
@@ -91,7 +91,7 @@ pub fn storm(seed: u64, mut next_frame: impl FnMut(&mut fastrand::Rng) -> Option
     let peer = Ipv4Address::new(192, 168, 69, if own.octets()[3] == 98 { 99 } else { 98 });
     let is_usable = own.octets().starts_with(&[192, 168, 69]) && network.contains_addr(&peer);
     if !is_usable || [own, peer].map(Some).contains(&network.broadcast()) {
-        return; // a mutated DHCP answer has given it an address where nobody is
+        return; // a mutated DHCP answer has moved it to a network without hosts
     }
     let (own, peer) = (IpAddress::from(own), IpAddress::from(peer));
     let syn = TcpRepr { control: TcpControl::Syn, ..segment(50_000, 7) };

@@ -5,10 +5,10 @@ import unittest
 
 
 def is_full():
-    """Whether tests do all they can, however long it takes: `tests/run full` sets the environment variable."""
+    """Whether tests that take minutes are run: `tests/run full` sets the environment variable."""
     return os.environ.get("GREET_TESTS") == "full"
 
 
 def long(test):
-    """A test that takes minutes: without `tests/run full` it is left out."""
+    """Marks a test that takes minutes: without `tests/run full` it is skipped."""
     return test if is_full() else unittest.skip("takes minutes: tests/run full")(test)

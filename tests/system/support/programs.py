@@ -15,12 +15,12 @@ CONFORMANCE = PROGRAMS / "conformance"
 TAP = ROOT / "smoltcp-app" / "tap"
 TUTORIAL = ROOT / "tests" / "system" / "tutorial"
 
-# A background job of a shell, or `nohup`, starts with signals ignored. The programs under test would inherit that, and keep it.
+# A background job of a shell, or `nohup`, starts with signals ignored. The programs under test would inherit that.
 for number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
-# What the tutorial's client prints.
+# The output of the tutorial's client.
 CONVERSATION = ["Welcome!", "Hello, haha!", "Hello, you are loser!", "Hello, byebye!"]
 
 
@@ -46,6 +46,6 @@ def next_line(process, timeout=60):
 
 
 def repeated_syns():
-    """How many SYNs the kernel has sent again in this namespace, because nobody answered the first within a second."""
+    """The number of SYNs that the kernel has retransmitted in this namespace, because they were not answered within a second."""
     lines = [line.split() for line in Path("/proc/net/netstat").read_text().splitlines() if line.startswith("TcpExt:")]
     return int(dict(zip(*lines))["TCPSynRetrans"])

@@ -17,11 +17,11 @@ BOARDS = ROOT / "smoltcp-app" / "boards"
 sys.path.insert(0, str(BOARDS))
 from boards import Board, boards
 
-# A folder of its own, wherever the other programs are built: this is another workspace.
+# Its own folder, because this is another workspace.
 TARGET = Path(os.environ["CARGO_TARGET_DIR"]) / "boards" if os.environ.get("CARGO_TARGET_DIR") else BOARDS / "target"
 PLUGIN_SOURCE = Path(__file__).resolve().with_name("count-instructions.c")
 
-TIMEOUT = 30  # seconds; longer than anything takes that is waited for
+TIMEOUT = 30  # seconds; longer than any expected wait
 PORT = 9999
 
 IN_QEMU = [board for board in boards() if board.machine]
@@ -65,7 +65,7 @@ class InstructionCounter:
 
 
 class Running:
-    """A board that runs, and its log: this program, or as `cargo` runs it in the board's folder."""
+    """A running board and its log: runs this program, or `cargo run` in the board's folder."""
 
     def __init__(self, board, program=None, nic=None, options="", **environment):
         self.port = free_port()

@@ -7,10 +7,10 @@ from .programs import CONFORMANCE, CONVERSATION, GREET, TUTORIAL, next_line
 
 
 class Server:
-    """What every server must do, and how its program is run."""
+    """Tests of every server, and how its program is run."""
 
     def start(self, *command, **options):
-        """Runs the program until the end of the test; the address that its first line says."""
+        """Runs the program until the end of the test; returns the address in its first line."""
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)

@@ -1,4 +1,4 @@
-"""Web servers, DNS servers and a DHCP server, of which some mean no good: whom `greet-tap fetch` meets in tests/tap."""
+"""Web, DNS and DHCP servers, some of them with faults, for the tests of `greet-tap fetch` in tests/system/tap_fetch.py."""
 
 import contextlib
 import socket
@@ -15,7 +15,7 @@ TRUNCATED = 0x0200
 
 @contextlib.contextmanager
 def web(serve, port=80):
-    """A web server in which `serve(connection, request)` answers; it keeps who asked, from which port, and for what."""
+    """A web server that calls `serve(connection, request)`; it records the address, the port and the request of each client."""
     listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
     asked = []
 
@@ -41,7 +41,7 @@ def web(serve, port=80):
 
 
 def saying(*parts):
-    """What sends these bytes, and waits where a number of seconds stands among them."""
+    """A `serve` that sends these bytes; a number among them is a pause in seconds."""
 
     def serve(connection, _):
         for part in parts:
@@ -88,7 +88,7 @@ def answer(query, records=(), flags=0):
 
 @contextlib.contextmanager
 def answering(server, respond):
-    """Has `respond(datagram, client)` called with each datagram that comes to the socket `server`."""
+    """Calls `respond(datagram, client)` for each datagram that the socket `server` receives."""
 
     def serve():
         with contextlib.suppress(OSError):
@@ -103,7 +103,7 @@ def answering(server, respond):
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # it says that there is no connection, and ends the wait all the same
+        with contextlib.suppress(OSError):  # raises ENOTCONN, and ends the wait all the same
             server.shutdown(socket.SHUT_RDWR)
         thread.join()
         server.close()
@@ -111,7 +111,7 @@ def answering(server, respond):
 
 @contextlib.contextmanager
 def dns(respond, host=OWN):
-    """A DNS server: `respond(query, name, kind)` has its answers, any number of them. It keeps what was asked."""
+    """A DNS server: `respond(query, name, kind)` returns its answers, any number of them. It records the queries."""
     server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((host, 53))
     asked = []
@@ -132,7 +132,7 @@ def dns(respond, host=OWN):
 
 
 def knowing(*names):
-    """What knows these names, each with its addresses: `name address...`."""
+    """A `respond` with the addresses of these names: `name address...`."""
     known = {}
     for name, *addresses in map(str.split, names):
         known[name] = {kind: [address(name, text) for text in addresses if (":" in text) == (kind == AAAA)] for kind in (A, AAAA)}
@@ -149,7 +149,7 @@ def silent(*_):
 
 @contextlib.contextmanager
 def dhcp(*dns_servers):
-    """A DHCP server with one lease, 192.168.69.77, which tells of these DNS servers."""
+    """A DHCP server with one lease, 192.168.69.77, and these DNS servers in it."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"tap0")

@@ -13,7 +13,7 @@ from pathlib import Path
 from . import is_full
 from .skips import has_ipv6
 
-# Debian installs nginx where the PATH of a user does not look.
+# Debian installs nginx in a folder that is not in the PATH of a user.
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 CURL = shutil.which("curl")
 
@@ -95,7 +95,7 @@ def nginx(folder, pages):
     temporary = "\n    ".join(f"{kind}_temp_path {folder}/{kind};" for kind in TEMPORARY)
     file = Path(folder) / "nginx.conf"
     file.write_text(CONFIGURATION.format(folder=folder, pages=pages, listen=listen, temporary=temporary))
-    # Its processes keep the rights of whoever started them, so that they can read the pages.
+    # Its processes keep the user that started them, so that they can read the pages.
     rights = ["-g", "user root;"] if os.geteuid() == 0 else []
     with running([NGINX, "-c", file, *rights], port, *HOSTS):
         yield port

@@ -22,7 +22,7 @@ pub struct Adapter<D> {
     address: EthernetAddress,
 }
 
-/// The driver is not for Ethernet.
+/// The error for a driver that is not for Ethernet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotEthernet;
 
@@ -38,13 +38,13 @@ impl<D: Driver> Adapter<D> {
     /// A device of this driver, which wakes `waker`.
     ///
     /// # Errors
-    /// Where the driver is not for Ethernet.
+    /// If the driver is not for Ethernet.
     pub fn new(driver: D, waker: Waker) -> Result<Self, NotEthernet> {
         let HardwareAddress::Ethernet(address) = driver.hardware_address() else { return Err(NotEthernet) };
         Ok(Self { driver, waker, address: EthernetAddress(address) })
     }
 
-    /// The address on the wire that the driver has.
+    /// The MAC address of the driver.
     #[must_use]
     pub const fn hardware_address(&self) -> EthernetAddress {
         self.address
@@ -55,7 +55,7 @@ impl<D: Driver> Adapter<D> {
         self.driver.link_state(&mut Context::from_waker(&self.waker)) == LinkState::Up
     }
 
-    /// The driver itself, for what only this one has.
+    /// The driver itself, for functions that only this driver has.
     pub const fn driver(&mut self) -> &mut D {
         &mut self.driver
     }
@@ -84,7 +84,7 @@ impl<D: Driver> Device for Adapter<D> {
         let driver = self.driver.capabilities();
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
-        // Both count the header of Ethernet and not its checksum, and a burst in frames of that length.
+        // Both count the Ethernet header and not the checksum, and give a burst as a number of frames.
         capabilities.max_transmission_unit = driver.max_transmission_unit;
         capabilities.max_burst_size = driver.max_burst_size;
         capabilities.checksum = checksums(&driver.checksum);
@@ -112,7 +112,7 @@ impl<T: embassy::TxToken> smoltcp::phy::TxToken for TxToken<T> {
     }
 }
 
-/// Which checksums are left to smoltcp.
+/// Which checksums smoltcp computes and verifies.
 fn checksums(driver: &embassy::ChecksumCapabilities) -> ChecksumCapabilities {
     let mut checksums = ChecksumCapabilities::default();
     checksums.ipv4 = checksum(driver.ipv4);

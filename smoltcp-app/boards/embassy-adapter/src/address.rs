@@ -1,19 +1,19 @@
 //! A MAC address from a chip's serial number, and a seed from weak random bits.
 
-/// An address on the wire out of what tells this chip from all others: locally administered (its first byte is 02), and the
+/// A MAC address from the serial number of the chip: locally administered (its first byte is 02), and the
 /// same at each start.
 ///
-/// Numbers of chips differ in few bits, often not in the last ones; so all of them decide the 40 bits.
+/// Serial numbers differ in few bits, often not in the last ones; so the 40 bits depend on all of them.
 #[must_use]
 pub fn hardware_address(unique: &[u8]) -> [u8; 6] {
     let [a, b, c, d, e, ..] = seed(unique).to_le_bytes();
     [0x02, a, b, c, d, e]
 }
 
-/// 64 bits out of many weaker ones, each of which decides. It makes no more of them than they are.
+/// 64 bits that depend on each of many weakly random bits. The result has no more entropy than they have.
 #[must_use]
 pub fn seed(weak: &[u8]) -> u64 {
-    // FNV-1a; what its last steps leave in the upper bits goes to the lower ones too.
+    // FNV-1a; the upper bits of the hash are mixed into the lower ones.
     let hash = weak
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));

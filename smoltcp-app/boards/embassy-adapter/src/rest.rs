@@ -6,7 +6,7 @@ use greet_core::Instant;
 
 use crate::WakeFlag;
 
-/// The time since the start, by the clock of embassy's that the firmware links.
+/// The time since the start, by the embassy clock that the firmware links.
 #[must_use]
 pub fn now() -> Instant {
     const { assert!(embassy_time_driver::TICK_HZ == 1_000_000, "the clock's ticks are to be microseconds") };
@@ -55,7 +55,7 @@ impl<'a, T: Future> Rest<'a, T> {
                 return;
             }
             embassy_time_driver::schedule_wake(until.as_micros(), &self.device.waker());
-            // An interrupt that comes between the question and the sleep is held back, and ends the sleep at once.
+            // An interrupt between the check and the sleep is held pending, and ends the sleep at once.
             critical_section::with(|_| {
                 if !self.device.is_set() && self.task.as_ref().is_none_or(|task| !task.flag.is_set()) {
                     sleep();
@@ -73,14 +73,14 @@ impl<'a, T: Future> Rest<'a, T> {
     }
 }
 
-/// Sleeps until there is an interrupt, be it held back.
+/// Sleeps until an interrupt is pending, also if it is masked.
 #[cfg(all(target_arch = "arm", target_os = "none"))]
 fn sleep() {
     cortex_m::asm::dsb();
     cortex_m::asm::wfi();
 }
 
-/// The host only runs tests.
+/// On a PC, where only tests run.
 #[cfg(not(all(target_arch = "arm", target_os = "none")))]
 fn sleep() {
     core::hint::spin_loop();

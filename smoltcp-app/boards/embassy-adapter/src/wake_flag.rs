@@ -39,7 +39,7 @@ impl WakeFlag {
     /// Clears it and returns whether it was set. The caller then polls everything that may have set it.
     #[must_use]
     pub fn take(&self) -> bool {
-        // Two steps, as not every Cortex-M has an atomic swap. A set between them is taken too: the result is true then.
+        // Two steps, because not every Cortex-M has an atomic swap. If the flag is set between them, the result is true.
         let was_set = self.is_set();
         if was_set {
             self.is_set.store(false, Ordering::Release);
@@ -52,7 +52,7 @@ impl WakeFlag {
     #[expect(unsafe_code, reason = "a waker without memory of its own is made of a raw one")]
     pub fn waker(&'static self) -> Waker {
         // SAFETY: the table's functions expect a pointer to a static flag, and this is one. It is atomic, so it may be set from
-        // anywhere; a copy is the same pointer, and nothing is to be freed.
+        // anywhere; a copy is the same pointer, and nothing has to be freed.
         unsafe { Waker::from_raw(raw(ptr::from_ref(self).cast())) }
     }
 }

@@ -46,7 +46,7 @@ fn what_rang_before_the_sleep_is_not_slept_over() {
     static WAKE_FLAG: WakeFlag = WakeFlag::new();
     let mut rest = Rest::new(&WAKE_FLAG);
     let begin = Stopwatch::now();
-    rest.wait(now() + LONG); // a new flag is rung
+    rest.wait(now() + LONG); // a new flag is set
     WAKE_FLAG.set();
     rest.wait(now() + LONG);
     assert!(begin.elapsed() < LONG);
@@ -77,9 +77,9 @@ fn the_sleep_ends_when_its_time_has_come() {
     while now() < until {
         rest.wait(until);
     }
-    // The two clocks cut off different parts of a microsecond.
+    // The two clocks round differently, by less than a microsecond.
     assert!((SHORT - Duration::from_micros(1)..LONG).contains(&begin.elapsed()));
-    rest.wait(now()); // and at once where it has come already
+    rest.wait(now()); // a deadline in the past: it returns at once
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_task_goes_on_when_its_own_bell_rings_and_the_device_sleeps_on() {
     rest.wait(now() + LONG);
     assert_eq!(STEPS.load(Ordering::Relaxed), 5, "and only one wait");
     assert!(begin.elapsed() < LONG);
-    // It is over, and not polled any more.
+    // The task is finished, and is not polled again.
     TASK.set();
     rest.wait(now() + SHORT);
     assert_eq!(STEPS.load(Ordering::Relaxed), 5);

@@ -1,4 +1,4 @@
-//! The LAN9118 as a driver of embassy-net's.
+//! The LAN9118 as a driver for embassy-net.
 
 use core::task::Context;
 
@@ -23,7 +23,7 @@ const LONGEST_FRAME: usize = 1514;
 /// The task that polls the driver.
 static WAKER: AtomicWaker = AtomicWaker::new();
 
-/// The network card, and memory for a received frame: embassy-net may write into it, and the card's own is not for that.
+/// The network card, and memory for a received frame: embassy-net may write into it, which the card's memory does not allow.
 pub(crate) struct Network {
     card: Lan9118,
     frame: [u8; LONGEST_FRAME],
@@ -37,7 +37,7 @@ impl Network {
         Ok(Self { card: Lan9118::new(registers, NO_ADDRESS)?, frame: [0; LONGEST_FRAME] })
     }
 
-    /// Before there is nothing to do: handles what is not about frames, and lets the card interrupt again.
+    /// Call it before each sleep: handles the card's events other than frames, and enables its interrupt again.
     fn attend(&mut self, context: &Context<'_>) {
         WAKER.register(context.waker());
         if let Err(why) = self.card.attend() {
@@ -98,7 +98,7 @@ impl embassy_net_driver::RxToken for RxToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, read: F) -> R {
         let Self { received, frame } = self;
         phy::RxToken::consume(received, |bytes| {
-            let frame = frame.get_mut(..bytes.len()).unwrap_or_default(); // the card takes no longer ones
+            let frame = frame.get_mut(..bytes.len()).unwrap_or_default(); // the card receives no longer frames
             frame.copy_from_slice(bytes.get(..frame.len()).unwrap_or_default());
             read(frame)
         })

@@ -34,7 +34,7 @@ impl Clock {
         self.clock.read(self.timer.count()).as_micros()
     }
 
-    /// Wakes what is due, and sets the alarm to what is due next.
+    /// Wakes the timers that are due, and sets the alarm to the next one.
     fn set_alarm(&mut self) {
         let now = self.now();
         let next = self.timers.next_expiration(now);

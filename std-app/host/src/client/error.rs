@@ -94,13 +94,13 @@ impl ChatError {
         Self::Name { name: excerpt(name), reason }
     }
 
-    /// The server sent what no server owes (rules K1 and B6).
+    /// The server sent bytes that no correct server sends (rules K1 and B6).
     #[must_use]
     pub fn mismatch(peer: SocketAddr, mismatch: &Mismatch<'_>, settings: ClientSettings) -> Self {
         Self::Mismatch(Departure::new(peer, mismatch, settings))
     }
 
-    /// How a conversation with these settings ended that is over; a mismatch was told when it was met.
+    /// How a finished conversation with these settings ended; a mismatch was reported when it was received.
     ///
     /// # Errors
     /// The server did not send everything that was expected.
@@ -151,7 +151,7 @@ pub struct Departure {
 }
 
 impl Departure {
-    /// What this server sent, and what it owed with these settings.
+    /// The bytes that the server sent, and those that were expected with these settings.
     #[must_use]
     pub fn new(
         peer: SocketAddr,

@@ -16,7 +16,7 @@ pub use self::{
 /// framing is `auto` takes a first name that is longer than its read for chunks.)
 pub const CAPACITY: usize = u16::MAX as usize;
 
-/// Whether this name can be sent with these settings and come back as it was given, `first` in its conversation or later.
+/// Whether this name can be sent with these settings and be returned unchanged, `first` in its conversation or later.
 ///
 /// # Errors
 /// Why it cannot.

@@ -65,7 +65,7 @@ impl Fatal for DownloadFailure {
     }
 }
 
-/// Whether the server said nothing wrong, but too little or too late.
+/// Whether the server sent nothing invalid, but too little or too late.
 const fn is_of_the_connection(failure: &GetFailure) -> bool {
     matches!(failure, GetFailure::EndedEarly(_) | GetFailure::TimedOut(_))
 }

@@ -1,4 +1,4 @@
-//! Patterns of wrong bytes that name their cause by themselves, whatever was tested.
+//! Patterns of wrong bytes that show their cause, in any probe.
 
 use crate::export::number::{Count, counted};
 
@@ -118,7 +118,7 @@ fn swapped_halves(difference: &Difference<'_>) -> Option<String> {
     ))
 }
 
-/// The text goes through `printf`.
+/// The server passes the text to `printf` as its format.
 fn format_string(difference: &Difference<'_>) -> Option<String> {
     /// Bytes of a conversion, and of what it prints.
     const CONVERSION: usize = 4;
@@ -155,7 +155,7 @@ fn wrong_bit(difference: &Difference<'_>) -> Option<String> {
     let count = difference.wrong().count();
     let is_one =
         bit.count_ones() == 1 && difference.is_in_place() && difference.wrong().all(|wrong| bits(wrong) == bit);
-    // One byte alone: see the caller, who knows how far the correct bytes go.
+    // A single byte is handled by the caller, which knows the length of the correct bytes.
     (is_one && count > 1).then(|| {
         format!(
             "one bit is wrong in {count} bytes, the same in each ({bit:#04X}): a data line of a bus, or memory; and a checksum \
@@ -164,7 +164,7 @@ fn wrong_bit(difference: &Difference<'_>) -> Option<String> {
     })
 }
 
-/// The wrong bytes come again at a fixed distance.
+/// The wrong bytes repeat at a fixed distance.
 fn periodic(difference: &Difference<'_>) -> Option<String> {
     const FEWEST: usize = 3;
     if !difference.is_in_place() {

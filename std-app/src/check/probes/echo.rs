@@ -110,7 +110,7 @@ fn in_flight(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict>
     }
 }
 
-/// How long bytes are waited for that must not come.
+/// How long to wait for bytes that must not arrive.
 fn quiet(context: Context<'_>) -> Duration {
     Duration::from_millis(200) + 4 * context.target.handshake()
 }
@@ -148,7 +148,7 @@ fn bytes(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict>
         if !context.has_time_for_messages() {
             break;
         }
-        // The same value in all places, so that an escape or a word in the wrong order is not the cause.
+        // The same value at all offsets, so that neither an escape nor a wrong byte order is the cause.
         session
             .exchange(&[value; 8])
             .map_err(|failure| wrong_byte(failure).during(format_args!("eight times {value:#04X}")))?;
@@ -289,7 +289,7 @@ fn reset(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict>
     for round in 0..ROUNDS {
         session.exchange(&payload(context, 0..50))?;
         let mut other = Session::ready(context)?;
-        // The first client's message is on its way when the other one resets.
+        // The first client's message is in flight when the other client resets.
         session.send(&payload(context, 50..100))?;
         other.send(b"reset")?;
         other.reset();

@@ -25,7 +25,7 @@ use crate::check::{
     session::NEVER_CLOSES,
 };
 
-/// The rules that bytes alone can show: the requirement, and what to look at when a server does not meet it. The cases of a rule
+/// The rules that can be tested by the bytes: the requirement, and the usual causes of a failure. The cases of a rule
 /// use what the rules before it require.
 const RULES: [(&str, &str, &[&str]); 16] = [
     ("G1", "the server sends `Welcome!` first, and once", &["where and how often the greeting is written"]),
@@ -196,7 +196,7 @@ fn sent(cut: Cut) -> String {
 struct Server<'a> {
     context: Context<'a>,
     socket: Socket,
-    /// What the kernel knew when an answer did not come.
+    /// The state of TCP in the kernel when an answer was missing.
     evidence: Rc<RefCell<Option<Evidence>>>,
 }
 

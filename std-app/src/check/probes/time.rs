@@ -444,7 +444,7 @@ fn flood(session: &mut Session<'_>, length: usize, bytes: usize, notes: &Notes<'
     // A slow server or network gets small batches.
     let mut batch = (1024 / reply.len()).clamp(1, largest);
     let network = context.target.handshake();
-    // In which nothing could come: at the begin of each round the names are on their way.
+    // Time in which no reply can arrive: at the start of each round the names are in flight.
     let mut idle = Duration::ZERO;
     session.pauses.clear();
     let pressure = CpuPressure::watch();

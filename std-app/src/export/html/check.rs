@@ -95,7 +95,7 @@ fn is_failed(entry: &Entry) -> bool {
     matches!(entry.outcome, Outcome::Failed(_))
 }
 
-/// One finding: what was wrong, the bytes, and what to look at.
+/// One finding: what was wrong, the bytes, and the usual causes.
 fn finding(html: &mut Html, entry: &Entry, failure: &Failure) {
     html.text_element("h3", &[], &entry.id).paragraph(&failure.what);
     if failure.expected.is_some() || failure.received.is_some() {
@@ -125,7 +125,7 @@ fn finding(html: &mut Html, entry: &Entry, failure: &Failure) {
     });
 }
 
-/// Where a failure comes from, if not from a defect of its own.
+/// The failure that this one follows from, if any.
 fn follows(entry: &Entry) -> String {
     entry.follows.as_ref().map_or_else(String::new, |finding| format!("follows from {finding}: "))
 }

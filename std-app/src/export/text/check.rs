@@ -144,7 +144,7 @@ impl List {
     }
 }
 
-/// What was found, expected and received, and what to look at: a line each.
+/// The finding, the expected and received bytes, and the usual causes: one line each.
 pub(crate) fn finding(failure: &Failure) -> Vec<String> {
     let mut lines = vec![format!("found:    {}", Escaped(failure.what.as_bytes()))];
     lines.extend(failure.expected.as_deref().map(|bytes| format!("expected: {}", shown(bytes))));

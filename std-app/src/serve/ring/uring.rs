@@ -106,13 +106,13 @@ impl Ring {
 
     /// Receives from a socket until it is cancelled, fails, or the peer ends.
     ///
-    /// The socket must stay open until a completion says that it is not armed any more.
+    /// The socket must stay open until a completion with `armed: false`.
     pub(super) fn receive(&mut self, token: u32, socket: RawFd) {
         let entry = opcode::RecvMulti::new(Fd(socket), GROUP).len(READ.try_into().unwrap_or(u32::MAX)).build();
         self.submit(entry.user_data(user_data(token, RECEIVE)));
     }
 
-    /// Stops receiving. The completion that is not armed any more is still to come.
+    /// Stops receiving. A completion with `armed: false` follows.
     pub(super) fn stop_receiving(&mut self, token: u32) {
         self.cancel(user_data(token, RECEIVE));
     }
@@ -128,12 +128,12 @@ impl Ring {
         let Some(slot) = self.sending.get_mut(index) else { return };
         let bytes = slot.insert(buffer).get(begin..end).unwrap_or_default();
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        // The memory stays where it is until the completion takes the buffer out of `sending`.
+        // The memory is not moved until the completion takes the buffer out of `sending`.
         let entry = opcode::Send::new(Fd(socket), bytes.as_ptr(), length).flags(libc::MSG_NOSIGNAL).build();
         self.submit(entry.user_data(user_data(token, SEND)));
     }
 
-    /// Stops sending. The completion is still to come.
+    /// Stops sending. A completion follows.
     pub(super) fn stop_sending(&mut self, token: u32) {
         self.cancel(user_data(token, SEND));
     }

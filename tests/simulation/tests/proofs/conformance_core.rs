@@ -1,4 +1,4 @@
-//! The table against the bare machine: at several capacities, in every cut, with every size of output buffer.
+//! The conformance table against the bare machine: at several capacities, in reads of any size, with every output buffer size.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn assert_none(failures: &[Failure]) {
     assert!(shown.is_empty(), "{} failures, the first:\n{}", shown.len(), shown[..shown.len().min(5)].join("\n"));
 }
 
-/// Every case in every framing, as the table says it, with every size of output.
+/// Every case in every framing, with the reads of the table, with every size of the output buffer.
 fn as_written<const N: usize>(table: &[Case]) {
     for output_size in (1..=40).chain([N, LARGE]) {
         assert_none(&run_table(&mut BareServer::<N> { output_size }, table, Cut::Steps));

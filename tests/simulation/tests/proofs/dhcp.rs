@@ -25,7 +25,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const STATIC: [IpCidr; 1] = [IpCidr::new(IpAddress::v4(192, 168, 69, 1), 24)];
 const ADDRESS: Ipv4Address = Ipv4Address::new(10, 1, 2, 50);
 
-/// A good answer to this.
+/// A valid answer to this message.
 fn good(question: &Question) -> Answer {
     let kind = match question.kind {
         DhcpMessageType::Discover => DhcpMessageType::Offer,

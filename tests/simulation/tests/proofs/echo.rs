@@ -30,7 +30,7 @@ fn new<const N: usize>() -> Echo<N> {
     Echo::new(EchoSettings::DEFAULT, NOW)
 }
 
-/// All that is owed at `now`; the FIN is sent if it is due.
+/// All output due at `now`; the FIN is sent if it is due.
 fn owed<const N: usize>(echo: &mut Echo<N>, now: Instant) -> Vec<u8> {
     let mut output = Vec::new();
     let mut buffer = [0; 16];
@@ -47,7 +47,7 @@ fn owed<const N: usize>(echo: &mut Echo<N>, now: Instant) -> Vec<u8> {
 
 // --- The table ---------------------------------------------------------------------------------------------------
 
-/// Every case, with its writes as they stand and cut at every position, with these sizes of output.
+/// Every case, with its writes unchanged and cut at every position, with these sizes of the output buffer.
 fn holds<const N: usize>(output_sizes: impl Iterator<Item = usize> + Clone) {
     for case in echo().unwrap() {
         let script = case.script(N).unwrap();
@@ -93,12 +93,12 @@ fn every_case_passes_at_the_smallest_and_largest_capacity() {
 
 // --- Every short sequence of calls -------------------------------------------------------------------------------
 
-/// A call of a driver or of the owner.
+/// A call by a driver or by the program that owns the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
-    /// Input of so many bytes.
+    /// Input of this number of bytes.
     Receive(usize),
-    /// Output of so many bytes.
+    /// Output of this number of bytes.
     Transmit(usize),
     ReceiveEnd,
     Delivered,
@@ -229,7 +229,7 @@ impl<const N: usize> Point<N> {
         }
     }
 
-    /// Whatever came before, a client that reads gets all that it is owed, and the connection ends.
+    /// From every state a client that reads receives all outstanding bytes, and the connection ends.
     fn finish(mut self) {
         let was_over = self.echo.state() == State::Over;
         for _ in 0..8 {
@@ -244,7 +244,7 @@ impl<const N: usize> Point<N> {
     }
 }
 
-/// Walks through all sequences of up to `longest` calls; their number.
+/// Walks through all sequences of up to `longest` calls. Returns their number.
 fn walk<const N: usize>(point: &Point<N>, longest: usize) -> u64 {
     if longest == 0 {
         return 0;

@@ -1,5 +1,4 @@
-//! The client of an echo server: it knows every byte that it is owed, and tells the first one that is wrong, missing or not asked
-//! for (rule B6).
+//! The client of an echo server: it compares every byte, and reports the first wrong, missing or additional one (rule B6).
 
 #![allow(
     clippy::unwrap_used,
@@ -29,14 +28,14 @@ fn having_sent(messages: &[&[u8]]) -> Client<256> {
     client
 }
 
-/// What was wrong, and at which byte of all that came: the byte that was owed, if any was.
+/// The offset of a mismatch among all received bytes, and the expected byte, if one was expected.
 #[derive(Debug, PartialEq, Eq)]
 enum Wrong {
     Byte(u64, u8),
     Unasked(u64),
 }
 
-/// Gives the client these bytes, in reads of that size: the messages that came back, and what was wrong.
+/// Offers the client these bytes, in reads of that size. Returns the completed messages and the mismatch.
 fn receive(client: &mut Client<256>, input: &[u8], size: usize) -> (Vec<Vec<u8>>, Option<Wrong>) {
     let mut replies = Vec::new();
     for mut read in input.chunks(size) {
@@ -104,7 +103,7 @@ fn a_lost_byte_is_a_mismatch_or_missing_and_an_additional_byte_is_reported() {
         bytes.remove(offset);
         let mut client = having_sent(&MESSAGES);
         let (_, found) = receive(&mut client, &bytes, 5);
-        // Of two equal bytes in a row nobody can tell which one is lost.
+        // If two equal bytes follow each other, it cannot be known which one is lost.
         let first = all.iter().zip(&bytes).position(|(owed, received)| owed != received);
         match found {
             Some(Wrong::Byte(at, owed)) => {

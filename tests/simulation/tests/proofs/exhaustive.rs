@@ -1,4 +1,4 @@
-//! Bounded and exhaustive: every short input over the bytes that matter, in every cut, is answered as the oracle says. Under
+//! Exhaustive up to a length: the output for every short input, in reads of any size, is that of the oracle. Under
 //! `tests/run full` the inputs are one byte longer.
 //!
 //! A machine can be cloned: the common beginning of conversations is run once.
@@ -93,7 +93,7 @@ struct Walk<'a, const N: usize> {
     conversations: u64,
 }
 
-/// Walks through all inputs of up to `longest` bytes; the number of conversations.
+/// Walks through all inputs of up to `longest` bytes. Returns the number of conversations.
 fn walk<const N: usize>(framing: Framing, alphabet: &[u8], longest: usize) -> u64 {
     let root: Branch<N> = Branch { point: Point::new(framing), ends: Vec::new() };
     let mut walk = Walk { framing, alphabet, longest, input: Vec::new(), branches: vec![vec![root]], conversations: 0 };
@@ -114,7 +114,7 @@ impl<const N: usize> Walk<'_, N> {
     /// All the cuts of this input: its last read begins where any branch of a shorter input ends.
     fn visit(&mut self) {
         let length = self.input.len();
-        // Under `line` the output depends on the bytes alone (rule F4).
+        // Under `line` the output depends only on the bytes (rule F4).
         let alike = (self.framing == Framing::Line).then(|| serve(self.framing, N, &[&self.input]));
         let mut here = Vec::with_capacity(1 << length);
         for (start, branches) in self.branches.iter().enumerate() {

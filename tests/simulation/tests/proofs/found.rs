@@ -102,7 +102,7 @@ fn a_keep_alive_probe_never_adds_a_byte_to_a_reply() {
     client.send(&acknowledgement(0, 16));
     server.pass(Duration::ZERO);
     assert_eq!(client.received().pop().unwrap().payload, b"Welcome!\n");
-    // Its window takes a part, closes, and opens again: smoltcp does not retransmit the rest.
+    // The window accepts a part of the reply, closes, and opens again: smoltcp does not retransmit the rest.
     client.send(&acknowledgement(6, 0));
     client.send(&acknowledgement(6, 16));
     for _ in 0..200 {

@@ -1,4 +1,4 @@
-//! IPv4 fragments: a stack reassembles packets of up to 1,500 bytes, whatever other fragments arrive.
+//! IPv4 fragments: a stack reassembles packets of up to 1,500 bytes, independent of other fragments.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
 
@@ -102,7 +102,7 @@ fn fifty_incomplete_packets_do_not_block_the_next_one() {
     }
     let parts = [fragment(&whole, 0..800, 50), fragment(&whole, 800..1408, 50)];
     assert_eq!(replies(&mut scene, &parts), slice::from_ref(&data));
-    // The first of the fifty were replaced; the last are completed until their time is over.
+    // The first of the fifty were replaced; the last can be completed until their reassembly timeout.
     assert_eq!(replies(&mut scene, &[fragment(&whole, 800..1408, 49)]), [data]);
     assert!(replies(&mut scene, &[fragment(&whole, 800..1408, 0)]).is_empty());
     scene.pass(Duration::from_secs(31));
@@ -132,7 +132,7 @@ fn inconsistent_fragments_are_dropped() {
     for (number, case) in cases.iter().enumerate() {
         let mut scene = scene();
         assert!(replies(&mut scene, case).is_empty(), "case {number}");
-        // The next packet with that identification is not harmed.
+        // The next packet with that identification is reassembled.
         scene.pass(Duration::from_secs(31));
         let parts = [fragment(&whole, 0..800, 1), fragment(&whole, 800..1408, 1)];
         assert_eq!(replies(&mut scene, &parts).len(), 1, "case {number}");

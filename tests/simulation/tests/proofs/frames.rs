@@ -1,4 +1,4 @@
-//! No frame ends a stack or occupies a slot of its pool for good: seeded frames, valid and mutated, beside real answers.
+//! No frame causes a panic or occupies a slot of the pool forever: seeded frames, valid and mutated, among real answers.
 //! `GREET_FRAMES` is their number; a seed that fails is printed, and `GREET_SEED` repeats it alone. The fuzz target `frame`
 //! of core/fuzz does the same with frames that the fuzzer chooses.
 

@@ -78,7 +78,7 @@ fn a_restarted_client_with_the_same_port_is_accepted_when_it_repeats_its_syn() {
     connected(&server, &mut host);
     let challenge = exchange(&server, &mut host, &syn(PORT, 5_000_000)).pop().expect("a challenge ACK");
     assert_eq!((challenge.control, challenge.acknowledged), (TcpControl::None, Some(TcpSeqNumber(8))));
-    // A client in SYN-SENT answers an ACK for nothing by this (RFC 9293, 3.10.7.3).
+    // A client in SYN-SENT answers an unacceptable ACK with this reset (RFC 9293, 3.10.7.3).
     assert!(exchange(&server, &mut host, &reset(8)).is_empty());
     assert_eq!((server.busy(), server.counters().reset), (0, 1));
     server.pass(SECOND);
@@ -100,7 +100,7 @@ fn a_syn_does_not_end_an_open_connection() {
     is_served(&server, &mut host, sent);
 }
 
-/// A connection in TIME-WAIT, as the server ended it first. The client's next sequence number.
+/// Makes a connection in TIME-WAIT: the server has closed first. Returns the client's next sequence number.
 fn in_time_wait(server: &Memory, host: &mut Stranger) -> i32 {
     let all = connected(server, host);
     let exit = TcpRepr { ack_number: Some(all), payload: b"exit\n", ..segment(PORT, 8) };
@@ -236,7 +236,7 @@ fn a_burst_of_more_syns_than_slots_resets_no_handshake() {
 
 #[test]
 fn a_client_that_restarts_during_its_handshake_is_accepted_after_the_repeated_syn_ack() {
-    // RFC 9293, 3.10.7.4 wants an answer at once to its new SYN; smoltcp 0.14 ignores it, and repeats its SYN-ACK.
+    // RFC 9293, 3.10.7.4 requires an immediate answer to the new SYN; smoltcp 0.14 ignores it, and repeats its SYN-ACK.
     let server = server(1);
     let mut host = stranger(&server, 9);
     assert_eq!(exchange(&server, &mut host, &syn(PORT, 7)).len(), 1);

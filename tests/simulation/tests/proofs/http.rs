@@ -1,4 +1,4 @@
-//! The machine that fetches a page: its table in every cut, every prefix, and its heads compared with another parser.
+//! The machine that fetches a page: its table in reads of any size, every prefix, and its heads compared with another parser.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
@@ -122,7 +122,7 @@ fn every_case_passes_in_reads_of_any_size() {
     for (case, input) in table() {
         let whole = fetch::<CAPACITY>(&[&input], true);
         check(&case, &whole);
-        let step = (input.len() / 500).max(1); // the long ones at some positions
+        let step = (input.len() / 500).max(1); // long responses are cut at some positions only
         for cut in (0..input.len()).step_by(step) {
             let (first, second) = input.split_at(cut);
             assert_eq!(fetch::<CAPACITY>(&[first, second], true), whole, "{} cut at {cut}", case.name);
@@ -306,7 +306,7 @@ proptest! {
         match parsed {
             Ok(httparse::Status::Complete(_)) if ours.status.is_some() => {
                 prop_assert_eq!(theirs.code, ours.status);
-                // The other parser leaves obs-fold to its caller: white space is compared as one blank.
+                // The other parser does not replace obs-fold: white space is compared as one space.
                 let fields = theirs.headers.iter().map(|header| (header.name.as_bytes().to_vec(), header.value.to_vec()));
                 let one_blank = |(name, value): (Vec<u8>, Vec<u8>)| {
                     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());

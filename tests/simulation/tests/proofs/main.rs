@@ -1,4 +1,4 @@
-//! What is proved in memory: the machines, the drivers and the pool, without a socket and mostly on a virtual clock. One test
+//! Proofs in memory, of the machines, the drivers and the pool, without a socket and mostly on a virtual clock. One test
 //! binary: each file is a module, so that it is linked once.
 
 mod addresses;

@@ -79,7 +79,7 @@ fn icmpv6_type(frame: &[u8]) -> Option<u8> {
     (frame.ethertype() == EthernetProtocol::Ipv6).then(|| packet.payload().first().copied())?
 }
 
-/// The frames that came for the third host alone.
+/// The frames sent to the third host only.
 fn received(port: &mut Port) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     while let Some((token, _)) = port.receive(smoltcp::time::Instant::ZERO) {
@@ -285,7 +285,7 @@ fn multicast_packets_get_neither_a_reset_nor_an_icmp_error() {
         scene.send_raw(&frame);
         frame[..6].fill(0xff);
         scene.send_raw(&frame);
-        // The same as UDP and as an unknown protocol: the checksums are wrong, the header's too.
+        // The same as UDP and as an unknown protocol, with wrong checksums, also that of the header.
         for protocol in [17, 200] {
             frame[23] = protocol;
             scene.send_raw(&frame);

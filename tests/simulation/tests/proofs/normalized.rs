@@ -47,7 +47,7 @@ fn syn(source: IpAddress, destination: IpAddress) -> Vec<u8> {
     tcp_frame(OTHER, source, destination, &TcpRepr { control: TcpControl::Syn, ..segment(1000, 7) })
 }
 
-/// How many segments with SYN and ACK the stack sends in answer to this.
+/// The number of SYN-ACK segments that the stack sends in answer to this frame.
 fn accepted(frame: &[u8]) -> usize {
     const SYN_ACK: u8 = 0x12;
     let mut scene = scene();
@@ -164,7 +164,7 @@ fn an_icmp_port_unreachable_error_ends_a_connection_attempt() {
     }
 }
 
-/// Asks a DNS server for a name; the query's message and port.
+/// Queries a DNS server for a name. Returns the query's message and port.
 fn query(scene: &mut Scene, server: IpAddress, name: &str) -> (SocketHandle, QueryHandle, Vec<u8>, u16) {
     let (peer, ours) = if server == PEER { (PEER, OURS) } else { (PEER6, OURS6) };
     scene.send_raw(&syn(peer, ours));

@@ -1,5 +1,5 @@
-//! IPv6 packets with a header or an option that the stack does not support, fragments among them: the sender is told which
-//! byte it is (RFC 8200, 4; RFC 4443, 3.4).
+//! IPv6 packets with a header or an option that the stack does not support, such as fragments: the sender gets a parameter
+//! problem that points to the byte (RFC 8200, 4; RFC 4443, 3.4).
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
 
@@ -15,7 +15,7 @@ const STATIC: [IpCidr; 1] = [IpCidr::new(IpAddress::Ipv6(OURS), 64)];
 const PEER: Ipv6Address = Ipv6Address::new(0xfdaa, 0, 0, 0, 0, 0, 0, 2);
 const FRAGMENT: u8 = 44;
 
-/// What the stack says about a packet with this first next header and payload: code and pointer of a parameter problem.
+/// The parameter problem that the stack sends for a packet with this first next header and payload: its code and pointer.
 fn reported(next_header: u8, payload: &[u8]) -> Option<(u8, u32)> {
     let mut scene = Scene::new(|settings| settings.addresses = &STATIC);
     scene.pass(Duration::from_secs(1));
@@ -62,10 +62,10 @@ fn an_ipv6_fragment_is_reported_as_an_unsupported_header() {
 
 #[test]
 fn an_unknown_option_is_reported_at_its_position_or_skipped_according_to_its_type() {
-    // A router alert, then one whose type demands a report.
+    // A router alert option, then an option whose type requires a report.
     assert_eq!(reported(0, &[132, 1, 5, 2, 0, 0, 0x9e, 2, 0, 0, 1, 4, 0, 0, 0, 0]), Some((2, 46)));
     assert_eq!(reported(0, &[132, 0, 0x9e, 4, 0, 0, 0, 0]), Some((2, 42)));
-    // One that is skipped does not hide the next.
+    // A skipped option does not hide the next one.
     assert_eq!(reported(0, &[132, 1, 0x1e, 1, 0, 0, 0xde, 2, 0, 0, 1, 4, 0, 0, 0, 0]), Some((2, 46)));
     assert_eq!(reported(0, &[132, 0, 0x5e, 4, 0, 0, 0, 0]), None);
 }

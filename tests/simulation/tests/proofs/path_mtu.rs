@@ -1,4 +1,4 @@
-//! A link of 1,280 bytes in the middle of the path: every packet of a stack fits, or may be fragmented.
+//! A link with an MTU of 1,280 bytes on the path: every packet of a stack fits, or may be fragmented.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
@@ -21,7 +21,7 @@ const IPV4: IpAddress = IpAddress::v4(192, 168, 69, 1);
 const IPV6: IpAddress = IpAddress::v6(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 1);
 const STATIC: [IpCidr; 1] = [IpCidr::new(IPV4, 24)];
 
-/// Whether the frame's packet comes through the link: it is short, or a router may fragment it.
+/// Whether the frame's packet can pass the link: it is short enough, or a router may fragment it.
 fn passes(frame: &[u8], identifications: &mut HashSet<u16>) -> bool {
     let frame = EthernetFrame::new_checked(frame).unwrap();
     if frame.ethertype() != EthernetProtocol::Ipv4 {
@@ -33,7 +33,7 @@ fn passes(frame: &[u8], identifications: &mut HashSet<u16>) -> bool {
     frame.payload().len() <= LINK || !packet.dont_frag()
 }
 
-/// Has a reply sent to `peer`, whose SYN is `syn`, through the link. The bytes that arrive.
+/// Lets the server send a reply to `peer`, whose SYN is `syn`, through the link. Returns the bytes that arrive.
 fn reply(own: IpAddress, peer: IpAddress, syn: &TcpRepr<'_>) -> usize {
     let mut scene = Scene::new(|settings| settings.addresses = &STATIC);
     let mut socket = Socket::new(SocketBuffer::new(vec![0; 4096]), SocketBuffer::new(vec![0; 8192]));

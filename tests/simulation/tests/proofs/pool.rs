@@ -144,7 +144,7 @@ fn an_open_conversation_continues_during_a_syn_flood_and_the_slots_are_free_afte
     }
     answers(&mut client, "still");
     assert_eq!(server.busy(), 8);
-    // Each of the others was given up for the next one, and nothing was sent for it.
+    // Each of the other half-open connections was dropped for the next one, without a segment.
     assert!(flood.received().iter().all(|segment| segment.control == TcpControl::Syn));
     assert_eq!((server.frames().refused, server.counters().unfinished), (0, 1000 - 7));
     server.pass(LIMITS.handshake);
@@ -159,7 +159,7 @@ fn an_open_conversation_continues_during_a_flood_of_frames() {
     let mut flood = stranger(&server, 9);
     flood.introduce();
     for _ in 0..10_000 {
-        // An acknowledgement of nothing: it is answered by a reset, as a ping is by its echo.
+        // An ACK without a connection: it is answered by a reset.
         flood.send(&TcpRepr { ack_number: Some(TcpSeqNumber(1)), ..segment(999, 1) });
     }
     let before = server.now();
@@ -353,7 +353,7 @@ fn a_client_that_sends_names_and_never_reads_loses_its_slot() {
         }
         server.pass(SECOND);
     }
-    // The time of T2 once for the machine, and once for what is in the socket.
+    // The idle timeout (T2) once for the machine, and once for the data in the socket.
     server.pass(30 * SECOND + 2 * LINGER);
     assert_eq!((server.busy(), server.counters().timed_out), (0, 1));
 }

@@ -25,7 +25,7 @@ fn framings() -> impl Strategy<Value = Framing> {
     prop::sample::select(vec![Framing::Chunk, Framing::Line, Framing::Auto])
 }
 
-/// The parts of names, and what ends them.
+/// Parts of names, and line ends.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let words: Vec<&[u8]> = vec![
         b"exit",
@@ -138,7 +138,7 @@ proptest! {
     }
 }
 
-/// Has a client with a capacity of 64 bytes send the names to a server. Returns the answered names and the outcome.
+/// Lets a client with a capacity of 64 bytes send the names to a server. Returns the answered names and the outcome.
 ///
 /// The server's output is cut into reads of those sizes; under `line` the client's output too.
 fn talk(framing: Framing, names: &[String], sizes: &[usize], output_size: usize) -> (Vec<String>, Option<Outcome>) {
@@ -189,7 +189,7 @@ fn talk(framing: Framing, names: &[String], sizes: &[usize], output_size: usize)
             let taken = server.receive(NOW, &rest[..rest.len().min(size)]).taken;
             rest = &rest[taken..];
             if taken == 0 {
-                // A reply is due: the client receives it whole.
+                // A reply is due: the client receives all of it.
                 let mut reply = [0; 128];
                 let length = server.transmit(NOW, &mut reply);
                 assert!(length > 0, "the server neither takes nor gives");

@@ -1,4 +1,4 @@
-//! A reply that is lost is sent again when TCP says so (RFC 6298), whatever SLAAC waits for; on a virtual clock.
+//! A lost reply is retransmitted at the times of RFC 6298, in every state of SLAAC; on a virtual clock.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
 
@@ -70,7 +70,7 @@ fn syn(port: u16) -> TcpRepr<'static> {
     TcpRepr { control: TcpControl::Syn, ..segment(port, 100) }
 }
 
-/// In which seconds after `start` segments were sent that `chosen` chooses.
+/// The seconds after `start` in which segments that `chosen` accepts were sent.
 fn seconds(frames: &[(Instant, Vec<u8>)], start: Instant, chosen: impl Fn(&Segment) -> bool) -> Vec<u64> {
     frames
         .iter()

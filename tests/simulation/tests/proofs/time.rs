@@ -211,7 +211,7 @@ fn c1_after_exit_the_server_half_closes_and_discards_input_until_the_clients_fin
     assert_eq!(server.deadline(), Some(at(1) + LINGER));
     assert_eq!(server.receive(at(2), b"haha").taken, 4);
     assert_eq!((owed(&mut server, at(2)), server.state()), (String::new(), State::Ending));
-    assert_eq!(server.deadline(), Some(at(1) + LINGER)); // bytes do not prolong it
+    assert_eq!(server.deadline(), Some(at(1) + LINGER)); // received bytes do not extend it
     server.receive_end(at(2));
     assert_eq!((server.state(), server.deadline()), (State::Over, None));
 }
@@ -255,7 +255,7 @@ fn close_sends_the_outstanding_replies_and_takes_no_new_input() {
     server.close(at(1));
     assert_eq!(owed(&mut server, at(1)), "Hello, haha!");
     assert_eq!((server.state(), server.end()), (State::Ending, Some(ServerEnd::Closed)));
-    assert_eq!(server.receive(at(1), b"byebye").taken, 6); // dropped
+    assert_eq!(server.receive(at(1), b"byebye").taken, 6); // discarded
     assert_eq!(owed(&mut server, at(1)), "");
 }
 
@@ -381,10 +381,10 @@ fn the_clients_timeout_applies_to_the_greeting_a_reply_and_the_end() {
     assert_eq!((silent.state(), silent.deadline()), (State::Over, None));
 
     assert_eq!(client.receive(at(4), b"Welc").event, None);
-    assert_eq!(client.deadline(), Some(at(9))); // a byte begins the time anew
+    assert_eq!(client.deadline(), Some(at(9))); // a byte restarts the timeout
     assert_eq!(client.receive(at(8), b"ome!").event, Some(ClientEvent::Greeted));
     assert_eq!(client.receive(at(8), b"\n").event, None); // K1: the end of the greeting's line
-    assert_eq!((client.waiting_for(), client.deadline()), (None, None)); // its own silence has no limit
+    assert_eq!((client.waiting_for(), client.deadline()), (None, None)); // there is no timeout while no reply is due
     assert_eq!((owed(&mut client, at(1_000)), client.outcome()), (String::new(), None));
 
     client.say(b"haha").unwrap();

@@ -32,7 +32,7 @@ impl End {
     fn new(last: u8, address: IpAddress) -> Self {
         let flag: &WakeFlag = Box::leak(Box::default());
         let hardware = [2, 0, 0, 0, 0, last];
-        // Little room, so that it is used up often.
+        // Room for few frames, so that it is often exhausted.
         let driver = Told { address: HardwareAddress::Ethernet(hardware), room: 2, ..Told::default() };
         let mut device = Adapter::new(driver, flag.waker()).unwrap();
         let settings = stack::Settings {
@@ -53,7 +53,7 @@ impl End {
         self.flag.take() || self.due.is_some_and(|due| due <= now)
     }
 
-    /// What was sent goes to the other end; whether anything did.
+    /// Moves sent frames to the other end. Returns whether there were any.
     fn pass_to(&mut self, other: &mut Self) -> bool {
         let sent = core::mem::take(&mut self.device.driver().sent);
         let any = !sent.is_empty();

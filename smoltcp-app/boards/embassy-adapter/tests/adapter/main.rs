@@ -61,7 +61,7 @@ fn capabilities_are_the_drivers() {
         (Theirs::Tx, Checksum::Tx),
         (Theirs::None, Checksum::None),
     ] {
-        // Each alone, so that none is taken for another.
+        // Each separately, so that none is mistaken for another.
         for place in 0..5 {
             let capabilities = &mut adapter.driver().capabilities;
             capabilities.max_transmission_unit = 700;

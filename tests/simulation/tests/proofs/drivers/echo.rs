@@ -1,4 +1,4 @@
-//! An echo server and its client over both drivers: no byte is lost, whatever the sizes of reads and writes, and whatever interrupts.
+//! An echo server and its client over both drivers: no byte is lost with reads and writes of any size and with interruptions.
 
 use embedded_io::ErrorKind;
 use greet_core::{

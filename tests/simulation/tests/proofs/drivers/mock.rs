@@ -31,7 +31,7 @@ pub(crate) enum Incoming {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clock {
     micros: Rc<Cell<u64>>,
-    /// Microseconds that pass at each look at the clock.
+    /// Microseconds by which each reading of the clock advances it.
     pub(crate) tick: u64,
 }
 
@@ -213,7 +213,7 @@ impl Mock {
     }
 }
 
-/// Output that loses what is in it when it is given back.
+/// An output buffer whose contents are lost when it is returned.
 struct Lent {
     memory: Vec<u8>,
     lent: Rc<Cell<bool>>,
@@ -298,7 +298,7 @@ macro_rules! transport {
 transport!(embedded_io, blocking);
 transport!(embedded_io_async, asynchronous, async, once_pending().await);
 
-/// Not ready the first time it is asked.
+/// A future that is pending at the first poll.
 async fn once_pending() {
     let mut asked = false;
     poll_fn(|_| if core::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
@@ -315,14 +315,14 @@ fn block_on<F: Future>(future: F) -> F::Output {
     panic!("the future is never ready");
 }
 
-/// Which of the two drivers.
+/// The driver to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     Blocking,
     Asynchronous,
 }
 
-/// How a conversation went.
+/// The result of a conversation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     /// The driver's last result.

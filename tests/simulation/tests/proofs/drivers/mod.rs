@@ -101,7 +101,7 @@ fn replies_to_all_input_available_without_waiting_are_sent_in_one_write() {
         mock.prompt = true;
         drive(style, &mut server, &mut mock, 45);
         let writes: Vec<_> = mock.writes.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-        // What does not fit in the output follows, with everything else that is due by then.
+        // Replies that do not fit into the output are in the next write, with all others due by then.
         assert_eq!(writes, [&b"Welcome!\n"[..], b"Hello, a!\nHello, bb!\nHello, c!\nHello, d!\n"], "{style:?}");
     }
 }
