@@ -210,7 +210,7 @@ fn random_segments(host: &Host<'_>) -> Result<String, Stop> {
     let mut number = 0_usize;
     let send = |bytes: Vec<u8>| {
         number += 1;
-        if number % 50 == 0 {
+        if number.is_multiple_of(50) {
             connection = host.open()?;
         }
         let [a, b, c, d] = host.random().to_be_bytes();

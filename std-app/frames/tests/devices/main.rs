@@ -37,7 +37,7 @@ fn the_board_without_a_defect_passes_every_probe_but_the_known_deviations() {
                     println!("{} (IPv6: {is_v6}): {text}", probe.id());
                 }
                 Verdict::Failed(what) if DEVIATIONS.contains(&(&*probe.id(), is_v6)) => {
-                    println!("{}: {what}", probe.id())
+                    println!("{}: {what}", probe.id());
                 }
                 verdict => {
                     let frames = lines(&examined.trace, 30).join("\n  ");
