@@ -65,7 +65,7 @@ impl Micros {
     pub(crate) const FOREVER: Self = Self(u64::MAX);
 
     /// `span` in whole microseconds; more than 584,000 years count as [`FOREVER`](Self::FOREVER).
-    #[inline(never)] // it is large on a board, and called from many places, none of them hot
+    #[inline(never)] // it is large on a board, and called often in the code, but never in a hot loop
     pub(crate) const fn new(span: Duration) -> Self {
         // Seconds and microseconds apart: 128-bit arithmetic is large and slow on a board.
         let seconds = span.as_secs().saturating_mul(1_000_000);

@@ -16,7 +16,7 @@ pub fn from_smoltcp(instant: time::Instant) -> Instant {
 }
 
 /// The earlier of two deadlines; no deadline is never the earlier one.
-#[inline(never)] // wanted in many places, none of them hot
+#[inline(never)] // called often in the code, but never in a hot loop
 #[must_use]
 pub fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn no_deadline_is_never_the_earliest() {
+    fn none_is_never_the_earliest_deadline() {
         let (one, two) = (Some(Instant::from_micros(1)), Some(Instant::from_micros(2)));
         assert_eq!(earliest(one, two), one);
         assert_eq!(earliest(two, one), one);

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_ends_at_its_deadline_and_at_once_where_that_is_past() {
+    fn a_read_ends_at_its_deadline_or_at_once_if_that_is_past() {
         let (near, _far) = pair();
         let time = LastWait::new();
         let mut transport = TcpTransport::new(&near, &time);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_stays_until_it_is_consumed_and_then_comes_the_end() {
+    fn read_bytes_are_kept_until_consumed_and_the_end_follows() {
         let (near, mut far) = pair();
         far.write_all(b"Welcome!").unwrap();
         far.shutdown(Shutdown::Write).unwrap();

@@ -104,7 +104,7 @@ typedef struct {
   uint32_t framing;
   // The delay before each reply, in microseconds.
   uint64_t delay;
-  // After so many microseconds without a byte the server ends the conversation; GREET_NEVER for no such timeout.
+  // The idle timeout in microseconds; GREET_NEVER for no timeout.
   uint64_t idle_timeout;
 } greet_server_settings;
 

@@ -31,7 +31,7 @@ pub struct GreetServerSettings {
     pub framing: u32,
     /// The delay before each reply, in microseconds.
     pub delay: u64,
-    /// After so many microseconds without a byte the server ends the conversation; GREET_NEVER for no such timeout.
+    /// The idle timeout in microseconds; GREET_NEVER for no timeout.
     pub idle_timeout: u64,
 }
 

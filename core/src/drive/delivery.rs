@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_that_comes_at_the_limit_is_in_time() {
+    fn an_acknowledgement_at_the_limit_is_in_time() {
         let mut delivery = Delivery::new(at(0), 2);
         let end = at(0) + LIMIT;
         assert_eq!(delivery.look(end, 1, LIMIT), Release::Wait(end + LIMIT));

@@ -311,7 +311,7 @@ impl<const N: usize> Machine for Get<N> {
             return Received { taken: 0, event: None };
         }
         match self.phase {
-            // The request is in the head's place: what comes waits until it is sent.
+            // The buffer of the head still holds the request: input waits until it is sent.
             Phase::Sending(_) => Received { taken: 0, event: None },
             Phase::Head(line) => {
                 self.timeout.moved(now);

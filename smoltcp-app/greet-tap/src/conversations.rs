@@ -53,7 +53,7 @@ impl<'a> Conversations<'a> {
             Event::Accepted(peer) => self.accept(peer),
             Event::Heard(peer, event) => {
                 if let Some(open) = self.open.get_mut(&peer) {
-                    open.conversation.heard(event, || now);
+                    open.conversation.on_event(event, || now);
                 }
             }
             Event::Moved(peer, progress) => {

@@ -224,7 +224,7 @@ impl Network {
     }
 }
 
-/// Until when an address, a route or a DNS server that DHCP or a router may give is awaited: for `limit`, but at least until
+/// How long to wait for an address, a route or a DNS server from DHCP or a router: for `limit`, but at least until
 /// the static address is used instead of a lease.
 pub(crate) fn address_deadline(limit: Option<Duration>, end: Option<Instant>) -> Option<Instant> {
     earliest(limit.map(|limit| clock::now() + limit.max(FALLBACK_AFTER)), end)

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_an_error_that_says_what_to_write() {
+    fn invalid_values_are_errors_that_state_the_valid_form() {
         use ProbabilityError::{AboveOne, NotANumber, OutOfRange};
         for (text, error) in [
             ("", NotANumber),

@@ -57,7 +57,7 @@ pub(super) fn normalize(frame: &[u8], receive: impl FnOnce(&[u8])) -> Option<IpA
     }
 }
 
-/// The source, the destination and the place of the UDP datagram in a frame.
+/// The source, the destination and the range of the UDP datagram in a frame.
 fn addresses(frame: &[u8]) -> Option<(IpAddress, IpAddress, Range<usize>)> {
     let start = EthernetFrame::<&[u8]>::header_len();
     let ethernet = EthernetFrame::new_checked(frame).ok()?;

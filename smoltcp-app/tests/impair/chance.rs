@@ -86,7 +86,7 @@ fn everything_happens_as_often_as_it_should() {
 }
 
 #[test]
-fn one_loss_says_nothing_of_the_next_nor_of_another_impairment() {
+fn losses_are_independent_of_each_other_and_of_other_impairments() {
     let tenth = Probability::percent(10);
     let impairments = Impairments { loss: tenth, duplication: tenth, corruption: tenth, ..Impairments::NONE };
     for seed in SEEDS {
@@ -195,7 +195,7 @@ fn a_seeds_fate_stays_what_it_was() {
 }
 
 #[test]
-fn the_same_frames_are_lost_whatever_else_is_wrong() {
+fn other_impairments_do_not_change_which_frames_are_lost() {
     for direction in DIRECTIONS {
         let loss_alone = Impairments { loss: all().loss, ..Impairments::NONE };
         assert_eq!(which_are_lost(direction, loss_alone, 5), which_are_lost(direction, all(), 5));

@@ -45,7 +45,7 @@ fn a_copy_without_room_is_dropped_and_its_frame_is_not() {
 }
 
 #[test]
-fn a_good_wire_needs_no_storage_and_a_bad_one_without_it_drops_everything() {
+fn without_storage_an_unimpaired_link_works_and_a_delayed_one_drops_everything() {
     for direction in DIRECTIONS {
         let mut storage = Storage::new(0);
         let mut wire = storage.wire(Impairments::NONE, 0);
@@ -118,7 +118,7 @@ fn a_frame_waits_until_there_is_room_for_a_reply() {
 }
 
 #[test]
-fn a_frame_that_nobody_reads_stays() {
+fn an_unread_frame_is_kept() {
     let mut storage = Storage::new(8);
     let mut wire = storage.wire(late(), 0);
     wire.inner_mut().came.push_back(numbered(0, 60));
@@ -171,7 +171,7 @@ fn the_capabilities_are_those_of_the_device_inside_as_far_as_a_frame_fits() {
 }
 
 #[test]
-fn a_frame_that_is_too_long_is_dropped_where_it_came_and_goes_by_where_it_goes() {
+fn an_oversized_frame_is_dropped_on_receive_and_passed_on_transmit() {
     let long = numbered(0, FRAME_CAPACITY + 1);
     let mut storage = Storage::new(8);
     let mut wire = storage.wire(late(), 0);
@@ -184,7 +184,7 @@ fn a_frame_that_is_too_long_is_dropped_where_it_came_and_goes_by_where_it_goes()
 }
 
 #[test]
-fn whatever_is_wrong_every_frame_is_accounted_for_and_none_is_held_for_ever() {
+fn with_every_impairment_each_frame_is_counted_and_none_is_held_forever() {
     let mut random = Rng::with_seed(2026);
     for seed in 0..500 {
         let mut probability = || Probability::new(random.f64() * f64::from(u8::from(random.bool()))).unwrap();

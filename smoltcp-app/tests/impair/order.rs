@@ -5,7 +5,7 @@ use greet_smoltcp::impair::{Impairments, Probability};
 use super::{DIRECTIONS, SEEDS, Storage, at_micros, at_millis, millis, number_of, numbered, numbers};
 
 #[test]
-fn without_reordering_the_order_is_kept_whatever_the_jitter() {
+fn without_reordering_the_order_is_kept_with_any_jitter() {
     let jittery = Impairments { delay: millis(5), jitter: millis(5), ..Impairments::NONE };
     for direction in DIRECTIONS {
         for (seed, gap) in SEEDS.into_iter().zip([0, 1, 10, 1000, 7000]) {
@@ -55,7 +55,7 @@ fn a_frame_that_nothing_overtakes_arrives_all_the_same() {
 }
 
 #[test]
-fn reordering_by_no_time_holds_nothing_back() {
+fn reordering_by_a_time_of_zero_delays_nothing() {
     for direction in DIRECTIONS {
         let mut storage = Storage::new(1);
         let impairments = Impairments { reordering: Probability::ALWAYS, reorder_by: millis(0), ..Impairments::NONE };
@@ -88,7 +88,7 @@ fn a_copy_is_right_behind_its_frame_and_equal_to_it() {
 }
 
 #[test]
-fn frames_that_are_due_together_leave_in_the_order_of_sending() {
+fn frames_due_at_the_same_time_are_delivered_in_the_order_of_sending() {
     for direction in DIRECTIONS {
         let mut storage = Storage::new(100);
         let mut wire = storage.wire(Impairments { delay: millis(1), ..Impairments::NONE }, 0);

@@ -54,7 +54,7 @@ fn jitter_never_makes_a_frame_arrive_before_it_was_sent() {
 }
 
 #[test]
-fn jitter_stays_within_its_bounds_where_frames_are_dense() {
+fn jitter_stays_within_its_bounds_with_dense_frames() {
     let jittery = Impairments { delay: millis(5), jitter: millis(2), ..Impairments::NONE };
     for direction in DIRECTIONS {
         let mut storage = Storage::new(1000);
@@ -69,7 +69,7 @@ fn jitter_stays_within_its_bounds_where_frames_are_dense() {
 }
 
 #[test]
-fn the_wire_carries_its_rate_exactly() {
+fn the_link_has_exactly_its_rate() {
     for direction in DIRECTIONS {
         for rate in [9_600, 10_000_000, 9_999_991, 1_000_000_000, 12_345_678_901] {
             let impairments = Impairments { rate: NonZeroU64::new(rate), ..Impairments::NONE };
@@ -90,7 +90,7 @@ fn the_wire_carries_its_rate_exactly() {
 }
 
 #[test]
-fn a_wire_that_was_quiet_has_saved_nothing_up() {
+fn an_idle_link_allows_no_burst_above_its_rate() {
     // A frame of 125 bytes takes a millisecond.
     let impairments = Impairments { rate: NonZeroU64::new(1_000_000), delay: millis(10), ..Impairments::NONE };
     for direction in DIRECTIONS {
@@ -121,7 +121,7 @@ fn at_a_rate_a_copy_takes_its_time_and_a_lost_frame_takes_none() {
 }
 
 #[test]
-fn next_due_is_the_first_microsecond_at_which_a_frame_leaves() {
+fn next_due_is_the_first_microsecond_at_which_a_frame_is_delivered() {
     let impairments = Impairments { delay: millis(10), jitter: millis(5), ..Impairments::NONE };
     for direction in DIRECTIONS {
         for seed in 0..1000 {
@@ -153,7 +153,7 @@ fn next_due_is_the_earlier_one_of_both_directions() {
 }
 
 #[test]
-fn a_wire_that_becomes_faster_keeps_the_order_of_what_is_under_way() {
+fn a_rate_increase_keeps_the_order_of_held_frames() {
     for direction in DIRECTIONS {
         let mut storage = Storage::new(4);
         let mut wire = storage.wire(Impairments { delay: millis(10), ..Impairments::NONE }, 0);
@@ -167,7 +167,7 @@ fn a_wire_that_becomes_faster_keeps_the_order_of_what_is_under_way() {
 }
 
 #[test]
-fn the_longest_times_and_the_lowest_rate_end_at_the_end_of_time() {
+fn the_longest_times_and_the_lowest_rate_do_not_overflow() {
     let end = Instant::from_micros(i64::MAX);
     let (longest, lowest) = (Duration::MAX, NonZeroU64::MIN);
     for direction in DIRECTIONS {

@@ -184,26 +184,26 @@ pub fn fill_transport_checksum(source: IpAddr, destination: IpAddr, protocol: u8
     set_word(bytes, at, sum);
 }
 
-/// The big-endian number at this place; 0 beyond the end.
+/// The big-endian number at this offset; 0 beyond the end.
 #[must_use]
 pub fn word(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes(array(bytes, at))
 }
 
-/// The big-endian number of 4 bytes at this place; 0 beyond the end.
+/// The big-endian number of 4 bytes at this offset; 0 beyond the end.
 #[must_use]
 pub fn long_word(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(array(bytes, at))
 }
 
-/// Writes a big-endian number at this place, if there is room.
+/// Writes a big-endian number at this offset, if there is room.
 pub fn set_word(bytes: &mut [u8], at: usize, value: u16) {
     if let Some(place) = bytes.get_mut(at..at + 2) {
         place.copy_from_slice(&value.to_be_bytes());
     }
 }
 
-/// The bytes at this place; zeros beyond the end.
+/// The bytes at this offset; zeros beyond the end.
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
 }

@@ -34,9 +34,9 @@ impl<'a> Conversation<'a> {
     }
 
     /// Its machine reports an event. `now` is called only if latencies are measured.
-    pub fn heard(&mut self, event: ServerEvent<'_>, now: impl FnOnce() -> Instant) {
-        self.tally.heard(&event, now);
-        self.log.heard(self.peer, event);
+    pub fn on_event(&mut self, event: ServerEvent<'_>, now: impl FnOnce() -> Instant) {
+        self.tally.on_event(&event, now);
+        self.log.on_event(self.peer, event);
     }
 
     /// It has received and sent this many bytes so far. `now` is called only if latencies are measured.

@@ -291,7 +291,7 @@ impl Tally<'_> {
     }
 
     /// Counts an event of the conversation's machine. `now` is called only if latencies are measured.
-    pub fn heard(&mut self, event: &ServerEvent<'_>, now: impl FnOnce() -> Instant) {
+    pub fn on_event(&mut self, event: &ServerEvent<'_>, now: impl FnOnce() -> Instant) {
         self.traffic.count(event);
         if self.counters.is_timed && !matches!(event, ServerEvent::Exit) {
             let waiting = self.waiting.get_or_insert_with(|| (now(), 0));
@@ -344,12 +344,12 @@ mod tests {
         let at = |milliseconds| Instant::ZERO + Duration::from_millis(milliseconds);
         let mut first = counters.begin();
         let mut second = counters.begin();
-        first.heard(&ServerEvent::Name(b"haha"), || at(10));
-        first.heard(&ServerEvent::NotUtf8(b"\xff"), || panic!("the clock is read once"));
+        first.on_event(&ServerEvent::Name(b"haha"), || at(10));
+        first.on_event(&ServerEvent::NotUtf8(b"\xff"), || panic!("the clock is read once"));
         first.moved(5, 0, || panic!("nothing was written"));
         assert_eq!(counters.counts().traffic, Traffic::default());
         first.moved(5, 40, || at(12));
-        second.heard(&ServerEvent::TooLong, || at(0));
+        second.on_event(&ServerEvent::TooLong, || at(0));
         second.moved(1025, 9, || at(1));
 
         let counts = counters.counts();
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!((counts.accepted, counts.open()), (2, 2));
         assert_eq!((counts.latency.count(), counts.latency.sum), (3, Duration::from_millis(5)));
 
-        first.heard(&ServerEvent::Exit, || panic!("`exit` has no reply"));
+        first.on_event(&ServerEvent::Exit, || panic!("`exit` has no reply"));
         first.moved(10, 40, || at(20));
         assert_eq!(first.end(EndReason::Exit), Traffic { names: 2, not_utf8: 1, too_long: 0, received: 10, sent: 40 });
         counters.refuse(Refusal::MaxPerPeer);
@@ -373,7 +373,7 @@ mod tests {
     fn the_clock_is_not_read_unless_latencies_are_measured() {
         let counters = Counters::new(false);
         let mut tally = counters.begin();
-        tally.heard(&ServerEvent::Name(b"haha"), || panic!());
+        tally.on_event(&ServerEvent::Name(b"haha"), || panic!());
         tally.moved(4, 12, || panic!());
         assert_eq!(counters.counts().latency.count(), 0);
     }

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_is_closed_at_its_limit_and_cut_off_after_the_linger_time() {
+    fn a_conversation_is_closed_at_its_limit_and_disconnected_after_the_linger_time() {
         let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
         let mut limit = TimeLimit::new(at(1), Some(Duration::from_secs(10)));
         assert_eq!((limit.check(|| at(10)), limit.until()), (Demand::Nothing, Some(at(11))));

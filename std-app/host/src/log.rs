@@ -105,7 +105,7 @@ impl Log {
     }
 
     /// The machine of a conversation reports an event. Written with `-v` or `-vv` only.
-    pub fn heard(&self, peer: SocketAddr, event: ServerEvent<'_>) {
+    pub fn on_event(&self, peer: SocketAddr, event: ServerEvent<'_>) {
         if let Some(format) = self.format
             && tracing::enabled!(Level::TRACE)
         {

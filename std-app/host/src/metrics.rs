@@ -164,7 +164,7 @@ mod tests {
         let counters = Arc::new(Counters::new(true));
         let address = serve(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&counters)).unwrap();
         let mut tally = counters.begin();
-        tally.heard(&ServerEvent::TooLong, || greet_core::Instant::ZERO);
+        tally.on_event(&ServerEvent::TooLong, || greet_core::Instant::ZERO);
         tally.moved(1025, 42, || greet_core::Instant::from_micros(7));
         tally.end(EndReason::Reset);
         counters.refuse(Refusal::MaxPerPeer);

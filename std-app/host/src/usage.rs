@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_line_that_says_what_is_wrong_and_what_may_be_meant() {
+    fn a_usage_error_is_one_line_with_the_reason_and_a_suggestion() {
         for (arguments, line) in [
             (
                 &["serve", "--lisen", "1"][..],

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_to_listen_is_an_address_a_name_or_a_port() {
+    fn the_listen_option_accepts_an_address_a_host_name_or_a_port() {
         let listed = |text: &str| listen_address(text).map(|ListenAddresses(all)| all);
         for (text, address) in [
             ("127.0.0.1:9999", "127.0.0.1:9999"),

@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn where_answers_set_the_pace_a_stall_delays_no_more_than_what_is_in_flight() {
+    fn in_a_closed_loop_a_stall_delays_only_the_names_in_flight() {
         let (mut conversation, mut work) = greeted(&plan(None, 1));
         let mut output = [0; 64];
         conversation.say(ms(0), &mut work);

@@ -57,7 +57,7 @@ impl Stalls {
     }
 
     fn add(&mut self, stall: Stall) {
-        // The list is short, and a stall is rare by its nature.
+        // The list is short, because stalls are rare.
         self.longest.push(stall);
         if self.longest.len() > KEPT {
             let shortest = self.longest.iter().enumerate().min_by_key(|(_, stall)| (stall.is_last, stall.length));

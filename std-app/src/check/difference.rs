@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_of_a_name_that_is_cut_short_is_shown() {
+    fn the_length_of_a_truncated_name_is_shown() {
         let name = [b'n'; 1024];
         let expected = [b"Hello, ", &name[..], b"!\nHello, another!\n"].concat();
         let cause = &causes(&expected[..543], &expected[543..], &expected[1031..], 543)[0];
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_of_the_wrong_case_is_not_blamed_on_memory_alone() {
+    fn a_letter_of_the_wrong_case_has_other_causes_than_memory() {
         let causes = causes(b"", b"Welcome!", b"welcome!", 0);
         assert!(causes[0].contains("case of a letter is wrong: `W` became `w`"), "{causes:?}");
         assert!(!causes.iter().any(|cause| cause.contains("multiple of")), "{causes:?}");

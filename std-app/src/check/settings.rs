@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_probe_gets_its_budget_or_a_share_of_the_time_that_is_left() {
+    fn a_probe_gets_its_budget_or_a_share_of_the_remaining_time() {
         let settings = Settings::for_tests();
         assert!(settings.begin_probe(10));
         assert_eq!(settings.probe_budget(), BUDGET, "much is left");

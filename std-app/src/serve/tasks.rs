@@ -133,7 +133,7 @@ impl<S: ServerMachine + Send> Shared<S> {
         let outcome = loop {
             match driver.turn().await {
                 Ok(Turn::Quiet) => {}
-                Ok(Turn::Event(event)) => conversation.heard(event, clock::now),
+                Ok(Turn::Event(event)) => conversation.on_event(event, clock::now),
                 Ok(Turn::Over) => break Ok(()),
                 // The service is stopping, and no input is waiting.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => driver.machine().close(clock::now()),

@@ -249,7 +249,7 @@ impl<S: ServerMachine + Send> Shared<S> {
         let outcome = loop {
             match driver.turn() {
                 Ok(Turn::Quiet) => {}
-                Ok(Turn::Event(event)) => conversation.heard(event, || time.time()),
+                Ok(Turn::Event(event)) => conversation.on_event(event, || time.time()),
                 Ok(Turn::Over) => break Ok(()),
                 // A signal has interrupted the wait for input. If the service is stopping, the conversation ends here.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {

@@ -26,10 +26,10 @@ def read():
     new += data
     return data
 for step in steps:
-    awaited, typed = step.encode().split(b"=>")
-    while awaited not in new and read():
+    expected, typed = step.encode().split(b"=>")
+    while expected not in new and read():
         pass
-    new = new.partition(awaited)[2]
+    new = new.partition(expected)[2]
     os.write(terminal, typed)
 while read():
     pass

@@ -17,15 +17,15 @@ use socket2::SockRef;
 pub(crate) struct Accepting {
     /// The number of clients at the same time.
     pub(crate) slots: usize,
-    /// What happens to a client for whom no slot is free.
+    /// What happens to a client if no slot is free.
     pub(crate) when_full: WhenFull,
-    /// No client is accepted after so many.
+    /// After this number of clients no other is accepted.
     pub(crate) clients: usize,
     /// Of clients that connect in the same instant one is served, and the others are reset.
     pub(crate) one_of_a_burst: bool,
 }
 
-/// What happens to a client for whom no slot is free.
+/// What happens to a client if no slot is free.
 pub(crate) enum WhenFull {
     /// It is reset, as by a stack without a listening socket.
     Reset,

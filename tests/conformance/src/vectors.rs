@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_which_file_which_case_and_what() {
+    fn an_error_states_the_file_the_case_and_the_reason() {
         let text = "[[case]]\nrules = ['R1']\nname = 'so'\nframing = ['line']\nend = 'exit'\nfarewell = 'x'";
         let error = parse("some.toml", text).map(drop).unwrap_err();
         assert_eq!(
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_every_rule_that_bytes_alone_can_show() {
+    fn the_table_covers_every_rule_that_bytes_can_test() {
         let cases = protocol().unwrap();
         for rule in ["G1", "F1", "F2", "F3", "F4", "R1", "R2", "R3", "R4", "L1", "L2", "L3", "U1", "U2", "E1", "C1"] {
             assert!(cases.iter().any(|case| case.rules.iter().any(|cited| cited == rule)), "{rule}");
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_the_echo_service_names_its_rules_and_owes_what_it_receives() {
+    fn the_echo_table_names_its_rules_and_expects_the_bytes_it_sends() {
         let cases = echo().unwrap();
         for rule in ["B1", "B2", "B3", "B4"] {
             assert!(cases.iter().any(|case| case.rules.iter().any(|cited| cited == rule)), "{rule}");

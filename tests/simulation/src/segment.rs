@@ -13,7 +13,7 @@ use crate::ether::Port;
 
 /// A host without a stack. A test sends each of its segments.
 #[derive(Debug)]
-pub struct Stranger {
+pub struct RawHost {
     port: Port,
     hardware: EthernetAddress,
     address: Ipv4Address,
@@ -21,7 +21,7 @@ pub struct Stranger {
     server: Ipv4Address,
 }
 
-impl Stranger {
+impl RawHost {
     /// A host at `port` with these addresses, and the server's.
     #[must_use]
     pub const fn new(

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_that_are_no_whole_microsecond_are_not_lost() {
+    fn fractions_of_a_microsecond_are_not_lost() {
         let mut clock = CounterClock::new(32, 12_500_000, 0);
         let mut count = 0_u32;
         for _ in 0..12_500_000 / 7 {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_on_where_the_counter_wraps() {
+    fn the_clock_continues_when_the_counter_wraps() {
         let mut clock = CounterClock::new(24, 12_500_000, 0);
         let step = 10_000_000_u32; // 0.8 s
         for number in 1..=1000_u32 {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stands_still_where_the_counter_seems_to_go_back() {
+    fn the_clock_stops_while_the_counter_seems_to_go_back() {
         let mut clock = CounterClock::new(24, 1_000_000, 0);
         assert_eq!(clock.read(500), Instant::from_micros(500));
         assert_eq!(clock.read(499), Instant::from_micros(500));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_is_never_shorter_than_asked_nor_longer_than_the_counter_can_tell() {
+    fn a_sleep_is_never_shorter_than_requested_nor_longer_than_the_counter_can_measure() {
         let clock = CounterClock::new(24, 12_500_000, 0);
         assert_eq!(clock.ticks(0), 1);
         assert_eq!(clock.ticks(1), 25);

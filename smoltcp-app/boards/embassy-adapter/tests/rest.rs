@@ -18,7 +18,7 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(30);
 
 #[test]
-fn a_bell_is_rung_at_first_and_heard_once_for_each_ring() {
+fn a_flag_is_set_at_first_and_taken_once_for_each_wake() {
     static WAKE_FLAG: WakeFlag = WakeFlag::new();
     assert!(WAKE_FLAG.take());
     assert!(!WAKE_FLAG.take());
@@ -34,7 +34,7 @@ fn a_bell_is_rung_at_first_and_heard_once_for_each_ring() {
 }
 
 #[test]
-fn wakers_of_one_bell_are_known_as_the_same() {
+fn wakers_of_the_same_flag_are_equal() {
     static ONE: WakeFlag = WakeFlag::new();
     static OTHER: WakeFlag = WakeFlag::new();
     assert!(ONE.waker().will_wake(&ONE.waker().clone()));
@@ -42,7 +42,7 @@ fn wakers_of_one_bell_are_known_as_the_same() {
 }
 
 #[test]
-fn what_rang_before_the_sleep_is_not_slept_over() {
+fn a_flag_set_before_the_sleep_ends_it_at_once() {
     static WAKE_FLAG: WakeFlag = WakeFlag::new();
     let mut rest = Rest::new(&WAKE_FLAG);
     let begin = Stopwatch::now();
@@ -69,7 +69,7 @@ fn a_ring_ends_the_sleep() {
 }
 
 #[test]
-fn the_sleep_ends_when_its_time_has_come() {
+fn the_sleep_ends_at_its_deadline() {
     static WAKE_FLAG: WakeFlag = WakeFlag::new();
     let mut rest = Rest::new(&WAKE_FLAG);
     rest.wait(Instant::ZERO);
@@ -83,7 +83,7 @@ fn the_sleep_ends_when_its_time_has_come() {
 }
 
 #[test]
-fn a_task_goes_on_when_its_own_bell_rings_and_the_device_sleeps_on() {
+fn a_task_is_polled_when_its_own_flag_is_set_without_waking_the_loop() {
     static DEVICE: WakeFlag = WakeFlag::new();
     static TASK: WakeFlag = WakeFlag::new();
     static STEPS: AtomicUsize = AtomicUsize::new(0);
@@ -114,7 +114,7 @@ fn a_task_goes_on_when_its_own_bell_rings_and_the_device_sleeps_on() {
 }
 
 #[test]
-fn a_task_goes_on_though_the_loop_never_sleeps() {
+fn a_task_is_polled_even_if_the_loop_never_sleeps() {
     static DEVICE: WakeFlag = WakeFlag::new();
     static TASK: WakeFlag = WakeFlag::new();
     static POLLS: AtomicUsize = AtomicUsize::new(0);

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mismatch_shows_what_was_owed_from_its_offset_on() {
+    fn a_mismatch_shows_the_expected_bytes_from_its_offset() {
         let peer = SocketAddr::from(([127, 0, 0, 1], 9999));
         let (greet, echo) = (Service::Greet, Service::Echo);
         let reply = Expected::Reply(b"ha");

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_reason_phrase_leaves_no_blank() {
+    fn an_empty_reason_phrase_prints_no_space() {
         let error = |reason: &str| DownloadError::Status {
             status: 418,
             reason: reason.to_owned(),
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_is_no_web_server_is_named_where_its_first_bytes_are_known() {
+    fn the_protocol_of_another_server_is_recognized_by_its_first_bytes() {
         let message =
             |seen: &[u8]| DownloadError::NotHttp { server: "h:1".to_owned(), seen: seen.to_vec() }.to_string();
         assert!(

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_completes_a_page_if_it_begins_and_ends_where_that_does() {
+    fn a_range_completes_a_file_if_it_starts_at_its_end_and_the_total_length_matches() {
         for (text, present, length, completes) in [
             ("bytes 3-5/6", 3, Some(3), true),
             ("bytes 3-5/6", 3, None, true),

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_scheme_a_url_is_one_of_http() {
+    fn the_default_scheme_of_a_url_is_http() {
         for (text, url) in [
             ("example.org", "http://example.org/"),
             ("localhost:8080/a//b", "http://localhost:8080/a//b"),

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_body_leaves_the_older_file_and_nothing_else() {
+    fn after_an_incomplete_body_only_the_older_file_exists() {
         for change in [|saving| saving, with_name] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("page");
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_file_is_replaced_only_where_that_is_wanted_even_if_it_appears_during_the_download() {
+    fn an_existing_file_is_replaced_only_on_request_even_if_it_appears_during_the_download() {
         for change in [|saving| saving, with_name] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("page");

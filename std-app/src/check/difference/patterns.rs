@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_recognized_where_all_wrong_bytes_agree() {
+    fn a_bit_pattern_is_recognized_if_all_wrong_bytes_have_it() {
         let expected = bytes(0, 256);
         let seventh: Vec<u8> = expected.iter().map(|byte| byte & 0x7F).collect();
         let at = expected.iter().position(|byte| byte & 0x80 != 0).unwrap();

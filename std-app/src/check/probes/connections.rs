@@ -449,7 +449,7 @@ fn slots_are_freed<'a>(
     end: impl Fn(Session<'a>) -> Result<(), Failure>,
 ) -> Result<String, Verdict> {
     const MORE_THAN_SLOTS: u64 = 33;
-    /// So many late ends and no other one are no accident.
+    /// With this number of late ends and no early one, chance is excluded.
     const ENOUGH_LATE: u64 = 5;
     let limit = Duration::from_secs(1) + 4 * context.facts.rtt();
     let count = context.affordable(MORE_THAN_SLOTS);

@@ -436,7 +436,7 @@ mod tests {
     };
 
     #[test]
-    fn the_reason_for_fewer_lengths_is_the_one_that_holds() {
+    fn the_reason_for_fewer_lengths_is_the_actual_one() {
         let text = |framing, rtt, counts| {
             let rtt = Duration::from_micros(rtt);
             let protocol = Protocol {

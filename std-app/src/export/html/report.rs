@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_of_a_peer_stay_text_everywhere_in_the_report() {
+    fn bytes_of_a_peer_are_escaped_everywhere_in_the_report() {
         let hostile = "</style></title><script src=//evil>";
         let mut page = HtmlReport::new(hostile, hostile);
         page.verdict(Rating::Bad, hostile).section(hostile, |section| {

@@ -234,7 +234,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
                 driver.machine().close(now);
             }
             let read = filled.as_ref().map_or(&[][..], |filled| self.ring.bytes(filled));
-            let want = driver.advance(now, read, &mut self.spare, |event| conversation.heard(event, || now));
+            let want = driver.advance(now, read, &mut self.spare, |event| conversation.on_event(event, || now));
             if let Some(filled) = filled.take() {
                 self.ring.give_back(filled);
             }

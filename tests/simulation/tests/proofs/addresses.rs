@@ -107,7 +107,7 @@ fn requests_to_a_dhcp_server_that_refuses_are_limited() {
 }
 
 #[test]
-fn wrong_settings_are_told() {
+fn invalid_settings_are_reported() {
     let ether = Ether::default();
     let stack = |settings: Settings<'_>| {
         let mut port = ether.port(OWN);

@@ -18,7 +18,7 @@ use greet_smoltcp::{
 use greet_tests::{
     ether::Ether,
     memory::Memory,
-    segment::{Stranger, segment},
+    segment::{RawHost, segment},
 };
 use smoltcp::{
     iface::SocketSet,
@@ -31,18 +31,18 @@ fn line(limits: Limits) -> Settings {
     Settings { server, limits, ..Settings::DEFAULT }
 }
 
-fn stranger(server: &Memory) -> Stranger {
+fn raw_host(server: &Memory) -> RawHost {
     let (hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
     let own = EthernetAddress([2, 0, 0, 0, 1, 9]);
-    let mut stranger = Stranger::new(server.port(own), own, Ipv4Address::new(10, 0, 0, 9), hardware, address);
-    stranger.introduce();
-    stranger
+    let mut raw_host = RawHost::new(server.port(own), own, Ipv4Address::new(10, 0, 0, 9), hardware, address);
+    raw_host.introduce();
+    raw_host
 }
 
 /// A server, and a client that has sent two names, has half-closed, and accepts four bytes. Returns its next segment.
-fn with_a_client_that_takes_nothing(limits: Limits) -> (Memory, Stranger, TcpRepr<'static>) {
+fn with_a_client_that_takes_nothing(limits: Limits) -> (Memory, RawHost, TcpRepr<'static>) {
     let server = Memory::with(line(limits), 1);
-    let mut client = stranger(&server);
+    let mut client = raw_host(&server);
     client.send(&TcpRepr { control: TcpControl::Syn, window_len: 4, ..segment(1000, 7) });
     server.pass(Duration::ZERO);
     let answer = client.received().pop().unwrap();
@@ -73,7 +73,7 @@ fn a_connection_lost_before_the_last_reply_is_not_counted_as_completed() {
 #[test]
 fn a_client_is_greeted_after_an_earlier_handshake_is_reset_in_the_same_poll() {
     let server = Memory::with(line(Limits::DEFAULT), 3);
-    let mut client = stranger(&server);
+    let mut client = raw_host(&server);
     client.send(&TcpRepr { control: TcpControl::Syn, ..segment(1000, 7) });
     client.send(&TcpRepr { control: TcpControl::Syn, ..segment(1001, 7) });
     client.send(&TcpRepr { control: TcpControl::Rst, ..segment(1000, 8) });
@@ -93,7 +93,7 @@ fn a_client_is_greeted_after_an_earlier_handshake_is_reset_in_the_same_poll() {
 #[test]
 fn a_keep_alive_probe_never_adds_a_byte_to_a_reply() {
     let server = Memory::with(line(Limits::DEFAULT), 1);
-    let mut client = stranger(&server);
+    let mut client = raw_host(&server);
     client.send(&TcpRepr { control: TcpControl::Syn, window_len: 16, ..segment(1000, 7) });
     server.pass(Duration::ZERO);
     let start = client.received().pop().unwrap().sequence + 1;
@@ -129,7 +129,7 @@ fn a_poll_ends_even_if_a_socket_in_fin_wait_2_always_asks_to_send() {
     socket.listen(9999).unwrap();
     let handle = stack.sockets().add(socket);
 
-    let mut peer = Stranger::new(ether.port(hardware[1]), hardware[1], address[1], hardware[0], address[0]);
+    let mut peer = RawHost::new(ether.port(hardware[1]), hardware[1], address[1], hardware[0], address[0]);
     peer.introduce();
     peer.send(&TcpRepr { control: TcpControl::Syn, window_len: 1, ..segment(1000, 7) });
     stack.poll(now, &mut port, |_, _| None);

@@ -15,7 +15,7 @@ use greet_smoltcp::pool::{Limits, Settings};
 use greet_tests::{
     frontend::{Connection, Frontend},
     memory::Memory,
-    segment::{Segment, Stranger, segment},
+    segment::{RawHost, Segment, segment},
 };
 use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
 
@@ -27,11 +27,11 @@ fn server(sockets: usize) -> Memory {
     Memory::with(Settings { server, ..Settings::DEFAULT }, sockets)
 }
 
-fn stranger(server: &Memory, number: u8) -> Stranger {
+fn raw_host(server: &Memory, number: u8) -> RawHost {
     let hardware = EthernetAddress([2, 0, 0, 0, 1, number]);
     let (server_hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
     let mut host =
-        Stranger::new(server.port(hardware), hardware, Ipv4Address::new(10, 0, 0, number), server_hardware, address);
+        RawHost::new(server.port(hardware), hardware, Ipv4Address::new(10, 0, 0, number), server_hardware, address);
     host.introduce();
     host
 }
@@ -45,14 +45,14 @@ fn reset(sequence: i32) -> TcpRepr<'static> {
 }
 
 /// Sends a segment. Returns the immediate answers.
-fn exchange(server: &Memory, host: &mut Stranger, segment: &TcpRepr<'_>) -> Vec<Segment> {
+fn exchange(server: &Memory, host: &mut RawHost, segment: &TcpRepr<'_>) -> Vec<Segment> {
     host.send(segment);
     server.pass(Duration::ZERO);
     host.received()
 }
 
 /// Opens a connection whose next sequence number is 8. Returns the acknowledgement number after the greeting.
-fn connected(server: &Memory, host: &mut Stranger) -> TcpSeqNumber {
+fn connected(server: &Memory, host: &mut RawHost) -> TcpSeqNumber {
     let answer = exchange(server, host, &syn(PORT, 7)).pop().unwrap();
     assert_eq!(answer.control, TcpControl::Syn);
     let acknowledged = TcpRepr { ack_number: Some(answer.sequence + 1), ..segment(PORT, 8) };
@@ -65,7 +65,7 @@ fn connected(server: &Memory, host: &mut Stranger) -> TcpSeqNumber {
 }
 
 #[track_caller]
-fn is_served(server: &Memory, host: &mut Stranger, sent: TcpSeqNumber) {
+fn is_served(server: &Memory, host: &mut RawHost, sent: TcpSeqNumber) {
     let name = TcpRepr { ack_number: Some(sent), payload: b"haha\n", ..segment(PORT, 8) };
     let answer = exchange(server, host, &name).pop().expect("an answer");
     assert_eq!(answer.payload, b"Hello, haha!\n");
@@ -74,7 +74,7 @@ fn is_served(server: &Memory, host: &mut Stranger, sent: TcpSeqNumber) {
 #[test]
 fn a_restarted_client_with_the_same_port_is_accepted_when_it_repeats_its_syn() {
     let server = server(4);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     connected(&server, &mut host);
     let challenge = exchange(&server, &mut host, &syn(PORT, 5_000_000)).pop().expect("a challenge ACK");
     assert_eq!((challenge.control, challenge.acknowledged), (TcpControl::None, Some(TcpSeqNumber(8))));
@@ -89,7 +89,7 @@ fn a_restarted_client_with_the_same_port_is_accepted_when_it_repeats_its_syn() {
 #[test]
 fn a_syn_does_not_end_an_open_connection() {
     let server = server(1);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     let sent = connected(&server, &mut host);
     let mut challenges = 0;
     for number in 0..50 {
@@ -101,7 +101,7 @@ fn a_syn_does_not_end_an_open_connection() {
 }
 
 /// Makes a connection in TIME-WAIT: the server has closed first. Returns the client's next sequence number.
-fn in_time_wait(server: &Memory, host: &mut Stranger) -> i32 {
+fn in_time_wait(server: &Memory, host: &mut RawHost) -> i32 {
     let all = connected(server, host);
     let exit = TcpRepr { ack_number: Some(all), payload: b"exit\n", ..segment(PORT, 8) };
     let fin = exchange(server, host, &exit).pop().unwrap();
@@ -115,7 +115,7 @@ fn in_time_wait(server: &Memory, host: &mut Stranger) -> i32 {
 #[test]
 fn in_time_wait_a_syn_with_a_new_sequence_number_is_accepted_at_once() {
     let server = server(4);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     let next = in_time_wait(&server, &mut host);
     let answer = exchange(&server, &mut host, &syn(PORT, next + 1000)).pop().expect("an answer");
     assert_eq!((answer.control, answer.acknowledged), (TcpControl::Syn, Some(TcpSeqNumber(next + 1001))));
@@ -127,7 +127,7 @@ fn in_time_wait_a_syn_with_a_new_sequence_number_is_accepted_at_once() {
 #[test]
 fn in_time_wait_an_old_syn_is_answered_by_an_acknowledgement() {
     let server = server(4);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     let next = in_time_wait(&server, &mut host);
     server.pass(SECOND); // since smoltcp acknowledged the FIN
     let answer = exchange(&server, &mut host, &syn(PORT, 7)).pop().expect("an answer");
@@ -138,7 +138,7 @@ fn in_time_wait_an_old_syn_is_answered_by_an_acknowledgement() {
 #[test]
 fn a_reset_ends_a_connection_at_exactly_the_next_sequence_number() {
     let server = server(1);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     connected(&server, &mut host);
     assert!(exchange(&server, &mut host, &reset(8)).is_empty());
     assert_eq!((server.busy(), server.counters().reset), (0, 1));
@@ -147,7 +147,7 @@ fn a_reset_ends_a_connection_at_exactly_the_next_sequence_number() {
 #[test]
 fn guessed_resets_end_no_connection_and_are_challenged_once_a_second() {
     let server = server(1);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     let sent = connected(&server, &mut host);
     let mut challenges = Vec::new();
     for number in 0..1000 {
@@ -162,7 +162,7 @@ fn guessed_resets_end_no_connection_and_are_challenged_once_a_second() {
 #[test]
 fn a_reset_out_of_the_window_gets_no_answer() {
     let server = server(1);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     let sent = connected(&server, &mut host);
     for far in [7, -1000, 1_000_000, i32::MAX, i32::MIN] {
         assert!(exchange(&server, &mut host, &reset(far)).is_empty(), "{far}");
@@ -174,7 +174,7 @@ fn a_reset_out_of_the_window_gets_no_answer() {
 #[test]
 fn a_valid_reset_directly_after_a_guessed_reset_is_accepted() {
     let server = server(1);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     connected(&server, &mut host);
     exchange(&server, &mut host, &reset(100));
     exchange(&server, &mut host, &reset(8));
@@ -184,7 +184,7 @@ fn a_valid_reset_directly_after_a_guessed_reset_is_accepted() {
 #[test]
 fn a_segment_without_flags_gets_an_answer_from_a_closed_port_only() {
     let server = server(1);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     for (control, length) in [(TcpControl::None, 0), (TcpControl::Fin, 1)] {
         let to_listener = TcpRepr { control, ..segment(PORT, 70) };
         assert!(exchange(&server, &mut host, &to_listener).is_empty(), "RFC 9293, 3.10.7.2");
@@ -198,7 +198,7 @@ fn a_segment_without_flags_gets_an_answer_from_a_closed_port_only() {
 #[test]
 fn twenty_syns_per_second_without_a_handshake_do_not_block_clients() {
     let mut server = server(8);
-    let mut flood = stranger(&server, 9);
+    let mut flood = raw_host(&server, 9);
     for number in 0..200 {
         flood.send(&syn(2000 + number, 7));
         server.pass(SECOND / 20);
@@ -217,7 +217,7 @@ fn twenty_syns_per_second_without_a_handshake_do_not_block_clients() {
 #[test]
 fn a_burst_of_more_syns_than_slots_resets_no_handshake() {
     let server = server(8);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     for number in 0..32 {
         host.send(&syn(2000 + number, 7));
     }
@@ -238,7 +238,7 @@ fn a_burst_of_more_syns_than_slots_resets_no_handshake() {
 fn a_client_that_restarts_during_its_handshake_is_accepted_after_the_repeated_syn_ack() {
     // RFC 9293, 3.10.7.4 requires an immediate answer to the new SYN; smoltcp 0.14 ignores it, and repeats its SYN-ACK.
     let server = server(1);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     assert_eq!(exchange(&server, &mut host, &syn(PORT, 7)).len(), 1);
     assert!(exchange(&server, &mut host, &syn(PORT, 5_000_000)).is_empty());
     server.pass(SECOND + SECOND / 10);
@@ -253,7 +253,7 @@ fn a_client_that_restarts_during_its_handshake_is_accepted_after_the_repeated_sy
 fn only_half_open_connections_are_dropped_for_a_new_syn() {
     let mut server = server(2);
     let mut talking = server.connect(Framing::Line).unwrap();
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     let first = exchange(&server, &mut host, &syn(2000, 7)).pop().unwrap();
     server.pass(Limits::DEFAULT.half_open);
     let second = exchange(&server, &mut host, &syn(2001, 7)).pop().unwrap();

@@ -9,7 +9,7 @@ use greet_core::{Framing, LINGER, ServerSettings};
 use greet_smoltcp::pool::{Limits, Settings};
 use greet_tests::{
     memory::Memory,
-    segment::{Segment, Stranger, segment},
+    segment::{RawHost, Segment, segment},
 };
 use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
 
@@ -18,7 +18,7 @@ const INSTANT: Duration = Duration::from_millis(1);
 /// A client whose acknowledgements the test writes, and a server to which it has sent `exit`.
 struct Left {
     server: Memory,
-    host: Stranger,
+    host: RawHost,
     /// The client's next segment, which acknowledges everything except the last reply and the FIN.
     segment: TcpRepr<'static>,
     /// The acknowledgement number that includes them.
@@ -32,7 +32,7 @@ impl Left {
         let hardware = EthernetAddress([2, 0, 0, 0, 1, 9]);
         let (server_hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
         let own = Ipv4Address::new(10, 0, 0, 9);
-        let mut host = Stranger::new(server.port(hardware), hardware, own, server_hardware, address);
+        let mut host = RawHost::new(server.port(hardware), hardware, own, server_hardware, address);
         host.introduce();
         host.send(&TcpRepr { control: TcpControl::Syn, ..segment(1000, 7) });
         server.pass(Duration::ZERO);
@@ -72,32 +72,32 @@ impl Left {
 }
 
 /// Transit times of the FIN: a little longer than the linger time, and much longer.
-const UNDER_WAY: [Duration; 4] =
+const TRANSIT_TIMES: [Duration; 4] =
     [Duration::from_millis(10), Duration::from_millis(1900), Duration::from_millis(2100), Duration::from_secs(8)];
 
 #[test]
 fn a_client_whose_fin_was_lost_still_has_the_full_linger_time_after_the_retransmission() {
-    for under_way in UNDER_WAY {
+    for transit in TRANSIT_TIMES {
         let mut left = Left::new(1);
-        left.server.pass(under_way);
+        left.server.pass(transit);
         left.acknowledge();
         left.server.pass(LINGER - INSTANT);
-        assert_eq!((left.server.busy(), left.resets()), (1, 0), "{under_way:?}");
+        assert_eq!((left.server.busy(), left.resets()), (1, 0), "{transit:?}");
         left.end();
-        assert_eq!((left.server.busy(), left.resets()), (0, 0), "{under_way:?}");
-        assert_eq!(left.server.counters().completed, 1, "{under_way:?}");
+        assert_eq!((left.server.busy(), left.resets()), (0, 0), "{transit:?}");
+        assert_eq!(left.server.counters().completed, 1, "{transit:?}");
     }
 }
 
 #[test]
 fn a_client_whose_fin_was_lost_and_that_never_closes_loses_its_slot() {
-    for under_way in UNDER_WAY {
+    for transit in TRANSIT_TIMES {
         let mut left = Left::new(1);
-        left.server.pass(under_way);
+        left.server.pass(transit);
         left.acknowledge();
         left.server.pass(LINGER);
-        assert_eq!((left.server.busy(), left.resets()), (0, 1), "{under_way:?}");
-        assert_eq!(left.server.counters().completed, 1, "{under_way:?}");
+        assert_eq!((left.server.busy(), left.resets()), (0, 1), "{transit:?}");
+        assert_eq!(left.server.counters().completed, 1, "{transit:?}");
     }
 }
 

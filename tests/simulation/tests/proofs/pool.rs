@@ -16,7 +16,7 @@ use greet_smoltcp::pool::{Limits, Settings};
 use greet_tests::{
     frontend::{Connection, Frontend},
     memory::{Memory, MemoryConnection},
-    segment::{Segment, Stranger, segment},
+    segment::{RawHost, Segment, segment},
 };
 use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr, TcpSeqNumber};
 
@@ -49,10 +49,10 @@ fn answers(client: &mut MemoryConnection, name: &str) {
     expect(client, format!("Hello, {name}!\n").as_bytes());
 }
 
-fn stranger(server: &Memory, number: u8) -> Stranger {
+fn raw_host(server: &Memory, number: u8) -> RawHost {
     let hardware = EthernetAddress([2, 0, 0, 0, 1, number]);
     let (server_hardware, IpAddress::Ipv4(address)) = Memory::server() else { panic!("it has an IPv4 address") };
-    Stranger::new(server.port(hardware), hardware, Ipv4Address::new(10, 0, 0, number), server_hardware, address)
+    RawHost::new(server.port(hardware), hardware, Ipv4Address::new(10, 0, 0, number), server_hardware, address)
 }
 
 fn syn(port: u16, sequence: i32) -> TcpRepr<'static> {
@@ -81,7 +81,7 @@ fn with_all_slots_busy_a_client_is_refused_at_once_and_served_when_a_slot_is_fre
 #[test]
 fn a_client_that_connects_while_another_closes_is_served() {
     let server = Memory::with(line(), 1);
-    let mut leaving = stranger(&server, 9);
+    let mut leaving = raw_host(&server, 9);
     leaving.introduce();
     leaving.send(&syn(1000, 7));
     server.pass(Duration::ZERO);
@@ -101,7 +101,7 @@ fn a_client_that_connects_while_another_closes_is_served() {
 #[test]
 fn an_unfinished_handshake_frees_its_slot() {
     let mut server = Memory::with(line(), 1);
-    let mut silent = stranger(&server, 9);
+    let mut silent = raw_host(&server, 9);
     silent.introduce();
     silent.send(&syn(1000, 7));
     server.pass(LIMITS.handshake - SECOND);
@@ -116,7 +116,7 @@ fn an_unfinished_handshake_frees_its_slot() {
 #[test]
 fn a_reset_handshake_frees_its_slot_at_once() {
     let mut server = Memory::with(line(), 1);
-    let mut fickle = stranger(&server, 9);
+    let mut fickle = raw_host(&server, 9);
     fickle.introduce();
     fickle.send(&syn(1000, 7));
     server.pass(Duration::ZERO);
@@ -133,7 +133,7 @@ fn a_reset_handshake_frees_its_slot_at_once() {
 fn an_open_conversation_continues_during_a_syn_flood_and_the_slots_are_free_afterwards() {
     let mut server = Memory::with(line(), 8);
     let mut client = greeted(&mut server);
-    let mut flood = stranger(&server, 9);
+    let mut flood = raw_host(&server, 9);
     flood.introduce();
     for number in 0..1000 {
         flood.send(&syn(1000 + number, 7));
@@ -156,7 +156,7 @@ fn an_open_conversation_continues_during_a_syn_flood_and_the_slots_are_free_afte
 fn an_open_conversation_continues_during_a_flood_of_frames() {
     let mut server = Memory::with(line(), 2);
     let mut client = greeted(&mut server);
-    let mut flood = stranger(&server, 9);
+    let mut flood = raw_host(&server, 9);
     flood.introduce();
     for _ in 0..10_000 {
         // An ACK without a connection: it is answered by a reset.
@@ -172,7 +172,7 @@ fn a_repeated_syn_belongs_to_its_own_connection() {
     // The first socket is free again when the second is still busy: a SYN for the latter must not go to the former.
     let mut server = Memory::with(line(), 2);
     let mut first = greeted(&mut server);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     host.introduce();
     host.send(&syn(1000, 7));
     server.pass(Duration::ZERO);
@@ -196,7 +196,7 @@ fn a_repeated_syn_belongs_to_its_own_connection() {
 #[test]
 fn input_received_with_the_fin_before_the_accept_is_answered() {
     let server = Memory::with(line(), 1);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     host.introduce();
     host.send(&syn(1000, 7));
     server.pass(Duration::ZERO);
@@ -232,9 +232,9 @@ fn a_client_that_stops_answering_loses_its_slot() {
 }
 
 /// A client that has closed its window, with replies waiting for it, and answers each probe with a window of 0 until `until`.
-fn with_a_closed_window(until: Duration) -> (Memory, Stranger, TcpRepr<'static>) {
+fn with_a_closed_window(until: Duration) -> (Memory, RawHost, TcpRepr<'static>) {
     let server = Memory::with(line(), 1);
-    let mut host = stranger(&server, 9);
+    let mut host = raw_host(&server, 9);
     host.introduce();
     host.send(&syn(1000, 7));
     server.pass(Duration::ZERO);

@@ -88,7 +88,7 @@ fn is_same(one: Checksum, other: Checksum) -> bool {
 }
 
 #[test]
-fn a_frame_that_came_is_shown_whole_and_once_with_room_for_a_reply() {
+fn a_received_frame_is_returned_once_and_complete_with_a_transmit_token() {
     let (mut adapter, _) = adapter();
     adapter.driver().came.extend([vec![1; 60], vec![2; 1514]]);
     let (frame, reply) = adapter.receive(Instant::ZERO).unwrap();
@@ -111,7 +111,7 @@ fn a_token_that_is_not_used_takes_nothing_and_sends_nothing() {
 }
 
 #[test]
-fn a_frame_is_sent_in_the_length_that_was_asked_for() {
+fn a_frame_is_sent_with_the_requested_length() {
     let (mut adapter, _) = adapter();
     for length in [0, 1, 60, 1514] {
         let token = adapter.transmit(Instant::ZERO).unwrap();
@@ -141,7 +141,7 @@ fn without_room_nothing_is_sent_and_room_wakes() {
 }
 
 #[test]
-fn a_frame_wakes_who_asked_for_one() {
+fn a_received_frame_wakes_the_registered_waker() {
     let (mut adapter, count) = adapter();
     assert!(adapter.receive(Instant::ZERO).is_none());
     adapter.driver().come(vec![1; 60]);
@@ -150,7 +150,7 @@ fn a_frame_wakes_who_asked_for_one() {
 }
 
 #[test]
-fn the_link_is_told_and_wakes_when_it_changes() {
+fn the_link_state_is_reported_and_a_change_wakes() {
     let (mut adapter, count) = adapter();
     assert!(adapter.is_link_up());
     adapter.driver().set_link(LinkState::Down);

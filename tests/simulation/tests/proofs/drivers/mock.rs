@@ -66,7 +66,7 @@ pub(crate) struct Mock {
     /// The call with this number fails, and does nothing else.
     pub(crate) fault: Option<(usize, ErrorKind)>,
     /// Number of waits that end early, each at half of its time.
-    pub(crate) impatience: usize,
+    pub(crate) early_waits: usize,
     /// Each write, with its time.
     pub(crate) writes: Vec<(Instant, Vec<u8>)>,
     pub(crate) shutdowns: usize,
@@ -88,7 +88,7 @@ impl Mock {
             stuck: Instant::ZERO..Instant::ZERO,
             pace: Duration::ZERO,
             fault: None,
-            impatience: 0,
+            early_waits: 0,
             writes: Vec::new(),
             shutdowns: 0,
             calls: 0,
@@ -119,8 +119,8 @@ impl Mock {
         assert!(now.as_micros() < deadline.as_micros() + 2 * self.clock.tick, "the driver waits for what is past");
         if deadline < now {
             // The deadline passed before this call.
-        } else if self.impatience > 0 {
-            self.impatience -= 1;
+        } else if self.early_waits > 0 {
+            self.early_waits -= 1;
             self.clock.set(now + deadline.since(now) / 2);
         } else {
             self.clock.set(deadline);

@@ -56,7 +56,7 @@ proptest! {
         write_sizes in prop::collection::vec(1..30_usize, 0..4),
         output_size in 1..200_usize,
         interruption in 1..60_usize,
-        impatience in 0..4_usize,
+        early_waits in 0..4_usize,
         prompt: bool,
     ) {
         let input: Vec<&[u8]> = input.iter().map(|read| read.as_bytes()).collect();
@@ -67,7 +67,7 @@ proptest! {
             let mut mock = Mock::new(reads(&input));
             mock.write_sizes = write_sizes.iter().copied().collect();
             mock.fault = Some((interruption, ErrorKind::Interrupted));
-            mock.impatience = impatience;
+            mock.early_waits = early_waits;
             mock.prompt = prompt;
             mock.clock.tick = tick;
             let report = drive(style, &mut server, &mut mock, output_size);
@@ -206,15 +206,15 @@ fn both_drivers_make_the_same_calls() {
 #[test]
 fn delayed_replies_are_sent_when_due_even_if_waits_end_early() {
     for style in STYLES {
-        for impatience in 0..8 {
+        for early_waits in 0..8 {
             let mut server = server(ServerSettings { delay: SECOND, ..settings(Framing::Line) });
             let mut mock = Mock::new([Incoming::Read(b"a\nb\nc\nexit\n".to_vec())]);
-            mock.impatience = impatience;
+            mock.early_waits = early_waits;
             let report = drive(style, &mut server, &mut mock, 64);
             let times: Vec<_> = mock.writes.iter().map(|(when, _)| *when).collect();
             assert_eq!(times, [at(0), at(1), at(2), at(3)]); // T1
             assert_eq!((mock.clock.now(), mock.shutdowns), (at(6), 1)); // T1, and C1: nobody answers the FIN
-            assert!(report.turns <= 24 + impatience, "{report:?}");
+            assert!(report.turns <= 24 + early_waits, "{report:?}");
         }
     }
 }
@@ -222,14 +222,14 @@ fn delayed_replies_are_sent_when_due_even_if_waits_end_early() {
 #[test]
 fn a_silent_peer_causes_few_iterations_and_ends_by_the_idle_timeout() {
     for style in STYLES {
-        for impatience in 0..8 {
+        for early_waits in 0..8 {
             let mut server = server(settings(Framing::Chunk));
             let mut mock = Mock::new([]);
-            mock.impatience = impatience;
+            mock.early_waits = early_waits;
             let report = drive(style, &mut server, &mut mock, 64);
             assert_eq!(mock.written(), b"Welcome!Error: idle for 300 s"); // T2
             assert_eq!((mock.clock.now(), mock.shutdowns, server.end()), (at(302), 1, Some(ServerEnd::Idle))); // C1
-            assert!(report.turns <= 8 + impatience, "{report:?}");
+            assert!(report.turns <= 8 + early_waits, "{report:?}");
         }
     }
 }
