@@ -257,7 +257,7 @@ impl<const N: usize> Client<N> {
 
     /// The name whose reply is received next. An echo server, which owes so many bytes, may reply to the first bytes of a name
     /// before the others are sent.
-    fn next_replied(names: &Names<N>, service: Service, owed: u64) -> Option<&[u8]> {
+    fn next_name(names: &Names<N>, service: Service, owed: u64) -> Option<&[u8]> {
         match service {
             Service::Greet => names.oldest_unanswered(),
             Service::Echo => names.oldest_begun().filter(|_| owed > 0),
@@ -345,7 +345,7 @@ impl<const N: usize> Machine for Client<N> {
         }
         let line_end = self.framing.reply_end();
         let possible = self.limit(input);
-        let name = Self::next_replied(&self.names, self.service, self.owed());
+        let name = Self::next_name(&self.names, self.service, self.owed());
         let Compared { same, complete } = self.expectation.compare(name, line_end, possible);
         self.verify(same);
         let event = match (self.expectation.next, complete) {
@@ -367,7 +367,7 @@ impl<const N: usize> Machine for Client<N> {
             (_, false) => {
                 self.outcome = Some(Outcome::Mismatch);
                 let wrong = input.get(same..).unwrap_or_default();
-                let name = Self::next_replied(&self.names, self.service, self.owed());
+                let name = Self::next_name(&self.names, self.service, self.owed());
                 Some(Event::Mismatch(self.expectation.mismatch(name, line_end, wrong)))
             }
         };

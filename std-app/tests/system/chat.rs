@@ -105,9 +105,10 @@ fn by_default_the_framing_is_detected_from_the_greeting() {
 #[test]
 fn a_conversation_received_byte_by_byte_gives_the_same_output() {
     let one_by_one = |text: &str| text.chars().map(|character| format!("S {character}")).collect::<Vec<_>>();
-    let heard = |text: &str| vec![format!("C {text}")];
+    let client_sends = |text: &str| vec![format!("C {text}")];
     let script =
-        [one_by_one("Welcome!\r\n"), on_event("haha\n"), one_by_one("Hello, haha!\n"), on_event("exit\n")].concat();
+        [one_by_one("Welcome!\r\n"), client_sends("haha\n"), one_by_one("Hello, haha!\n"), client_sends("exit\n")]
+            .concat();
     assert_prints(&chat_by(&script, &["--framing", "line", "HOST", "haha"]), "Welcome!\nHello, haha!\n");
 }
 
