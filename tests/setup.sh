@@ -48,6 +48,7 @@ readonly PACKAGES=(
     "python3 python3 the system tests"
     "nc netcat-openbsd the README's commands"
     "ip iproute2 the tests on a TAP device"
+    "ethtool ethtool the network stacks, frame by frame"
     "nginx nginx-light greet fetch beside curl"
     "curl curl greet fetch beside curl"
     "haproxy haproxy greet serve behind HAProxy"
