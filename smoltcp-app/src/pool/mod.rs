@@ -59,7 +59,7 @@ pub struct Limits {
     pub half_open: Duration,
     /// The interval of keep-alive probes, and the silence before the first one: 15 s.
     pub keep_alive: Duration,
-    /// A client that has not been heard from for this long is gone: 60 s. At least three times `keep_alive`, or a quiet
+    /// A client from which no segment is received for this long is given up: 60 s. At least three times `keep_alive`, or a quiet
     /// client might be taken for a vanished one.
     pub vanished: Duration,
     /// The same while something sent is not acknowledged: 185 s. A client whose window is closed answers probes alone, and

@@ -36,11 +36,11 @@ pub struct Ip {
     pub protocol: u8,
     /// Time to live, or hop limit.
     pub ttl: u8,
-    /// The identification; IPv4 alone.
+    /// The identification; only with IPv4.
     pub identification: u16,
-    /// The flags and the offset in units of 8 bytes; IPv4 alone.
+    /// The flags and the offset in units of 8 bytes; only with IPv4.
     pub fragment: u16,
-    /// The options, a multiple of 4 bytes; IPv4 alone.
+    /// The options, a multiple of 4 bytes; only with IPv4.
     pub options: Vec<u8>,
     /// What follows the header.
     pub payload: Vec<u8>,

@@ -49,9 +49,9 @@ pub enum Level {
 pub enum Versions {
     /// IPv4 and IPv6.
     Both,
-    /// IPv4 alone.
+    /// Only IPv4.
     V4,
-    /// IPv6 alone.
+    /// Only IPv6.
     V6,
 }
 

@@ -1,4 +1,4 @@
-//! The run: probes side by side as far as the board has slots, those that would disturb others alone.
+//! The run: probes run concurrently as far as the board has slots; those that would disturb others run separately.
 
 use core::{
     net::IpAddr,

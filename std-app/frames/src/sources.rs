@@ -1,4 +1,4 @@
-//! The addresses of the hosts that probes play: locally administered MAC addresses, and IP addresses that nobody uses.
+//! The addresses of the hosts that probes play: locally administered MAC addresses, and unused IP addresses.
 
 use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -26,7 +26,7 @@ pub fn identities(addresses: &[IpAddr]) -> Vec<Identity> {
     addresses.iter().enumerate().map(|(index, &address)| Identity { mac: mac(index), address }).collect()
 }
 
-/// Up to [`HOSTS`] addresses of the target's subnet that nobody answers for, tried by ARP probes (RFC 5227) or by neighbor
+/// Up to [`HOSTS`] unused addresses of the target's subnet, tried by ARP probes (RFC 5227) or by neighbor
 /// solicitations. `prefix` is the length of the prefix of an IPv4 subnet.
 ///
 /// # Errors

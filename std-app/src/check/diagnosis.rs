@@ -38,7 +38,7 @@ pub(super) fn follows(earlier: &[Entry], probe: &Probe, failure: &Failure) -> Op
     let cause = signature(failure);
     let has_same_cause =
         |finding: &Entry| finding_of(finding).and_then(signature).is_some_and(|other| Some(other) == cause);
-    // A stream that ends or stands still does so wherever it is used.
+    // A stream that ends or stalls does so in every probe that uses it.
     let breaks_stream = |finding: &Entry| {
         finding.group == Group::Stream
             && matches!(probe.group, Group::Stream | Group::Time)

@@ -72,7 +72,7 @@ fn echo_protocol(context: Context<'_>) -> Result<Protocol, Failure> {
     Ok(protocol)
 }
 
-/// Adds why a message that has no line end does not come back, or not completely.
+/// Adds why a message without a line end is not returned, or not completely.
 fn explained(context: Context<'_>, failure: Failure) -> Failure {
     if failure.kind != Kind::Timeout {
         return failure;

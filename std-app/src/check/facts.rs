@@ -49,7 +49,7 @@ pub(crate) struct Protocol {
     pub(crate) rtt: Duration,
     /// Maximum segment size of the connection in bytes. A longer write does not arrive as one read.
     pub(crate) mss: usize,
-    /// Bytes of every value come back. Otherwise most probes send printable ones only.
+    /// Bytes of every value are returned. Otherwise most probes send printable bytes only.
     pub(crate) carries_any_byte: bool,
     /// The server closes its side after the client has closed its own.
     pub(crate) closes_after_client: bool,

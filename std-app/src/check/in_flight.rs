@@ -74,7 +74,7 @@ fn limit(context: Context<'_>, mut passed: usize, mut lost: usize, mut failure: 
     InFlight { passed, failure: Some(failure), is_stated: false }
 }
 
-/// What the numbers point at, if the limit is known exactly: so many bytes at once come back, and one more is too much.
+/// The likely cause of an exact limit: this number of bytes in flight is returned, and one more byte is lost.
 fn limit_cause(passed: usize, lost: usize) -> Option<String> {
     /// Bytes in a full segment on Ethernet.
     const SEGMENT: usize = 1460;

@@ -15,7 +15,7 @@ pub(crate) fn listener(address: SocketAddr) -> Option<String> {
         IpAddr::V4(_) => "/proc/net/tcp",
         IpAddr::V6(_) => "/proc/net/tcp6",
     };
-    // A socket for both families is listed under IPv6 alone.
+    // A socket for both families is listed only under IPv6.
     let inode = [table, "/proc/net/tcp6"]
         .into_iter()
         .find_map(|table| listening_inode(&fs::read_to_string(table).ok()?, address.port()))?;

@@ -1,4 +1,4 @@
-//! Messages whose bytes depend on their position, so that stale, missing and repeated bytes can be told apart.
+//! Messages whose bytes depend on their position, so that stale, missing and repeated bytes can be distinguished.
 
 use core::ops::Range;
 
@@ -8,7 +8,7 @@ use super::{context::Context, difference::mixed, service::Service};
 const PRINTABLE: &[u8] = b"!#$%&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_abcdfghjklmnopqrsuvwyz{|}~";
 
 /// The bytes at these positions of a stream of messages: printable ones in names, and any in other messages, unless the user
-/// excludes them or they are known not to come back.
+/// excludes them or they are known not to be returned.
 pub(crate) fn payload(context: Context<'_>, positions: Range<usize>) -> Vec<u8> {
     let facts = context.facts;
     let carries_any = facts.protocol.is_none_or(|protocol| protocol.carries_any_byte);

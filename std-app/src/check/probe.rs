@@ -30,7 +30,7 @@ impl Group {
     pub(crate) const SERVICE: [Self; 6] =
         [Self::Reach, Self::Connections, Self::Rules, Self::Echo, Self::Stream, Self::Time];
 
-    /// The service whose probes these are, if it is one alone.
+    /// The service of these probes, if they are for only one.
     pub(crate) const fn service(self) -> Option<Service> {
         match self {
             Self::Rules => Some(Service::Greet),
@@ -142,7 +142,7 @@ pub(crate) struct Probe {
     /// `group.name`.
     pub(crate) id: String,
     pub(crate) group: Group,
-    /// The service that it is for, if it is for one alone.
+    /// The service that it is for, if it is for only one.
     pub(crate) service: Option<Service>,
     pub(crate) level: Level,
     /// The requirement, as a sentence.
@@ -181,7 +181,7 @@ impl Probe {
         }
     }
 
-    /// This probe is for this service alone.
+    /// This probe is only for this service.
     #[must_use]
     pub(crate) fn only_for(self, service: Service) -> Self {
         Self { service: Some(service), ..self }
@@ -210,7 +210,7 @@ pub(crate) struct Listed {
     pub(crate) id: String,
     pub(crate) group: Group,
     pub(crate) level: Level,
-    /// The service that it is for, if it is for one alone.
+    /// The service that it is for, if it is for only one.
     pub(crate) service: Option<Service>,
     pub(crate) requirement: String,
 }

@@ -109,7 +109,8 @@ pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
 fn replaced(context: Context<'_>, open: &mut [Session<'_>], time: Duration) -> usize {
     /// No idle timeout is shorter.
     const NO_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
-    // All are asked before one is heard, as a slow server answers them at the same time. The newest is certainly there.
+    // A message is sent on all connections before a reply is read, because a slow server answers them at the same time. The
+    // newest connection is certainly open.
     let Some((newest, older)) = open.split_last_mut() else { return 0 };
     let is_gone = |failure: Failure| matches!(failure.kind, Kind::Reset | Kind::Closed);
     let asked: Vec<bool> = older.iter_mut().map(|session| session.ask(STILL_HERE).is_err_and(is_gone)).collect();

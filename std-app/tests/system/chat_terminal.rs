@@ -59,8 +59,8 @@ fn on_a_terminal_names_are_edited_validated_and_recalled_from_the_history() {
 
 #[test]
 fn on_a_terminal_exit_is_sent_and_control_c_closes_without_it() {
-    for (typed, heard) in [("exit\r", "C exit"), ("\x03", "C")] {
-        let peer = Peer::new(&["S Welcome!", heard]);
+    for (typed, received) in [("exit\r", "C exit"), ("\x03", "C")] {
+        let peer = Peer::new(&["S Welcome!", received]);
         assert_eq!(on_a_terminal(&peer.host(), &[&format!("> =>{typed}")]).status.code(), Some(0));
         peer.end();
     }

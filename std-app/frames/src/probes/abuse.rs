@@ -107,7 +107,7 @@ fn serve(host: &Host<'_>) -> Result<(), Stop> {
 fn arp_flood(host: &Host<'_>) -> Result<String, Stop> {
     let core::net::IpAddr::V4(board) = host.board.address else { return Err(Stop::undecided("ARP is for IPv4")) };
     for number in 0..500_u32 {
-        // Documentation addresses, and MAC addresses that nobody has.
+        // Documentation addresses, and MAC addresses that no host has.
         let sender = core::net::Ipv4Addr::from_bits(0xc633_6400 | (number % 250 + 1));
         let [_, _, high, low] = number.to_be_bytes();
         let sender_mac = EthernetAddress([2, 0xf1, 0, 0, high, low]);

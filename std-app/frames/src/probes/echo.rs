@@ -68,7 +68,7 @@ const LENGTH_CAUSES: &[&str] = &[
     "the transmit path loses the last bytes: a length that is not a multiple of 4",
 ];
 
-/// The data of a request: each byte tells its place.
+/// The data of a request: each byte depends on its offset.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at * 7 % 251).unwrap_or_default()).collect()
 }
@@ -83,7 +83,7 @@ fn lengths(host: &Host<'_>, lengths: impl Iterator<Item = usize>) -> Result<Stri
     for length in lengths.filter(|&length| length <= longest) {
         count += 1;
         let data = pattern(length);
-        // Lost frames are told apart from frames of a length that is never answered.
+        // Distinguishes lost frames from frames of a length that is never answered.
         let mut reply = None;
         for attempt in 0..2 {
             reply = reply.or(host.echo(count | attempt << 14, &data, host.board.reply_time())?);

@@ -176,7 +176,7 @@ fn isn(host: &Host<'_>) -> Result<String, Stop> {
     different.sort_unstable();
     different.dedup();
     require(different.len() > 2 && !steps.contains(&0), || format!("six connections: {numbers:?}"))?;
-    // What a clock alone adds in that time is the same for all ports and small.
+    // The part that only a clock adds in that time is the same for all ports, and small.
     let small = steps.iter().filter(|&&step| step < 1 << 20).count();
     require(small < steps.len(), || {
         format!("six connections: {numbers:?}: each is a little larger than the one before")
@@ -384,7 +384,7 @@ fn half_open(host: &Host<'_>) -> Result<String, Stop> {
     let Some((_, answer)) = answer else { return Err(Stop::failed("the SYN is not answered")) };
     require(answer.has(flags::ACK), || format!("the SYN is answered by {answer}"))?;
     if answer.acknowledgement == syn.sequence.wrapping_add(1) {
-        // A new connection at once, which Linux does not, and nobody forbids.
+        // A new connection at once: Linux does not do that, and no RFC forbids it.
         host.send_tcp(&Tcp { sequence: answer.acknowledgement, flags: flags::RST, ..host.closing(&syn) })?;
         return Ok("a new connection at once".to_owned());
     }

@@ -171,7 +171,7 @@ fn checksums(_: &Board, frames: &[Frame]) -> Result<String, Stop> {
 }
 
 fn ttl(_: &Board, frames: &[Frame]) -> Result<String, Stop> {
-    // What is for the link alone may have TTL 1.
+    // Packets for the local link may have TTL 1.
     let routed = frames.iter().filter_map(|frame| frame.ip()).filter(|ip| !ip.destination.is_multicast());
     each(routed, "packets", |ip| (ip.ttl < 64).then(|| format!("TTL {} to {}", ip.ttl, ip.destination)))
 }

@@ -31,13 +31,13 @@ impl Web {
 
     pub fn on(listener: TcpListener, scripts: Vec<Script>) -> Self {
         let address = listener.local_addr().unwrap();
-        let (heard, requests) = mpsc::channel();
+        let (sender, requests) = mpsc::channel();
         let thread = thread::spawn(move || {
             for script in scripts {
                 let (mut stream, _) = listener.accept().unwrap();
                 stream.set_nodelay(true).unwrap();
                 stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-                heard.send(read_request(&mut stream)).unwrap();
+                sender.send(read_request(&mut stream)).unwrap();
                 script(stream);
             }
         });

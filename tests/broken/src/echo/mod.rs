@@ -78,7 +78,7 @@ pub enum Defect {
     Tick,
     /// A read is sent back in two writes, with Nagle's algorithm on.
     Nagle,
-    /// Each byte is sent alone, by a timer.
+    /// Each byte is sent in its own segment, by a timer.
     ByteByByte,
     /// One segment is sent each 200 ms.
     SlowSegments,

@@ -114,7 +114,7 @@ pub enum Defect {
     RareStall,
     /// Every connection is closed as soon as it is accepted.
     ClosesAtOnce,
-    /// The connection is closed after the greeting, whatever the client sends.
+    /// The connection is closed after the greeting, with any input.
     GreetsAndCloses,
     /// The FIN after `exit` comes 1.5 s late.
     LateFin,

@@ -24,7 +24,7 @@ struct Shared {
     defect: Defect,
     /// Held while writing, if one task writes for all.
     writer: Mutex<()>,
-    /// Held in the middle of a name, if the server then serves nobody else.
+    /// Locked during a name, if the server then serves no other client.
     reader: Mutex<()>,
     /// The number of replies on all connections.
     replies: AtomicUsize,
@@ -87,7 +87,7 @@ struct Conversation<'a> {
     has_received: bool,
     /// The last read did not end with a line feed.
     in_a_name: bool,
-    /// Held in the middle of a name, if the server then serves nobody else.
+    /// Locked during a name, if the server then serves no other client.
     alone: Option<MutexGuard<'a, ()>>,
 }
 

@@ -82,7 +82,7 @@ fn a_client_is_greeted_and_answered() {
     let names = 40;
     let mut owed: Vec<u8> = (0..names).flat_map(|number| format!("name {number}\n").into_bytes()).collect();
     owed.extend_from_slice(b"exit\n");
-    let (mut heard, mut now, mut polls) = (Vec::new(), Instant::ZERO, 0);
+    let (mut received, mut now, mut polls) = (Vec::new(), Instant::ZERO, 0);
     while pool.counters().completed == 0 {
         if server.is_due(now) {
             polls += 1;
@@ -96,7 +96,7 @@ fn a_client_is_greeted_and_answered() {
                     let sent = socket.send_slice(&owed).unwrap();
                     owed.drain(..sent);
                 }
-                let _ = socket.recv(|bytes| (bytes.len(), heard.extend_from_slice(bytes)));
+                let _ = socket.recv(|bytes| (bytes.len(), received.extend_from_slice(bytes)));
                 if socket.state() == smoltcp::socket::tcp::State::CloseWait && !socket.can_recv() {
                     socket.close();
                 }
@@ -108,11 +108,11 @@ fn a_client_is_greeted_and_answered() {
         if !moved && !server.flag.is_set() && !client.flag.is_set() {
             now = server.due.into_iter().chain(client.due).min().unwrap().max(now);
         }
-        assert!(now < Instant::ZERO + Duration::from_secs(60), "after {polls} polls: {}", heard.escape_ascii());
+        assert!(now < Instant::ZERO + Duration::from_secs(60), "after {polls} polls: {}", received.escape_ascii());
     }
-    let heard = String::from_utf8(heard).unwrap();
+    let received = String::from_utf8(received).unwrap();
     for number in 0..names {
-        assert_eq!(heard.matches(&format!("Hello, name {number}!")).count(), 1, "{heard}");
+        assert_eq!(received.matches(&format!("Hello, name {number}!")).count(), 1, "{received}");
     }
     assert!(now < Instant::ZERO + Duration::from_secs(2), "a frame was retransmitted: {now:?}");
 }

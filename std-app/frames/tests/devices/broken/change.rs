@@ -119,7 +119,7 @@ pub(crate) fn stops_after(mut what: impl FnMut(&Tcp) -> bool + Send + 'static) -
 /// What a filter in both directions remembers, for each port of the peer.
 pub(crate) type Shared<T> = Arc<Mutex<HashMap<u16, T>>>;
 
-/// What the peer and the board have told each other on a connection.
+/// The sequence numbers that the peer and the board have sent on a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Known {
     /// The next byte that the board expects.

@@ -311,7 +311,7 @@ fn sends_ipv4(mut change: impl FnMut(&mut [u8]) + Send + 'static) -> Defect {
     })
 }
 
-/// Such packets are taken for packets to the board, whatever their destination is.
+/// Such packets are received as packets to the board, with any destination.
 fn takes_for_own(what: impl Fn(&Frame) -> bool + Send + 'static) -> Defect {
     Defect::none().receives(move |frame| {
         let mut bytes = frame.bytes.clone();

@@ -29,7 +29,7 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
             Defect::none().ignores(|frame| frame.ip().is_some_and(|ip| ip.source.is_unspecified()))
         }),
         ("link.nd-other", || {
-            // Answers whatever it is asked for.
+            // Answers solicitations for any address.
             Defect::none()
                 .receives(|frame| {
                     let own = addresses(true)[0];
