@@ -11,7 +11,7 @@ use smoltcp::socket::tcp::{Socket, State as TcpState};
 /// Bytes to send go from the machine straight into the socket's send buffer. Received bytes stay in the socket's receive
 /// buffer until the machine has taken them. So a driver holds no buffer.
 ///
-/// The socket belongs to an interface that somebody polls. Once the connection is established, the driver runs after each
+/// The socket belongs to an interface that the caller polls. Once the connection is established, the driver runs after each
 /// poll that may have changed the socket, and at the machine's deadline.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Driver {

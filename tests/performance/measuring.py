@@ -46,7 +46,7 @@ class Failures(list):
 
     @contextmanager
     def noted(self, what):
-        """A failure inside is recorded, and the script goes on."""
+        """Records a failure of the block, and continues the script."""
         try:
             yield
         except (Failed, OSError) as error:

@@ -13,7 +13,7 @@ use crate::{Instant, LINGER};
 /// the connection, and asks:
 ///
 /// - **What must be acknowledged?** Everything that was written, and this side's FIN, which counts as one byte. As long as
-///   some of it is not, the driver does not read: input that nobody needs would only keep the peer sending.
+///   some of it is not, the driver does not read: input that is not needed would only make the peer send more.
 /// - **For how long?** Until the peer has acknowledged nothing for the driver's limit. That is at least [`LINGER`], and the
 ///   time of a few retransmissions; each acknowledgement starts it again.
 /// - **And then?** What was acknowledged only now, the peer may not have read: for [`LINGER`] the driver reads and discards,

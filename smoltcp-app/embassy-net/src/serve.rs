@@ -34,7 +34,8 @@ pub struct Settings {
     pub port: u16,
     /// Each server's settings.
     ///
-    /// The idle timeout also ends the connection of a client that has stopped answering. Without it such a connection is kept for ever.
+    /// The idle timeout also ends the connection of a client that has stopped answering. Without it such a connection is
+    /// never closed.
     pub server: ServerSettings,
     /// The longest time from a client's SYN until the connection is established; 10 s by default.
     pub handshake: Duration,

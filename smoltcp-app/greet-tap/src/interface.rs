@@ -101,7 +101,8 @@ impl Interface {
         Ok(())
     }
 
-    /// Fails if `tap` is not attached to this interface any more. The call waits for a change of interfaces that is under way.
+    /// Fails if `tap` is not attached to this interface any more. The call waits until a current change of interfaces is
+    /// complete.
     pub(crate) fn is_attached(&self, tap: &File) -> io::Result<()> {
         let mut request = self.request();
         // SAFETY: the request outlives the call, and the kernel fills it.

@@ -81,7 +81,7 @@ pub(super) struct Addresses {
     unprobed: bool,
     /// The neighbors do not know yet who is here.
     unannounced: bool,
-    /// How many messages of the announcement under way were sent. A device may have room for a few at a time.
+    /// The number of messages sent of the current announcement. A device may have room for a few at a time.
     announced: usize,
     #[cfg(feature = "dhcpv4")]
     pub(super) dhcp: Option<Dhcp>,

@@ -181,7 +181,7 @@ fn listens(sockets: &SocketSet<'_>, port: u16) -> bool {
     is_any(sockets, port, State::Listen)
 }
 
-/// Whether a handshake is under way that began with a SYN to this port.
+/// Whether there is a half-open connection that began with a SYN to this port.
 fn has_half_open(sockets: &SocketSet<'_>, port: u16) -> bool {
     is_any(sockets, port, State::SynReceived)
 }

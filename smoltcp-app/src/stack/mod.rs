@@ -336,7 +336,7 @@ impl<'a> Stack<'a> {
             let served = serve(sockets, reason);
             let moved = interface.poll_egress(time, &mut device, sockets) != PollResult::None;
             // A socket may have more than one segment to send, and `serve` may have more for it to send then.
-            // A socket in FIN-WAIT-2 whose peer's window stayed closed asks to send for ever: smoltcp's timer for that runs on.
+            // A socket in FIN-WAIT-2 whose peer's window stayed closed always asks to send: smoltcp does not stop its timer.
             if device.exhausted || (reason == Reason::Sent && !moved) || passes == PASSES {
                 let exhausted = device.exhausted;
                 self.counters = counters;

@@ -269,7 +269,7 @@ impl<'a> Stack<'a> {
             }
             NEIGHBOR_ADVERTISEMENT if is_ours => self.conflict(target, sender, now),
             NEIGHBOR_ADVERTISEMENT => {
-                // It tells of its target. smoltcp takes it for its source, so that it would mislead about that one.
+                // It applies to its target. smoltcp applies it to its source, and would store a wrong hardware address.
                 let known =
                     flags & SOLICITED != 0 || neighbors::is_in_use(target.into(), &self.interface, &self.sockets);
                 if known && let Some(hardware) = Options(options).flatten().find_map(target_hardware) {

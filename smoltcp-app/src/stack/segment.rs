@@ -1,4 +1,4 @@
-//! TCP segments without data, in frames: read on their way to smoltcp, and written.
+//! TCP segments without data, in frames: parsed before smoltcp receives them, and written.
 
 use smoltcp::{
     phy::{ChecksumCapabilities, TxToken},

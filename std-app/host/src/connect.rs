@@ -8,7 +8,7 @@ use std::{io, net::TcpStream, sync::mpsc, thread};
 pub use self::error::ConnectError;
 use crate::{args::IpVersion, client::HostPort, resolve::addresses, values::Limit};
 
-/// Delay before the next address is tried beside those under way: the Connection Attempt Delay of RFC 8305, 5.
+/// Delay before the next address is tried concurrently: the Connection Attempt Delay of RFC 8305, 5.
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to the address of the server that answers first. The name lookup and each attempt may take `limit`.
@@ -35,7 +35,7 @@ pub fn connect_to(address: SocketAddr, limit: Limit) -> io::Result<TcpStream> {
 }
 
 /// Runs `attempt` for one address after the other, each on a thread of its own, and the next as soon as one has failed or
-/// `delay` is over. The first success is the result; attempts that are still under way end by themselves, unheard.
+/// `delay` is over. The first success is the result; the other attempts end by themselves, and their results are ignored.
 /// Without any success each address is returned with its error, in the order of `addresses`.
 fn race<T: Send + 'static>(
     addresses: Vec<SocketAddr>,

@@ -17,7 +17,7 @@ use super::{
 
 /// The number of bytes of an error reply that a message shows.
 const SHOWN: usize = 64;
-/// The maximum length of an error reply. Each byte restarts the timeout, so a server could send one for ever.
+/// The maximum length of an error reply. Each byte restarts the timeout, so a server could send one without end.
 const LONGEST_ERROR: usize = 4096;
 
 /// Why a conversation failed: the kind, and a message if it says more than the kind.

@@ -41,7 +41,7 @@ impl CounterClock {
     /// The time when the counter reads `count`.
     pub fn read(&mut self, count: u32) -> Instant {
         let passed = count.wrapping_sub(self.previous) & self.mask;
-        // A counter that seems to have passed nearly all its range was read a moment too early: the time stands still.
+        // A counter that seems to have passed nearly all its range was read slightly too early: the time does not advance.
         if passed <= self.mask - self.mask / 8 {
             self.previous = count;
             let ticks = self.remainder.saturating_add(passed);

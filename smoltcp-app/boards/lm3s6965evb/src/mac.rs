@@ -44,7 +44,7 @@ struct Fifos {
     frame: Buffer,
     /// A frame is being sent, and its end is waited for.
     sending: bool,
-    /// The receiver stands still after an overrun, until the frames in its FIFO are read.
+    /// The receiver is stopped after an overrun, until the frames in its FIFO are read.
     overrun: bool,
 }
 
@@ -160,7 +160,7 @@ impl Fifos {
         if noticed & interrupt::OVERRUN != 0 {
             self.losses.overruns = self.losses.overruns.wrapping_add(1);
             // The FIFO may end in the middle of a frame, so it is to be reset. But first the whole frames are read:
-            // they are good, and a reset of a full FIFO would leave QEMU's model (stellaris_enet.c) deaf for ever, as only
+            // they are good, and a reset of a full FIFO would stop QEMU's model (stellaris_enet.c) from receiving, as only
             // the read of the last frame makes it ask the network for more.
             self.ethernet.write_receive_control(STOPPED);
             self.overrun = true;

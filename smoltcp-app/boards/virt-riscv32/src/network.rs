@@ -96,7 +96,7 @@ impl Network {
                 // There is room for it: it was the card's before.
                 self.fill(buffer).ok()?;
             }
-            // What was given and taken must be seen by the card before it is asked: it tells of nothing twice.
+            // The card must see the changes of the queues before it is polled: it reports each buffer only once.
             fence(Ordering::SeqCst);
             let number = self.raw.poll_receive()?;
             let buffer = self.filling.get_mut(usize::from(number))?.take()?;

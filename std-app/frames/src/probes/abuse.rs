@@ -1,4 +1,4 @@
-//! Abuse: floods and random frames, after which somebody else must be served.
+//! Abuse: floods and random frames, after which another client must be served.
 
 use crate::{
     board::LINE,
@@ -155,7 +155,7 @@ fn random_length(host: &Host<'_>) -> usize {
     if a < 192 { b % 100 } else { (b << 8 | c) % 1400 }
 }
 
-/// Calls `send` with random bytes until enough was sent, and tries whether somebody is served three times.
+/// Calls `send` with random bytes until enough was sent, and checks three times whether a client is served.
 fn thrice(host: &Host<'_>, mut send: impl FnMut(Vec<u8>) -> Result<(), Stop>, after: &str) -> Result<String, Stop> {
     for _ in 0..3 {
         let (mut sent, mut number) = (0, 0);
