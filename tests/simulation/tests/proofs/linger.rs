@@ -16,7 +16,7 @@ use smoltcp::wire::{EthernetAddress, IpAddress, Ipv4Address, TcpControl, TcpRepr
 const INSTANT: Duration = Duration::from_millis(1);
 
 /// A client whose acknowledgements the test writes, and a server to which it has sent `exit`.
-struct Left {
+struct LingeringClient {
     server: Memory,
     host: RawHost,
     /// The client's next segment, which acknowledges everything except the last reply and the FIN.
@@ -25,7 +25,7 @@ struct Left {
     all: TcpSeqNumber,
 }
 
-impl Left {
+impl LingeringClient {
     fn new(sockets: usize) -> Self {
         let settings = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
         let server = Memory::with(Settings { server: settings, ..Settings::DEFAULT }, sockets);
@@ -78,67 +78,67 @@ const TRANSIT_TIMES: [Duration; 4] =
 #[test]
 fn a_client_whose_fin_was_lost_still_has_the_full_linger_time_after_the_retransmission() {
     for transit in TRANSIT_TIMES {
-        let mut left = Left::new(1);
-        left.server.pass(transit);
-        left.acknowledge();
-        left.server.pass(LINGER - INSTANT);
-        assert_eq!((left.server.busy(), left.resets()), (1, 0), "{transit:?}");
-        left.end();
-        assert_eq!((left.server.busy(), left.resets()), (0, 0), "{transit:?}");
-        assert_eq!(left.server.counters().completed, 1, "{transit:?}");
+        let mut client = LingeringClient::new(1);
+        client.server.pass(transit);
+        client.acknowledge();
+        client.server.pass(LINGER - INSTANT);
+        assert_eq!((client.server.busy(), client.resets()), (1, 0), "{transit:?}");
+        client.end();
+        assert_eq!((client.server.busy(), client.resets()), (0, 0), "{transit:?}");
+        assert_eq!(client.server.counters().completed, 1, "{transit:?}");
     }
 }
 
 #[test]
 fn a_client_whose_fin_was_lost_and_that_never_closes_loses_its_slot() {
     for transit in TRANSIT_TIMES {
-        let mut left = Left::new(1);
-        left.server.pass(transit);
-        left.acknowledge();
-        left.server.pass(LINGER);
-        assert_eq!((left.server.busy(), left.resets()), (0, 1), "{transit:?}");
-        assert_eq!(left.server.counters().completed, 1, "{transit:?}");
+        let mut client = LingeringClient::new(1);
+        client.server.pass(transit);
+        client.acknowledge();
+        client.server.pass(LINGER);
+        assert_eq!((client.server.busy(), client.resets()), (0, 1), "{transit:?}");
+        assert_eq!(client.server.counters().completed, 1, "{transit:?}");
     }
 }
 
 #[test]
 fn a_client_that_never_receives_the_fin_loses_its_slot() {
-    let left = Left::new(1);
-    left.server.pass(LINGER + Limits::DEFAULT.delivery);
-    assert_eq!((left.server.busy(), left.server.counters().timed_out), (0, 1));
+    let client = LingeringClient::new(1);
+    client.server.pass(LINGER + Limits::DEFAULT.delivery);
+    assert_eq!((client.server.busy(), client.server.counters().timed_out), (0, 1));
 }
 
 #[test]
 fn a_retransmitted_fin_is_acknowledged_again() {
-    let mut left = Left::new(2);
-    left.acknowledge();
-    left.end();
+    let mut client = LingeringClient::new(2);
+    client.acknowledge();
+    client.end();
     // smoltcp repeats it once a second at most.
     for later in [200, 1200] {
-        left.host.received();
-        left.server.pass(Duration::from_millis(later));
-        left.end_again();
-        assert_eq!(left.server.busy(), 0, "nobody is served");
-        let came = left.host.received();
-        assert!(came.iter().all(|segment| segment.control == TcpControl::None), "{came:?}");
-        assert_eq!(came.last().unwrap().acknowledged, Some(left.segment.seq_number + 1));
+        client.host.received();
+        client.server.pass(Duration::from_millis(later));
+        client.end_again();
+        assert_eq!(client.server.busy(), 0, "no client is served");
+        let received = client.host.received();
+        assert!(received.iter().all(|segment| segment.control == TcpControl::None), "{received:?}");
+        assert_eq!(received.last().unwrap().acknowledged, Some(client.segment.seq_number + 1));
     }
-    left.server.pass(Duration::from_secs(2));
-    assert_eq!(left.server.next(), None, "that too comes to its end");
+    client.server.pass(Duration::from_secs(2));
+    assert_eq!(client.server.next(), None, "that wait ends too");
 }
 
 #[test]
 fn a_socket_that_waits_for_a_repeated_fin_accepts_a_client_if_no_other_socket_is_free() {
-    let mut left = Left::new(2);
-    left.acknowledge();
-    left.end();
-    left.host.received();
+    let mut client = LingeringClient::new(2);
+    client.acknowledge();
+    client.end();
+    client.host.received();
     // Both arrive before the server is polled.
     for port in [2000, 2001] {
-        left.host.send(&TcpRepr { control: TcpControl::Syn, ..segment(port, 7) });
+        client.host.send(&TcpRepr { control: TcpControl::Syn, ..segment(port, 7) });
     }
-    left.server.pass(Duration::ZERO);
-    let answers = left.host.received();
+    client.server.pass(Duration::ZERO);
+    let answers = client.host.received();
     let accepted = answers.iter().filter(|segment| segment.control == TcpControl::Syn).count();
-    assert_eq!((accepted, left.server.busy(), left.server.frames().refused), (2, 2, 0), "{answers:?}");
+    assert_eq!((accepted, client.server.busy(), client.server.frames().refused), (2, 2, 0), "{answers:?}");
 }
