@@ -113,7 +113,7 @@ fn bytes_that_are_lost_in_flight_are_one_finding() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("FAIL echo.in-flight"), "{text}");
-    assert!(text.contains("loses data when more than 9"), "{text}");
+    assert!(text.contains("loses data when more than 1000 bytes"), "{text}");
     assert_eq!(text.matches("FAIL").count(), 2, "the probe and the verdict alone: {text}");
     // Below the limit nothing is wrong.
     let (status, result) = check_json(address, &["--only", "echo", "--in-flight", "500"]);
@@ -123,7 +123,7 @@ fn bytes_that_are_lost_in_flight_are_one_finding() {
 #[test]
 fn each_defect_of_an_echo_is_found_by_its_probe() {
     for (change, probe, cause) in [
-        ((|bytes| bytes.iter().map(|byte| byte & 0x7F).collect()) as fn(&[u8]) -> Vec<u8>, "echo.bytes", "eighth bit"),
+        ((|bytes| bytes.iter().map(|byte| byte & 0x7F).collect()) as fn(&[u8]) -> Vec<u8>, "echo.bytes", "the highest bit"),
         (|bytes| bytes.iter().copied().filter(|byte| *byte != 0).collect(), "echo.text", "C string"),
         (|bytes| [bytes, b"\0"].concat(), "reach.reply", "zero byte"),
     ] {
