@@ -123,7 +123,11 @@ fn bytes_that_are_lost_in_flight_are_one_finding() {
 #[test]
 fn each_defect_of_an_echo_is_found_by_its_probe() {
     for (change, probe, cause) in [
-        ((|bytes| bytes.iter().map(|byte| byte & 0x7F).collect()) as fn(&[u8]) -> Vec<u8>, "echo.bytes", "the highest bit"),
+        (
+            (|bytes| bytes.iter().map(|byte| byte & 0x7F).collect()) as fn(&[u8]) -> Vec<u8>,
+            "echo.bytes",
+            "the highest bit",
+        ),
         (|bytes| bytes.iter().copied().filter(|byte| *byte != 0).collect(), "echo.text", "C string"),
         (|bytes| [bytes, b"\0"].concat(), "reach.reply", "zero byte"),
     ] {
