@@ -30,9 +30,9 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the server: greet each client, and answer each name with `Hello, NAME!`
+    /// Run the server: greet each client and answer each name with `Hello, NAME!`, or echo what each client sends
     Serve(ServeOptions),
-    /// Send names to a greeting server, and print the replies
+    /// Send names to a greeting or echo server, and print the replies
     Chat(ChatOptions),
     /// Measure a server's throughput and latency, and check every byte of its replies
     Bench(BenchOptions),
@@ -52,7 +52,7 @@ Examples:
   greet serve                                     on 127.0.0.1, port 9999; for this computer only
   greet serve --listen 0.0.0.0:9999               for other hosts too
   greet serve --listen '[::]:9999'                IPv6 and IPv4
-  greet serve --delay 1s --framing chunk          as slow as the tutorial's server
+  greet serve --delay 1s --framing chunk          a server that takes 1 s for each reply
   greet serve --runtime tokio --idle-timeout none for thousands of idle connections";
 
 /// The options of `greet serve`.

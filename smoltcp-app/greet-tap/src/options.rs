@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Send names to a greeting server, and print the replies
     Chat(ChatOptions),
-    /// Fetch a page from a web server: print its head, save its body
+    /// Download a page from a web server: print the response head, save the body
     Fetch(Box<FetchOptions>),
     /// Print completions for a shell
     Completions(CompletionsArgs),
@@ -107,7 +107,7 @@ pub(crate) struct ChatOptions {
 
 const FETCH_EXAMPLES: &str = "\
 Examples, with `python3 -m http.server --bind ::` running on this computer:
-  greet-tap fetch http://192.168.69.100:8000/           headers to standard output, body to index.html
+  greet-tap fetch http://192.168.69.100:8000/           head to standard output, body to index.html
   greet-tap fetch -o - 'http://[fdaa::100]:8000/' | wc  over IPv6, body to standard output
   greet-tap fetch --stats --loss 5% http://192.168.69.100:8000/README.md
 And with a DNS server on this computer:
@@ -120,7 +120,7 @@ pub(crate) struct FetchOptions {
     #[command(flatten)]
     pub(crate) download: DownloadArgs,
 
-    /// DNS server. Can be repeated. By default the servers that DHCP gives
+    /// DNS server; may be repeated. By default the servers that DHCP gives
     #[arg(long, value_name = "ADDR", value_parser = dns_server)]
     pub(crate) dns: Vec<IpAddress>,
 
@@ -144,7 +144,7 @@ pub(crate) struct NetworkOptions {
     #[arg(long)]
     pub(crate) dhcp: bool,
 
-    /// IPv6 address of this program and its prefix length, in addition to the link-local one. Can be repeated
+    /// IPv6 address of this program and its prefix length, in addition to the link-local one; may be repeated
     #[arg(long, value_name = "ADDR/LEN", default_value = "fdaa::1/64", value_parser = ipv6_network)]
     pub(crate) ip6: Vec<IpCidr>,
 

@@ -145,8 +145,8 @@ pub struct ClientLimits {
 /// Which events of connections a server logs, and where.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Observation {
-    /// Print one line of fields for each event, as text or JSON, instead of the lines of the tutorial: the time, the peer, and
-    /// at the end of a connection its duration, names, errors, bytes, and the reason
+    /// Print one line of fields for each event, as text or JSON, instead of `Accept new connection` and `Connection closed`: the
+    /// time, the peer, and at the end of a connection its duration, names, errors, bytes, and the reason
     #[arg(long, value_name = "text|json", value_parser = log_format)]
     pub log: Option<LogFormat>,
 

@@ -84,12 +84,12 @@ pub(crate) struct CheckOptions {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Maximum time to wait for one answer
+    /// Maximum time to wait for one reply
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = timeout, allow_hyphen_values = true)]
     pub(crate) timeout: Duration,
 
-    /// Time for each probe, which then reports what it has; the whole check takes at most 15 times as long [default: 10s, without
-    /// limit with --stress]
+    /// Time for each probe, which then reports what it has; the whole check takes about 15 times as long at most [default: 10s,
+    /// without limit with --stress]
     #[arg(long, value_name = "TIME", value_parser = span, allow_hyphen_values = true)]
     pub(crate) budget: Option<Duration>,
 
@@ -117,12 +117,13 @@ pub(crate) struct CheckOptions {
     #[arg(long)]
     pub(crate) long: bool,
 
-    /// Test the network stack of the host instead of its service: send frames on this interface, as other hosts. Any TCP
-    /// service will do that replies to a line, like echo. Needs root or CAP_NET_RAW
+    /// Test the network stack of the host instead of its service: ARP or neighbor discovery, IP, ICMP and TCP, with frames that
+    /// are sent on this interface as other hosts. The host needs a TCP service that replies to a line, such as echo. Needs root or
+    /// CAP_NET_RAW
     #[arg(long, value_name = "NAME", conflicts_with = "jobs", help_heading = FRAMES)]
     pub(crate) interface: Option<String>,
 
-    /// The IP addresses of these hosts. Up to six free ones of the subnet are searched for by default
+    /// IP addresses of the hosts that --interface acts as. Up to six free ones of the subnet are searched for by default
     #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',', requires = "interface", help_heading = FRAMES)]
     pub(crate) source: Vec<IpAddr>,
 
