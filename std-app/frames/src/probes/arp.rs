@@ -83,8 +83,7 @@ pub(super) const PROBES: &[Probe] = &[
         "ARP packets for other networks, with other lengths or operations are not answered",
         &["the fields of an ARP packet are not checked before it is answered"],
         malformed,
-    )
-    .quick(),
+    ),
     arp(
         "arp-reply-ignored",
         (Level::Must, "RFC 826"),

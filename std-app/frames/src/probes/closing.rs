@@ -26,8 +26,7 @@ pub(super) const PROBES: &[Probe] = &[
         "after the peer's FIN the service closes its side, too, within 10 s",
         &["the service does not notice the end of the input: the slot is lost"],
         fin_answered,
-    )
-    .quick(),
+    ),
     tcp(
         "half-close",
         (Level::Must, "RFC 9293, 3.6; RFC 1122, 4.2.2.13"),
@@ -42,8 +41,7 @@ pub(super) const PROBES: &[Probe] = &[
         "the data of a segment with FIN is answered",
         &["a segment with FIN is handled before its data is read"],
         fin_with_data,
-    )
-    .quick(),
+    ),
     tcp(
         "fin-early",
         (Level::Must, "RFC 9293, 3.10.7.4"),
@@ -65,7 +63,6 @@ pub(super) const PROBES: &[Probe] = &[
         &["the retransmission timer covers data alone"],
         fin_retransmission,
     )
-    .quick()
     .scheduled(Schedule::Waits),
     tcp(
         "rst-frees-slot",
@@ -83,7 +80,6 @@ pub(super) const PROBES: &[Probe] = &[
         &["TIME-WAIT or LAST-ACK holds a slot that new connections need"],
         close_frees,
     )
-    .quick()
     .scheduled(Schedule::Alone),
     tcp(
         "port-again",

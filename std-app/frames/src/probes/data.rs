@@ -35,8 +35,7 @@ pub(super) const PROBES: &[Probe] = &[
         "of a segment that begins before the expected byte only the new bytes are taken",
         &["the bytes are taken from the start of the segment, not from the expected byte on"],
         overlap,
-    )
-    .quick(),
+    ),
     tcp(
         "out-of-order",
         (Level::Should, "RFC 9293, SHLD-31"),
@@ -51,8 +50,7 @@ pub(super) const PROBES: &[Probe] = &[
         "data behind a hole is not given to the service, nor acknowledged, before the hole is filled",
         &["the acknowledgement is computed from the last segment instead of from the contiguous ones"],
         hole,
-    )
-    .quick(),
+    ),
     tcp(
         "duplicate-ack",
         (Level::Should, "RFC 5681, 4.2"),
@@ -66,24 +64,21 @@ pub(super) const PROBES: &[Probe] = &[
         "a segment beyond the window is not taken, and answered by an acknowledgement",
         &["the window is not compared with the sequence number: the receive buffer is written beyond its end"],
         beyond_window,
-    )
-    .quick(),
+    ),
     tcp(
         "old-segment",
         (Level::Must, "RFC 9293, 3.10.7.4"),
         "a segment with old bytes alone is answered by an acknowledgement",
         &["old segments are ignored: a peer whose acknowledgement was lost repeats them until it gives up"],
         old_segment,
-    )
-    .quick(),
+    ),
     tcp(
         "keep-alive",
         (Level::Must, "RFC 9293, 3.8.4, 3.10.7.4"),
         "keep-alive probes, with and without a byte, are answered",
         &["a segment one byte before the expected one is ignored: the peer takes the board for dead"],
         keep_alive,
-    )
-    .quick(),
+    ),
     tcp(
         "old-ack",
         (Level::Must, "RFC 9293, 3.10.7.4"),
@@ -141,24 +136,21 @@ pub(super) const PROBES: &[Probe] = &[
         "a reset outside the window is ignored",
         &["the sequence number of a reset is not looked at"],
         rst_outside,
-    )
-    .quick(),
+    ),
     tcp(
         "syn-in-window",
         (Level::Must, "RFC 5961, 4.2"),
         "a SYN within a connection is answered by a challenge ACK, and does not end it",
         &["it is ignored: a peer that was restarted cannot connect", "it resets the connection: anyone can"],
         syn_in_window,
-    )
-    .quick(),
+    ),
     tcp(
         "sequence-wraps",
         (Level::Must, "RFC 9293, 3.4"),
         "sequence numbers of the peer wrap around at 2^32",
         &["sequence numbers are compared as numbers instead of by their difference"],
         wraps,
-    )
-    .quick(),
+    ),
     tcp(
         "delayed-ack",
         (Level::Must, "RFC 9293, MUST-40"),

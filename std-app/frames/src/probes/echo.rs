@@ -51,8 +51,7 @@ pub(super) const PROBES: &[Probe] = &[
         "four echo requests that arrive at once are all answered",
         &["the card has too few receive or transmit descriptors, or one interrupt handles one frame"],
         burst,
-    )
-    .quick(),
+    ),
     Probe::new(
         Group::Icmp,
         "echo-reply-ignored",

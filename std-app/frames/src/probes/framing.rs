@@ -67,8 +67,7 @@ pub(super) const PROBES: &[Probe] = &[
         "frames with a length instead of a type (802.3 LLC), and of unknown types, are ignored",
         &["a length below 1536 is taken for a type, or an unknown type ends the receive path"],
         llc,
-    )
-    .quick(),
+    ),
 ];
 
 fn version(host: &Host<'_>) -> u16 {

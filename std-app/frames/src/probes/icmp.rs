@@ -36,8 +36,7 @@ pub(super) const PROBES: &[Probe] = &[
         "a datagram to a broadcast or group address causes no ICMP error",
         &["one packet makes all boards of a network send at the same time"],
         no_error_to_group,
-    )
-    .quick(),
+    ),
     Probe::new(
         Group::Icmp,
         "no-error-to-error",
@@ -45,8 +44,7 @@ pub(super) const PROBES: &[Probe] = &[
         "an ICMP error causes no ICMP error",
         &["two such stacks would answer each other for ever"],
         no_error_to_error,
-    )
-    .quick(),
+    ),
     Probe::new(
         Group::Icmp,
         "unknown-type",
@@ -62,8 +60,7 @@ pub(super) const PROBES: &[Probe] = &[
         "ICMP messages that are too short do no harm",
         &["fields are read behind the end of the message"],
         short_message,
-    )
-    .quick(),
+    ),
     Probe::new(
         Group::Icmp,
         "udp-checksum",
@@ -79,8 +76,7 @@ pub(super) const PROBES: &[Probe] = &[
         "host unreachable and time exceeded for a connection do not end it",
         &["any ICMP error ends the connection: anyone who guesses the ports can"],
         soft_error,
-    )
-    .quick(),
+    ),
 ];
 
 const CLOSED: u16 = 33_499;

@@ -64,8 +64,7 @@ pub(super) const PROBES: &[Probe] = &[
         &["the payload is looked for 20 bytes behind the start of the header"],
         |host| options(host, &[1, 1, 1, 0]),
     )
-    .only(Versions::V4)
-    .quick(),
+    .only(Versions::V4),
     ip(
         "options-malformed",
         (Level::Must, "RFC 1122, 3.2.1.8"),
@@ -80,8 +79,7 @@ pub(super) const PROBES: &[Probe] = &[
         "a packet whose TTL is 1 is accepted",
         &["the TTL is decreased before the destination is looked at"],
         |host| answered(host, |ip| ip.ttl = 1),
-    )
-    .quick(),
+    ),
     ip(
         "fragments",
         (Level::Must, "RFC 1122, 3.3.2"),
@@ -113,8 +111,7 @@ pub(super) const PROBES: &[Probe] = &[
         &["the fragment offset is not looked at"],
         fragment_alone,
     )
-    .only(Versions::V4)
-    .quick(),
+    .only(Versions::V4),
     ip(
         "fragments-incomplete",
         (Level::Must, "RFC 1122, 3.3.2"),
@@ -130,8 +127,7 @@ pub(super) const PROBES: &[Probe] = &[
         "packets from a broadcast address, a group or the loopback network are discarded",
         &["the source address is not checked: one packet makes the board send to everybody"],
         source_group,
-    )
-    .quick(),
+    ),
     ip(
         "source-own",
         (Level::Must, "RFC 1122, 3.2.1.3"),
@@ -145,16 +141,14 @@ pub(super) const PROBES: &[Probe] = &[
         "a packet for another IP address is not answered, though its frame is for the board",
         &["the destination address is not compared with the own one"],
         destination_other,
-    )
-    .quick(),
+    ),
     ip(
         "destination-broadcast",
         (Level::Must, "RFC 9293, MUST-57"),
         "a SYN to a broadcast or group address is not answered",
         &["TCP accepts packets that are not for the own address"],
         destination_broadcast,
-    )
-    .quick(),
+    ),
     ip(
         "unknown-protocol",
         (Level::Should, "RFC 1122, 3.2.2.1"),
@@ -170,8 +164,7 @@ pub(super) const PROBES: &[Probe] = &[
         &["extension headers are not skipped"],
         |host| extended(host, protocol::HOP_BY_HOP, [1, 4, 0, 0, 0, 0]),
     )
-    .only(Versions::V6)
-    .quick(),
+    .only(Versions::V6),
     ip(
         "destination-options",
         (Level::Must, "RFC 8200, 4.2, 4.6"),

@@ -37,8 +37,7 @@ pub(super) const PROBES: &[Probe] = &[
         "a solicitation that is sent to the board alone is answered: others check with it whether it is still there",
         &["only solicitations to the group are taken"],
         |host| solicited(host, false),
-    )
-    .quick(),
+    ),
     ndp(
         "nd-duplicate",
         (Level::Must, "RFC 4862, 5.4.3; RFC 4861, 7.2.4"),
@@ -61,8 +60,7 @@ pub(super) const PROBES: &[Probe] = &[
         "a solicitation whose hop limit is not 255 is ignored: it came from another link",
         &["the hop limit is not looked at: hosts far away can change the neighbor cache"],
         |host| ignored(host, |ip| ip.ttl = 254),
-    )
-    .quick(),
+    ),
     ndp(
         "nd-checksum",
         (Level::Must, "RFC 4861, 7.1.1"),
@@ -82,8 +80,7 @@ pub(super) const PROBES: &[Probe] = &[
         "solicitations with an option of length 0, a code, or a multicast target are ignored",
         &["an option of length 0 is a loop", "a multicast address gets into the neighbor cache"],
         malformed,
-    )
-    .quick(),
+    ),
     ndp(
         "nd-override",
         (Level::Must, "RFC 4861, 7.2.5"),

@@ -31,8 +31,7 @@ pub(super) const PROBES: &[Probe] = &[
         "initial sequence numbers differ in an unpredictable way",
         &["the random seed is constant: it is not filled from a source of entropy", "a counter is used"],
         isn,
-    )
-    .quick(),
+    ),
     tcp(
         "options-not-offered",
         (Level::Must, "RFC 7323, 1.3; RFC 2018, 2"),
@@ -46,16 +45,14 @@ pub(super) const PROBES: &[Probe] = &[
         "a SYN with an unknown option is accepted",
         &["an unknown option ends the parsing of the segment"],
         unknown_option,
-    )
-    .quick(),
+    ),
     tcp(
         "illegal-option",
         (Level::Must, "RFC 9293, MUST-7"),
         "options with illegal lengths do no harm",
         &["the length of an option is not compared with what is left of the header: a loop, or a read beyond it"],
         illegal_option,
-    )
-    .quick(),
+    ),
     tcp(
         "no-option",
         (Level::Must, "RFC 9293, MUST-4"),
@@ -76,8 +73,7 @@ pub(super) const PROBES: &[Probe] = &[
         "a repeated SYN is answered again, by the same connection",
         &["a repeated SYN opens a second connection, or is lost: the peer waits for seconds"],
         repeated,
-    )
-    .quick(),
+    ),
     tcp(
         "syn-data",
         (Level::Must, "RFC 9293, MUST-1, 3.5"),
@@ -114,8 +110,7 @@ pub(super) const PROBES: &[Probe] = &[
         "a reset to no connection is not answered",
         &["the flags of a segment are not looked at: two such stacks would answer each other for ever"],
         closed_port_rst,
-    )
-    .quick(),
+    ),
     tcp(
         "syn-received-rst",
         (Level::Must, "RFC 9293, 3.10.7.4"),
@@ -145,7 +140,6 @@ pub(super) const PROBES: &[Probe] = &[
         &["half-open connections hold all slots: limit their time, or end the oldest when a SYN finds no slot"],
         half_open_many,
     )
-    .quick()
     .scheduled(Schedule::Alone),
 ];
 

@@ -54,7 +54,6 @@ pub(super) const PROBES: &[Probe] = &[
         &["half-open connections have no timer: a lost SYN-ACK costs the peer's timeout"],
         syn_ack_repeated,
     )
-    .quick()
     .scheduled(Schedule::Waits),
     tcp(
         "window-honoured",
@@ -78,8 +77,7 @@ pub(super) const PROBES: &[Probe] = &[
         "a window that shrinks below what was sent does no harm",
         &["the usable window is computed without a sign: it becomes 4 GB"],
         window_shrinks,
-    )
-    .quick(),
+    ),
     tcp(
         "persist",
         (Level::Must, "RFC 9293, MUST-35, MUST-36"),
@@ -104,7 +102,6 @@ pub(super) const PROBES: &[Probe] = &[
         &["the timeout of the connection runs although the peer answers"],
         persist_life,
     )
-    .quick()
     .scheduled(Schedule::Waits),
     tcp(
         "zero-window-probe",
@@ -134,8 +131,7 @@ pub(super) const PROBES: &[Probe] = &[
         "without the option segments have at most 536 bytes, with IPv6 1220",
         &["the default is the MTU of the link: long packets vanish in tunnels"],
         |host| segment_limit(host, None, if host.board.address.is_ipv4() { 536 } else { 1220 }),
-    )
-    .quick(),
+    ),
 ];
 
 /// Sends a line whose reply is not acknowledged. Returns when the reply came and when it came again, `count` times at most,
