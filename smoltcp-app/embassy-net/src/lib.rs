@@ -1,6 +1,6 @@
 //! The server of the greeting protocol over embassy-net, for firmware that uses embassy: without allocation.
 //!
-//! [`serve`] serves as many concurrent clients as it is given memory for; it is one future, for one task. To use one task for
+//! [`serve()`] serves as many concurrent clients as it is given memory for; it is one future, for one task. To use one task for
 //! each client, call it in each task with one [`Memory`].
 //!
 //! ```no_run
@@ -16,7 +16,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | `transport` | [`Transport`]: a TCP socket of embassy-net, for greet-core's async driver |
-//! | `serve` | [`serve`]: accepts clients, drives a server for each, and releases its connection |
+//! | `serve` | [`serve()`]: accepts clients, drives a server for each, and releases its connection |
 //! | `time` | [`now`]: embassy's clock as the time of a machine |
 //!
 //! # Features

@@ -23,14 +23,18 @@ const QUIET: Duration = Duration::from_millis(500);
 /// Sends twice as many bytes again and again, each time at once and on a new connection, until some are lost.
 pub(crate) fn discover(context: Context<'_>) -> InFlight {
     if let Some(stated) = context.settings.in_flight {
-        return InFlight { passed: stated, failure: together(context, stated).err(), is_stated: true };
+        return InFlight {
+            passed: stated,
+            failure: together(context, stated).err().map(|loss| *loss.failure),
+            is_stated: true,
+        };
     }
     let mut passed = FIRST;
     let mut count = FIRST;
     while count <= LAST && !context.settings.is_interrupted() {
         let begin = Instant::now();
-        if let Some(failure) = loss(context, count, passed) {
-            return limit(context, passed, count, failure);
+        if let Some(loss) = loss(context, count, passed) {
+            return limit(context, passed, count, loss);
         }
         passed = count;
         count *= 2;
@@ -42,23 +46,32 @@ pub(crate) fn discover(context: Context<'_>) -> InFlight {
 }
 
 /// Tests whether `count` bytes in flight are lost. Messages of `size` bytes are known to be returned.
-fn loss(context: Context<'_>, count: usize, size: usize) -> Option<Failure> {
+fn loss(context: Context<'_>, count: usize, size: usize) -> Option<Loss> {
     together(context, count).err()?;
     // What does not occur each time has another cause, and so has what happens to small messages, too.
-    let failure = together(context, count).err()?;
+    let loss = together(context, count).err()?;
     one_at_a_time(context, count, size).ok()?;
-    Some(failure)
+    Some(loss)
 }
 
-/// Closes in on the limit between what passed and what was lost.
-fn limit(context: Context<'_>, mut passed: usize, mut lost: usize, mut failure: Failure) -> InFlight {
+/// Closes in on the limit between what passed and what was lost: first at the number of bytes that came back.
+fn limit(context: Context<'_>, mut passed: usize, mut lost: usize, mut loss: Loss) -> InFlight {
+    let mut guess = loss.received;
     while lost - passed > 1 && context.has_time() {
-        let between = usize::midpoint(passed, lost);
+        let between = guess.filter(|guess| (passed + 1..lost).contains(guess));
+        let between = between.unwrap_or_else(|| usize::midpoint(passed, lost));
         match together(context, between) {
-            Ok(()) => passed = between,
-            Err(found) => (lost, failure) = (between, found),
+            Ok(()) => {
+                passed = between;
+                guess = guess.map(|guess| guess.max(passed + 1));
+            }
+            Err(found) => {
+                guess = found.received.or(guess);
+                (lost, loss) = (between, found);
+            }
         }
     }
+    let failure = *loss.failure;
     let what = match failure.kind {
         Kind::Reset => "resets the connection",
         Kind::Closed => "closes the connection",
@@ -95,8 +108,21 @@ fn limit_cause(passed: usize, lost: usize) -> Option<String> {
     })
 }
 
+/// What was lost of bytes that were sent at once.
+struct Loss {
+    failure: Box<Failure>,
+    /// How many came back before those of the next message, if those came.
+    received: Option<usize>,
+}
+
+impl From<Failure> for Loss {
+    fn from(failure: Failure) -> Self {
+        Self { failure: failure.into(), received: None }
+    }
+}
+
 /// Sends that many bytes at once, and receives them.
-fn together(context: Context<'_>, count: usize) -> Result<(), Failure> {
+fn together(context: Context<'_>, count: usize) -> Result<(), Loss> {
     let mut session = Session::ready(context)?;
     // All fit into this host's buffer.
     let _ = socket2::SockRef::from(&session.stream).set_send_buffer_size(4 * LAST);
@@ -106,7 +132,7 @@ fn together(context: Context<'_>, count: usize) -> Result<(), Failure> {
     session.set_timeout(QUIET + 4 * context.facts.rtt());
     match session.expect("the echo", &bytes) {
         Err(failure) if failure.kind == Kind::Timeout => {}
-        outcome => return outcome.and_then(|()| session.exit()),
+        outcome => return Ok(outcome.and_then(|()| session.exit())?),
     }
     // An echo keeps the order: if the further message comes next, the missing bytes never do.
     session.set_timeout(context.timeout());
@@ -118,12 +144,13 @@ fn together(context: Context<'_>, count: usize) -> Result<(), Failure> {
         let is_next =
             failure.received.as_deref().is_some_and(|received| !received.is_empty() && next.starts_with(received));
         if !is_next {
-            return failure;
+            return Loss::from(failure);
         }
         let what = format!("of {count} bytes sent at once {received} came back, and then those of the next message");
-        Failure { what: what.into(), causes: Vec::new(), ..failure }
+        let failure = Failure { what: what.into(), causes: Vec::new(), ..failure };
+        Loss { failure: failure.into(), received: Some(received) }
     })?;
-    session.exit()
+    Ok(session.exit()?)
 }
 
 /// Sends as many bytes in messages of at most `size`, one at a time.

@@ -88,7 +88,7 @@ pub enum Defect {
     LeakNowAndThen,
     /// The slot of a client that closes in the middle of a name is never free again.
     LeakInAName,
-    /// The slot of a client that leaves before it has sent anything is never free again.
+    /// The slot of a client that resets the connection before it has sent anything is never free again.
     LeakBeforeFirstByte,
     /// A client that comes when all slots are taken is served instead of the oldest.
     ReplacesOldest,

@@ -64,7 +64,7 @@ fn converse(stream: &TcpStream, shared: &Shared) -> Slot {
     match (defect, ended) {
         (Defect::LeakOnReset, Err(_)) => Slot::Lost,
         (Defect::LeakNowAndThen, Err(_)) if shared.counted.fetch_add(1, Ordering::Relaxed) % 5 == 4 => Slot::Lost,
-        (Defect::LeakBeforeFirstByte, _) if !conversation.has_received => Slot::Lost,
+        (Defect::LeakBeforeFirstByte, Err(_)) if !conversation.has_received => Slot::Lost,
         (Defect::LeakInAName, _) if conversation.in_a_name => Slot::Lost,
         (Defect::TimeWaitHolds, Ok(())) if by_server => Slot::FreeAfter(Duration::from_secs(30)),
         _ => Slot::FreeAfter(Duration::ZERO),
