@@ -146,7 +146,7 @@ pub(crate) struct CheckOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
 
-    /// Check the servers of this file: one HOST[:PORT] a line, and `#` before a comment
+    /// Check the servers of this file: one HOST or HOST:PORT a line, and `#` before a comment
     #[arg(long, value_name = "FILE", conflicts_with_all = ["host", "html", "baseline"])]
     pub(crate) targets: Option<PathBuf>,
 
