@@ -19,30 +19,13 @@ use greet_tests::{
 };
 use proptest::prelude::*;
 
+use crate::virtual_time::{at, owed};
+
 const NOW: Instant = Instant::ZERO;
 const IDLE: Duration = Duration::from_secs(300);
 
-fn at(seconds: u64) -> Instant {
-    Instant::from_micros(seconds * 1_000_000)
-}
-
 fn new<const N: usize>() -> Echo<N> {
     Echo::new(EchoSettings::DEFAULT, NOW)
-}
-
-/// All output due at `now`; the FIN is sent if it is due.
-fn owed<const N: usize>(echo: &mut Echo<N>, now: Instant) -> Vec<u8> {
-    let mut output = Vec::new();
-    let mut buffer = [0; 16];
-    echo.handle_timeout(now);
-    loop {
-        let given = echo.transmit(now, &mut buffer);
-        if given == 0 {
-            echo.delivered(now);
-            return output;
-        }
-        output.extend_from_slice(&buffer[..given]);
-    }
 }
 
 // --- The table ---------------------------------------------------------------------------------------------------

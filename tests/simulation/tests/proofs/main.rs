@@ -26,3 +26,4 @@ mod routers;
 mod simulation;
 mod time;
 mod vacant;
+mod virtual_time;

@@ -16,29 +16,17 @@ use greet_core::{
 };
 use proptest::prelude::*;
 
+use crate::virtual_time::{self, at};
+
 const SECOND: Duration = Duration::from_secs(1);
 
 const fn settings(framing: Framing) -> ServerSettings {
     ServerSettings { framing, ..ServerSettings::DEFAULT }
 }
 
-fn at(seconds: u64) -> Instant {
-    Instant::from_micros(seconds * 1_000_000)
-}
-
-/// All output that is due at `now`.
+/// All output that is due at `now`, as text.
 fn owed<M: Machine>(machine: &mut M, now: Instant) -> String {
-    let mut output = Vec::new();
-    let mut buffer = [0; 16];
-    machine.handle_timeout(now);
-    loop {
-        let given = machine.transmit(now, &mut buffer);
-        if given == 0 {
-            machine.delivered(now);
-            return String::from_utf8(output).unwrap();
-        }
-        output.extend_from_slice(&buffer[..given]);
-    }
+    String::from_utf8(virtual_time::owed(machine, now)).unwrap()
 }
 
 /// A server that has sent its greeting at time 0.

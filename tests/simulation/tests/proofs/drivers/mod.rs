@@ -22,6 +22,8 @@ use greet_core::{
 use greet_tests::oracle::serve;
 use proptest::prelude::*;
 
+use crate::virtual_time::at;
+
 const STYLES: [Style; 2] = [Style::Blocking, Style::Asynchronous];
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -31,10 +33,6 @@ const fn settings(framing: Framing) -> ServerSettings {
 
 fn server(settings: ServerSettings) -> Server<64> {
     Server::new(settings, Instant::ZERO)
-}
-
-fn at(seconds: u64) -> Instant {
-    Instant::from_micros(seconds * 1_000_000)
 }
 
 fn reads(reads: &[&[u8]]) -> Vec<Incoming> {
