@@ -32,9 +32,9 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the greeting server: it answers each name with `Hello, NAME!`
+    /// Run the server: it answers each name with `Hello, NAME!`, or echoes every byte
     Serve(ServeOptions),
-    /// Send names to a greeting server, and print the replies
+    /// Send names to a greeting or echo server, and print the replies
     Chat(ChatOptions),
     /// Download a page from a web server: print the response head, save the body
     Fetch(Box<FetchOptions>),
