@@ -20,7 +20,12 @@ pub(crate) enum BenchError {
     #[error(transparent)]
     Host(#[from] ConnectError),
     #[error("no connection to {host} is served: {reason}")]
-    NoConversation { host: String, reason: String },
+    NoConversation {
+        host: String,
+        reason: String,
+        /// No connection was accepted. Otherwise one was, and it was not served.
+        is_refused: bool,
+    },
     #[error("{host} has no address of the IP version of --bind: use a local address of the other version")]
     NoAddressToBind { host: String },
     #[error(transparent)]
@@ -59,6 +64,8 @@ impl Fatal for BenchError {
         match self {
             Self::Usage(_) | Self::Socket(_) | Self::NoAddressToBind { .. } => exit::USAGE,
             Self::Host(error) => error.status(),
+            Self::NoConversation { is_refused: true, .. } => exit::CONNECT,
+            Self::NoConversation { is_refused: false, .. } => exit::PROTOCOL,
             Self::Page { .. } | Self::Output(_) => exit::FILE,
             _ => exit::FAILURE,
         }

@@ -79,6 +79,13 @@ pub(super) struct Glance<'a> {
     pub(super) tally: &'a Tally,
 }
 
+/// Why no connection is served.
+pub(super) struct Unserved {
+    pub(super) reason: String,
+    /// No connection was accepted.
+    pub(super) is_refused: bool,
+}
+
 /// All connections to one server.
 pub(super) struct Load<'a, const N: usize> {
     plan: Plan,
@@ -162,12 +169,15 @@ impl<'a, const N: usize> Load<'a, N> {
     /// The others may open later: a server that is full does not hold up the run.
     ///
     /// The inner error says why no connection is open.
-    pub(super) fn open(&mut self) -> Result<Result<(), String>, BenchError> {
+    pub(super) fn open(&mut self) -> Result<Result<(), Unserved>, BenchError> {
         self.open_all(self.plan.timeout)?;
         if self.work.greeted == 0 && !self.is_stopped() {
             let Failure { kind, example } = self.reason.take().unwrap_or(Kind::NoGreeting.into());
             let advice = kind.advice(self.plan.service);
-            return Ok(Err(format!("{}; {advice}", example.unwrap_or_else(|| kind.to_string()))));
+            return Ok(Err(Unserved {
+                is_refused: matches!(kind, Kind::NoConnection(_)),
+                reason: format!("{}; {advice}", example.unwrap_or_else(|| kind.to_string())),
+            }));
         }
         Ok(Ok(()))
     }

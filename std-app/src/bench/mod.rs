@@ -31,7 +31,7 @@ use self::{
     figures::{Figures, Run, Settings, date},
     link::Link,
     live::Live,
-    load::{Glance, Load, Measured},
+    load::{Glance, Load, Measured, Unserved},
     options::SocketArgs,
     plan::{Capacity, Plan},
     process::allow_open_files,
@@ -157,7 +157,7 @@ fn open<'a, const N: usize>(
     let mut load = Load::new(plan, found, sockets, stop, watch)?;
     match load.open()? {
         Ok(()) => Ok(Opened { host, load }),
-        Err(reason) => Err(BenchError::NoConversation { host, reason }),
+        Err(Unserved { reason, is_refused }) => Err(BenchError::NoConversation { host, reason, is_refused }),
     }
 }
 

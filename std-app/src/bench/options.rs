@@ -21,7 +21,8 @@ Examples:
   greet bench 127.0.0.1:9999 --against 127.0.0.1:9998   compares two servers in alternating turns
   greet bench board.local:7 --service echo --size 512   an echo server, in messages of 512 bytes
 
-Exit status: 0 if every name that was sent got the right reply, 1 if not, 2 for a wrong command line. A backlog, the names \
+Exit status: 0 if every name that was sent got the right reply, 1 if not, 2 for a wrong command line; if nothing was served at all, 6 if \
+the name has no address, 7 if no connection was accepted, and 8 if none got the greeting. A backlog, the names \
 that --rate scheduled and that could not be sent, does not change it. Ctrl-C ends the run and prints the figures so far; \
 names in flight at that moment are not errors.";
 

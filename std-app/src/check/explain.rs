@@ -25,11 +25,14 @@ pub(crate) fn describe(error: &io::Error) -> String {
     }
 }
 
+/// What a server does that accepts a connection.
+pub(crate) const ACCEPTS: &str = "accepts connections";
+
 /// What a server does, by the outcome of an attempt to connect.
 pub(crate) fn describe_attempt<T>(outcome: &io::Result<T>) -> String {
     use io::ErrorKind::{ConnectionRefused, TimedOut};
     match outcome.as_ref().map_err(io::Error::kind) {
-        Ok(_) => "accepts connections".to_owned(),
+        Ok(_) => ACCEPTS.to_owned(),
         Err(ConnectionRefused) => "refuses connections".to_owned(),
         Err(TimedOut) => "does not answer".to_owned(),
         Err(_) => outcome.as_ref().err().map_or_else(String::new, |error| format!("cannot be reached ({error})")),

@@ -1,6 +1,6 @@
 //! What this host itself does to a measurement: CPU pressure, and retransmissions of its own TCP stack.
 
-use core::time::Duration;
+use core::{fmt, time::Duration};
 use std::{fs, io, net::TcpStream, time::Instant};
 
 use super::evidence;
@@ -50,6 +50,33 @@ pub(crate) fn retransmissions(stream: &TcpStream) -> io::Result<u32> {
     evidence::info(stream).map(|info| info.tcpi_total_retrans)
 }
 
+/// What this host did during a measurement.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Host {
+    /// Tasks waited for a CPU.
+    pub(crate) is_busy: bool,
+    /// Segments that its TCP sent again.
+    pub(crate) retransmissions: u32,
+}
+
+impl Host {
+    /// Whether as many delays as that may be its own: it is busy, and has retransmitted for at least half of them. It does so
+    /// when an ACK is processed too late; some stacks then wait for their own retransmission timer.
+    pub(crate) const fn explains(self, delays: usize) -> bool {
+        self.is_busy && 2 * self.retransmissions as usize >= delays
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { retransmissions, .. } = self;
+        write!(
+            formatter,
+            "this host is busy and retransmitted {retransmissions} segments: measure again on an idle host"
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -68,5 +95,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert_eq!(retransmissions(&stream).unwrap(), 0);
+    }
+
+    #[test]
+    fn delays_are_the_hosts_own_only_if_it_is_busy_and_has_retransmitted() {
+        for (is_busy, retransmissions, expected) in
+            [(true, 5, true), (true, 2, false), (false, 5, false), (true, 0, false)]
+        {
+            let host = Host { is_busy, retransmissions };
+            assert_eq!(host.explains(8), expected, "{host:?}");
+        }
     }
 }

@@ -14,9 +14,11 @@
 mod baseline;
 mod context;
 mod counts;
+mod delays;
 pub(crate) mod diagnosis;
 mod difference;
 mod discover;
+mod drift;
 pub(crate) mod entry;
 pub(crate) mod evidence;
 mod explain;
@@ -28,6 +30,8 @@ mod identify;
 mod in_flight;
 mod local;
 mod loss;
+mod measured;
+mod mss;
 mod options;
 mod payload;
 pub(crate) mod probe;
@@ -41,8 +45,11 @@ pub(crate) mod service;
 mod session;
 mod settings;
 mod slots;
+pub(crate) mod soak;
+mod stalls;
 mod target;
 mod targets;
+mod vanish;
 
 use std::{
     fs,

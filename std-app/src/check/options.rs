@@ -21,13 +21,14 @@ const FRAMES: &str = "Frame by frame";
 
 const EXAMPLES: &str = "\
 Examples:
-  greet check board.local                     all probes, in about ten seconds; minutes for a slow server
+  greet check board.local                     all probes, in about 20 seconds; minutes for a slow server
   greet check 10.0.0.7:7                      a TCP echo server, as most boards have an example of
   greet check 10.0.0.7:9999 --only stream     one group; the name of a probe works, too
   greet check board.local --html board.html   an HTML report
   greet check board.local --json > good.json
   greet check board.local --baseline good.json    what got worse since then
   greet check --targets servers.txt --jobs 4 --junit check.xml    many servers, with a report for Jenkins or GitLab
+  greet check board.local --for 8h            then talk to it for 8 hours: outages, drift, lost slots
   greet check board.local --until-failure     again and again, until a run fails
   sudo greet check 10.0.0.7:7 --interface eth0    the network stack, frame by frame: ARP, IP, ICMP, TCP
   sudo greet check 10.0.0.7:7 --interface eth0 --quick --pcap frames.pcapng
@@ -116,6 +117,11 @@ pub(crate) struct CheckOptions {
     /// Also run what takes more than a minute: the first reply after 70 s of silence
     #[arg(long)]
     pub(crate) long: bool,
+
+    /// Talk to the server for this time after the other probes, and report outages with their times, whether replies get slower,
+    /// and slots that are lost: 10m, 8h or 3d
+    #[arg(long = "for", value_name = "TIME", value_parser = span, conflicts_with = "interface", allow_hyphen_values = true)]
+    pub(crate) soak: Option<Duration>,
 
     /// Test the network stack of the host instead of its service: ARP or neighbor discovery, IP, ICMP and TCP, with frames that
     /// are sent on this interface as other hosts. The host needs a TCP service that replies to a line, such as echo. Needs root or

@@ -19,6 +19,7 @@ pub(crate) enum Group {
     Echo,
     Stream,
     Time,
+    Soak,
     Link,
     Ip,
     Icmp,
@@ -27,8 +28,8 @@ pub(crate) enum Group {
 
 impl Group {
     /// The groups about the service.
-    pub(crate) const SERVICE: [Self; 6] =
-        [Self::Reach, Self::Connections, Self::Rules, Self::Echo, Self::Stream, Self::Time];
+    pub(crate) const SERVICE: [Self; 7] =
+        [Self::Reach, Self::Connections, Self::Rules, Self::Echo, Self::Stream, Self::Time, Self::Soak];
 
     /// The service of these probes, if they are for only one.
     pub(crate) const fn service(self) -> Option<Service> {
@@ -49,6 +50,7 @@ impl Group {
             Self::Echo => "echo",
             Self::Stream => "stream",
             Self::Time => "time",
+            Self::Soak => "soak",
             Self::Link => "link",
             Self::Ip => "ip",
             Self::Icmp => "icmp",
@@ -101,6 +103,8 @@ pub(crate) enum Need {
     LimitedSlots,
     /// The user allows probes that take more than a minute.
     Long,
+    /// The user has given a time for the soak.
+    Soak,
 }
 
 impl Need {
@@ -110,7 +114,7 @@ impl Need {
             Self::Service => Some(Fact::Service),
             Self::Conversation | Self::Several | Self::BackPressure | Self::Capacity => Some(Fact::Protocol),
             Self::Slots | Self::TwoSlots | Self::LimitedSlots => Some(Fact::Slots),
-            Self::AnyByte | Self::Long => None,
+            Self::AnyByte | Self::Long | Self::Soak => None,
         }
     }
 
@@ -129,6 +133,7 @@ impl Need {
                 Some("no client was refused or queued")
             }
             Self::Long if !settings.long => Some("it takes 70 s; --long runs it"),
+            Self::Soak if settings.soak.is_none() => Some("--for TIME runs it"),
             _ => None,
         }
     }

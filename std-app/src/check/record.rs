@@ -8,6 +8,7 @@ use super::{
     facts::{Facts, framing_name},
     probe::Level,
     service::Service,
+    soak::Soak,
     target::Target,
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Record {
     pub(crate) diagnosis: Option<Diagnosis>,
     pub(crate) probes: Vec<Entry>,
     pub(crate) aborted: Option<Aborted>,
+    /// What was seen during `--for`.
+    pub(crate) soak: Option<Soak>,
     /// What got worse since the baseline, if there was one to compare with.
     pub(crate) worse_than_baseline: Option<Vec<String>>,
 }
@@ -109,6 +112,7 @@ impl Record {
             diagnosis: Diagnosis::of(&probes),
             probes,
             aborted,
+            soak: None,
             worse_than_baseline: None,
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn run(
         aborted: None,
     };
     if run.target.is_ok() {
-        list.line(&run.settings.load());
+        list.line(&run.settings.load(probes.iter().any(|probe| probe.id == "time.endurance")));
     }
     let mut entries = Vec::new();
     // A probe that is skipped because of an earlier one has no line of its own.
@@ -63,6 +63,8 @@ pub(super) fn run(
         }
         let left = probes.get(index..).unwrap_or_default();
         let has_time = run.settings.begin_probe(left.iter().filter(|probe| probe.is_for(service)).count());
+        // Its time was given on its own.
+        let has_time = has_time || (probe.group == Group::Soak && run.settings.soak.is_some());
         if run.aborted.is_none() {
             list.begin(&probe.id);
         }
@@ -84,7 +86,8 @@ pub(super) fn run(
         list.line(&format!("skip {}: {NO_TIME}", counted(late as u64, "probe")));
     }
     let subject = Subject::new(host.to_string(), run.target.as_ref().ok(), &run.facts);
-    Record::new(subject, entries, run.aborted)
+    let soak = run.target.ok().and_then(|target| target.measured.soak.into_inner());
+    Record { soak, ..Record::new(subject, entries, run.aborted) }
 }
 
 /// Tries all addresses at the same time. Returns the first that accepts a connection, or the first of all, and what the others do.

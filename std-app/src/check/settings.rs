@@ -13,6 +13,7 @@ use std::{
 use greet_host::stop::Stop;
 
 use super::{options::CheckOptions, service::Service};
+use crate::export::number::{Bytes, Count};
 
 /// Maximum number of connections open at the same time, and of connections opened one after the other, without `--stress`.
 const CONCURRENT: usize = 32;
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     /// Time for each probe; `None` for any time.
     budget: Option<Duration>,
     begin: Instant,
+    /// Time since then that does not count, in milliseconds.
+    excluded: AtomicU64,
     /// Time for the probe that is running, in milliseconds.
     probe_budget: AtomicU64,
     /// An answer did not come within the whole timeout.
@@ -43,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) stress: bool,
     /// Run the probes that take more than a minute, too.
     pub(crate) long: bool,
+    /// How long the soak takes, if there is one.
+    pub(crate) soak: Option<Duration>,
     /// The service, as stated by the user.
     pub(crate) service: Option<Service>,
     /// The server's maximum name length in bytes, as stated by the user.
@@ -64,11 +69,13 @@ impl Settings {
             timeout: options.timeout,
             budget: options.budget.or((!options.stress).then_some(BUDGET)),
             begin: Instant::now(),
+            excluded: AtomicU64::new(0),
             probe_budget: AtomicU64::new(u64::MAX),
             has_timed_out: AtomicBool::new(false),
             lost_segments: OnceLock::new(),
             stress: options.stress,
             long: options.long,
+            soak: options.soak,
             service: options.service.stated(),
             capacity: options.capacity.map(|capacity| capacity.get().into()),
             in_flight: options.in_flight.map(NonZeroUsize::get),
@@ -93,11 +100,17 @@ impl Settings {
     /// Gives the next probe its time: its budget, or its share of what is left for `probes`. False if nothing is left.
     pub(crate) fn begin_probe(&self, probes: usize) -> bool {
         let Some(budget) = self.budget else { return true };
-        let left = (budget * BUDGETS).saturating_sub(self.begin.elapsed());
+        let excluded = Duration::from_millis(self.excluded.load(Relaxed));
+        let left = (budget * BUDGETS + excluded).saturating_sub(self.begin.elapsed());
         let share = left / u32::try_from(probes.max(1)).unwrap_or(u32::MAX);
         let time = share.max(LEAST_BUDGET).min(budget);
         self.probe_budget.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Relaxed);
         !left.is_zero()
+    }
+
+    /// The soak took this long, which does not count for the time of the check.
+    pub(crate) fn exclude(&self, time: Duration) {
+        self.excluded.fetch_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// How long the probe that is running may begin something new.
@@ -115,12 +128,20 @@ impl Settings {
         if self.stress { 10_000 } else { SEQUENTIAL }
     }
 
-    /// The load on the server, in one line.
-    pub(crate) fn load(&self) -> String {
-        let (connections, mebibytes, more) =
-            if self.stress { ("20,000", 800, "") } else { ("1,500", 60, "; --stress uses more") };
+    /// Number of connections and bytes that a check uses: the probe `time.endurance` uses what the others have left.
+    pub(crate) const fn announced(&self) -> (u64, u64) {
+        if self.stress { (20_000, 800_000_000) } else { (1_500, 60_000_000) }
+    }
+
+    /// The load on the server, in one line. Without the probe that uses what is left, it is a limit.
+    pub(crate) fn load(&self, is_whole: bool) -> String {
+        let (connections, bytes) = self.announced();
+        let (connections, bytes) = (Count(connections), Bytes(bytes as f64));
+        let up_to = if is_whole { "" } else { "up to " };
+        let less = if is_whole { ", or less on a slow server" } else { "" };
+        let more = if self.stress { "" } else { "; --stress uses more" };
         format!(
-            "load: up to about {connections} connections ({} at the same time) and {mebibytes} MiB{more}",
+            "load: {up_to}{connections} connections ({} at the same time) and {bytes}{less}{more}",
             self.concurrent()
         )
     }
@@ -139,11 +160,13 @@ impl Settings {
             timeout: Duration::from_secs(10),
             budget: Some(BUDGET),
             begin: Instant::now(),
+            excluded: AtomicU64::new(0),
             probe_budget: AtomicU64::new(10_000),
             has_timed_out: AtomicBool::new(false),
             lost_segments: OnceLock::new(),
             stress: false,
             long: false,
+            soak: None,
             service: None,
             capacity: None,
             in_flight: None,

@@ -9,6 +9,8 @@ use std::{io, net::TcpStream, time::Instant};
 
 use socket2::{Domain, Type};
 
+use super::measured::Measured;
+
 /// An address, and the traffic with it so far.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -17,11 +19,18 @@ pub(crate) struct Target {
     bytes: AtomicU64,
     /// The shortest handshake so far, in nanoseconds.
     handshake: AtomicU64,
+    pub(crate) measured: Measured,
 }
 
 impl Target {
-    pub(crate) const fn new(address: SocketAddr) -> Self {
-        Self { address, connections: AtomicU64::new(0), bytes: AtomicU64::new(0), handshake: AtomicU64::new(u64::MAX) }
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            connections: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            handshake: AtomicU64::new(u64::MAX),
+            measured: Measured::default(),
+        }
     }
 
     /// Opens a connection, all of whose operations have this timeout.

@@ -2,11 +2,13 @@
 
 mod bench;
 mod bench_measuring;
+mod bench_reports;
 mod chat;
 mod chat_terminal;
 mod check;
 mod check_echo;
 mod check_series;
+mod check_soak;
 mod command_line;
 mod common;
 mod conformance;

@@ -42,14 +42,17 @@ fn the_output_of_a_check_matches_its_schema() {
     let good = server.address.to_string();
     let bad = broken(Defect::StaleLine).to_string();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let soak = printed(&["check", &good, "--json", "--only", "soak", "--for", "1s"]);
+    assert!(soak.iter().all(|document| document["soak"]["messages"].as_u64() > Some(0)));
+    assert_valid("check.schema.json", "greet check 5", &soak);
     let only = "reach,connections.concurrent,time.idle,stream.lengths";
     for host in [good, bad, closed] {
         let once = printed(&["check", &host, "--json", "--only", only]);
         assert_eq!(once.len(), 1);
-        assert_valid("check.schema.json", "greet check 4", &once);
+        assert_valid("check.schema.json", "greet check 5", &once);
         let twice = printed(&["check", &host, "--json", "--only", "reach", "--repeat", "2"]);
         assert_eq!(twice.iter().map(|run| run["run"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2)]);
-        assert_valid("check.schema.json", "greet check 4", &twice);
+        assert_valid("check.schema.json", "greet check 5", &twice);
     }
 }
 
@@ -81,6 +84,6 @@ fn a_document_with_an_unknown_key_is_not_valid() {
     let server = Server::start(&["--quiet"]);
     let mut documents = printed(&["check", &server.address.to_string(), "--json", "--only", "reach"]);
     documents[0]["probes"][0]["unknown"] = 1.into();
-    let found = std::panic::catch_unwind(|| assert_valid("check.schema.json", "greet check 4", &documents));
+    let found = std::panic::catch_unwind(|| assert_valid("check.schema.json", "greet check 5", &documents));
     assert!(found.is_err(), "the schema does not state all keys");
 }

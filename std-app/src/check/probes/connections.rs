@@ -1,10 +1,11 @@
 //! Connections: how many, how often, how they end; and that each slot is free again afterwards.
 
-use core::{cell::Cell, time::Duration};
-use std::{io::Read, sync::RwLock, thread, time::Instant};
+use core::time::Duration;
+use std::{sync::RwLock, thread, time::Instant};
 
 use crate::export::number::{Rate, Time};
 
+use super::leaving::{abandoned, client_closes, early, half_close, reset, server_closes, slots_are_freed, vanished};
 use crate::check::{
     context::Context,
     facts::{Fact, Slots, WhenFull},
@@ -14,7 +15,7 @@ use crate::check::{
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
     service::Service,
     session::Session,
-    slots::{RETRY, await_free_slots, exit_all, open_one_more, open_ready, when_free},
+    slots::{RETRY, await_free_slots, exit_all, open_one_more, open_ready},
 };
 
 pub(super) fn probes() -> Vec<Probe> {
@@ -107,6 +108,16 @@ pub(super) fn probes() -> Vec<Probe> {
             early,
         )
         .losing_slots(),
+        probe(
+            "vanished",
+            "while clients have vanished, without FIN or RST, others are served",
+            &[Need::Conversation, Need::Slots, Need::TwoSlots],
+            &[
+                "the server waits until what it has sent is acknowledged: a reply to one client must not block the others",
+                "the segments that are kept for retransmission use up the memory of all connections",
+            ],
+            vanished,
+        ),
         Probe::new(
             Group::Connections,
             "kept",
@@ -177,7 +188,10 @@ fn sequential(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Ver
         let visit = || {
             let (mut session, _) = Session::served_with_retries(context)?; // the only slot may be free in a moment
             if number <= with_names {
+                let connection = context.target.connections();
+                let begin = Instant::now();
                 session.exchange(b"sequential")?;
+                context.target.measured.visit(connection, begin.elapsed());
                 return session.exit();
             }
             session.half_close()
@@ -264,25 +278,6 @@ fn overflow(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> 
     };
     exit_all(open);
     Ok(text.to_owned())
-}
-
-/// Clients that leave before the server has served them, in three ways.
-fn early(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
-    const CAUSE: &str = "the slots of clients that leave early are lost";
-    let number = Cell::new(0_usize);
-    slots_are_freed(context, notes, CAUSE, Session::open_with_retries, |mut session| {
-        number.set(number.get() + 1);
-        match number.get() % 3 {
-            0 => session.reset(),
-            1 => drop(session), // a FIN, or a reset if the greeting is there
-            _ => {
-                // If the server has closed already, this fails.
-                let _ = session.send(b"half of a mes");
-                session.reset();
-            }
-        }
-        Ok(())
-    })
 }
 
 /// It was found out with the number of slots.
@@ -437,101 +432,4 @@ fn connect_together(context: Context<'_>, count: usize) -> Result<(Duration, Vec
         sessions.push(session);
     }
     Ok((slowest, sessions))
-}
-
-/// Ends connections in one way, more of them than boards have slots, one after the other. If no slot is left in the middle, the
-/// earlier clients' end is the reason: `cause`.
-fn slots_are_freed<'a>(
-    context: Context<'a>,
-    notes: &mut Notes<'_>,
-    cause: &str,
-    open: impl Fn(Context<'a>) -> Result<(Session<'a>, Duration), Failure>,
-    end: impl Fn(Session<'a>) -> Result<(), Failure>,
-) -> Result<String, Verdict> {
-    const MORE_THAN_SLOTS: u64 = 33;
-    /// With this number of late ends and no early one, chance is excluded.
-    const ENOUGH_LATE: u64 = 5;
-    let limit = Duration::from_secs(1) + 4 * context.facts.rtt();
-    let count = context.affordable(MORE_THAN_SLOTS);
-    let mut slowest = Duration::ZERO;
-    let mut fastest_end = Duration::MAX;
-    let mut done = 0;
-    for number in 1..=count {
-        if !context.has_time() {
-            break;
-        }
-        done = number;
-        let visit = || {
-            let (session, waited) = open(context).map_err(|failure| {
-                failure.during(format_args!("no slot is free after {} such clients", number - 1)).because(cause)
-            })?;
-            let begin = Instant::now();
-            end(session).map(|()| (waited, begin.elapsed()))
-        };
-        let (waited, ended) = visit().map_err(|failure| failure.during(format_args!("client {number} of {count}")))?;
-        slowest = slowest.max(waited);
-        fastest_end = fastest_end.min(ended);
-        if number >= ENOUGH_LATE && fastest_end > limit {
-            break;
-        }
-        notes.progress(number, count);
-    }
-    // A server with enough slots does not miss a few: they are counted.
-    let all_free =
-        await_free_slots(context).map_err(|failure| failure.during(format_args!("after {done} such clients")))?;
-    slowest = slowest.max(all_free);
-    notes.time("slot free again after", slowest);
-    // Packet loss delays some, and a defect all of them.
-    if fastest_end > limit {
-        let what = format!("the server's FIN arrived after {} or later each time", Time::from(fastest_end));
-        return Err(Failure::new(what)
-            .because("a timer or a poll decides when the FIN is sent: send it right after the last reply")
-            .into());
-    }
-    Ok(format!("{}; the slot was free again {}", context.counted(done, count, "clients"), when_free(slowest)))
-}
-
-fn server_closes(session: Session<'_>) -> Result<(), Failure> {
-    session.exit()
-}
-
-fn client_closes(mut session: Session<'_>) -> Result<(), Failure> {
-    session.half_close()?;
-    session.expect_client_end()
-}
-
-fn half_close(mut session: Session<'_>) -> Result<(), Failure> {
-    const NAMES: [&[u8]; 3] = [b"half-close", b"in one", b"segment"];
-    let names = if session.context.facts.takes_several() { &NAMES[..] } else { &NAMES[..1] };
-    let requests: Vec<u8> = names.iter().flat_map(|name| session.request(name)).collect();
-    let replies: Vec<u8> = names.iter().flat_map(|name| session.reply(name)).collect();
-    // The FIN is in the segment of the names. Without this it follows right behind.
-    let _ = socket2::SockRef::from(&session.stream).set_tcp_cork(true);
-    session.send(&requests)?;
-    session.half_close()?;
-    let before = session.offset;
-    let received = session.expect("the last replies", &replies);
-    let is_answered = session.offset > before;
-    received.and_then(|()| session.expect_end()).map_err(|failure| {
-        let cause = if is_answered {
-            "a part of what came with the client's FIN is answered: the end is handled before the rest (half-close)"
-        } else {
-            "the server answers nothing after the client has closed its side (half-close)"
-        };
-        let is_unanswered = failure.kind != Kind::Other;
-        failure.during("after the client has closed its side").because_if(is_unanswered, cause)
-    })
-}
-
-fn reset(mut session: Session<'_>) -> Result<(), Failure> {
-    session.send(&session.request(b"reset"))?;
-    // In the middle of the reply, or before it.
-    let _ = session.stream.read(&mut [0; 3]);
-    session.reset();
-    Ok(())
-}
-
-fn abandoned(mut session: Session<'_>) -> Result<(), Failure> {
-    session.send(&session.request(b"abandoned"))?;
-    session.send(b"aban")
 }

@@ -1,11 +1,17 @@
 //! The probes, a file for each group.
 
+mod back_pressure;
 mod connections;
 mod echo;
+mod endurance;
+mod leaving;
 mod reach;
 mod recovery;
 mod rules;
+mod sizes;
+mod soak;
 mod stream;
+mod throughput;
 mod time;
 
 use greet_conformance::vectors::TableError;
@@ -23,10 +29,14 @@ pub(crate) fn all() -> Result<Vec<Probe>, TableError> {
             Group::Echo => echo::probes(),
             Group::Stream => stream::probes(),
             Group::Time => time::probes(),
+            Group::Soak => soak::probes(),
             // Those of `greet-frames`.
             Group::Link | Group::Ip | Group::Icmp | Group::Tcp => Vec::new(),
         });
-        probes.push(recovery::after(group));
+        // The soak has a probe of its own for that.
+        if group != Group::Soak {
+            probes.push(recovery::after(group));
+        }
     }
     Ok(probes)
 }

@@ -1,17 +1,19 @@
 //! Reach: whether a server answers at the address, and what it is.
 
-use core::time::Duration;
+use core::{net::SocketAddr, time::Duration};
 use std::{thread, time::Instant};
 
 use crate::export::number::{Count, Rate, Time};
 
 use crate::check::{
     context::Context,
+    explain::ACCEPTS,
     facts::{Fact, framing_name},
     failure::{Failure, Kind},
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
     service::Service,
     session::Session,
+    target::Target,
 };
 
 pub(super) fn probes() -> Vec<Probe> {
@@ -46,6 +48,18 @@ pub(super) fn probes() -> Vec<Probe> {
             reply,
         )
         .establishing(Fact::Protocol),
+        Probe::new(
+            Group::Reach,
+            "addresses",
+            Level::May,
+            "the server serves at every address of its name, over IPv4 and over IPv6",
+            &[Need::Conversation],
+            &[
+                "the server listens over one IP version only: clients that try the other one first wait or fail",
+                "an old record in DNS or mDNS",
+            ],
+            addresses,
+        ),
     ]
 }
 
@@ -147,7 +161,69 @@ fn reply(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict>
     })
 }
 
+/// A plain conversation at each address of the name.
+fn addresses(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
+    let own = describe_address(context.target.address);
+    let others = &context.facts.other_addresses;
+    if others.is_empty() {
+        return Ok(format!("{own}, the only address, serves"));
+    }
+    let mut parts = vec![format!("{own} serves")];
+    let mut serve = true;
+    for (address, attempt) in others {
+        let outcome = match attempt.as_str() {
+            ACCEPTS => serves(context, *address),
+            other => Err(other.to_owned()),
+        };
+        serve &= outcome.is_ok();
+        let what = outcome.err().unwrap_or_else(|| "serves".to_owned());
+        parts.push(format!("{} {what}", describe_address(*address)));
+    }
+    let text = parts.join(", ");
+    if serve { Ok(text) } else { Err(Failure::new(text).into()) }
+}
+
+/// "IPv6 ([::1]:9999)".
+fn describe_address(address: SocketAddr) -> String {
+    format!("{} ({address})", if address.is_ipv4() { "IPv4" } else { "IPv6" })
+}
+
+/// Whether another address serves like the first, or what it does.
+fn serves(context: Context<'_>, address: SocketAddr) -> Result<(), String> {
+    let target = Target::new(address);
+    let context = Context::new(&target, context.facts, context.settings);
+    let talk = || -> Result<(), Failure> {
+        let mut session = Session::ready(context)?;
+        session.exchange(b"another address")?;
+        session.exit()
+    };
+    talk().map_err(|failure| format!("accepts connections and does not serve the same ({})", failure.what))
+}
+
 /// A server with one slot may need a moment until it is free again.
 fn pause() {
     thread::sleep(Duration::from_millis(100));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{facts::Facts, settings::Settings};
+
+    #[test]
+    fn each_address_of_a_name_is_told() {
+        let (target, settings) = (Target::new(([127, 0, 0, 1], 9999).into()), Settings::for_tests());
+        let told = |others: &[(&str, &str)]| {
+            let others = others.iter().map(|(address, what)| (address.parse().unwrap(), (*what).to_owned()));
+            let facts = Facts { other_addresses: others.collect(), ..Facts::default() };
+            match addresses(Context::new(&target, &facts, &settings), &mut Notes::new(&|_, _| {})) {
+                Ok(text) => (true, text),
+                Err(Verdict::Failed(failure)) => (false, failure.what.into()),
+                Err(_) => (false, String::new()),
+            }
+        };
+        assert_eq!(told(&[]), (true, "IPv4 (127.0.0.1:9999), the only address, serves".to_owned()));
+        let text = "IPv4 (127.0.0.1:9999) serves, IPv6 ([::1]:9999) refuses connections";
+        assert_eq!(told(&[("[::1]:9999", "refuses connections")]), (false, text.to_owned()));
+    }
 }

@@ -1,75 +1,22 @@
-//! Time: RTTs when idle and under load, throughput, and what their distribution points at.
+//! Time: RTTs when idle and under load, stalls, and what their distribution points at.
 
-use core::{fmt, mem, time::Duration};
-use std::{io::Write, net::Shutdown, sync::Mutex, thread, time::Instant};
+use core::time::Duration;
+use std::{sync::Mutex, thread, time::Instant};
 
-use crate::export::number::{ByteRate, Figure, Time};
-
+use super::{endurance, throughput::throughput};
 use crate::check::{
     context::Context,
+    delays::{Outliers, Step, percent},
     failure::Failure,
-    host::{CpuPressure, retransmissions},
+    host::{CpuPressure, Host, retransmissions},
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
-    service::Service,
     session::Session,
     slots,
+    stalls::{Paced, Stalls},
 };
-
-/// Delays of about the same length, which a timer causes.
-#[derive(Debug)]
-struct Plateau {
-    /// The delays, in microseconds.
-    range: core::ops::RangeInclusive<u128>,
-    name: &'static str,
-    /// The share of all delays that makes a plateau, in thousandths.
-    share: usize,
-    /// The cause if other delays are shorter.
-    sometimes: &'static str,
-    /// The cause if none is.
-    always: &'static str,
-}
-
-const PLATEAUS: [Plateau; 4] = [
-    Plateau {
-        range: 8_000..=12_500,
-        name: "10 ms",
-        share: 400,
-        sometimes: "a delayed ACK of the board's stack (10 ms), or a stack that is polled every 10 ms instead of when a frame \
-                    comes",
-        always: "a stack or a task that is polled every 10 ms instead of when a frame comes, or replies that are delayed by a \
-                 timer",
-    },
-    Plateau {
-        range: 38_000..=47_000,
-        name: "40 ms",
-        share: 50,
-        sometimes: "Nagle's algorithm at the server together with the client's delayed ACK (40 ms): write a reply at once, and \
-                    set TCP_NODELAY",
-        always: "Nagle's algorithm at the server together with the client's delayed ACK (40 ms): write a reply at once, and set \
-                 TCP_NODELAY; or replies that are delayed by a timer",
-    },
-    Plateau {
-        range: 190_000..=260_000,
-        name: "200 ms",
-        share: 7,
-        sometimes: "lost segments, retransmitted after 200 ms: the driver drops frames, or the network loses them; or a delayed \
-                    ACK of 200 ms",
-        always: "replies that are delayed by a timer, or Nagle's algorithm together with a delayed ACK of 200 ms",
-    },
-    Plateau {
-        range: 980_000..=1_100_000,
-        name: "1,000 ms",
-        share: 2,
-        sometimes: "segments that are retransmitted after 1 s: lost ones, or a SYN that was dropped while no socket listened",
-        always: "replies that are delayed by a timer",
-    },
-];
+use crate::export::number::{Figure, Time, counted};
 
 const NAMES: u64 = 500;
-/// Bytes in one direction, for throughput.
-const BULK: usize = 4 << 20;
-/// A slow network transfers fewer, in this time.
-const BULK_TIME: Duration = Duration::from_secs(2);
 
 const NEEDS_SLOTS: &[Need] = &[Need::Conversation, Need::Slots, Need::TwoSlots];
 
@@ -77,7 +24,7 @@ pub(super) fn probes() -> Vec<Probe> {
     let probe = |name, requirement, needs, causes, run: fn(Context<'_>, &mut Notes<'_>) -> Result<String, Verdict>| {
         Probe::new(Group::Time, name, Level::Should, requirement, needs, causes, run)
     };
-    vec![
+    let mut probes = vec![
         probe(
             "greeting",
             "a new connection is served about as fast as a message on an open one",
@@ -90,6 +37,15 @@ pub(super) fn probes() -> Vec<Probe> {
         ),
         probe("idle", "no timer delays a reply, with one client", &[Need::Conversation], &[], idle),
         probe("load", "no timer delays a reply, with several clients", NEEDS_SLOTS, &[], load),
+        probe(
+            "stalls",
+            "a client that sends a message every 20 ms never waits long",
+            &[Need::Conversation],
+            &[
+                "another task or an interrupt blocks the server: a flash write, a log line, a DHCP renewal, a garbage collection",
+            ],
+            stalls,
+        ),
         probe(
             "throughput",
             "bulk data flows, without pauses for lost segments most of the time",
@@ -104,7 +60,9 @@ pub(super) fn probes() -> Vec<Probe> {
             &["the neighbor cache entry expired, and ARP asks again too late or never"],
             silence,
         ),
-    ]
+    ];
+    probes.extend(endurance::probes());
+    probes
 }
 
 fn greeting(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
@@ -128,22 +86,25 @@ fn greeting(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdi
     Ok(text)
 }
 
-/// Sends `count` names one at a time; `observe` gets each RTT. Returns the number of segments that this host retransmitted.
+/// Sends `count` names one at a time; `observe` gets each RTT, and the time since the reply before. Returns the number of segments that this host retransmitted.
 fn measure_rtts(
     mut session: Session<'_>,
     client: usize,
     count: u64,
-    mut observe: impl FnMut(Duration),
+    mut observe: impl FnMut(Duration, Option<Duration>),
 ) -> Result<u32, Failure> {
     let before = retransmissions(&session.stream).unwrap_or_default();
     let name = format!("client {client:02} speaks"); // 16 bytes, and different for each client
+    let mut before_it = None;
     for _ in 0..count {
         if !session.context.has_time_for_messages() {
             break; // there are enough RTTs
         }
         let begin = Instant::now();
         session.exchange(name.as_bytes())?;
-        observe(begin.elapsed());
+        let end = Instant::now();
+        observe(end - begin, before_it.map(|before| end - before));
+        before_it = Some(end);
     }
     let after = retransmissions(&session.stream).unwrap_or_default();
     session.exit().map(|()| after.saturating_sub(before))
@@ -151,18 +112,44 @@ fn measure_rtts(
 
 fn idle(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     let count = context.affordable(NAMES);
-    let mut rtts = Vec::new();
+    let (mut rtts, mut gaps) = (Vec::new(), Vec::new());
     let pressure = CpuPressure::watch();
-    let retransmissions = measure_rtts(Session::ready(context)?, 0, count, |rtt| {
+    let retransmissions = measure_rtts(Session::ready(context)?, 0, count, |rtt, gap| {
         rtts.push(rtt);
+        gaps.extend(gap);
         notes.progress(rtts.len() as u64, count);
     })?;
     let host = Host { is_busy: pressure.is_high(), retransmissions };
-    judge(context, notes, host, rtts, ["RTT when idle, median", "RTT when idle, p99"])
+    rtts.sort_unstable();
+    if let Some(median) = rtts.get(rtts.len() / 2) {
+        let _ = context.target.measured.idle.set(*median); // once
+    }
+    let median = rtts.get(rtts.len() / 2).copied().unwrap_or_default();
+    gaps.sort_unstable();
+    let text = judge(
+        context,
+        notes,
+        host,
+        rtts,
+        Other { gaps: &gaps, alone: None },
+        ["RTT when idle, median", "RTT when idle, p99"],
+    )?;
+    let network = context.target.handshake();
+    let text = format!("{text}; the handshake takes {}", Time::from(network));
+    // Whatever the distribution.
+    if !host.is_busy && median >= Duration::from_millis(10) + 10 * network {
+        return Err(Failure::new(format!("a reply takes many times as long as the handshake: {text}"))
+            .because(
+                "the server's program, or how soon it is woken: the network and the stack answer the handshake fast",
+            )
+            .into());
+    }
+    Ok(text)
 }
 
 fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     let clients = context.facts.slot_count().min(8);
+    let idle = Some(alone(context)?);
     slots::await_free_slots(context)?;
     let ready = (0..clients).map(|_| Session::ready(context)).collect::<Result<Vec<_>, _>>()?;
     // A server that greets slowly does not have to answer slowly.
@@ -178,7 +165,7 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
             .map(|(client, mut session)| {
                 session.context = context;
                 scope.spawn(move || {
-                    measure_rtts(session, client, context.affordable(NAMES), |rtt| {
+                    measure_rtts(session, client, context.affordable(NAMES), |rtt, _| {
                         if let Ok(mut all) = all.lock() {
                             all.push(rtt);
                         }
@@ -193,23 +180,67 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
     });
     let retransmissions = outcomes.into_iter().sum::<Result<u32, Failure>>()?;
     let host = Host { is_busy: pressure.is_high(), retransmissions };
-    let rtts = all.into_inner().map_err(|_| Failure::new("a thread of the check panicked"))?;
+    let mut rtts = all.into_inner().map_err(|_| Failure::new("a thread of the check panicked"))?;
     let rate = rtts.len() as f64 / begin.elapsed().as_secs_f64();
     notes.measure("names per second under load", Value::Rate(rate));
-    let text = judge(context, notes, host, rtts, ["RTT under load, median", "RTT under load, p99"])?;
-    Ok(format!("{clients} clients, {} {}/s; {text}", Figure(rate), context.facts.service().messages()))
+    rtts.sort_unstable();
+    let median = rtts.get(rtts.len() / 2).copied().unwrap_or_default();
+    let other = Other { gaps: &[], alone: idle };
+    let text = judge(context, notes, host, rtts, other, ["RTT under load, median", "RTT under load, p99"])?;
+    let text = format!("{clients} clients, {} {}/s; {text}", Figure(rate), context.facts.service().messages());
+    match idle.filter(|idle| is_far_slower(median, *idle, clients)) {
+        Some(idle) if !host.is_busy => Err(slower_together(&text, idle).into()),
+        _ => Ok(text),
+    }
 }
 
-/// Summarizes the RTTs, and finds out whether a timer delays them.
+/// Whether a reply to one of several clients takes far longer than it would if the server served one after the other.
+fn is_far_slower(median: Duration, idle: Duration, clients: usize) -> bool {
+    let in_turn = idle.max(Duration::from_micros(200)).saturating_mul(u32::try_from(clients).unwrap_or(u32::MAX));
+    median >= Duration::from_millis(5) && median >= 4 * in_turn
+}
+
+fn slower_together(text: &str, idle: Duration) -> Failure {
+    let what =
+        format!("with one client a reply takes {}, with several far more than its share: {text}", Time::from(idle));
+    Failure::new(what).because(
+        "the server waits while it has several clients: a `select` or poll with a timeout, a sleep between clients, or a lock that \
+         is held meanwhile",
+    )
+}
+
+/// The median RTT with one client.
+fn alone(context: Context<'_>) -> Result<Duration, Failure> {
+    const MESSAGES: u64 = 30;
+    if let Some(median) = context.target.measured.idle.get() {
+        return Ok(*median);
+    }
+    let mut rtts = Vec::new();
+    measure_rtts(Session::ready(context)?, 0, context.affordable(MESSAGES), |rtt, _| rtts.push(rtt))?;
+    rtts.sort_unstable();
+    let median = rtts.get(rtts.len() / 2).copied().unwrap_or_default();
+    Ok(*context.target.measured.idle.get_or_init(|| median))
+}
+
+/// What is known beside the RTTs.
+#[derive(Clone, Copy)]
+struct Other<'a> {
+    /// The times from one reply to the next, in ascending order.
+    gaps: &'a [Duration],
+    /// The median RTT with one client, if there are several.
+    alone: Option<Duration>,
+}
+
+/// Summarizes the RTTs, which are in ascending order, and finds out whether a timer delays them.
 fn judge(
     context: Context<'_>,
     notes: &mut Notes<'_>,
     host: Host,
-    mut rtts: Vec<Duration>,
+    rtts: Vec<Duration>,
+    other: Other<'_>,
     names: [&'static str; 2],
 ) -> Result<String, Verdict> {
-    rtts.sort_unstable();
-    let (Some(&shortest), Some(&longest)) = (rtts.first(), rtts.last()) else {
+    let Some(&longest) = rtts.last() else {
         return Err(Verdict::Skipped("no reply arrived within the probe's time limit".to_owned()));
     };
     let at = |percent: usize| rtts.get((rtts.len() * percent).div_ceil(100) - 1).copied().unwrap_or(longest);
@@ -225,270 +256,89 @@ fn judge(
         Time::from(longest)
     );
     let network = context.target.handshake();
-    let found = PLATEAUS.iter().find(|plateau| plateau.is_in(&rtts, network));
-    let delayed = found.map_or(0, |plateau| plateau.count(&rtts, network));
+    let (step, outliers) = (
+        Step::find(&rtts, network).or_else(|| Step::between_replies(other.gaps, network)),
+        Outliers::find(&rtts, network),
+    );
+    let all = rtts.len();
     notes.rtts = rtts;
-    match found {
-        None => Ok(text),
-        Some(plateau) if plateau.is_retransmission() && host.explains(delayed) => {
-            Ok(format!("{text}; {delayed} of about {}, but {host}", plateau.name))
+    match (step, outliers) {
+        (Some(step), _) if step.is_retransmission() && host.explains(step.count) => {
+            Ok(format!("{text}; {} of about {}, but {host}", step.count, step.name()))
         }
-        Some(plateau) => Err(Failure::new(format!("many replies take about {}: {text}", plateau.name))
-            .because(if plateau.contains(shortest, network) { plateau.always } else { plateau.sometimes })
-            .into()),
-    }
-}
-
-/// What this host did during a measurement.
-#[derive(Clone, Copy, Debug, Default)]
-struct Host {
-    /// Tasks waited for a CPU.
-    is_busy: bool,
-    /// Segments that its TCP sent again.
-    retransmissions: u32,
-}
-
-impl Host {
-    /// Whether as many delays as that may be its own: it is busy, and has retransmitted for at least half of them. It does so
-    /// when an ACK is processed too late; some stacks then wait for their own retransmission timer.
-    const fn explains(self, delays: usize) -> bool {
-        self.is_busy && 2 * self.retransmissions as usize >= delays
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { retransmissions, .. } = self;
-        write!(
-            formatter,
-            "this host is busy and retransmitted {retransmissions} segments: measure again on an idle host"
-        )
-    }
-}
-
-impl Plateau {
-    /// Whether it is the time of a retransmission, not of a delayed ACK.
-    const fn is_retransmission(&self) -> bool {
-        *self.range.start() > 100_000
-    }
-
-    /// Whether it explains this delay, of which the network itself causes a part.
-    fn contains(&self, delay: Duration, network: Duration) -> bool {
-        self.range.contains(&delay.saturating_sub(network).as_micros())
-    }
-
-    fn is_in(&self, rtts: &[Duration], network: Duration) -> bool {
-        // Other work of this host makes an RTT long now and then, but hardly ever by a second.
-        let fewest = if *self.range.start() < 900_000 { 3 } else { 2 };
-        let count = self.count(rtts, network);
-        count >= fewest && count * 1000 >= rtts.len() * self.share
-    }
-
-    fn count(&self, rtts: &[Duration], network: Duration) -> usize {
-        rtts.iter().filter(|rtt| self.contains(**rtt, network)).count()
-    }
-}
-
-fn throughput(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
-    let bulk = if context.settings.stress { 16 * BULK } else { BULK };
-    let network = context.target.handshake();
-    let mut rates = Vec::new();
-    let mut flows = Vec::new();
-    let mut session;
-    let longest = context.facts.capacity().min(1000);
-    if context.facts.service() == Service::Greet {
-        let up = upload(context, bulk, notes)?;
-        notes.measure("bytes per second, up", Value::ByteRate(up));
-        rates.push(format!("up {}", ByteRate(up)));
-        // Two bytes of a name and its line feed are answered by ten.
-        let down;
-        (down, session) = flow(Session::ready(context)?, 1, bulk / 4, notes)?;
-        notes.measure("bytes per second, down", Value::ByteRate(down.rate));
-        rates.push(format!("down {}", ByteRate(down.rate)));
-        flows.push(("down", down));
-    } else {
-        session = Session::ready(context)?;
-    }
-    // Messages as long as possible.
-    let both;
-    (both, session) = flow(session, longest, bulk, notes)?;
-    session.exit()?;
-    notes.measure("bytes per second, both ways", Value::ByteRate(both.rate));
-    rates.push(format!("both ways {} each", ByteRate(both.rate)));
-    flows.push(("both ways", both));
-    let mut text = rates.join(", ");
-    for (direction, flow) in flows {
-        let Some(still) = flow.standstill(network) else { continue };
-        let what = format!(
-            "{direction}: no data for {} of {}, in {} pauses of mostly {}",
-            Time::from(still.time),
-            Time::from(flow.took),
-            still.pauses,
-            still.plateau.name
-        );
-        if !still.plateau.is_retransmission() {
-            // The choice of a server with little memory, and no fault. It is worth knowing.
-            text += &format!(
-                "; {what}: the server's window or send buffer holds a segment or less, or Nagle's algorithm is on, and each waits \
-                 for a delayed ACK"
-            );
-        } else if flow.host.explains(still.pauses) {
-            text += &format!("; {what}, but {}", flow.host);
-        } else {
-            return Err(Failure::new(format!("{what}: {text}")).because(still.plateau.sometimes).into());
-        }
-    }
-    Ok(text)
-}
-
-/// Receives replies to messages of one length.
-fn flow<'a>(
-    mut session: Session<'a>,
-    length: usize,
-    bytes: usize,
-    notes: &Notes<'_>,
-) -> Result<(Flow, Session<'a>), Failure> {
-    let context = session.context;
-    let flow = flood(&mut session, length, bytes, notes)?;
-    if !flow.standstill(context.target.handshake()).is_some_and(|still| still.plateau.is_retransmission()) {
-        return Ok((flow, session));
-    }
-    // A busy host sends an ACK late, which causes a retransmission. Once is an accident.
-    session.exit()?;
-    let mut session = Session::ready(context)?;
-    Ok((flood(&mut session, length, bytes, notes)?, session))
-}
-
-/// Bytes per second in one direction: the rest of an overlong line is dropped (rule L3), so that no reply is sent for it.
-fn upload(context: Context<'_>, bulk: usize, notes: &Notes<'_>) -> Result<f64, Failure> {
-    let mut session = Session::ready(context)?;
-    // A slow network still has to transfer what the system buffers: little more than what is in flight.
-    let _ = socket2::SockRef::from(&session.stream).set_send_buffer_size(256 * 1024);
-    let _ = socket2::SockRef::from(&session.stream).set_tcp_notsent_lowat(16 * 1024);
-    let begin = Instant::now();
-    let piece = vec![b'u'; 16 * 1024];
-    let mut sent = 0;
-    while sent < bulk && (context.settings.stress || begin.elapsed() < BULK_TIME) && !context.settings.is_interrupted()
-    {
-        session.send(&piece)?;
-        sent += piece.len();
-        notes.progress(sent as u64, bulk as u64);
-    }
-    session.send(b"\n")?;
-    let error = format!("Error: name longer than {} bytes\n", context.facts.capacity());
-    session.expect("the error reply to an overlong line", error.as_bytes())?;
-    session.exchange(b"up")?; // the server has read everything
-    let rate = sent as f64 / begin.elapsed().as_secs_f64();
-    session.exit()?;
-    Ok(rate)
-}
-
-/// A transfer of many replies.
-#[derive(Debug, Default)]
-struct Flow {
-    /// Bytes per second.
-    rate: f64,
-    took: Duration,
-    /// The times in which nothing was received.
-    pauses: Vec<Duration>,
-    host: Host,
-}
-
-impl Flow {
-    fn standstill(&self, network: Duration) -> Option<Standstill> {
-        Standstill::of(&self.pauses, self.took, network)
-    }
-}
-
-/// Pauses of a bulk transfer, most of them of one length, that take most of the time.
-#[derive(Debug)]
-struct Standstill {
-    time: Duration,
-    pauses: usize,
-    /// What most of that time is due to.
-    plateau: &'static Plateau,
-}
-
-impl Standstill {
-    fn of(pauses: &[Duration], took: Duration, network: Duration) -> Option<Self> {
-        /// One lost segment is an accident.
-        const FEWEST: usize = 2;
-        /// Less may be due to this host.
-        const LEAST: Duration = Duration::from_millis(500);
-        // A retransmission that is lost, too, takes longer.
-        let is_of = |plateau: &Plateau, pause: &Duration| {
-            plateau.contains((*pause).min(network + Duration::from_secs(1)), network)
-        };
-        let at = |plateau| pauses.iter().filter(|pause| is_of(plateau, pause)).copied().collect::<Vec<_>>();
-        let all = PLATEAUS.iter().flat_map(at).collect::<Vec<_>>();
-        let time = all.iter().sum::<Duration>();
-        let plateau = PLATEAUS
-            .iter()
-            .filter(|plateau| at(plateau).len() >= FEWEST)
-            .max_by_key(|plateau| at(plateau).iter().sum::<Duration>())?;
-        let is_most = time >= LEAST && 2 * time >= took;
-        is_most.then_some(Self { time, pauses: all.len(), plateau })
-    }
-}
-
-/// Sends names of one length, until this many bytes of replies have come.
-fn flood(session: &mut Session<'_>, length: usize, bytes: usize, notes: &Notes<'_>) -> Result<Flow, Failure> {
-    /// Batches between two looks at the clock.
-    const BATCHES: u32 = 4;
-    let context = session.context;
-    let name = vec![b'd'; length.min(context.facts.in_flight() / BATCHES as usize)];
-    let (request, reply) = (session.request(&name), session.reply(&name));
-    // As many batches are in flight at most.
-    let limit = context.facts.in_flight() / (BATCHES as usize * request.len());
-    let largest = (16 * 1024 / reply.len()).min(limit).max(1);
-    // A slow server or network gets small batches.
-    let mut batch = (1024 / reply.len()).clamp(1, largest);
-    let network = context.target.handshake();
-    // Time in which no reply can arrive: at the start of each round the names are in flight.
-    let mut idle = Duration::ZERO;
-    session.pauses.clear();
-    let pressure = CpuPressure::watch();
-    let retransmitted_before = retransmissions(&session.stream).unwrap_or_default();
-    let begin = Instant::now();
-    let mut done = 0;
-    let mut sent = 0;
-    while done == 0 || (done < bytes && (context.settings.stress || begin.elapsed() < BULK_TIME)) {
-        let (requests, replies) = (request.repeat(batch), reply.repeat(batch));
-        let round = Instant::now();
-        let mut writer = session.stream.try_clone().map_err(|error| Failure::new(error.to_string()))?;
-        thread::scope(|scope| {
-            let writing = scope.spawn(|| (0..BATCHES).try_for_each(|_| writer.write_all(&requests)));
-            let received = (0..BATCHES).try_for_each(|_| session.expect_replies(batch, &replies));
-            if received.is_err() {
-                let _ = session.stream.shutdown(Shutdown::Both); // ends the writer
+        (Some(step), _) => {
+            let share = if step.is_always {
+                "each reply".to_owned()
+            } else {
+                format!("{} of the replies", percent(step.count, all))
+            };
+            let verb = if step.is_always { "takes" } else { "take" };
+            let failure = Failure::new(format!("{share} {verb} about {}: {text}", step.name()));
+            Err(match other.alone.filter(|alone| step.is_always && 3 * alone.saturating_sub(network) < step.delay) {
+                Some(alone) => slower_together(&failure.what, alone),
+                None => failure.because(step.cause()),
             }
-            let written = writing.join();
-            received?;
-            match written {
-                Ok(Ok(())) => Ok(()),
-                _ => Err(Failure::new("the names could not be sent")),
-            }
-        })?;
-        done += BATCHES as usize * replies.len();
-        sent += BATCHES as usize * requests.len();
-        idle += network;
-        if round.elapsed() < BULK_TIME / 8 + network {
-            batch = (4 * batch).min(largest);
+            .into())
         }
-        notes.progress(done as u64, bytes as u64);
+        (None, Some(Outliers { count, shortest, longest })) if !host.is_busy => {
+            let (share, shortest, longest) = (percent(count, all), Time::from(shortest), Time::from(longest));
+            let what =
+                format!("{share} of the replies take {shortest} to {longest}, far longer than the others: {text}");
+            let is_lost = 2 * host.retransmissions as usize >= count;
+            Err(Failure::new(what)
+                .because(if is_lost {
+                    "lost segments, which were sent again: the driver drops frames, or the network loses them"
+                } else {
+                    "something blocks the server now and then: another task or interrupt, a flash write, a log line"
+                })
+                .into())
+        }
+        _ => Ok(text),
     }
-    context.target.count_bytes(sent);
-    let took = begin.elapsed();
-    let busy = took.saturating_sub(idle).max(took / 10);
-    Ok(Flow {
-        rate: done as f64 / busy.as_secs_f64(),
-        took,
-        pauses: mem::take(&mut session.pauses),
-        host: Host {
-            is_busy: pressure.is_high(),
-            retransmissions: retransmissions(&session.stream).unwrap_or_default().saturating_sub(retransmitted_before),
-        },
-    })
+}
+
+/// Sends a message every 20 ms for some seconds.
+fn stalls(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    const INTERVAL: Duration = Duration::from_millis(20);
+    const WATCHED: Duration = Duration::from_secs(6);
+    let network = context.target.handshake();
+    let mut session = Session::ready(context)?;
+    let (begin, pressure) = (Instant::now(), CpuPressure::watch());
+    let mut exchanges = Vec::new();
+    let mut retransmitted = retransmissions(&session.stream).unwrap_or_default();
+    while begin.elapsed() < WATCHED && context.has_time() {
+        let sent = begin.elapsed();
+        session.exchange(b"every 20 ms")?;
+        let rtt = begin.elapsed().saturating_sub(sent);
+        let now = retransmissions(&session.stream).unwrap_or_default();
+        exchanges.push(Paced { begin: sent, rtt, retransmitted: now.saturating_sub(retransmitted) });
+        retransmitted = now;
+        thread::sleep(INTERVAL.saturating_sub(rtt));
+        notes.progress(begin.elapsed().as_millis() as u64, WATCHED.as_millis() as u64);
+    }
+    let watched = begin.elapsed();
+    session.exit()?;
+    let longest = exchanges.iter().map(|exchange| exchange.rtt).max().unwrap_or_default();
+    notes.time("longest wait for a reply", longest);
+    let text = format!(
+        "{} in {}, the longest wait {}",
+        counted(exchanges.len() as u64, "reply").replace("replys", "replies"),
+        Time::from(watched),
+        Time::from(longest)
+    );
+    let Some(found) = Stalls::find(&exchanges, network) else { return Ok(text) };
+    let times: Vec<String> = found
+        .all
+        .iter()
+        .take(5)
+        .map(|(begin, length)| format!("{} at {}", Time::from(*length), Time::from(*begin)))
+        .collect();
+    let every = found.period.map_or_else(String::new, |period| format!(", every {}", Time::from(period)));
+    let what = format!("{}{every}: {}; {text}", counted(found.all.len() as u64, "stall"), times.join(", "));
+    if pressure.is_high() && found.longest() < Duration::from_millis(400) {
+        return Ok(format!("{what}, but this host is busy: measure again on an idle host"));
+    }
+    Err(Failure::new(what).into())
 }
 
 fn silence(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
@@ -514,62 +364,12 @@ fn silence(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdic
 mod tests {
     use super::*;
 
-    fn rtts(values: impl IntoIterator<Item = u64>) -> Vec<Duration> {
-        values.into_iter().map(Duration::from_micros).collect()
-    }
-
-    fn named(rtts: &[Duration], network: u64) -> Option<&'static str> {
-        PLATEAUS.iter().find(|plateau| plateau.is_in(rtts, Duration::from_millis(network))).map(|plateau| plateau.name)
-    }
-
     #[test]
-    fn a_plateau_is_named_and_noise_is_not() {
-        let some = |one_in: u64, long: u64| rtts((0..500).map(|index| if index % one_in == 0 { long } else { 90 }));
-        assert_eq!(named(&rtts((0..500).map(|index| 100 + index * 20)), 0), None);
-        assert_eq!(named(&some(10, 41_000), 0), Some("40 ms"));
-        assert_eq!(named(&rtts((0..500).map(|_| 10_100)), 0), Some("10 ms"));
-        assert_eq!(named(&some(50, 205_000), 0), Some("200 ms"));
-        assert_eq!(named(&some(100, 1_005_000), 0), Some("1,000 ms"));
-        // Two slow ones among many are an accident.
-        assert_eq!(named(&some(250, 205_000), 0), None);
-    }
-
-    #[test]
-    fn the_latency_of_the_network_is_no_plateau_and_hides_none() {
-        for network in [10, 40, 200] {
-            assert_eq!(named(&rtts((0..500).map(|_| network * 1000 + 90)), network), None, "{network} ms");
-            let delayed = rtts((0..500).map(|_| network * 1000 + 41_000));
-            assert_eq!(named(&delayed, network), Some("40 ms"), "behind {network} ms");
-        }
-    }
-
-    fn flow(pauses: &[u64], took: u64) -> Flow {
-        let pauses = pauses.iter().copied().map(Duration::from_millis).collect();
-        Flow { pauses, took: Duration::from_millis(took), ..Flow::default() }
-    }
-
-    #[test]
-    fn pauses_most_of_the_time_are_distinguished_from_slow_bulk() {
-        let standstill = |pauses: &[u64], took| {
-            flow(pauses, took).standstill(Duration::ZERO).map(|still| (still.pauses, still.plateau.name))
-        };
-        assert_eq!(standstill(&[41; 40], 2000), Some((40, "40 ms")));
-        assert_eq!(standstill(&[41, 41, 205, 205, 205, 205], 1500), Some((6, "200 ms")));
-        assert_eq!(standstill(&[41; 20], 2000), None, "less than half of the time");
-        assert_eq!(standstill(&[1000, 3000], 4100), Some((2, "1,000 ms")), "retransmitted, and lost again");
-        assert_eq!(standstill(&[1000], 1200), None, "once");
-        assert_eq!(standstill(&[&[1200][..], &[41; 16]].concat(), 2000), Some((17, "40 ms")), "once, among others");
-        assert_eq!(standstill(&[41; 4], 200), None, "a moment's other work");
-        assert_eq!(standstill(&[146; 14], 2100), None, "a slow network");
-    }
-
-    #[test]
-    fn delays_are_the_hosts_own_only_if_it_is_busy_and_has_retransmitted() {
-        for (is_busy, retransmissions, expected) in
-            [(true, 5, true), (true, 2, false), (false, 5, false), (true, 0, false)]
-        {
-            let host = Host { is_busy, retransmissions };
-            assert_eq!(host.explains(8), expected, "{host:?}");
-        }
+    fn a_server_that_serves_its_clients_in_turn_is_not_far_slower() {
+        let ms = Duration::from_millis;
+        assert!(is_far_slower(ms(15), Duration::from_micros(16), 2), "15 ms with two clients, 16 us alone");
+        assert!(!is_far_slower(ms(8), ms(1), 8), "in turn");
+        assert!(!is_far_slower(ms(3), Duration::from_micros(16), 8), "other work of this host");
+        assert!(is_far_slower(ms(90), ms(2), 8));
     }
 }

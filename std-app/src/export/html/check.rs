@@ -84,6 +84,7 @@ const fn title(group: Group) -> &'static str {
         Group::Echo => "Echo",
         Group::Stream => "Byte stream",
         Group::Time => "Time",
+        Group::Soak => "Soak",
         Group::Link => "Link",
         Group::Ip => "IP",
         Group::Icmp => "ICMP",

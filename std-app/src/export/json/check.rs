@@ -11,6 +11,7 @@ use crate::check::{
     entry::{Entry, Outcome},
     probe::{Listed, Measure, Value},
     record::Record,
+    soak::{self, Soak, Times},
 };
 
 /// The name and version of the list's form.
@@ -47,7 +48,7 @@ pub(crate) fn print_probes(probes: &[Listed]) -> io::Result<()> {
 }
 
 /// The name and version of the document's form.
-pub(crate) const FORMAT: &str = "greet check 4";
+pub(crate) const FORMAT: &str = "greet check 5";
 
 /// The document.
 #[derive(Serialize)]
@@ -72,7 +73,63 @@ pub(crate) struct Document<'a> {
     diagnosis: Option<Diagnosed<'a>>,
     probes: Vec<Probe<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    soak: Option<Soaked<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     worse_than_baseline: Option<&'a [String]>,
+}
+
+/// What was seen during `--for`. Times are in seconds.
+#[derive(Serialize)]
+struct Soaked<'a> {
+    seconds: f64,
+    messages: u64,
+    conversations: u64,
+    outages: u64,
+    outage_seconds: f64,
+    first_outages: Vec<Outage<'a>>,
+    parts: Vec<Part>,
+}
+
+#[derive(Serialize)]
+struct Outage<'a> {
+    begin: f64,
+    seconds: f64,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct Part {
+    begin: f64,
+    replies: u64,
+    reply_p50: Option<f64>,
+    reply_p99: Option<f64>,
+    visits: u64,
+    visit_p50: Option<f64>,
+}
+
+fn soaked(soak: &Soak) -> Soaked<'_> {
+    let time = |times: &Times, percent| times.percentile(percent).map(|time| time.as_secs_f64());
+    let part = |part: &soak::Part| Part {
+        begin: part.begin.as_secs_f64(),
+        replies: part.replies.count(),
+        reply_p50: time(&part.replies, 50.0),
+        reply_p99: time(&part.replies, 99.0),
+        visits: part.visits.count(),
+        visit_p50: time(&part.visits, 50.0),
+    };
+    Soaked {
+        seconds: soak.took.as_secs_f64(),
+        messages: soak.messages,
+        conversations: soak.conversations,
+        outages: soak.outages.count,
+        outage_seconds: soak.outages.time.as_secs_f64(),
+        first_outages: soak.outages.first.iter().map(outage).collect(),
+        parts: soak.parts.iter().map(part).collect(),
+    }
+}
+
+fn outage(outage: &soak::Outage) -> Outage<'_> {
+    Outage { begin: outage.begin.as_secs_f64(), seconds: outage.length.as_secs_f64(), text: &outage.failure.what }
 }
 
 #[derive(Serialize)]
@@ -151,6 +208,7 @@ impl<'a> Document<'a> {
                 text: &diagnosis.text,
             }),
             probes: record.probes.iter().map(probe).collect(),
+            soak: record.soak.as_ref().map(soaked),
             worse_than_baseline: record.worse_than_baseline.as_deref(),
         }
     }

@@ -118,10 +118,26 @@ pub enum Defect {
     GreetsAndCloses,
     /// The FIN after `exit` comes 1.5 s late.
     LateFin,
+    /// Replies are sent by a timer of 50 ms.
+    TickOf50,
+    /// While there are several clients, each reply takes 15 ms longer.
+    SlowTogether,
+    /// A reply takes 30 us longer with each connection that there was.
+    Ages,
+    /// Every 50th reply takes 50 ms longer.
+    TwoPercentLate,
+    /// For 0.5 s of every 5 s nothing is answered.
+    Stalls,
+    /// One task writes for all clients, and waits until a reply is acknowledged.
+    WaitsForAck,
+    /// No client is accepted after the first 1,200.
+    DeadAfter1200,
+    /// All connections are reset after 20 MB together.
+    DeadAfter20Megabytes,
 }
 
 /// Every defect: the server's name, the probe that has to find it, and a part of the cause that it has to name first.
-pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 55] = [
+pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 63] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
     ("late-fin", Defect::LateFin, "connections.server-closes", "decides when the FIN is sent"), // early: it takes long
     ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"),                 // likewise
@@ -177,4 +193,12 @@ pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 55] = [
     ("closes-at-once", Defect::ClosesAtOnce, "reach.service", "closes every connection"),
     ("greets-and-closes", Defect::GreetsAndCloses, "reach.reply", "serves nobody after the greeting"),
     ("trickle", Defect::Trickle, "reach.reply", "comes in pieces"),
+    ("tick-of-50-ms", Defect::TickOf50, "time.idle", "polled every 50 ms"),
+    ("slow-together", Defect::SlowTogether, "time.load", "waits while it has several clients"),
+    ("ages", Defect::Ages, "time.aging", "grows with each connection"),
+    ("two-percent-late", Defect::TwoPercentLate, "time.idle", "blocks the server for 50 ms now and then"),
+    ("stalls", Defect::Stalls, "time.stalls", "another task or an interrupt blocks the server"),
+    ("waits-for-ack", Defect::WaitsForAck, "connections.vanished", "until what it has sent is acknowledged"),
+    ("dead-after-1200", Defect::DeadAfter1200, "time.endurance", "something is used up"),
+    ("dead-after-20-megabytes", Defect::DeadAfter20Megabytes, "time.endurance", "look for a limit or a counter"),
 ];

@@ -7,6 +7,7 @@ use core::{
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    os::fd::AsRawFd,
     sync::{Mutex, MutexGuard},
     thread,
     time::Instant as Clock,
@@ -32,6 +33,11 @@ struct Shared {
     counted: AtomicUsize,
     /// The last reply to any client.
     buffer: Mutex<Vec<u8>>,
+    begin: Clock,
+    /// The number of connections so far, of open ones, and of bytes to and from all.
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 /// Serves clients until the listener fails.
@@ -43,9 +49,14 @@ pub(crate) fn serve(listener: &TcpListener, defect: Defect) {
         replies: AtomicUsize::new(0),
         counted: AtomicUsize::new(0),
         buffer: Mutex::new(Vec::new()),
+        begin: Clock::now(),
+        connections: AtomicUsize::new(0),
+        open: AtomicUsize::new(0),
+        bytes: AtomicUsize::new(0),
     };
     let accepting = match defect {
         Defect::OneClient => Accepting { slots: 1, ..Accepting::DEFAULT },
+        Defect::DeadAfter1200 => Accepting { clients: 1200, ..Accepting::DEFAULT },
         Defect::DeadAfter200 => Accepting { clients: 200, ..Accepting::DEFAULT },
         Defect::ClosesAtOnce => Accepting { slots: 0, when_full: WhenFull::Close, ..Accepting::DEFAULT },
         Defect::NextForgotten => Accepting { when_full: WhenFull::Forget, ..Accepting::DEFAULT },
@@ -59,7 +70,10 @@ pub(crate) fn serve(listener: &TcpListener, defect: Defect) {
 fn converse(stream: &TcpStream, shared: &Shared) -> Slot {
     let defect = shared.defect;
     let mut conversation = Conversation::new(stream, shared);
+    shared.connections.fetch_add(1, Ordering::Relaxed);
+    shared.open.fetch_add(1, Ordering::Relaxed);
     let ended = conversation.run();
+    shared.open.fetch_sub(1, Ordering::Relaxed);
     let by_server = conversation.by_server;
     match (defect, ended) {
         (Defect::LeakOnReset, Err(_)) => Slot::Lost,
@@ -69,6 +83,15 @@ fn converse(stream: &TcpStream, shared: &Shared) -> Slot {
         (Defect::TimeWaitHolds, Ok(())) if by_server => Slot::FreeAfter(Duration::from_secs(30)),
         _ => Slot::FreeAfter(Duration::ZERO),
     }
+}
+
+/// The number of bytes that the client has not acknowledged; zero if the connection is over.
+fn unacknowledged(stream: &TcpStream) -> i32 {
+    nix::ioctl_read_bad!(outgoing, nix::libc::TIOCOUTQ, i32);
+    let mut count = 0;
+    // SAFETY: `count` is what this request writes, and the descriptor is open.
+    let outcome = unsafe { outgoing(stream.as_raw_fd(), &raw mut count) };
+    outcome.map_or(0, |_| count)
 }
 
 /// A conversation of the state machine over a socket.
@@ -180,6 +203,11 @@ impl<'a> Conversation<'a> {
                 Err(error) => return Err(error),
             };
             received_bytes += count;
+            let all = self.shared.bytes.fetch_add(count, Ordering::Relaxed);
+            if self.shared.defect == Defect::DeadAfter20Megabytes && all > 20_000_000 {
+                socket2::SockRef::from(self.stream).set_linger(Some(Duration::ZERO))?;
+                return Ok(());
+            }
             self.has_received = true;
             if self.shared.defect == Defect::HalfNameBlocks && self.alone.is_none() {
                 self.alone = self.shared.reader.lock().ok();
@@ -259,10 +287,10 @@ impl<'a> Conversation<'a> {
         self.has_greeted = true;
         for piece in self.tamper.take() {
             match self.shared.defect {
-                Defect::Tick => {
-                    const TICK: u128 = 10_000;
-                    let into = self.begin.elapsed().as_micros() % TICK;
-                    thread::sleep(Duration::from_micros(u64::try_from(TICK - into).unwrap_or(0)));
+                Defect::Tick | Defect::TickOf50 => {
+                    let tick = if self.shared.defect == Defect::Tick { 10_000 } else { 50_000 };
+                    let into = self.begin.elapsed().as_micros() % tick;
+                    thread::sleep(Duration::from_micros(u64::try_from(tick - into).unwrap_or(0)));
                     self.write(&piece)?;
                 }
                 Defect::LostSegments => {
@@ -287,6 +315,37 @@ impl<'a> Conversation<'a> {
                     thread::sleep(Duration::from_millis(2)); // until it is sent
                     let reply = self.shared.buffer.lock().map(|buffer| buffer.clone()).unwrap_or_default();
                     self.write(&reply)?;
+                }
+                Defect::SlowTogether if self.shared.open.load(Ordering::Relaxed) > 1 => {
+                    thread::sleep(Duration::from_millis(15));
+                    self.write(&piece)?;
+                }
+                Defect::Ages => {
+                    let connections = self.shared.connections.load(Ordering::Relaxed) as u64;
+                    thread::sleep(Duration::from_micros(30 * connections));
+                    self.write(&piece)?;
+                }
+                Defect::TwoPercentLate => {
+                    if self.shared.counted.fetch_add(1, Ordering::Relaxed) % 50 == 49 {
+                        thread::sleep(Duration::from_millis(50));
+                    }
+                    self.write(&piece)?;
+                }
+                Defect::Stalls => {
+                    const PERIOD: u128 = 5000;
+                    let into = self.shared.begin.elapsed().as_millis() % PERIOD;
+                    if into >= PERIOD - 500 {
+                        thread::sleep(Duration::from_millis(u64::try_from(PERIOD - into).unwrap_or(0)));
+                    }
+                    self.write(&piece)?;
+                }
+                Defect::WaitsForAck => {
+                    let _alone = self.shared.writer.lock();
+                    self.write(&piece)?;
+                    let begin = Clock::now();
+                    while unacknowledged(self.stream) > 0 && begin.elapsed() < Duration::from_secs(30) {
+                        thread::sleep(Duration::from_micros(100));
+                    }
                 }
                 Defect::RareStall => {
                     // One reply: the client sends one name at a time.

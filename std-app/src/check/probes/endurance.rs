@@ -1,0 +1,107 @@
+//! Endurance: the connections and bytes that the check has announced are used, and the server is as fast as at the beginning.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use super::throughput;
+use crate::check::{
+    context::Context,
+    drift::Drift,
+    failure::{Failure, Kind},
+    host::CpuPressure,
+    probe::{Group, Level, Need, Notes, Probe, Verdict},
+    session::Session,
+};
+use crate::export::number::{Bytes, Count, Time};
+
+pub(super) fn probes() -> Vec<Probe> {
+    vec![
+        Probe::new(
+            Group::Time,
+            "endurance",
+            Level::Must,
+            "the server works after all the connections and bytes that the check announced",
+            &[Need::Conversation],
+            &["something is used up and not released: sockets, descriptors, heap; or a counter overflows"],
+            endurance,
+        ),
+        Probe::new(
+            Group::Time,
+            "aging",
+            Level::Should,
+            "a reply takes as long on a late connection as on an early one",
+            &[Need::Conversation],
+            &[
+                "something grows with each connection and is searched from its beginning: a list of closed connections, a log, a heap",
+            ],
+            aging,
+        ),
+    ]
+}
+
+/// Uses what is left of the announced load: connections in the first half of the time, then bytes.
+fn endurance(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
+    let (connections, bytes) = context.settings.announced();
+    let target = context.target;
+    let total = || format!("{} connections and {}", Count(target.connections()), Bytes(target.bytes() as f64));
+    let half = context.settings.probe_budget() / 2;
+    while target.connections() < connections && context.elapsed() < half && context.has_time() {
+        visit(context).map_err(|failure| {
+            let is_gone = failure.kind != Kind::Other && !failure.is_missing_end();
+            let before = target.connections().saturating_sub(1);
+            failure.during(format_args!("after {}", total())).because_if(
+                is_gone,
+                format!("after {before} connections something is used up, or the server is dead: look at sockets, descriptors, heap"),
+            )
+        })?;
+        notes.progress(target.connections(), connections);
+    }
+    if context.facts.takes_several() {
+        // As long as possible: the bytes are what counts.
+        let length = context.facts.capacity().min(1000);
+        let mut session = Session::ready(context)?;
+        while target.bytes() < bytes && context.has_time() {
+            const PIECE: usize = 1 << 20;
+            throughput::flood(&mut session, length, PIECE, notes)
+                .map_err(|failure| failure.during(format_args!("after {}", total())))?;
+            notes.progress(target.bytes(), bytes);
+        }
+        session.exit()?;
+    }
+    let is_done = target.connections() >= connections && (target.bytes() >= bytes || !context.facts.takes_several());
+    let stopped = if is_done { "" } else { " (stopped at its budget)" };
+    Ok(format!("{} in all{stopped}", total()))
+}
+
+/// A connection with one message, for [`aging`].
+fn visit(context: Context<'_>) -> Result<(), Failure> {
+    let (mut session, _) = Session::served_with_retries(context)?;
+    let number = context.target.connections();
+    let begin = Instant::now();
+    session.exchange(b"a visit")?;
+    context.target.measured.visit(number, begin.elapsed());
+    session.exit()
+}
+
+/// Compares the first exchange of all visits so far.
+fn aging(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
+    const ENOUGH: usize = 200;
+    let pressure = CpuPressure::watch();
+    while context.target.measured.visits().len() < ENOUGH && context.has_time() {
+        visit(context)?;
+    }
+    let visits: Vec<(f64, Duration)> =
+        context.target.measured.visits().iter().map(|(number, rtt)| (*number as f64, *rtt)).collect();
+    let count = Count(visits.len() as u64);
+    let Some(drift) = Drift::find(&visits) else {
+        return Ok(format!("the first replies on {count} connections take the same time, early and late"));
+    };
+    let (early, late, each) = (Time::from(drift.early), Time::from(drift.late), Time::from(drift.each()));
+    let what = format!(
+        "the first reply takes {early} on early connections and {late} on late ones: {each} more with each of them"
+    );
+    if pressure.is_high() && drift.late < 4 * drift.early {
+        return Ok(format!("{what}, but this host is busy: measure again on an idle host"));
+    }
+    Err(Failure::new(what).into())
+}

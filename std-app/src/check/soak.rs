@@ -1,0 +1,306 @@
+//! A soak: a client for as long as the user says, in memory that does not grow; what it saw, and when.
+
+use core::time::Duration;
+use std::{thread, time::Instant};
+
+use hdrhistogram::Histogram;
+
+use super::{context::Context, drift::Drift, failure::Failure, loss::LINGER, probe::Notes, session::Session};
+use crate::export::number::{Count, Time};
+
+/// What was seen.
+#[derive(Debug)]
+pub(crate) struct Soak {
+    pub(crate) took: Duration,
+    pub(crate) messages: u64,
+    pub(crate) conversations: u64,
+    pub(crate) outages: Outages,
+    /// The figures of equal parts of the time.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// Times in which the server did not serve.
+#[derive(Debug, Default)]
+pub(crate) struct Outages {
+    pub(crate) count: u64,
+    pub(crate) time: Duration,
+    /// The first ones.
+    pub(crate) first: Vec<Outage>,
+}
+
+/// One of them, from the first message without its reply to the first one with it.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    /// Since the soak began.
+    pub(crate) begin: Duration,
+    pub(crate) length: Duration,
+    /// How it began.
+    pub(crate) failure: Failure,
+}
+
+/// The figures of a part of the time.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) begin: Duration,
+    /// The replies on the connection that stays open.
+    pub(crate) replies: Times,
+    /// The first replies on new connections.
+    pub(crate) visits: Times,
+    /// The number of connections of this check at its end.
+    pub(crate) connections: u64,
+}
+
+/// Times of any number, in a few kilobytes.
+#[derive(Debug)]
+pub(crate) struct Times(Option<Histogram<u32>>);
+
+impl Times {
+    fn new() -> Self {
+        /// Microseconds: one hour.
+        const LONGEST: u64 = 3_600_000_000;
+        // Fails only if it does not accept its bounds.
+        Self(Histogram::new_with_bounds(1, LONGEST, 2).ok())
+    }
+
+    fn add(&mut self, time: Duration) {
+        if let Some(times) = &mut self.0 {
+            times.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, Histogram::len)
+    }
+
+    /// A percentile, given as 0 to 100; `None` without any time.
+    pub(crate) fn percentile(&self, percent: f64) -> Option<Duration> {
+        let times = self.0.as_ref().filter(|times| !times.is_empty())?;
+        Some(Duration::from_micros(times.value_at_percentile(percent)))
+    }
+}
+
+/// Parts of the time.
+const PARTS: u32 = 60;
+/// A message on the connection that stays open.
+const MESSAGE_EVERY: Duration = Duration::from_millis(20);
+/// So many messages later there is a visit.
+const VISIT_EVERY: u64 = 10;
+/// A server that does not serve is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+/// Outages that are kept.
+const KEPT: usize = 20;
+
+impl Soak {
+    /// Talks to the server for `time`: a message every 20 ms on a connection that stays open, if there is a second slot, and every
+    /// 200 ms a visit, which ends in each way in turn.
+    pub(crate) fn run(context: Context<'_>, time: Duration, notes: &Notes<'_>) -> Self {
+        let each = (time / PARTS).max(Duration::from_millis(1));
+        let part = |number| Part { begin: each * number, replies: Times::new(), visits: Times::new(), connections: 0 };
+        let mut soak = Self {
+            took: Duration::ZERO,
+            messages: 0,
+            conversations: 0,
+            outages: Outages::default(),
+            parts: (0..PARTS).map(part).collect(),
+        };
+        let stays = context.facts.slot_count() >= 2;
+        let begin = Instant::now();
+        let mut open = None;
+        let mut round = 0;
+        while begin.elapsed() < time && !context.settings.is_interrupted() {
+            let now = begin.elapsed();
+            round += 1;
+            // No other probe is running: each step has its own time.
+            let context = context.restarted();
+            let is_visit = !stays || round % VISIT_EVERY == 0;
+            let outcome = match is_visit {
+                true => visit(context, round).map(|rtt| (rtt, true)),
+                false => talk(context, &mut open).map(|rtt| (rtt, false)),
+            };
+            match outcome {
+                Ok((rtt, is_visit)) => soak.add(now, rtt, is_visit, each, context.target.connections()),
+                Err(failure) => {
+                    open = None;
+                    soak.wait_for_service(context, begin, time, now, failure);
+                }
+            }
+            let pause = if stays { MESSAGE_EVERY } else { MESSAGE_EVERY * 10 };
+            thread::sleep(pause.saturating_sub(begin.elapsed().saturating_sub(now)));
+            notes.progress(begin.elapsed().as_secs(), time.as_secs());
+        }
+        if let Some(session) = open {
+            let _ = session.exit(); // what it waits for was measured
+        }
+        soak.took = begin.elapsed();
+        soak
+    }
+
+    fn add(&mut self, now: Duration, rtt: Duration, is_visit: bool, each: Duration, connections: u64) {
+        self.messages += 1;
+        self.conversations += u64::from(is_visit);
+        let number = usize::try_from(now.as_nanos() / each.as_nanos().max(1)).unwrap_or(usize::MAX);
+        let last = self.parts.len().saturating_sub(1);
+        if let Some(part) = self.parts.get_mut(number.min(last)) {
+            if is_visit { &mut part.visits } else { &mut part.replies }.add(rtt);
+            part.connections = connections;
+        }
+    }
+
+    /// The server has failed: waits until it serves again, or the time is over.
+    fn wait_for_service(
+        &mut self,
+        context: Context<'_>,
+        begin: Instant,
+        time: Duration,
+        since: Duration,
+        failure: Failure,
+    ) {
+        loop {
+            if visit(context.restarted(), 0).is_ok() || begin.elapsed() >= time || context.settings.is_interrupted() {
+                break;
+            }
+            thread::sleep(RETRY);
+        }
+        self.outages.add(Outage { begin: since, length: begin.elapsed().saturating_sub(since), failure });
+    }
+
+    /// The rise of the reply time with the uptime, in seconds for each second.
+    pub(crate) fn drift(&self) -> Option<Drift> {
+        let medians =
+            self.parts.iter().filter_map(|part| Some((part.begin.as_secs_f64(), part.replies.percentile(50.0)?)));
+        Drift::find(&medians.collect::<Vec<_>>())
+    }
+
+    /// The rise with the number of connections, in seconds for each connection.
+    pub(crate) fn aging(&self) -> Option<Drift> {
+        let medians =
+            self.parts.iter().filter_map(|part| Some((part.connections as f64, part.visits.percentile(50.0)?)));
+        Drift::find(&medians.collect::<Vec<_>>())
+    }
+
+    /// The medians in the first and in the last quarter of the time, of replies and of visits.
+    pub(crate) fn early_and_late(&self) -> String {
+        let quarter = self.parts.len() / 4;
+        let median = |parts: &[Part], of: fn(&Part) -> &Times| {
+            let mut medians: Vec<_> = parts.iter().filter_map(|part| of(part).percentile(50.0)).collect();
+            medians.sort_unstable();
+            medians.get(medians.len() / 2).copied()
+        };
+        let (early, late) = (
+            self.parts.get(..quarter).unwrap_or_default(),
+            self.parts.get(self.parts.len() - quarter..).unwrap_or_default(),
+        );
+        let text = |what: &str, of: fn(&Part) -> &Times| {
+            let (early, late) = (median(early, of)?, median(late, of)?);
+            Some(format!("{what} take {} early and {} late", Time::from(early), Time::from(late)))
+        };
+        let texts =
+            [text("replies", |part| &part.replies), text("first replies on new connections", |part| &part.visits)];
+        texts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+
+    /// "18,000 messages and 1,800 connections in 360 s".
+    pub(crate) fn summary(&self) -> String {
+        let Self { messages, conversations, .. } = self;
+        format!(
+            "{} messages, {} of them on new connections, in {}",
+            Count(*messages),
+            Count(*conversations),
+            Time::from(self.took)
+        )
+    }
+}
+
+impl Outages {
+    fn add(&mut self, outage: Outage) {
+        self.count += 1;
+        self.time += outage.length;
+        if self.first.len() < KEPT {
+            self.first.push(outage);
+        }
+    }
+}
+
+/// A message on the connection that stays open.
+fn talk<'a>(context: Context<'a>, open: &mut Option<Session<'a>>) -> Result<Duration, Failure> {
+    let session = match open {
+        Some(session) => session,
+        None => open.insert(Session::ready(context)?),
+    };
+    session.context = context;
+    let begin = Instant::now();
+    session.exchange(b"soak")?;
+    Ok(begin.elapsed())
+}
+
+/// A conversation of its own, which ends in one of three ways. A slot may be free a moment after its client has left.
+fn visit(context: Context<'_>, number: u64) -> Result<Duration, Failure> {
+    let (mut session, waited) = Session::served_with_retries(context)?;
+    if waited > LINGER {
+        return Err(Failure::new(format!("no new connection was served for {}", Time::from(waited))));
+    }
+    let begin = Instant::now();
+    session.exchange(b"a visit")?;
+    let rtt = begin.elapsed();
+    match number % 30 {
+        10 => session.reset(),
+        20 => drop(session),
+        _ => session.exit()?,
+    }
+    Ok(rtt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn soak(reply: impl Fn(u64) -> u64) -> Soak {
+        let part = |number| Part {
+            begin: Duration::from_secs(number),
+            replies: Times::new(),
+            visits: Times::new(),
+            connections: 0,
+        };
+        let mut soak = Soak {
+            took: Duration::from_secs(60),
+            messages: 0,
+            conversations: 0,
+            outages: Outages::default(),
+            parts: (0..60).map(part).collect(),
+        };
+        for number in 0..60_000 {
+            let (now, rtt) = (Duration::from_millis(number), Duration::from_micros(reply(number)));
+            soak.add(now, rtt, number % 10 == 0, Duration::from_secs(1), number / 10);
+        }
+        soak
+    }
+
+    #[test]
+    fn a_reply_time_that_rises_with_the_uptime_is_found() {
+        let soak = soak(|milliseconds| 100 + milliseconds / 10);
+        assert!(soak.drift().is_some_and(|drift| drift.each() > Duration::from_micros(90)), "{:?}", soak.drift());
+        assert!(soak.aging().is_some(), "and with the connections");
+        assert_eq!((soak.messages, soak.conversations), (60_000, 6_000));
+    }
+
+    #[test]
+    fn a_steady_server_has_no_drift() {
+        let soak = soak(|milliseconds| 100 + milliseconds % 7);
+        assert_eq!((soak.drift(), soak.aging()), (None, None));
+        assert!(
+            soak.early_and_late().contains("replies take 103 µs early and 103 µs late"),
+            "{}",
+            soak.early_and_late()
+        );
+    }
+
+    #[test]
+    fn outages_are_counted_and_the_first_are_kept() {
+        let mut outages = Outages::default();
+        for number in 0..100 {
+            let length = Duration::from_millis(10);
+            outages.add(Outage { begin: Duration::from_secs(number), length, failure: Failure::new("gone") });
+        }
+        assert_eq!((outages.count, outages.first.len(), outages.time), (100, KEPT, Duration::from_secs(1)));
+    }
+}

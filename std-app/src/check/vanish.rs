@@ -1,0 +1,65 @@
+//! How a client vanishes: its host takes no further segment of the connection and sends none, neither FIN nor RST.
+
+use core::time::Duration;
+use std::{io, net::TcpStream, os::fd::AsRawFd};
+
+use nix::libc;
+
+/// A connection whose client has vanished. When this is dropped, the connection is reset, so that the server can free its slot.
+#[derive(Debug)]
+pub(crate) struct Vanished(TcpStream);
+
+impl Vanished {
+    /// From now on this host drops every segment that comes for the connection before its TCP sees it, by a socket filter. It
+    /// answers none and acknowledges none. This needs no rights.
+    ///
+    /// # Errors
+    /// The kernel accepts no filter.
+    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
+        // One instruction: keep 0 bytes of the packet.
+        let mut drop_all = [libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 }];
+        let program = libc::sock_fprog { len: 1, filter: drop_all.as_mut_ptr() };
+        set(&stream, libc::SO_ATTACH_FILTER, &program)?;
+        Ok(Self(stream))
+    }
+}
+
+impl Drop for Vanished {
+    fn drop(&mut self) {
+        // If this fails, the connection is closed by a FIN that is never acknowledged.
+        let _ = set(&self.0, libc::SO_DETACH_FILTER, &0_i32);
+        let _ = socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
+    }
+}
+
+fn set<T>(stream: &TcpStream, option: i32, value: &T) -> io::Result<()> {
+    let size = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
+    // SAFETY: `value` is `size` bytes long, and what it points at lives as long as the call; the descriptor is open.
+    let status =
+        unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const *value).cast(), size) };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_vanished_client_acknowledges_nothing_and_is_reset_in_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut server = listener.accept().unwrap().0;
+        let vanished = Vanished::new(stream).unwrap();
+        server.write_all(b"never acknowledged").unwrap();
+        let info = crate::check::evidence::info(&server).unwrap();
+        assert!(info.tcpi_unacked > 0, "nobody acknowledges");
+        drop(vanished);
+        server.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        assert_eq!(server.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+}
