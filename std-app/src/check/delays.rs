@@ -5,7 +5,7 @@ use core::time::Duration;
 /// Round-trip times of about one length, most of which a timer or a lost segment causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// The delay, without the network's share: the median.
+    /// The delay, without the network's share.
     pub(crate) delay: Duration,
     /// Number of round trips that have it.
     pub(crate) count: usize,
@@ -40,8 +40,11 @@ impl Step {
         /// Three of these may be missed.
         const MULTIPLES: u32 = 3;
         let (lowest, median) = (*delays.get(delays.len() / 20)?, *delays.get(delays.len() / 2)?);
-        if lowest < least || delays.len() < FEWEST {
+        if delays.len() < FEWEST {
             return None;
+        }
+        if lowest < least {
+            return Self::of_most(delays, least);
         }
         let near = |delay: Duration, length: Duration| {
             delay >= length.mul_f64(0.85) && delay <= length.mul_f64(1.15) + Duration::from_micros(500)
@@ -55,7 +58,26 @@ impl Step {
         let multiples = delays.iter().filter(is_multiple).count();
         let repeated = delays.iter().filter(|delay| near(**delay, 2 * base)).count();
         let is_grid = multiples * 20 >= delays.len() * 19 && repeated * 20 >= delays.len();
-        is_grid.then_some(Self { delay: base, count: multiples, is_always: true })
+        if is_grid {
+            return Some(Self { delay: base, count: multiples, is_always: true });
+        }
+        Self::of_most(delays, least)
+    }
+
+    /// Most delays are about the same, others are longer, as of a busy host, and few are shorter.
+    fn of_most(delays: &[Duration], least: Duration) -> Option<Self> {
+        const WIDE: f64 = 1.5;
+        let before = |end: Duration| delays.partition_point(|delay| *delay < end);
+        let step = |shortest: Duration| {
+            let (first, end) = (before(shortest), before(shortest.mul_f64(WIDE)));
+            let (count, below) = (end - first, first - before(shortest.div_f64(WIDE)));
+            // What comes late is above.
+            let delay = *delays.get(first + count / 4)?;
+            let is_most = count * 5 >= delays.len() * 2 && 3 * below <= count && first * 5 <= delays.len();
+            is_most.then_some(Self { delay, count, is_always: true })
+        };
+        let candidates = delays.iter().filter(|delay| **delay >= least).filter_map(|delay| step(*delay));
+        candidates.max_by_key(|step| step.count)
     }
 
     /// Some delays are about the same, others are much shorter, and few lie between.
@@ -99,6 +121,9 @@ impl Step {
         match (self.delay.as_micros(), self.is_always) {
             (8_000..=12_500, false) => "a delayed ACK of the board's stack (10 ms), or a stack that is polled every 10 ms instead \
                                         of when a frame comes"
+                .to_owned(),
+            (8_000..=12_500, true) => "a stack or a task that is polled every 10 ms instead of when a frame comes, or replies that \
+                                       are delayed by a timer"
                 .to_owned(),
             (38_000..=48_000, false) => NAGLE.to_owned(),
             (38_000..=48_000, true) => format!("{NAGLE}; or replies that are delayed by a timer"),
@@ -229,6 +254,15 @@ mod tests {
         assert_eq!(named(&some(250, 205_000), 0), None, "two slow ones among many are an accident");
         assert_eq!(named(&some(250, 1_001_000), 0).as_deref(), Some("1 s"), "hardly ever by a second");
         assert_eq!(named(&some(20, 9_000), 0), None, "other work of this host");
+    }
+
+    #[test]
+    fn a_tick_is_found_on_a_busy_host() {
+        // Half of the replies come late.
+        let busy = sorted((0..500).map(|index| 10_000 + if index % 2 == 0 { index * 60 } else { index % 20 * 100 }));
+        let step = Step::find(&busy, Duration::ZERO).unwrap();
+        assert!(step.is_always && (10..=12).contains(&step.delay.as_millis()), "{step:?}");
+        assert!(step.cause().contains("polled every 10 ms"), "{}", step.cause());
     }
 
     #[test]

@@ -109,11 +109,14 @@ impl<'a> Sizes<'a> {
         Ok(Self { context, session, announced, largest, headers: ETHERNET + ip + options })
     }
 
-    /// Whether a segment of this size is lost each time, or its reply.
+    /// Whether a segment of this size is lost each of three times, or its reply.
     fn lost(&mut self, size: usize) -> Result<Option<Direction>, Failure> {
-        const ATTEMPTS: usize = 3;
+        self.lost_of(3, size)
+    }
+
+    fn lost_of(&mut self, attempts: usize, size: usize) -> Result<Option<Direction>, Failure> {
         let mut direction = None;
-        for attempt in 0..ATTEMPTS {
+        for attempt in 0..attempts {
             if attempt > 0 {
                 self.session = Session::ready(self.context)?; // the old one waits for what is lost
             }
@@ -154,10 +157,15 @@ impl<'a> Sizes<'a> {
         let (mut passed, mut failed, mut direction) = (0, self.largest, direction);
         while failed - passed > 1 && self.context.has_time() {
             let between = usize::midpoint(passed, failed);
-            match self.lost(between)? {
+            // Each loss takes its time, and the last one is confirmed.
+            match self.lost_of(1, between)? {
                 None => passed = between,
                 Some(found) => (failed, direction) = (between, found),
             }
+        }
+        if failed < self.largest && self.lost_of(2, failed)?.is_none() {
+            // A segment was lost by chance: the limit is above.
+            return Ok((failed, self.largest, direction));
         }
         Ok((passed, failed, direction))
     }

@@ -17,6 +17,7 @@ use crate::check::{
 use crate::export::number::{Figure, Time, counted};
 
 const NAMES: u64 = 500;
+const EACH: &str = "each reply";
 
 const NEEDS_SLOTS: &[Need] = &[Need::Conversation, Need::Slots, Need::TwoSlots];
 
@@ -267,12 +268,12 @@ fn judge(
             Ok(format!("{text}; {} of about {}, but {host}", step.count, step.name()))
         }
         (Some(step), _) => {
-            let share = if step.is_always {
-                "each reply".to_owned()
+            let share = if step.is_always && 5 * step.count >= 4 * all {
+                EACH.to_owned()
             } else {
                 format!("{} of the replies", percent(step.count, all))
             };
-            let verb = if step.is_always { "takes" } else { "take" };
+            let verb = if share == EACH { "takes" } else { "take" };
             let failure = Failure::new(format!("{share} {verb} about {}: {text}", step.name()));
             Err(match other.alone.filter(|alone| step.is_always && 3 * alone.saturating_sub(network) < step.delay) {
                 Some(alone) => slower_together(&failure.what, alone),
