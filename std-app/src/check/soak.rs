@@ -5,7 +5,9 @@ use std::{thread, time::Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{context::Context, drift::Drift, failure::Failure, loss::LINGER, probe::Notes, session::Session};
+use super::{
+    context::Context, drift::Drift, failure::Failure, loss::LINGER, probe::Notes, session::Session, vanish::Vanished,
+};
 use crate::export::number::{Count, Time};
 
 /// What was seen.
@@ -17,6 +19,10 @@ pub(crate) struct Soak {
     pub(crate) outages: Outages,
     /// The figures of equal parts of the time.
     pub(crate) parts: Vec<Part>,
+    /// The number of clients that vanished at the beginning.
+    pub(crate) vanished: usize,
+    /// Of these, the number of those that the server still knew in the end.
+    pub(crate) still_known: usize,
 }
 
 /// Times in which the server did not serve.
@@ -102,7 +108,11 @@ impl Soak {
             conversations: 0,
             outages: Outages::default(),
             parts: (0..PARTS).map(part).collect(),
+            vanished: 0,
+            still_known: 0,
         };
+        let gone = vanish(context);
+        soak.vanished = gone.len();
         let stays = context.facts.slot_count() >= 2;
         let begin = Instant::now();
         let mut open = None;
@@ -132,6 +142,7 @@ impl Soak {
             let _ = session.exit(); // what it waits for was measured
         }
         soak.took = begin.elapsed();
+        soak.still_known = gone.into_iter().map(Vanished::is_still_known).filter(|known| *known).count();
         soak
     }
 
@@ -221,6 +232,18 @@ impl Outages {
     }
 }
 
+/// Some clients vanish with a reply under way. They leave most slots to the others.
+fn vanish(context: Context<'_>) -> Vec<Vanished> {
+    const MOST: usize = 4;
+    let count = (context.facts.slot_count() / 4).min(MOST);
+    let client = |_| {
+        let mut session = Session::ready(context).ok()?;
+        session.ask(b"about to vanish").ok()?;
+        Vanished::new(session.stream).ok()
+    };
+    (0..count).filter_map(client).collect()
+}
+
 /// A message on the connection that stays open.
 fn talk<'a>(context: Context<'a>, open: &mut Option<Session<'a>>) -> Result<Duration, Failure> {
     let session = match open {
@@ -267,6 +290,8 @@ mod tests {
             conversations: 0,
             outages: Outages::default(),
             parts: (0..60).map(part).collect(),
+            vanished: 0,
+            still_known: 0,
         };
         for number in 0..60_000 {
             let (now, rtt) = (Duration::from_millis(number), Duration::from_micros(reply(number)));

@@ -1,9 +1,15 @@
 //! How a client vanishes: its host takes no further segment of the connection and sends none, neither FIN nor RST.
 
 use core::time::Duration;
-use std::{io, net::TcpStream, os::fd::AsRawFd};
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+    os::fd::AsRawFd,
+};
 
 use nix::libc;
+
+use super::{explain::kind_of, failure::Kind};
 
 /// A connection whose client has vanished. When this is dropped, the connection is reset, so that the server can free its slot.
 #[derive(Debug)]
@@ -21,6 +27,22 @@ impl Vanished {
         let program = libc::sock_fprog { len: 1, filter: drop_all.as_mut_ptr() };
         set(&stream, libc::SO_ATTACH_FILTER, &program)?;
         Ok(Self(stream))
+    }
+
+    /// The client is there again. Returns whether the server still knows the connection, or has given it up.
+    pub(crate) fn is_still_known(mut self) -> bool {
+        const ANSWERED: Duration = Duration::from_secs(2);
+        let _ = set(&self.0, libc::SO_DETACH_FILTER, &0_i32);
+        let _ = self.0.set_read_timeout(Some(ANSWERED));
+        if self.0.write_all(b"\n").is_err() {
+            return false;
+        }
+        // A reset answers a segment of an unknown connection. What else comes was sent before.
+        let mut buffer = [0; 1024];
+        match self.0.read(&mut buffer) {
+            Ok(count) => count > 0,
+            Err(error) => kind_of(&error) != Kind::Reset,
+        }
     }
 }
 
@@ -42,12 +64,28 @@ fn set<T>(stream: &TcpStream, option: i32, value: &T) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{Read, Write},
-        net::TcpListener,
-    };
+    use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn a_client_that_comes_back_sees_whether_the_server_still_knows_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for gives_up in [false, true] {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let server = listener.accept().unwrap().0;
+            let vanished = Vanished::new(stream).unwrap();
+            let server = if gives_up {
+                socket2::SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
+                drop(server); // its reset is dropped
+                None
+            } else {
+                Some(server)
+            };
+            assert_eq!(vanished.is_still_known(), !gives_up);
+            drop(server);
+        }
+    }
 
     #[test]
     fn a_vanished_client_acknowledges_nothing_and_is_reset_in_the_end() {

@@ -1,5 +1,7 @@
 //! Soak: for as long as `--for` says, the server serves without a pause, and gets no slower.
 
+use core::time::Duration;
+
 use crate::check::{
     context::Context,
     failure::Failure,
@@ -8,6 +10,9 @@ use crate::check::{
     soak::{Outage, Soak},
 };
 use crate::export::number::{Count, Time, counted};
+
+/// After this time the connection of a client that vanished is given up.
+const GIVEN_UP: Duration = Duration::from_secs(20 * 60);
 
 const NEEDS: &[Need] = &[Need::Conversation, Need::Slots, Need::Soak];
 
@@ -75,7 +80,25 @@ fn slots(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict>
     let soak = soak(context, notes)?;
     let took = await_free_slots(context)?;
     let count = count_to_open(context);
-    Ok(format!("after {} connections {count} slots are free {}", Count(soak.conversations), when_free(took)))
+    let text = format!("after {} connections {count} slots are free {}", Count(soak.conversations), when_free(took));
+    let Soak { vanished, still_known, .. } = soak;
+    let text = match vanished {
+        0 => text,
+        _ => format!(
+            "{text}; of {} that vanished the server still knew {still_known}",
+            counted(*vanished as u64, "client")
+        ),
+    };
+    // Idle timeouts and retransmission end within minutes (rule T2: 300 s).
+    if *still_known > 0 && soak.took >= GIVEN_UP {
+        return Err(Failure::new(text)
+            .because(
+                "nothing ends the connection of a client that vanished: limit the idle time, or use keep-alive and a limit for \
+                 retransmissions",
+            )
+            .into());
+    }
+    Ok(text)
 }
 
 fn drift(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
