@@ -1,13 +1,10 @@
-//! A soak: a client for as long as the user says, in memory that does not grow; what it saw, and when.
+//! What a soak sees, and when, in memory that does not grow.
 
 use core::time::Duration;
-use std::{thread, time::Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{
-    context::Context, drift::Drift, failure::Failure, loss::LINGER, probe::Notes, session::Session, vanish::Vanished,
-};
+use super::{drift::Drift, failure::Failure};
 use crate::export::number::{Count, Time};
 
 /// What was seen.
@@ -85,68 +82,26 @@ impl Times {
     }
 }
 
-/// Parts of the time.
-const PARTS: u32 = 60;
-/// A message on the connection that stays open.
-const MESSAGE_EVERY: Duration = Duration::from_millis(20);
-/// So many messages later there is a visit.
-const VISIT_EVERY: u64 = 10;
-/// A server that does not serve is tried again.
-const RETRY: Duration = Duration::from_millis(100);
 /// Outages that are kept.
 const KEPT: usize = 20;
 
 impl Soak {
-    /// Talks to the server for `time`: a message every 20 ms on a connection that stays open, if there is a second slot, and every
-    /// 200 ms a visit, which ends in each way in turn.
-    pub(crate) fn run(context: Context<'_>, time: Duration, notes: &Notes<'_>) -> Self {
-        let each = (time / PARTS).max(Duration::from_millis(1));
+    /// Nothing was seen yet; the figures are those of `count` parts of this length.
+    pub(crate) fn new(each: Duration, count: u32) -> Self {
         let part = |number| Part { begin: each * number, replies: Times::new(), visits: Times::new(), connections: 0 };
-        let mut soak = Self {
+        Self {
             took: Duration::ZERO,
             messages: 0,
             conversations: 0,
             outages: Outages::default(),
-            parts: (0..PARTS).map(part).collect(),
+            parts: (0..count).map(part).collect(),
             vanished: 0,
             still_known: 0,
-        };
-        let gone = vanish(context);
-        soak.vanished = gone.len();
-        let stays = context.facts.slot_count() >= 2;
-        let begin = Instant::now();
-        let mut open = None;
-        let mut round = 0;
-        while begin.elapsed() < time && !context.settings.is_interrupted() {
-            let now = begin.elapsed();
-            round += 1;
-            // No other probe is running: each step has its own time.
-            let context = context.restarted();
-            let is_visit = !stays || round % VISIT_EVERY == 0;
-            let outcome = match is_visit {
-                true => visit(context, round).map(|rtt| (rtt, true)),
-                false => talk(context, &mut open).map(|rtt| (rtt, false)),
-            };
-            match outcome {
-                Ok((rtt, is_visit)) => soak.add(now, rtt, is_visit, each, context.target.connections()),
-                Err(failure) => {
-                    open = None;
-                    soak.wait_for_service(context, begin, time, now, failure);
-                }
-            }
-            let pause = if stays { MESSAGE_EVERY } else { MESSAGE_EVERY * 10 };
-            thread::sleep(pause.saturating_sub(begin.elapsed().saturating_sub(now)));
-            notes.progress(begin.elapsed().as_secs(), time.as_secs());
         }
-        if let Some(session) = open {
-            let _ = session.exit(); // what it waits for was measured
-        }
-        soak.took = begin.elapsed();
-        soak.still_known = gone.into_iter().map(Vanished::is_still_known).filter(|known| *known).count();
-        soak
     }
 
-    fn add(&mut self, now: Duration, rtt: Duration, is_visit: bool, each: Duration, connections: u64) {
+    /// A reply came.
+    pub(crate) fn add(&mut self, now: Duration, rtt: Duration, is_visit: bool, each: Duration, connections: u64) {
         self.messages += 1;
         self.conversations += u64::from(is_visit);
         let number = usize::try_from(now.as_nanos() / each.as_nanos().max(1)).unwrap_or(usize::MAX);
@@ -155,24 +110,6 @@ impl Soak {
             if is_visit { &mut part.visits } else { &mut part.replies }.add(rtt);
             part.connections = connections;
         }
-    }
-
-    /// The server has failed: waits until it serves again, or the time is over.
-    fn wait_for_service(
-        &mut self,
-        context: Context<'_>,
-        begin: Instant,
-        time: Duration,
-        since: Duration,
-        failure: Failure,
-    ) {
-        loop {
-            if visit(context.restarted(), 0).is_ok() || begin.elapsed() >= time || context.settings.is_interrupted() {
-                break;
-            }
-            thread::sleep(RETRY);
-        }
-        self.outages.add(Outage { begin: since, length: begin.elapsed().saturating_sub(since), failure });
     }
 
     /// The rise of the reply time with the uptime, in seconds for each second.
@@ -223,7 +160,7 @@ impl Soak {
 }
 
 impl Outages {
-    fn add(&mut self, outage: Outage) {
+    pub(crate) fn add(&mut self, outage: Outage) {
         self.count += 1;
         self.time += outage.length;
         if self.first.len() < KEPT {
@@ -232,67 +169,12 @@ impl Outages {
     }
 }
 
-/// Some clients vanish with a reply under way. They leave most slots to the others.
-fn vanish(context: Context<'_>) -> Vec<Vanished> {
-    const MOST: usize = 4;
-    let count = (context.facts.slot_count() / 4).min(MOST);
-    let client = |_| {
-        let mut session = Session::ready(context).ok()?;
-        session.ask(b"about to vanish").ok()?;
-        Vanished::new(session.stream).ok()
-    };
-    (0..count).filter_map(client).collect()
-}
-
-/// A message on the connection that stays open.
-fn talk<'a>(context: Context<'a>, open: &mut Option<Session<'a>>) -> Result<Duration, Failure> {
-    let session = match open {
-        Some(session) => session,
-        None => open.insert(Session::ready(context)?),
-    };
-    session.context = context;
-    let begin = Instant::now();
-    session.exchange(b"soak")?;
-    Ok(begin.elapsed())
-}
-
-/// A conversation of its own, which ends in one of three ways. A slot may be free a moment after its client has left.
-fn visit(context: Context<'_>, number: u64) -> Result<Duration, Failure> {
-    let (mut session, waited) = Session::served_with_retries(context)?;
-    if waited > LINGER {
-        return Err(Failure::new(format!("no new connection was served for {}", Time::from(waited))));
-    }
-    let begin = Instant::now();
-    session.exchange(b"a visit")?;
-    let rtt = begin.elapsed();
-    match number % 30 {
-        10 => session.reset(),
-        20 => drop(session),
-        _ => session.exit()?,
-    }
-    Ok(rtt)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn soak(reply: impl Fn(u64) -> u64) -> Soak {
-        let part = |number| Part {
-            begin: Duration::from_secs(number),
-            replies: Times::new(),
-            visits: Times::new(),
-            connections: 0,
-        };
-        let mut soak = Soak {
-            took: Duration::from_secs(60),
-            messages: 0,
-            conversations: 0,
-            outages: Outages::default(),
-            parts: (0..60).map(part).collect(),
-            vanished: 0,
-            still_known: 0,
-        };
+        let mut soak = Soak::new(Duration::from_secs(1), 60);
         for number in 0..60_000 {
             let (now, rtt) = (Duration::from_millis(number), Duration::from_micros(reply(number)));
             soak.add(now, rtt, number % 10 == 0, Duration::from_secs(1), number / 10);

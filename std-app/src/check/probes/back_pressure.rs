@@ -8,7 +8,6 @@ use std::{
     time::Instant,
 };
 
-use super::stream::MEBIBYTE;
 use crate::check::{
     context::Context,
     explain::{describe, kind_of},
@@ -20,6 +19,7 @@ use crate::check::{
 };
 use crate::export::number::{ByteRate, Bytes, Time};
 
+pub(super) const MEBIBYTE: usize = 1 << 20;
 /// Maximum number of bytes sent without reading the replies.
 const UNREAD: usize = 12 * MEBIBYTE;
 /// The replies of a slow server are read for this long.

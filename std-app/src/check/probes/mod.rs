@@ -10,6 +10,7 @@ mod recovery;
 mod rules;
 mod sizes;
 mod soak;
+mod soaking;
 mod stream;
 mod throughput;
 mod time;

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::soaking;
 use crate::check::{
     context::Context,
     failure::Failure,
@@ -54,7 +55,7 @@ pub(super) fn probes() -> Vec<Probe> {
 fn soak<'a>(context: Context<'a>, notes: &Notes<'_>) -> Result<&'a Soak, Verdict> {
     let time = context.settings.soak.ok_or_else(|| Verdict::Skipped("--for TIME runs it".to_owned()))?;
     Ok(context.target.measured.soak.get_or_init(|| {
-        let soak = Soak::run(context, time, notes);
+        let soak = soaking::run(context, time, notes);
         context.settings.exclude(soak.took);
         soak
     }))

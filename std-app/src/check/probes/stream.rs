@@ -6,7 +6,7 @@ use std::thread;
 use crate::export::number::{Count, Time};
 
 use super::{
-    back_pressure::{full_duplex, stopped_reader},
+    back_pressure::{MEBIBYTE, full_duplex, stopped_reader},
     sizes::sizes,
 };
 use crate::check::{
@@ -18,7 +18,6 @@ use crate::check::{
     session::Session,
 };
 
-pub(super) const MEBIBYTE: usize = 1 << 20;
 /// Names are in flight up to this many bytes, or a single one: the buffers of any two hosts hold them.
 const IN_FLIGHT: usize = 2048;
 
