@@ -61,7 +61,7 @@ impl<'a> Host<'a> {
     ) -> Result<Option<(Duration, Tcp)>, Stop> {
         let is_wanted = |tcp: &Tcp| tcp.destination_port == port && wanted(tcp);
         let frame = self.receive(within, |frame| {
-            frame.tcp().is_some_and(is_wanted) && frame.ip().is_some_and(|ip| ip.destination == self.identity.address)
+            frame.tcp().is_some_and(is_wanted) && frame.ip().is_some_and(|ip| ip.destination == self.identity().address)
         })?;
         Ok(frame.and_then(|frame| frame.tcp().map(|tcp| (frame.time, tcp.clone()))))
     }
@@ -112,12 +112,12 @@ impl<'a> Host<'a> {
     }
 
     /// Opens a connection, receives the banner, and exchanges one line: nothing is left to send on either side.
-    pub(crate) fn talk(&self) -> Result<Connection<'_, 'a>, Stop> {
-        self.talk_with(|_| {})
+    pub(crate) fn connect(&self) -> Result<Connection<'_, 'a>, Stop> {
+        self.connect_with(|_| {})
     }
 
     /// The same with another SYN, and the window is closed then: exactly the banner and the reply fitted.
-    pub(crate) fn talk_closed(&self, change: impl FnOnce(&mut Tcp)) -> Result<Connection<'_, 'a>, Stop> {
+    pub(crate) fn connect_with_closed_window(&self, change: impl FnOnce(&mut Tcp)) -> Result<Connection<'_, 'a>, Stop> {
         let service = &self.board.service;
         if service.reply == 0 {
             return Err(Stop::undecided("the service does not reply to a line: use an echo service"));
@@ -135,7 +135,7 @@ impl<'a> Host<'a> {
     }
 
     /// The same with another SYN.
-    pub(crate) fn talk_with(&self, change: impl FnOnce(&mut Tcp)) -> Result<Connection<'_, 'a>, Stop> {
+    pub(crate) fn connect_with(&self, change: impl FnOnce(&mut Tcp)) -> Result<Connection<'_, 'a>, Stop> {
         if self.board.service.reply == 0 {
             return Err(Stop::undecided("the service does not reply to a line: use an echo service"));
         }
@@ -155,8 +155,13 @@ impl Connection<'_, '_> {
 
     /// Opens a closed window.
     pub(crate) fn open_window(&self) -> Result<(), Stop> {
+        self.offer(WINDOW)
+    }
+
+    /// Opens a closed window by this many bytes.
+    pub(crate) fn offer(&self, room: u16) -> Result<(), Stop> {
         self.edge.set(None);
-        self.window.set(WINDOW);
+        self.window.set(room);
         self.acknowledge()
     }
 
@@ -261,7 +266,8 @@ impl Connection<'_, '_> {
         })
     }
 
-    /// Resets the connection.
+    /// Resets the connection, and makes sure of it: a segment afterwards is answered by a reset. The board may expect another
+    /// byte than this host knows, and a stack that limits the rate of its challenge ACKs may not look at the first reset.
     fn reset(&self) -> Result<(), Stop> {
         let reset = |sequence| {
             self.send_with(|segment| {
@@ -269,9 +275,23 @@ impl Connection<'_, '_> {
                 segment.sequence = sequence;
             })
         };
-        reset(self.acknowledged.get())?;
-        if self.next.get() != self.acknowledged.get() {
-            reset(self.next.get())?;
+        for attempt in 0..3 {
+            if attempt > 0 {
+                self.host.wait(Duration::from_millis(1050))?;
+            }
+            let expected = self.acknowledged.get();
+            reset(expected)?;
+            if self.next.get() != expected {
+                reset(self.next.get())?;
+            }
+            self.host.clear();
+            self.send_with(|segment| segment.sequence = expected)?;
+            let within = Duration::from_millis(20) + self.host.board.rtt * 4;
+            match self.host.segment(self.port, within, |tcp| tcp.has(flags::RST) || tcp.flags == flags::ACK)? {
+                Some((_, tcp)) if tcp.has(flags::RST) => return Ok(()),
+                Some((_, tcp)) => self.acknowledged.set(tcp.acknowledgement),
+                None => {}
+            }
         }
         Ok(())
     }

@@ -6,11 +6,12 @@ use smoltcp::wire::EthernetAddress;
 use thiserror::Error;
 
 use crate::{
-    board::{Board, LINE, Service},
+    board::{Board, EXIT, LINE, Service},
     connection::Connection,
     frame::Packet,
-    host::{Host, Identity, UNKNOWN},
+    host::{Host, Identity},
     link::Medium,
+    loss::loss,
     stop::Stop,
     tcp::flags,
 };
@@ -51,10 +52,11 @@ const SLOTS: usize = 6;
 /// # Errors
 /// If it cannot be tested.
 pub fn discover(medium: &dyn Medium, identity: Identity, target: IpAddr, port: u16) -> Result<Board, DiscoveryError> {
-    let board =
-        Board { mac: UNKNOWN, address: target, port, service: Service::default(), rtt: Duration::ZERO, slots: 1 };
+    let board = Board { port, ..Board::at(target) };
     let mac = mac(&host(medium, &board, identity))?;
     let board = Board { mac, ..board };
+    let is_lossy = loss(&host(medium, &board, identity)).map_err(link_error)?.is_some();
+    let board = Board { is_lossy, ..board };
     let (rtt, service) = {
         let host = host(medium, &board, identity);
         service(&host).map_err(|stop| no_service(&host, stop))?
@@ -71,8 +73,8 @@ fn host<'a>(medium: &'a dyn Medium, board: &'a Board, identity: Identity) -> Hos
 fn mac(host: &Host<'_>) -> Result<EthernetAddress, DiscoveryError> {
     let target = host.board.address;
     for _ in 0..3 {
-        host.ask(target).map_err(link_error)?;
-        if let Some(mac) = host.told(target, Duration::from_secs(1)).map_err(link_error)? {
+        host.request_resolution(target).map_err(link_error)?;
+        if let Some(mac) = host.resolution(target, Duration::from_secs(1)).map_err(link_error)? {
             return Ok(mac);
         }
     }
@@ -101,27 +103,40 @@ fn no_service(host: &Host<'_>, stop: Stop) -> DiscoveryError {
 fn service(host: &Host<'_>) -> Result<(Duration, Service), Stop> {
     let connection = host.open()?;
     let banner = until_silence(host, &connection)?;
-    connection.push(LINE)?;
     // The framing of a server may settle only now.
-    let first = until_silence(host, &connection)?;
-    let one = said(host, &connection, &[LINE])?;
+    let first = reply_to(host, &connection, &[LINE])?;
+    let one = reply_to(host, &connection, &[LINE])?;
     let (begin, end) = LINE.split_at(3);
-    let two = said(host, &connection, &[begin, end])?;
+    let two = reply_to(host, &connection, &[begin, end])?;
     let reply = if first.len() == one.len() { one.len() } else { 0 };
-    Ok((connection.rtt, Service { banner, reply, joins: reply > 0 && one == two }))
+    connection.push(EXIT)?;
+    let within = Duration::from_millis(500).max(host.board.rtt * 10);
+    let exits = connection.receive(within, |tcp| tcp.has(flags::FIN))?.is_some();
+    Ok((connection.rtt, Service { banner, reply, joins: reply > 0 && one == two, exits }))
 }
 
-fn said(host: &Host<'_>, connection: &Connection<'_, '_>, pieces: &[&[u8]]) -> Result<Vec<u8>, Stop> {
-    for piece in pieces {
-        connection.push(piece)?;
+fn reply_to(host: &Host<'_>, connection: &Connection<'_, '_>, pieces: &[&[u8]]) -> Result<Vec<u8>, Stop> {
+    let begin = connection.next.get();
+    for attempt in 0..3 {
+        // A segment of this host was lost.
+        connection.next.set(begin);
+        for piece in pieces {
+            connection.push(piece)?;
+        }
+        let reply = until_silence(host, connection)?;
+        if !reply.is_empty() || !host.board.is_lossy || attempt == 2 {
+            return Ok(reply);
+        }
     }
-    until_silence(host, connection)
+    Ok(Vec::new())
 }
 
 /// What is sent until nothing more comes for half a second.
 fn until_silence(host: &Host<'_>, connection: &Connection<'_, '_>) -> Result<Vec<u8>, Stop> {
     let mut data = Vec::new();
-    let silence = Duration::from_millis(500).max(host.board.rtt * 10);
+    // What was lost comes again after 1 s, then after 2 s.
+    let least = Duration::from_millis(if host.board.is_lossy { 3500 } else { 500 });
+    let silence = least.max(host.board.rtt * 10);
     while let Some((_, tcp)) = connection.receive(silence, |tcp| !tcp.payload.is_empty() || tcp.has(flags::RST))? {
         if tcp.has(flags::RST) {
             break;

@@ -1,6 +1,10 @@
 //! A frame: what is in it, and how it is shown in one line.
 
-use core::{fmt, net::Ipv4Addr, time::Duration};
+use core::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use smoltcp::wire::EthernetAddress;
 
@@ -114,6 +118,13 @@ impl Frame {
     #[must_use]
     pub fn source(&self) -> EthernetAddress {
         EthernetAddress(array(&self.bytes, 6))
+    }
+
+    /// Whether its sender says that it has this IP address.
+    #[must_use]
+    pub fn is_from(&self, address: IpAddr) -> bool {
+        let sender = self.arp().map(|arp| arp.sender.into());
+        self.ip().map(|ip| ip.source).or(sender) == Some(address)
     }
 
     /// The IP packet, if there is a valid one.

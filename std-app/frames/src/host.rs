@@ -57,13 +57,14 @@ pub struct Identity {
 pub struct Host<'a> {
     /// The board under test.
     pub board: &'a Board,
-    /// The host's own addresses.
-    pub identity: Identity,
+    identity: Cell<Identity>,
+    /// Further addresses that it answers for.
+    others: RefCell<Vec<Identity>>,
     link: RefCell<Box<dyn Link + 'a>>,
     inbox: RefCell<VecDeque<Frame>>,
     trace: RefCell<Vec<Traced>>,
     /// Whether it answers ARP requests and neighbor solicitations for its address.
-    pub is_found: Cell<bool>,
+    pub answers_resolution: Cell<bool>,
     random: RefCell<fastrand::Rng>,
     next_port: Cell<u16>,
 }
@@ -76,11 +77,12 @@ impl<'a> Host<'a> {
         let first_port = random.u16(20_000..60_000);
         Self {
             board,
-            identity,
+            identity: Cell::new(identity),
+            others: RefCell::default(),
             link: RefCell::new(link),
             inbox: RefCell::default(),
             trace: RefCell::default(),
-            is_found: Cell::new(true),
+            answers_resolution: Cell::new(true),
             random: RefCell::new(random),
             next_port: Cell::new(first_port),
         }
@@ -91,6 +93,34 @@ impl<'a> Host<'a> {
         self.link.borrow().now()
     }
 
+    /// The addresses that it sends from.
+    pub fn identity(&self) -> Identity {
+        self.identity.get()
+    }
+
+    /// Sends from these addresses from now on.
+    pub(crate) fn set_identity(&self, identity: Identity) {
+        self.identity.set(identity);
+    }
+
+    /// Answers ARP requests and neighbor solicitations for these addresses, too.
+    pub(crate) fn answer_for(&self, identity: Identity) {
+        self.others.borrow_mut().push(identity);
+    }
+
+    /// Does not answer for these addresses any more.
+    pub(crate) fn answer_no_more_for(&self, identity: Identity) {
+        self.others.borrow_mut().retain(|other| *other != identity);
+    }
+
+    /// Another MAC address of this host, with an IP address that the board has never received a packet from.
+    pub(crate) fn unknown(&self, number: u8) -> Result<Identity, Stop> {
+        let Some(address) = self.board.unused.take(self.board.address) else {
+            return Err(Stop::undecided("it needs another unused address of the subnet"));
+        };
+        Ok(Identity { mac: self.mac(number), address })
+    }
+
     /// A port that this host has not used yet.
     pub(crate) fn port(&self) -> u16 {
         let port = self.next_port.get();
@@ -99,9 +129,14 @@ impl<'a> Host<'a> {
     }
 
     /// Another MAC address of this host.
-    pub(crate) const fn other_mac(&self) -> EthernetAddress {
-        let [a, b, c, d, e, f] = self.identity.mac.0;
-        EthernetAddress([a, b, c, d, e, f ^ 0x55])
+    pub(crate) fn other_mac(&self) -> EthernetAddress {
+        self.mac(0x55)
+    }
+
+    /// One of the MAC addresses that this host receives frames for (see [`is_for`](crate::link::is_for)).
+    pub(crate) fn mac(&self, number: u8) -> EthernetAddress {
+        let [a, b, c, d, e, _] = self.identity().mac.0;
+        EthernetAddress([a, b, c, d, e, number])
     }
 
     /// A random number.
@@ -129,14 +164,25 @@ impl<'a> Host<'a> {
 
     /// Sends a payload to a MAC address, padded to the least length of a frame.
     pub(crate) fn send_to(&self, mac: EthernetAddress, ethertype: u16, payload: &[u8]) -> Result<(), Stop> {
-        let mut bytes = frame_bytes(mac, self.identity.mac, ethertype, payload);
+        self.send_from(self.identity().mac, mac, ethertype, payload)
+    }
+
+    /// Sends a payload from one MAC address to another, padded to the least length of a frame.
+    pub(crate) fn send_from(
+        &self,
+        source: EthernetAddress,
+        destination: EthernetAddress,
+        ethertype: u16,
+        payload: &[u8],
+    ) -> Result<(), Stop> {
+        let mut bytes = frame_bytes(destination, source, ethertype, payload);
         bytes.resize(bytes.len().max(SHORTEST), 0);
         self.send_frame(&bytes)
     }
 
     /// An IP packet to the board, with the right checksum in its payload.
     pub(crate) fn packet(&self, protocol: u8, mut payload: Vec<u8>) -> Ip {
-        let (source, destination) = (self.identity.address, self.board.address);
+        let (source, destination) = (self.identity().address, self.board.address);
         fill_transport_checksum(source, destination, protocol, &mut payload);
         let mut ip = Ip::new(source, destination, protocol, payload);
         ip.identification = u16::try_from(self.random() & 0xffff).unwrap_or_default();
@@ -199,7 +245,7 @@ impl<'a> Host<'a> {
         let [identifier, sequence] = [ECHO_IDENTIFIER, sequence].map(u16::to_be_bytes);
         self.receive(within, |frame| {
             frame.icmp(messages::echo_reply_kind(self.board.address)).is_some_and(|ip| {
-                ip.destination == self.identity.address
+                ip.destination == self.identity().address
                     && array::<4>(&ip.payload, 4) == [identifier[0], identifier[1], sequence[0], sequence[1]]
             })
         })
@@ -237,36 +283,47 @@ impl<'a> Host<'a> {
             let received = self.link.borrow_mut().receive(until)?;
             let Some((time, bytes)) = received else { return Ok(None) };
             let frame = Frame::read(time, bytes);
-            let is_board = self.board.mac == UNKNOWN || frame.source() == self.board.mac;
-            if !is_board {
+            if self.board.mac != UNKNOWN && frame.source() != self.board.mac {
+                if frame.is_from(self.board.address) {
+                    self.trace.borrow_mut().push(Traced { sent: false, frame });
+                }
                 continue;
             }
             self.trace.borrow_mut().push(Traced { sent: false, frame: frame.clone() });
-            if self.is_found.get() {
+            if self.answers_resolution.get() {
                 self.answer(&frame)?;
             }
             return Ok(Some(frame));
         }
     }
 
+    /// Answers a request for the MAC address of an address of this host.
     fn answer(&self, frame: &Frame) -> Result<(), Stop> {
-        match (&frame.packet, self.identity.address) {
-            (Packet::Arp(arp), IpAddr::V4(own)) if arp.operation == 1 && arp.target == own => {
-                self.send_to(frame.source(), ethertype::ARP, &self.arp(2, own, arp.sender_mac, arp.sender).to_bytes())
+        let own = |address: IpAddr| {
+            let others = self.others.borrow();
+            core::iter::once(self.identity()).chain(others.iter().copied()).find(|own| own.address == address)
+        };
+        // A frame for a MAC address that the host had before.
+        let is_for = |mac| !frame.destination().is_unicast() || frame.destination() == mac;
+        match &frame.packet {
+            Packet::Arp(arp) if arp.operation == 1 => {
+                let Some(mac) = own(arp.target.into()).map(|own| own.mac).filter(|&mac| is_for(mac)) else {
+                    return Ok(());
+                };
+                let reply = Arp { operation: 2, sender_mac: mac, sender: arp.target, ..*arp };
+                let reply = Arp { target_mac: arp.sender_mac, target: arp.sender, ..reply };
+                self.send_from(mac, frame.source(), ethertype::ARP, &reply.to_bytes())
             }
-            (Packet::Icmp(ip), IpAddr::V6(own))
-                if ip.payload.first() == Some(&kind::SOLICITATION) && array::<16>(&ip.payload, 8) == own.octets() =>
-            {
-                self.advertise(own, ip.source, frame.source())
+            Packet::Icmp(ip) if ip.payload.first() == Some(&kind::SOLICITATION) => {
+                const SOLICITED_OVERRIDE: u8 = 0x60;
+                let target = Ipv6Addr::from(array::<16>(&ip.payload, 8));
+                let Some(mac) = own(target.into()).map(|own| own.mac).filter(|&mac| is_for(mac)) else { return Ok(()) };
+                let message = messages::advertisement(target, mac, SOLICITED_OVERRIDE);
+                let packet = neighbor_packet(target.into(), ip.source, message);
+                self.send_from(mac, frame.source(), ethertype::IPV6, &packet.to_bytes())
             }
             _ => Ok(()),
         }
-    }
-
-    fn advertise(&self, own: Ipv6Addr, to: IpAddr, mac: EthernetAddress) -> Result<(), Stop> {
-        const SOLICITED_OVERRIDE: u8 = 0x60;
-        let message = messages::advertisement(own, self.identity.mac, SOLICITED_OVERRIDE);
-        self.send_neighbor(own.into(), to, mac, message)
     }
 
     /// Sends a message of neighbor discovery.
@@ -275,54 +332,64 @@ impl<'a> Host<'a> {
         source: IpAddr,
         destination: IpAddr,
         mac: EthernetAddress,
-        mut message: Vec<u8>,
+        message: Vec<u8>,
     ) -> Result<(), Stop> {
-        fill_transport_checksum(source, destination, protocol::ICMPV6, &mut message);
-        let mut ip = Ip::new(source, destination, protocol::ICMPV6, message);
-        ip.ttl = 255;
-        self.send_to(mac, ethertype::IPV6, &ip.to_bytes())
+        self.send_to(mac, ethertype::IPV6, &neighbor_packet(source, destination, message).to_bytes())
+    }
+
+    /// Tells the board this host's MAC address.
+    pub(crate) fn announce(&self) -> Result<(), Stop> {
+        const OVERRIDE: u8 = 0x20;
+        let Identity { mac, address } = self.identity();
+        match (address, self.board.address) {
+            (IpAddr::V4(own), IpAddr::V4(_)) => self.send(ethertype::ARP, &self.arp(1, own, NOBODY, own).to_bytes()),
+            (IpAddr::V6(own), board) => {
+                self.send_neighbor(address, board, self.board.mac, messages::advertisement(own, mac, OVERRIDE))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// An ARP packet from this host's MAC address.
-    pub(crate) const fn arp(
-        &self,
-        operation: u16,
-        sender: Ipv4Addr,
-        target_mac: EthernetAddress,
-        target: Ipv4Addr,
-    ) -> Arp {
-        Arp { operation, sender_mac: self.identity.mac, sender, target_mac, target }
+    pub(crate) fn arp(&self, operation: u16, sender: Ipv4Addr, target_mac: EthernetAddress, target: Ipv4Addr) -> Arp {
+        Arp { operation, sender_mac: self.identity().mac, sender, target_mac, target }
     }
 
     /// Asks for the MAC address of `address`.
-    pub(crate) fn ask(&self, address: IpAddr) -> Result<(), Stop> {
-        match (self.identity.address, address) {
+    pub(crate) fn request_resolution(&self, address: IpAddr) -> Result<(), Stop> {
+        match (self.identity().address, address) {
             (IpAddr::V4(own), IpAddr::V4(address)) => {
                 self.send_to(EthernetAddress::BROADCAST, ethertype::ARP, &self.arp(1, own, NOBODY, address).to_bytes())
             }
             (own, IpAddr::V6(address)) => {
                 let group = solicited_node(address);
-                let message = messages::solicitation(address, Some(self.identity.mac));
+                let message = messages::solicitation(address, Some(self.identity().mac));
                 self.send_neighbor(own, group.into(), multicast_mac(group), message)
             }
             _ => Ok(()),
         }
     }
 
-    /// Waits for the answer to [`ask`](Self::ask).
-    pub(crate) fn told(&self, address: IpAddr, within: Duration) -> Result<Option<EthernetAddress>, Stop> {
-        let is_told = |frame: &Frame| match (&frame.packet, address) {
+    /// Waits for the answer to [`request_resolution`](Self::request_resolution).
+    pub(crate) fn resolution(&self, address: IpAddr, within: Duration) -> Result<Option<EthernetAddress>, Stop> {
+        let is_resolution = |frame: &Frame| match (&frame.packet, address) {
             (Packet::Arp(arp), IpAddr::V4(address)) => arp.operation == 2 && arp.sender == address,
             (Packet::Icmp(ip), IpAddr::V6(address)) => {
                 ip.payload.first() == Some(&kind::ADVERTISEMENT) && array::<16>(&ip.payload, 8) == address.octets()
             }
             _ => false,
         };
-        Ok(self.receive(within, is_told)?.map(|frame| match &frame.packet {
+        Ok(self.receive(within, is_resolution)?.map(|frame| match &frame.packet {
             Packet::Arp(arp) => arp.sender_mac,
             _ => frame.source(),
         }))
     }
+}
+
+/// A packet with a message of neighbor discovery.
+pub(crate) fn neighbor_packet(source: IpAddr, destination: IpAddr, mut message: Vec<u8>) -> Ip {
+    fill_transport_checksum(source, destination, protocol::ICMPV6, &mut message);
+    Ip { ttl: 255, ..Ip::new(source, destination, protocol::ICMPV6, message) }
 }
 
 /// The identifier of all echo requests.

@@ -18,6 +18,10 @@ pub mod protocol {
     pub const HOP_BY_HOP: u8 = 0;
     /// The destination options header of IPv6.
     pub const DESTINATION_OPTIONS: u8 = 60;
+    /// The fragment header of IPv6.
+    pub const FRAGMENT: u8 = 44;
+    /// Nothing follows, in IPv6.
+    pub const NONE: u8 = 59;
     /// Not assigned.
     pub const UNASSIGNED: u8 = 201;
 }
@@ -38,7 +42,7 @@ pub struct Ip {
     pub ttl: u8,
     /// The identification; only with IPv4.
     pub identification: u16,
-    /// The flags and the offset in units of 8 bytes; only with IPv4.
+    /// The flags and the offset in units of 8 bytes, of the header of IPv4.
     pub fragment: u16,
     /// The options, a multiple of 4 bytes; only with IPv4.
     pub options: Vec<u8>,
@@ -198,8 +202,8 @@ pub fn long_word(bytes: &[u8], at: usize) -> u32 {
 
 /// Writes a big-endian number at this offset, if there is room.
 pub fn set_word(bytes: &mut [u8], at: usize, value: u16) {
-    if let Some(place) = bytes.get_mut(at..at + 2) {
-        place.copy_from_slice(&value.to_be_bytes());
+    if let Some(offset) = bytes.get_mut(at..at + 2) {
+        offset.copy_from_slice(&value.to_be_bytes());
     }
 }
 

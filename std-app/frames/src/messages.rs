@@ -22,6 +22,14 @@ pub mod kind {
     pub const UNREACHABLE_V6: u8 = 1;
     /// Parameter problem, ICMP for IPv6.
     pub const PARAMETER_PROBLEM_V6: u8 = 4;
+    /// Redirect, ICMP for IPv4.
+    pub const REDIRECT: u8 = 5;
+    /// Packet too big, ICMP for IPv6.
+    pub const TOO_BIG_V6: u8 = 2;
+    /// Router advertisement.
+    pub const ROUTER_ADVERTISEMENT: u8 = 134;
+    /// Redirect, ICMP for IPv6.
+    pub const REDIRECT_V6: u8 = 137;
     /// Neighbor solicitation.
     pub const SOLICITATION: u8 = 135;
     /// Neighbor advertisement.
@@ -72,6 +80,62 @@ pub fn advertisement(target: Ipv6Addr, mac: EthernetAddress, flags: u8) -> Vec<u
     rest.extend([2, 1]);
     rest.extend(mac.0);
     icmp(kind::ADVERTISEMENT, 0, &rest)
+}
+
+/// A prefix that a router advertises: on the link, and to make addresses from.
+#[derive(Clone, Copy, Debug)]
+pub struct PrefixInformation {
+    /// The prefix.
+    pub prefix: Ipv6Addr,
+    /// Its length in bits; a valid one is at most 128.
+    pub length: u8,
+    /// How many seconds it is valid and preferred.
+    pub lifetime: u32,
+}
+
+/// A router advertisement (RFC 4861, 4.2).
+#[derive(Clone, Copy, Debug)]
+pub struct RouterAdvertisement<'a> {
+    /// For how many seconds the router may be used; 0: not any more.
+    pub lifetime: u16,
+    /// How many milliseconds a neighbor counts as reachable after it was heard.
+    pub reachable_ms: u32,
+    /// The router's MAC address.
+    pub mac: EthernetAddress,
+    /// What it advertises.
+    pub prefixes: &'a [PrefixInformation],
+}
+
+impl RouterAdvertisement<'_> {
+    /// The message.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        const RETRANSMISSION_MS: u32 = 1000;
+        const ON_LINK_AND_AUTONOMOUS: u8 = 0xc0;
+        let mut rest = vec![64, 0];
+        rest.extend(self.lifetime.to_be_bytes());
+        rest.extend(self.reachable_ms.to_be_bytes());
+        rest.extend(RETRANSMISSION_MS.to_be_bytes());
+        rest.extend([1, 1]);
+        rest.extend(self.mac.0);
+        for PrefixInformation { prefix, length, lifetime } in self.prefixes {
+            rest.extend([3, 4, *length, ON_LINK_AND_AUTONOMOUS]);
+            rest.extend([lifetime.to_be_bytes(), lifetime.to_be_bytes(), [0; 4]].concat());
+            rest.extend(prefix.octets());
+        }
+        icmp(kind::ROUTER_ADVERTISEMENT, 0, &rest)
+    }
+}
+
+/// A redirect (RFC 4861, 4.5): packets for `destination` are to be sent to `target`, which has this MAC address.
+#[must_use]
+pub fn redirect_v6(target: Ipv6Addr, destination: Ipv6Addr, mac: EthernetAddress) -> Vec<u8> {
+    let mut rest = vec![0; 4];
+    rest.extend(target.octets());
+    rest.extend(destination.octets());
+    rest.extend([2, 1]);
+    rest.extend(mac.0);
+    icmp(kind::REDIRECT_V6, 0, &rest)
 }
 
 /// A UDP datagram.

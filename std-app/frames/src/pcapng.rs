@@ -63,6 +63,7 @@ fn comment(examined: &Examined) -> String {
         Verdict::Passed(text) => ("passed", text),
         Verdict::Failed(text) => ("failed", text),
         Verdict::Undecided(text) => ("not decidable", text),
+        Verdict::Lossy(text) => ("not decidable, lossy link", text),
         Verdict::Dead(text) | Verdict::LinkFailed(text) => ("not run", text),
     };
     let probe = &examined.probe;

@@ -87,6 +87,8 @@ pub struct Probe {
     pub quick: bool,
     /// It takes more than a minute.
     pub long: bool,
+    /// About how many seconds it waits for timers; the longest begin first.
+    pub waits: u8,
     /// The IP versions that it is for.
     pub versions: Versions,
     /// When it is run.
@@ -115,7 +117,20 @@ impl Probe {
         run: fn(&Host<'_>) -> Result<String, Stop>,
     ) -> Self {
         let (versions, schedule, test) = (Versions::Both, Schedule::Beside, Test::Active(run));
-        Self { group, name, level, requirement, clause, causes, quick: false, long: false, versions, schedule, test }
+        Self {
+            group,
+            name,
+            level,
+            requirement,
+            clause,
+            causes,
+            quick: false,
+            long: false,
+            waits: 0,
+            versions,
+            schedule,
+            test,
+        }
     }
 
     /// One of the core that a bring-up needs, tested by looking at every frame that the board sends.
@@ -139,6 +154,11 @@ impl Probe {
     /// It takes more than a minute.
     pub(crate) const fn long(self) -> Self {
         Self { long: true, ..self }
+    }
+
+    /// It waits for timers about this many seconds, beside other probes.
+    pub(crate) const fn waits(self, seconds: u8) -> Self {
+        Self { waits: seconds, schedule: Schedule::Waits, ..self }
     }
 
     /// For one IP version.

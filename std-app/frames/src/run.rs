@@ -1,6 +1,7 @@
 //! The run: probes run concurrently as far as the board has slots; those that would disturb others run separately.
 
 use core::{
+    cmp::Reverse,
     net::IpAddr,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -16,6 +17,7 @@ use crate::{
     frame::Frame,
     host::{Host, Identity, Traced},
     link::Medium,
+    loss::loss,
     probe::{Probe, Schedule, Stop, Test, Versions},
 };
 
@@ -41,6 +43,8 @@ pub enum Verdict {
     Failed(String),
     /// It cannot be decided on this board, for this reason.
     Undecided(String),
+    /// The link loses frames, so that what was found says nothing about the board.
+    Lossy(String),
     /// The board does not answer any more: not even a new connection is possible.
     Dead(String),
     /// The link failed.
@@ -57,7 +61,7 @@ pub fn applies(probe: &Probe, address: IpAddr) -> bool {
     }
 }
 
-/// Runs a probe. A failure counts if it happens twice: a frame may have been lost.
+/// Runs a probe. A failure counts if it happens twice, and on a link that loses no frames.
 pub fn examine(medium: &dyn Medium, board: &Board, identity: Identity, probe: &Probe) -> Examined {
     let first = examine_once(medium, board, identity, probe);
     if !matches!(first.verdict, Verdict::Failed(_)) {
@@ -65,11 +69,22 @@ pub fn examine(medium: &dyn Medium, board: &Board, identity: Identity, probe: &P
     }
     let second = examine_once(medium, board, identity, probe);
     // A board that the probe has stopped: the next probe says that it is dead.
-    if matches!(second.verdict, Verdict::Dead(_)) { first } else { second }
+    let examined = if matches!(second.verdict, Verdict::Dead(_)) { first } else { second };
+    if !matches!(examined.verdict, Verdict::Failed(_)) {
+        return examined;
+    }
+    match loss(&host(medium, board, identity)) {
+        Ok(Some(lost)) => Examined { verdict: Verdict::Lossy(lost), ..examined },
+        _ => examined,
+    }
+}
+
+fn host<'a>(medium: &'a dyn Medium, board: &'a Board, identity: Identity) -> Host<'a> {
+    Host::new(board, identity, medium.attach(identity.mac), fastrand::u64(..))
 }
 
 fn examine_once(medium: &dyn Medium, board: &Board, identity: Identity, probe: &Probe) -> Examined {
-    let host = Host::new(board, identity, medium.attach(identity.mac), fastrand::u64(..));
+    let host = host(medium, board, identity);
     let begin = host.now();
     let verdict = match is_alive(&host) {
         Ok(()) => {
@@ -136,7 +151,8 @@ pub fn run(
 ) -> io::Result<Vec<Examined>> {
     let (mut waiting, passive): (Vec<&Probe>, Vec<&Probe>) =
         probes.iter().partition(|probe| matches!(probe.test, Test::Active(_)));
-    waiting.sort_by_key(|probe| probe.schedule); // stable: otherwise in their order
+    // Stable: otherwise in their order.
+    waiting.sort_by_key(|probe| (probe.schedule, Reverse(probe.waits)));
     let alone = waiting.split_off(waiting.partition_point(|probe| probe.schedule < Schedule::Alone));
     let mut results: Vec<Examined> = Vec::new();
     let mut goes_on = true;
@@ -182,6 +198,7 @@ pub fn run(
             is_over.store(true, Ordering::Relaxed);
         }
     }
+    announce(medium, board, identities);
     let mut frames: Vec<Frame> = results.iter().flat_map(sent_by_board).cloned().collect();
     frames.sort_by(|one, other| (one.time, &one.bytes).cmp(&(other.time, &other.bytes)));
     // A frame for all hosts was received by each of them.
@@ -192,6 +209,15 @@ pub fn run(
         results.push(examined);
     }
     Ok(results)
+}
+
+/// Tells the board, and nobody else, the MAC addresses of the hosts: probes have told it others.
+fn announce(medium: &dyn Medium, board: &Board, identities: &[Identity]) {
+    for &identity in identities {
+        let host = host(medium, board, identity);
+        // An error is that of the last probe.
+        let _ = host.announce();
+    }
 }
 
 /// The frames of the board that a probe received.

@@ -8,9 +8,9 @@ use core::{
 use smoltcp::wire::EthernetAddress;
 
 use crate::{
-    board::{Board, Service},
+    board::{Board, neighbor},
     frame::Packet,
-    host::{Host, Identity, UNKNOWN},
+    host::{Host, Identity},
     link::Medium,
     stop::Stop,
 };
@@ -18,33 +18,32 @@ use crate::{
 /// How many hosts are played at most: an embedded stack often remembers eight neighbors.
 pub const HOSTS: usize = 6;
 
-/// Hosts with these IP addresses.
+/// Hosts with these IP addresses, at most [`HOSTS`].
 #[must_use]
 pub fn identities(addresses: &[IpAddr]) -> Vec<Identity> {
     let random = fastrand::u16(..).to_be_bytes();
     let mac = |index: usize| EthernetAddress([2, b'g', random[0], random[1], u8::try_from(index).unwrap_or(255), 0]);
-    addresses.iter().enumerate().map(|(index, &address)| Identity { mac: mac(index), address }).collect()
+    addresses.iter().take(HOSTS).enumerate().map(|(index, &address)| Identity { mac: mac(index), address }).collect()
 }
 
-/// Up to [`HOSTS`] unused addresses of the target's subnet, tried by ARP probes (RFC 5227) or by neighbor
+/// Unused addresses of the target's subnet, tried by ARP probes (RFC 5227) or by neighbor
 /// solicitations. `prefix` is the length of the prefix of an IPv4 subnet.
 ///
 /// # Errors
 /// If the link fails.
 pub fn free_addresses(medium: &dyn Medium, target: IpAddr, prefix: u8) -> Result<Vec<IpAddr>, Stop> {
-    let board =
-        Board { mac: UNKNOWN, address: target, port: 0, service: Service::default(), rtt: Duration::ZERO, slots: 1 };
+    let board = Board::at(target);
     let (candidates, nobody): (Vec<IpAddr>, IpAddr) = match target {
         IpAddr::V4(target) => (candidates(target, prefix), Ipv4Addr::UNSPECIFIED.into()),
         IpAddr::V6(target) => ((0..HOSTS).map(|_| neighbor(target).into()).collect(), Ipv6Addr::UNSPECIFIED.into()),
     };
     let [identity] = identities(&[nobody])[..] else { return Ok(Vec::new()) };
     let host = Host::new(&board, identity, medium.attach(identity.mac), fastrand::u64(..));
-    host.is_found.set(false);
+    host.answers_resolution.set(false);
     let mut used: Vec<IpAddr> = Vec::new();
     for _ in 0..2 {
         for &candidate in &candidates {
-            host.ask(candidate)?;
+            host.request_resolution(candidate)?;
         }
         host.wait(Duration::from_millis(700))?;
     }
@@ -58,7 +57,7 @@ pub fn free_addresses(medium: &dyn Medium, target: IpAddr, prefix: u8) -> Result
             _ => used.extend(traced.frame.ip().map(|ip| ip.source)),
         }
     }
-    Ok(candidates.into_iter().filter(|candidate| !used.contains(candidate)).take(HOSTS).collect())
+    Ok(candidates.into_iter().filter(|candidate| !used.contains(candidate)).collect())
 }
 
 /// The highest addresses of the subnet, which DHCP servers assign last.
@@ -69,13 +68,6 @@ fn candidates(target: Ipv4Addr, prefix: u8) -> Vec<IpAddr> {
     let broadcast = network | !mask;
     let hosts = (network + 1..broadcast).rev().map(Ipv4Addr::from_bits);
     hosts.filter(|&host| host != target).take(MOST).map(IpAddr::from).collect()
-}
-
-/// An address with the same prefix of 64 bits and a random interface identifier.
-fn neighbor(target: Ipv6Addr) -> Ipv6Addr {
-    let prefix = target.to_bits() >> 64 << 64;
-    let identifier = fastrand::u64(..) & !(1 << 57 | 1 << 56); // neither global nor of a group
-    Ipv6Addr::from_bits(prefix | u128::from(identifier))
 }
 
 #[cfg(test)]

@@ -10,14 +10,16 @@ use std::{
 };
 
 use greet_frames::{
+    board::{Board, UnusedAddresses},
     discover::{DiscoveryError, discover},
     host::{Identity, Traced, lines},
+    offloads::offloads,
     packet_socket::{Interface, InterfaceError, prefix},
     pcapng,
     probe::{self, Probe, Stop},
     probes,
     run::{self, Examined, Verdict, applies},
-    sources::{free_addresses, identities},
+    sources::{HOSTS, free_addresses, identities},
     tcp::flags,
 };
 use greet_host::{client::HostPort, exit, resolve::addresses, stop::Stop as StopOnSignal, values::Limit};
@@ -107,9 +109,17 @@ pub(super) fn run(
     let pcap = pcap.transpose()?;
     let start = SystemTime::now();
     let medium = Interface::open(interface)?;
-    let hosts = sources(&medium, interface, address.ip(), &options.source)?;
+    let offloads = offloads(interface);
+    if !offloads.is_empty() {
+        list.line(&format!(
+            "{interface} has offloads ({}): it may merge or change frames. Switch them off: `ethtool -K {interface} {}`",
+            offloads.join(", "),
+            offloads.iter().map(|name| format!("{name} off")).collect::<Vec<_>>().join(" ")
+        ));
+    }
+    let (hosts, unused) = sources(&medium, interface, address.ip(), &options.source)?;
     let Some(&first) = hosts.first() else { return Err(FramesError::NoSource(address.ip())) };
-    let board = discover(&medium, first, address.ip(), address.port())?;
+    let board = Board { unused, ..discover(&medium, first, address.ip(), address.port())? };
     let settings = Settings::new(options, stop);
     let is_selected = |probe: &Probe| {
         let is_allowed = !probe.long || options.long;
@@ -146,13 +156,22 @@ pub(super) fn run(
         aborted.get_or_insert(Aborted { reason, by: examined.probe.id() });
         false
     });
+    let is_lossy = |examined: &Examined| matches!(examined.verdict, Verdict::Lossy(_));
+    if let Ok(lossy) = results.as_ref().map(|results| results.iter().filter(|examined| is_lossy(examined)).count())
+        && (board.is_lossy || lossy > 0)
+    {
+        list.line(&format!(
+            "The link loses frames, so {lossy} probes could not be decided: look at the cable, the switch port (duplex), and the \
+             error counters of {interface} and of the board (`ip -s link`)"
+        ));
+    }
     let mut results = results.map_err(|error| FramesError::Link(error.to_string()))?;
     if let Some((path, file)) = pcap {
         let written = pcapng::write(BufWriter::new(file), start, &results);
         written.map_err(|error| FramesError::Pcap { path: path.clone(), error })?;
     }
-    let place = |id: &str| selected.iter().position(|probe| probe.id() == id);
-    results.sort_by_key(|examined| place(&examined.probe.id()));
+    let position = |id: &str| selected.iter().position(|probe| probe.id() == id);
+    results.sort_by_key(|examined| position(&examined.probe.id()));
     let entries = results.iter().map(entry).collect();
     let subject = Subject::new(host.to_string(), Some(&target), &Facts::default());
     Ok(Record::new(subject, entries, aborted))
@@ -164,12 +183,13 @@ fn sources(
     interface: &str,
     target: IpAddr,
     given: &[IpAddr],
-) -> Result<Vec<Identity>, FramesError> {
+) -> Result<(Vec<Identity>, UnusedAddresses), FramesError> {
     if let Some(&other) = given.iter().find(|source| source.is_ipv4() != target.is_ipv4()) {
         return Err(FramesError::SourceVersion(other, target));
     }
     if !given.is_empty() {
-        return Ok(identities(given));
+        let rest = given.get(HOSTS..).unwrap_or_default();
+        return Ok((identities(given), UnusedAddresses::new(rest.to_vec())));
     }
     let prefix = match target {
         IpAddr::V4(target) => prefix(interface, target).unwrap_or(24),
@@ -179,7 +199,8 @@ fn sources(
         Stop::Link(error) => FramesError::Link(error.to_string()),
         Stop::Failed(what) | Stop::Undecided(what) => FramesError::Link(what),
     })?;
-    Ok(identities(&free))
+    let rest = free.get(HOSTS..).unwrap_or_default();
+    Ok((identities(&free), UnusedAddresses::new(rest.to_vec())))
 }
 
 fn count(target: &Target, trace: &[Traced]) {
@@ -200,6 +221,7 @@ fn entry(examined: &Examined) -> Entry {
             Outcome::Failed(Box::new(Failure { causes, ..Failure::new(what.as_str()) }))
         }
         Verdict::Undecided(why) => Outcome::Skipped(format!("not decidable: {why}")),
+        Verdict::Lossy(what) => Outcome::Skipped(format!("lossy link: {what}")),
         Verdict::Dead(what) | Verdict::LinkFailed(what) => Outcome::Skipped(what.clone()),
     };
     let is_failed = matches!(outcome, Outcome::Failed(_));

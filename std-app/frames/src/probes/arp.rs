@@ -10,92 +10,100 @@ use crate::{
     probe::{Group, Level, Probe, Schedule, Stop, Versions, require},
 };
 
-const fn arp(
-    name: &'static str,
-    level: (Level, &'static str),
-    requirement: &'static str,
-    causes: &'static [&'static str],
-    run: fn(&Host<'_>) -> Result<String, Stop>,
-) -> Probe {
-    Probe::new(Group::Link, name, level, requirement, causes, run).only(Versions::V4)
-}
-
 pub(super) const PROBES: &[Probe] = &[
-    arp(
+    Probe::new(
+        Group::Link,
         "arp-reply",
         (Level::Must, "RFC 826"),
         "an ARP request for the board's address is answered to the sender alone, with the right addresses",
         &["the fields of the reply are not swapped", "the card does not receive broadcast frames"],
         reply,
     )
+    .only(Versions::V4)
     .quick(),
-    arp(
+    Probe::new(
+        Group::Link,
         "arp-unicast",
         (Level::Must, "RFC 1122, 2.3.2.1"),
         "an ARP request that is sent to the board's MAC address is answered: others check their cache with it",
         &["only broadcast frames are taken for ARP requests"],
         unicast,
-    ),
-    arp(
+    )
+    .only(Versions::V4),
+    Probe::new(
+        Group::Link,
         "arp-other",
         (Level::Must, "RFC 826"),
         "an ARP request for another address is not answered",
         &["the target address of a request is not compared with the own one"],
         other,
     )
+    .only(Versions::V4)
     .quick(),
-    arp(
+    Probe::new(
+        Group::Link,
         "arp-probe",
         (Level::Must, "RFC 5227, 2.1.1"),
         "an ARP probe (sender 0.0.0.0) for the board's address is answered: another host wants the address",
         &["a sender with the address 0.0.0.0 is taken for invalid"],
         probe,
     )
+    .only(Versions::V4)
     .quick(),
-    arp(
+    Probe::new(
+        Group::Link,
         "arp-merge",
         (Level::Must, "RFC 826, packet reception"),
         "a host that says it has another MAC address now gets its frames there",
         &["a known neighbor is updated only when its entry expires: frames go to the card that was replaced"],
         merge,
     )
+    .only(Versions::V4)
     .quick()
     .scheduled(Schedule::Alone),
-    arp(
+    Probe::new(
+        Group::Link,
         "arp-announcement",
         (Level::Must, "RFC 5227, 3; RFC 826"),
         "a gratuitous ARP of a known host is believed",
         &["ARP packets that are not for the own address are dropped before the cache is updated"],
         announcement,
     )
+    .only(Versions::V4)
     .scheduled(Schedule::Alone),
-    arp(
+    Probe::new(
+        Group::Link,
         "arp-conflict",
         (Level::Should, "RFC 5227, 2.4"),
         "a board whose address another host claims once keeps it",
         &["the address is given up at the first conflict, or frames to the own address go to the other host"],
         conflict,
     )
+    .only(Versions::V4)
     .scheduled(Schedule::Alone),
-    arp(
+    Probe::new(
+        Group::Link,
         "arp-malformed",
         (Level::Must, "RFC 826"),
         "ARP packets for other networks, with other lengths or operations are not answered",
         &["the fields of an ARP packet are not checked before it is answered"],
         malformed,
-    ),
-    arp(
+    )
+    .only(Versions::V4),
+    Probe::new(
+        Group::Link,
         "arp-reply-ignored",
         (Level::Must, "RFC 826"),
         "an ARP reply is not answered",
         &["the operation of an ARP packet is not looked at: two such boards would answer each other for ever"],
         reply_ignored,
-    ),
+    )
+    .only(Versions::V4),
 ];
 
 /// The board's address and this host's.
 fn addresses(host: &Host<'_>) -> Result<[Ipv4Addr; 2], Stop> {
-    match (host.board.address, host.identity.address) {
+    match (host.board.address, host.identity().address) {
         (IpAddr::V4(board), IpAddr::V4(own)) => Ok([board, own]),
         _ => Err(Stop::undecided("ARP is for IPv4")),
     }
@@ -116,7 +124,7 @@ fn reply(host: &Host<'_>) -> Result<String, Stop> {
     host.clear();
     send(host, EthernetAddress::BROADCAST, &host.arp(1, own, NOBODY, board))?;
     let Some(frame) = answer(host, true)? else { return Err(Stop::failed("no reply")) };
-    let (mac, own_mac) = (host.board.mac, host.identity.mac);
+    let (mac, own_mac) = (host.board.mac, host.identity().mac);
     let expected = Arp { operation: 2, sender_mac: mac, sender: board, target_mac: own_mac, target: own };
     require(frame.arp() == Some(&expected), || format!("the reply is {:?}", frame.arp()))?;
     require(frame.destination() == own_mac, || format!("the reply is sent to {}", frame.destination()))?;
@@ -187,7 +195,8 @@ fn moved_by(host: &Host<'_>, arp: &Arp) -> Result<String, Stop> {
 fn conflict(host: &Host<'_>) -> Result<String, Stop> {
     let [board, own] = addresses(host)?;
     host.clear();
-    send(host, EthernetAddress::BROADCAST, &host.arp(1, board, NOBODY, board))?;
+    // To the board alone: the caches of the other hosts stay right.
+    send(host, host.board.mac, &host.arp(1, board, NOBODY, board))?;
     let defence = host.receive(host.board.quiet_time(), |frame| {
         frame.arp().is_some_and(|arp| arp.sender == board && arp.target == board)
     })?;
@@ -209,9 +218,9 @@ fn malformed(host: &Host<'_>) -> Result<String, Stop> {
         (7, 0, "operation 0"),
         (7, 9, "operation 9"),
     ];
-    for (place, value, name) in changes {
+    for (offset, value, name) in changes {
         let mut changed = request.clone();
-        if let Some(byte) = changed.get_mut(place) {
+        if let Some(byte) = changed.get_mut(offset) {
             *byte = value;
         }
         host.send_to(EthernetAddress::BROADCAST, ethertype::ARP, &changed)?;
@@ -219,7 +228,7 @@ fn malformed(host: &Host<'_>) -> Result<String, Stop> {
     }
     // Cut off, and not padded.
     let cut = request.get(..20).unwrap_or_default();
-    host.send_frame(&crate::frame::frame_bytes(host.board.mac, host.identity.mac, ethertype::ARP, cut))?;
+    host.send_frame(&crate::frame::frame_bytes(host.board.mac, host.identity().mac, ethertype::ARP, cut))?;
     require(answer(host, false)?.is_none(), || "a request of 20 bytes is answered".to_owned())?;
     host.expect_echo("after malformed ARP packets")?;
     Ok(format!("{} kinds not answered", changes.len() + 1))

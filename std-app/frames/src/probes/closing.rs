@@ -2,17 +2,17 @@
 
 use core::time::Duration;
 
-use super::tcp;
 use crate::{
     board::LINE,
     connection::Connection,
     host::Host,
-    probe::{Level, Probe, Schedule, Seconds, Stop, require},
+    probe::{Group, Level, Probe, Schedule, Seconds, Stop, require},
     tcp::{Tcp, flags},
 };
 
 pub(super) const PROBES: &[Probe] = &[
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "fin-acknowledged",
         (Level::Must, "RFC 9293, 3.10.7.4"),
         "a FIN is acknowledged",
@@ -20,14 +20,16 @@ pub(super) const PROBES: &[Probe] = &[
         fin,
     )
     .quick(),
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "fin-answered",
         (Level::Should, "RFC 9293, 3.6"),
         "after the peer's FIN the service closes its side, too, within 10 s",
         &["the service does not notice the end of the input: the slot is lost"],
         fin_answered,
     ),
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "half-close",
         (Level::Must, "RFC 9293, 3.6; RFC 1122, 4.2.2.13"),
         "data that came before the FIN is still answered after it",
@@ -35,36 +37,41 @@ pub(super) const PROBES: &[Probe] = &[
         half_close,
     )
     .quick(),
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "fin-with-data",
         (Level::Must, "RFC 9293, 3.10.7.4"),
         "the data of a segment with FIN is answered",
         &["a segment with FIN is handled before its data is read"],
         fin_with_data,
     ),
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "fin-early",
         (Level::Must, "RFC 9293, 3.10.7.4"),
         "a FIN behind a hole counts only when the hole is filled",
         &["the FIN of a segment out of order is processed at once: the missing data is lost"],
         fin_early,
     ),
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "fin-repeated",
         (Level::Must, "RFC 9293, 3.10.7.4"),
         "a repeated FIN is acknowledged again",
         &["a FIN after the end of the input is ignored: the peer repeats it until it gives up"],
         fin_repeated,
     ),
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "fin-retransmission",
         (Level::Must, "RFC 9293, 3.8.1"),
         "the board's own FIN is sent again if it is not acknowledged",
         &["the retransmission timer covers data alone"],
         fin_retransmission,
     )
-    .scheduled(Schedule::Waits),
-    tcp(
+    .waits(3),
+    Probe::new(
+        Group::Tcp,
         "rst-frees-slot",
         (Level::Must, "RFC 9293, 3.10.7.4"),
         "a reset frees its slot at once: twenty connections after each other are served",
@@ -73,7 +80,8 @@ pub(super) const PROBES: &[Probe] = &[
     )
     .quick()
     .scheduled(Schedule::Alone),
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "close-frees-slot",
         (Level::Should, "RFC 9293, 3.6"),
         "closed connections free their slots: twelve after each other are served",
@@ -81,14 +89,16 @@ pub(super) const PROBES: &[Probe] = &[
         close_frees,
     )
     .scheduled(Schedule::Alone),
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "port-again",
         (Level::Should, "RFC 9293, MAY-2; RFC 6191"),
         "a new connection from the same port is possible after the peer closed the one before",
         &["the old connection is still there and answers the SYN"],
         port_again,
     ),
-    tcp(
+    Probe::new(
+        Group::Tcp,
         "after-close",
         (Level::Must, "RFC 9293, 3.10.7.1"),
         "a segment to a connection that is closed is answered by a reset or an acknowledgement",
@@ -99,7 +109,7 @@ pub(super) const PROBES: &[Probe] = &[
 
 impl Connection<'_, '_> {
     /// Sends a FIN with this data.
-    fn finish(&self, data: &[u8]) -> Result<(), Stop> {
+    pub(super) fn finish(&self, data: &[u8]) -> Result<(), Stop> {
         self.send_with(|segment| {
             segment.flags |= flags::FIN;
             segment.payload = data.to_vec();
@@ -119,7 +129,7 @@ impl Connection<'_, '_> {
     }
 
     /// Fails unless everything that was sent is acknowledged.
-    fn all_acknowledged(&self, what: &str) -> Result<(), Stop> {
+    pub(super) fn all_acknowledged(&self, what: &str) -> Result<(), Stop> {
         let end = self.next.get();
         let is_done = self.acknowledged.get() == end || self.reply(|tcp| tcp.acknowledgement == end)?.is_some();
         require(is_done, || format!("{what} is not acknowledged"))
@@ -127,14 +137,14 @@ impl Connection<'_, '_> {
 }
 
 fn fin(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
+    let connection = host.connect()?;
     connection.finish(&[])?;
     connection.all_acknowledged("the FIN")?;
     Ok("acknowledged".to_owned())
 }
 
 fn fin_answered(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
+    let connection = host.connect()?;
     let begin = host.now();
     connection.finish(&[])?;
     match connection.receive(Duration::from_secs(10), |tcp| tcp.has(flags::FIN))? {
@@ -145,7 +155,7 @@ fn fin_answered(host: &Host<'_>) -> Result<String, Stop> {
 
 fn half_close(host: &Host<'_>) -> Result<String, Stop> {
     // The reply waits behind a closed window until the FIN is there.
-    let connection = host.talk_closed(|_| {})?;
+    let connection = host.connect_with_closed_window(|_| {})?;
     connection.push(LINE)?;
     connection.finish(&[])?;
     host.wait(host.board.quiet_time())?;
@@ -155,7 +165,7 @@ fn half_close(host: &Host<'_>) -> Result<String, Stop> {
 }
 
 fn fin_with_data(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
+    let connection = host.connect()?;
     connection.finish(LINE)?;
     connection.read(host.board.service.reply)?;
     connection.all_acknowledged("the FIN")?;
@@ -163,7 +173,7 @@ fn fin_with_data(host: &Host<'_>) -> Result<String, Stop> {
 }
 
 fn fin_early(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
+    let connection = host.connect()?;
     host.clear();
     let next = connection.next.get();
     connection.send_with(|segment| {
@@ -182,7 +192,7 @@ fn fin_early(host: &Host<'_>) -> Result<String, Stop> {
 }
 
 fn fin_repeated(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
+    let connection = host.connect()?;
     connection.finish(&[])?;
     connection.all_acknowledged("the FIN")?;
     connection.finished(host.board.reply_time())?;
@@ -197,7 +207,7 @@ fn fin_repeated(host: &Host<'_>) -> Result<String, Stop> {
 }
 
 fn fin_retransmission(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
+    let connection = host.connect()?;
     connection.finish(&[])?;
     let is_fin = |tcp: &Tcp| tcp.has(flags::FIN);
     let Some((first, _)) = connection.receive(Duration::from_secs(10), is_fin)? else {
@@ -212,7 +222,7 @@ fn fin_retransmission(host: &Host<'_>) -> Result<String, Stop> {
 fn rst_frees(host: &Host<'_>) -> Result<String, Stop> {
     const COUNT: usize = 20;
     for number in 1..=COUNT {
-        let opened = host.talk();
+        let opened = host.connect();
         opened.map_err(|stop| number_of(number, stop))?;
         host.wait(host.board.rtt * 2)?;
     }
@@ -230,7 +240,7 @@ fn close_frees(host: &Host<'_>) -> Result<String, Stop> {
     const COUNT: usize = 12;
     let mut closed = Vec::new();
     for number in 1..=COUNT {
-        let connection = host.talk().map_err(|stop| number_of(number, stop))?;
+        let connection = host.connect().map_err(|stop| number_of(number, stop))?;
         connection.finish(&[])?;
         connection.finished(host.board.reply_time())?;
         closed.push(connection);
@@ -240,7 +250,7 @@ fn close_frees(host: &Host<'_>) -> Result<String, Stop> {
 
 fn port_again(host: &Host<'_>) -> Result<String, Stop> {
     let port = {
-        let connection = host.talk()?;
+        let connection = host.connect()?;
         connection.finish(&[])?;
         if connection.finished(host.board.reply_time() * 3)?.is_none() {
             return Err(Stop::undecided("the service does not close its side"));
@@ -256,7 +266,7 @@ fn port_again(host: &Host<'_>) -> Result<String, Stop> {
 }
 
 fn after_close(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
+    let connection = host.connect()?;
     connection.finish(&[])?;
     if connection.finished(host.board.reply_time() * 3)?.is_none() {
         return Err(Stop::undecided("the service does not close its side"));

@@ -4,7 +4,7 @@ use crate::{
     frame::Frame,
     host::Host,
     messages,
-    probe::{Group, Level, Probe, Schedule, Stop, require},
+    probe::{Group, Level, Probe, Stop, require},
 };
 
 pub(super) const PROBES: &[Probe] = &[
@@ -25,7 +25,7 @@ pub(super) const PROBES: &[Probe] = &[
         LENGTH_CAUSES,
         |host| lengths(host, 0..=1472),
     )
-    .scheduled(Schedule::Waits),
+    .waits(4),
     Probe::new(
         Group::Icmp,
         "echo-checksum",
@@ -92,9 +92,9 @@ fn lengths(host: &Host<'_>, lengths: impl Iterator<Item = usize>) -> Result<Stri
         };
         let received = data_of(&reply);
         require(received == data, || {
-            let place = received.iter().zip(&data).position(|(received, sent)| received != sent);
-            let place = place.map_or_else(String::new, |place| format!(", byte {place} is wrong"));
-            format!("{length} bytes were sent and {} came back{place}", received.len())
+            let offset = received.iter().zip(&data).position(|(received, sent)| received != sent);
+            let offset = offset.map_or_else(String::new, |offset| format!(", byte {offset} is wrong"));
+            format!("{length} bytes were sent and {} came back{offset}", received.len())
         })?;
     }
     Ok(format!("{count} lengths up to {longest} bytes"))
@@ -109,9 +109,9 @@ fn odd_checksum(host: &Host<'_>) -> Result<String, Stop> {
 }
 
 /// One byte of a request with this many bytes is changed after its checksum was computed.
-fn not_answered_if_changed(host: &Host<'_>, length: usize, place: usize) -> Result<String, Stop> {
+fn not_answered_if_changed(host: &Host<'_>, length: usize, offset: usize) -> Result<String, Stop> {
     let mut ip = host.echo_packet(1, &pattern(length));
-    if let Some(byte) = ip.payload.get_mut(place) {
+    if let Some(byte) = ip.payload.get_mut(offset) {
         *byte ^= 0x10;
     }
     host.send_ip(&ip)?;
@@ -139,7 +139,7 @@ fn reply_ignored(host: &Host<'_>) -> Result<String, Stop> {
     let kind = messages::echo_reply_kind(host.board.address);
     host.send_icmp(messages::icmp(kind, 0, &[0x67, 0x72, 0, 9, 1, 2, 3, 4]))?;
     let answer = host.receive(host.board.quiet_time(), |frame| {
-        frame.ip().is_some_and(|ip| ip.destination == host.identity.address)
+        frame.ip().is_some_and(|ip| ip.destination == host.identity().address)
             && frame.tcp().is_none()
             && frame.icmp(messages::kind::SOLICITATION).is_none()
     })?;

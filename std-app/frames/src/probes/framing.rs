@@ -3,7 +3,7 @@
 use smoltcp::wire::EthernetAddress;
 
 use crate::{
-    frame::{SHORTEST, ethertype, frame_bytes},
+    frame::{HEADER, SHORTEST, ethertype, frame_bytes},
     host::Host,
     ip::set_word,
     probe::{Group, Level, Probe, Stop, require},
@@ -68,6 +68,22 @@ pub(super) const PROBES: &[Probe] = &[
         &["a length below 1536 is taken for a type, or an unknown type ends the receive path"],
         llc,
     ),
+    Probe::new(
+        Group::Link,
+        "frame-too-long",
+        (Level::Must, "IEEE 802.3, 4.2.4.2.1"),
+        "frames of more than 1514 bytes do no harm, and no such frame is sent",
+        &["the length of a received frame is not compared with the receive buffer: memory behind it is overwritten"],
+        too_long,
+    ),
+    Probe::new(
+        Group::Link,
+        "frame-cut",
+        (Level::Must, "RFC 1122, 3.2.1.1; RFC 8200, 3"),
+        "frames that end within a header do no harm, and are not answered",
+        &["a header is read before its length is compared with that of the frame"],
+        cut,
+    ),
 ];
 
 fn version(host: &Host<'_>) -> u16 {
@@ -76,7 +92,7 @@ fn version(host: &Host<'_>) -> u16 {
 
 fn padding(host: &Host<'_>) -> Result<String, Stop> {
     let mut frame =
-        frame_bytes(host.board.mac, host.identity.mac, version(host), &host.echo_packet(1, b"ab").to_bytes());
+        frame_bytes(host.board.mac, host.identity().mac, version(host), &host.echo_packet(1, b"ab").to_bytes());
     frame.resize(frame.len().max(SHORTEST) + 32, 0xa5);
     host.send_frame(&frame)?;
     let Some(reply) = host.echo_reply(1, host.board.reply_time())? else { return Err(Stop::failed("no reply")) };
@@ -119,7 +135,7 @@ fn multicast_source(host: &Host<'_>) -> Result<String, Stop> {
     let is_group = reply.is_some_and(|reply| !reply.destination().is_unicast());
     require(!is_group, || format!("the reply is sent to the group {group}"))?;
     let reply = host.expect_echo("afterwards")?;
-    require(reply.destination() == host.identity.mac, || format!("replies are sent to {} now", reply.destination()))?;
+    require(reply.destination() == host.identity().mac, || format!("replies are sent to {} now", reply.destination()))?;
     Ok("not learned".to_owned())
 }
 
@@ -152,4 +168,47 @@ fn llc(host: &Host<'_>) -> Result<String, Stop> {
     host.expect_no_reply(1, "a frame of type 0xffff")?;
     host.expect_echo("afterwards")?;
     Ok("ignored".to_owned())
+}
+
+/// The kernel does not send a frame that is longer than the MTU of its interface allows.
+fn is_too_long(stop: &Stop) -> bool {
+    const MESSAGE_TOO_LONG: i32 = 90;
+    matches!(stop, Stop::Link(error) if error.raw_os_error() == Some(MESSAGE_TOO_LONG))
+}
+
+fn too_long(host: &Host<'_>) -> Result<String, Stop> {
+    let header = if host.board.address.is_ipv4() { 28 } else { 48 };
+    let mut count = 0;
+    for length in [1515, 1518, 1519, 1536, 1600, 2000, 4000] {
+        let data = vec![0x4c; length - HEADER - header];
+        match host.send_ip(&host.echo_packet(1, &data)) {
+            Err(stop) if is_too_long(&stop) => break,
+            sent => sent?,
+        }
+        count += 1;
+        host.wait(host.board.rtt * 2)?;
+        host.expect_echo(&format!("after a frame of {length} bytes"))?;
+    }
+    if count == 0 {
+        return Err(Stop::undecided(
+            "the interface sends no frame of more than 1514 bytes: `ip link set NAME mtu 4000`",
+        ));
+    }
+    let long = host.receive(host.board.quiet_time(), |frame| frame.bytes.len() > HEADER + 1500)?;
+    require(long.is_none(), || format!("a frame of {} bytes is sent", long.map_or(0, |frame| frame.bytes.len())))?;
+    Ok(format!("{count} lengths"))
+}
+
+fn cut(host: &Host<'_>) -> Result<String, Stop> {
+    let packet = host.echo_packet(1, &[0x63; 40]).to_bytes();
+    let frame = frame_bytes(host.board.mac, host.identity().mac, version(host), &packet);
+    for length in HEADER..SHORTEST {
+        host.send_frame(frame.get(..length).unwrap_or_default())?;
+        if length % 4 == 0 {
+            host.wait(host.board.rtt)?;
+        }
+    }
+    host.expect_no_reply(1, "a frame that is cut off")?;
+    host.expect_echo("afterwards")?;
+    Ok(format!("{} lengths", SHORTEST - HEADER))
 }

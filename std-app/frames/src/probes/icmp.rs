@@ -91,7 +91,7 @@ fn is_error(host: &Host<'_>, frame: &Frame) -> bool {
     let Packet::Icmp(ip) = &frame.packet else { return false };
     let kind = ip.payload.first().copied().unwrap_or_default();
     let is_one = if ip.source.is_ipv4() { matches!(kind, 3 | 4 | 5 | 11 | 12) } else { kind < 128 };
-    is_one && ip.destination == host.identity.address
+    is_one && ip.destination == host.identity().address
 }
 
 fn closed_udp_port(host: &Host<'_>, compares: bool) -> Result<String, Stop> {
@@ -211,7 +211,7 @@ fn udp_checksum(host: &Host<'_>) -> Result<String, Stop> {
 }
 
 fn soft_error(host: &Host<'_>) -> Result<String, Stop> {
-    let connection = host.talk()?;
+    let connection = host.connect()?;
     // A segment of the board, as a router would quote it.
     let mut quoted = host.packet(protocol::TCP, Vec::new());
     (quoted.source, quoted.destination) = (quoted.destination, quoted.source);

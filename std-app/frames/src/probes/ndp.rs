@@ -12,56 +12,57 @@ use crate::{
     probe::{Group, Level, Probe, Schedule, Stop, Versions, require},
 };
 
-const fn ndp(
-    name: &'static str,
-    level: (Level, &'static str),
-    requirement: &'static str,
-    causes: &'static [&'static str],
-    run: fn(&Host<'_>) -> Result<String, Stop>,
-) -> Probe {
-    Probe::new(Group::Link, name, level, requirement, causes, run).only(Versions::V6)
-}
-
 pub(super) const PROBES: &[Probe] = &[
-    ndp(
+    Probe::new(
+        Group::Link,
         "nd-multicast",
         (Level::Must, "RFC 4861, 7.2.4"),
         "a solicitation to the solicited-node group is answered by a solicited advertisement with the MAC address",
         &["the card does not receive the multicast addresses of the group: its hash filter"],
         |host| solicited(host, true),
     )
+    .only(Versions::V6)
     .quick(),
-    ndp(
+    Probe::new(
+        Group::Link,
         "nd-unicast",
         (Level::Must, "RFC 4861, 7.2.4, 7.3.3"),
         "a solicitation that is sent to the board alone is answered: others check with it whether it is still there",
         &["only solicitations to the group are taken"],
         |host| solicited(host, false),
-    ),
-    ndp(
+    )
+    .only(Versions::V6),
+    Probe::new(
+        Group::Link,
         "nd-duplicate",
         (Level::Must, "RFC 4862, 5.4.3; RFC 4861, 7.2.4"),
         "duplicate address detection for the board's address is answered to all nodes",
         &["solicitations from :: are taken for invalid: another host takes the address"],
         duplicate,
     )
+    .only(Versions::V6)
     .quick(),
-    ndp(
+    Probe::new(
+        Group::Link,
         "nd-other",
         (Level::Must, "RFC 4861, 7.2.3"),
         "a solicitation for another address is not answered",
         &["the target is not compared with the own addresses"],
         other,
     )
+    .only(Versions::V6)
     .quick(),
-    ndp(
+    Probe::new(
+        Group::Link,
         "nd-hop-limit",
         (Level::Must, "RFC 4861, 7.1.1"),
         "a solicitation whose hop limit is not 255 is ignored: it came from another link",
         &["the hop limit is not looked at: hosts far away can change the neighbor cache"],
         |host| ignored(host, |ip| ip.ttl = 254),
-    ),
-    ndp(
+    )
+    .only(Versions::V6),
+    Probe::new(
+        Group::Link,
         "nd-checksum",
         (Level::Must, "RFC 4861, 7.1.1"),
         "a solicitation with a wrong checksum is ignored",
@@ -73,35 +74,42 @@ pub(super) const PROBES: &[Probe] = &[
                 }
             })
         },
-    ),
-    ndp(
+    )
+    .only(Versions::V6),
+    Probe::new(
+        Group::Link,
         "nd-malformed",
         (Level::Must, "RFC 4861, 7.1.1"),
         "solicitations with an option of length 0, a code, or a multicast target are ignored",
         &["an option of length 0 is a loop", "a multicast address gets into the neighbor cache"],
         malformed,
-    ),
-    ndp(
+    )
+    .only(Versions::V6),
+    Probe::new(
+        Group::Link,
         "nd-override",
         (Level::Must, "RFC 4861, 7.2.5"),
         "an advertisement with the override flag changes the MAC address of a known neighbor",
         &["a known neighbor is updated only when its entry expires: frames go to the card that was replaced"],
         |host| advertised(host, 0x20, true),
     )
+    .only(Versions::V6)
     .scheduled(Schedule::Alone),
-    ndp(
+    Probe::new(
+        Group::Link,
         "nd-no-override",
         (Level::Must, "RFC 4861, 7.2.5"),
         "an advertisement without the override flag does not change the MAC address of a known neighbor",
         &["the flag is not looked at"],
         |host| advertised(host, 0, false),
     )
+    .only(Versions::V6)
     .scheduled(Schedule::Alone),
 ];
 
 /// The board's address and this host's.
 fn addresses(host: &Host<'_>) -> Result<[Ipv6Addr; 2], Stop> {
-    match (host.board.address, host.identity.address) {
+    match (host.board.address, host.identity().address) {
         (IpAddr::V6(board), IpAddr::V6(own)) => Ok([board, own]),
         _ => Err(Stop::undecided("neighbor discovery is for IPv6")),
     }
@@ -120,7 +128,7 @@ fn solicited(host: &Host<'_>, by_group: bool) -> Result<String, Stop> {
     let group = solicited_node(board);
     let (to, mac) = if by_group { (group, multicast_mac(group)) } else { (board, host.board.mac) };
     host.clear();
-    host.send_neighbor(own.into(), to.into(), mac, messages::solicitation(board, Some(host.identity.mac)))?;
+    host.send_neighbor(own.into(), to.into(), mac, messages::solicitation(board, Some(host.identity().mac)))?;
     let Some(frame) = advertisement(host, board, true)? else { return Err(Stop::failed("no advertisement")) };
     let payload = frame.ip().map(|ip| ip.payload.as_slice()).unwrap_or_default();
     const SOLICITED: u8 = 0x40;
@@ -131,7 +139,7 @@ fn solicited(host: &Host<'_>, by_group: bool) -> Result<String, Stop> {
         let expected = [&[2, 1], &host.board.mac.0[..]].concat();
         require(option == expected, || format!("its options are {option:02x?}"))?;
     }
-    require(frame.destination() == host.identity.mac, || format!("it is sent to {}", frame.destination()))?;
+    require(frame.destination() == host.identity().mac, || format!("it is sent to {}", frame.destination()))?;
     Ok(format!("{board} is at {}", host.board.mac))
 }
 
@@ -152,7 +160,7 @@ fn other(host: &Host<'_>) -> Result<String, Stop> {
     let [board, own] = addresses(host)?;
     let target = Ipv6Addr::from_bits(board.to_bits() ^ 0x4100);
     for group in [solicited_node(target), solicited_node(board)] {
-        let message = messages::solicitation(target, Some(host.identity.mac));
+        let message = messages::solicitation(target, Some(host.identity().mac));
         host.send_neighbor(own.into(), group.into(), multicast_mac(group), message)?;
     }
     require(advertisement(host, target, false)?.is_none(), || format!("a solicitation for {target} is answered"))?;
@@ -163,7 +171,7 @@ fn other(host: &Host<'_>) -> Result<String, Stop> {
 fn solicitation(host: &Host<'_>, message: Option<Vec<u8>>) -> Result<(Ip, EthernetAddress), Stop> {
     let [board, own] = addresses(host)?;
     let group = solicited_node(board);
-    let mut message = message.unwrap_or_else(|| messages::solicitation(board, Some(host.identity.mac)));
+    let mut message = message.unwrap_or_else(|| messages::solicitation(board, Some(host.identity().mac)));
     fill_transport_checksum(own.into(), group.into(), protocol::ICMPV6, &mut message);
     let mut ip = Ip::new(own.into(), group.into(), protocol::ICMPV6, message);
     ip.ttl = 255;
@@ -182,15 +190,15 @@ fn ignored(host: &Host<'_>, change: impl FnOnce(&mut Ip)) -> Result<String, Stop
 
 fn malformed(host: &Host<'_>) -> Result<String, Stop> {
     let [board, _] = addresses(host)?;
-    let good = messages::solicitation(board, Some(host.identity.mac));
-    let changed = |place: usize, value: u8| {
+    let good = messages::solicitation(board, Some(host.identity().mac));
+    let changed = |offset: usize, value: u8| {
         let mut message = good.clone();
-        if let Some(byte) = message.get_mut(place) {
+        if let Some(byte) = message.get_mut(offset) {
             *byte = value;
         }
         message
     };
-    let group = messages::solicitation(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), Some(host.identity.mac));
+    let group = messages::solicitation(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), Some(host.identity().mac));
     let cut = good.get(..20).unwrap_or_default().to_vec();
     let kinds = [
         ("an option of length 0", changed(25, 0)),
@@ -218,13 +226,13 @@ fn advertised(host: &Host<'_>, flags: u8, moves: bool) -> Result<String, Stop> {
     };
     advertise(host.other_mac(), flags)?;
     // The frame itself comes from the address that is right then: some stacks learn from all frames.
-    let source = if moves { host.other_mac() } else { host.identity.mac };
+    let source = if moves { host.other_mac() } else { host.identity().mac };
     let packet = host.echo_packet(1, b"moved?").to_bytes();
     let mut frame = frame_bytes(host.board.mac, source, ethertype::IPV6, &packet);
     frame.resize(frame.len().max(SHORTEST), 0);
     host.send_frame(&frame)?;
     let reply = host.echo_reply(1, host.board.reply_time())?;
-    advertise(host.identity.mac, 0x20)?;
+    advertise(host.identity().mac, 0x20)?;
     let Some(reply) = reply else { return Err(Stop::failed("no echo reply after it, at either MAC address")) };
     require(reply.destination() == source, || {
         format!("the echo reply goes to {}, not to {source}", reply.destination())

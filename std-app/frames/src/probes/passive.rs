@@ -113,6 +113,22 @@ pub(super) const PROBES: &[Probe] = &[
         &["the window is computed from free memory that others use, too"],
         window,
     ),
+    Probe::passive(
+        Group::Link,
+        "sent-mac",
+        (Level::Must, "RFC 894; RFC 826"),
+        "all frames from the board's IP address have its MAC address as their source",
+        &["another host has the same IP address", "the source of a frame is not the MAC address that ARP tells"],
+        mac,
+    ),
+    Probe::passive(
+        Group::Tcp,
+        "sent-flags",
+        (Level::Must, "RFC 9293, 3.10"),
+        "no segment that the board sends has SYN with FIN or RST, or RST with FIN or data",
+        &["flags of an earlier segment are left in the buffer"],
+        wrong_flags,
+    ),
 ];
 
 fn segments(frames: &[Frame]) -> impl Iterator<Item = (&Ip, &Tcp)> {
@@ -279,5 +295,23 @@ fn window(_: &Board, frames: &[Frame]) -> Result<String, Stop> {
         let earlier = edges.insert(key, edge)?;
         before(edge.wrapping_add(slack), earlier)
             .then(|| format!("the window ended at {earlier}, and then at {edge}: {tcp}"))
+    })
+}
+
+fn mac(board: &Board, frames: &[Frame]) -> Result<String, Stop> {
+    each(frames.iter().filter(|frame| frame.is_from(board.address)), "frames", |frame| {
+        let told = frame.arp().map_or(board.mac, |arp| arp.sender_mac);
+        (frame.source() != board.mac || told != board.mac)
+            .then(|| format!("a frame comes from {}, and the board is {}: {frame}", frame.source(), board.mac))
+    })
+}
+
+fn wrong_flags(_: &Board, frames: &[Frame]) -> Result<String, Stop> {
+    each(segments(frames), "segments", |(_, tcp)| {
+        let is_wrong = tcp.has(flags::SYN | flags::FIN)
+            || tcp.has(flags::SYN | flags::RST)
+            || tcp.has(flags::RST | flags::FIN)
+            || tcp.has(flags::RST | flags::PSH);
+        is_wrong.then(|| tcp.to_string())
     })
 }

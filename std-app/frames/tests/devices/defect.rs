@@ -1,7 +1,10 @@
 //! A defect: changes, drops or adds frames between a probe and a board that is right.
 
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
 
 use greet_frames::frame::Frame;
 
@@ -14,6 +17,8 @@ pub(crate) struct Defect {
     from_board: Transmit,
     /// Frames that are sent later, in the order of their times.
     later: VecDeque<(Duration, Vec<u8>)>,
+    /// Frames that are sent when the board has received something.
+    also: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 fn unchanged(frame: &Frame) -> Vec<Vec<u8>> {
@@ -23,7 +28,12 @@ fn unchanged(frame: &Frame) -> Vec<Vec<u8>> {
 impl Defect {
     /// None.
     pub(crate) fn none() -> Self {
-        Self { to_board: Box::new(unchanged), from_board: Box::new(at_once(unchanged)), later: VecDeque::new() }
+        Self {
+            to_board: Box::new(unchanged),
+            from_board: Box::new(at_once(unchanged)),
+            later: VecDeque::new(),
+            also: Arc::default(),
+        }
     }
 
     /// What the board receives of each frame.
@@ -43,6 +53,12 @@ impl Defect {
         change: impl FnMut(&Frame) -> Vec<(Duration, Vec<u8>)> + Send + 'static,
     ) -> Self {
         self.from_board = Box::new(change);
+        self
+    }
+
+    /// The board sends these frames, too, as they are put there.
+    pub(crate) fn sends_also(mut self, frames: Arc<Mutex<Vec<Vec<u8>>>>) -> Self {
+        self.also = frames;
         self
     }
 
@@ -97,7 +113,8 @@ impl Defect {
 
     pub(crate) fn due(&mut self, now: Duration) -> Vec<Vec<u8>> {
         let count = self.later.iter().take_while(|(time, _)| *time <= now).count();
-        self.later.drain(..count).map(|(_, bytes)| bytes).collect()
+        let also = core::mem::take(&mut *self.also.lock().unwrap());
+        self.later.drain(..count).map(|(_, bytes)| bytes).chain(also).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use greet_core::{Framing, Instant, NAME_CAPACITY, Server, ServerSettings};
 use greet_frames::{
-    board::Board,
+    board::{Board, UnusedAddresses},
     discover::discover,
     frame::{Frame, SHORTEST},
     host::Identity,
@@ -57,7 +57,11 @@ pub(crate) fn identity(is_v6: bool) -> Identity {
 }
 
 /// A board, and the link to it.
-pub(crate) struct Memory(Mutex<World>);
+pub(crate) struct Memory {
+    world: Mutex<World>,
+    /// What the tester has found out, with IPv4 and IPv6.
+    boards: Mutex<[Option<Board>; 2]>,
+}
 
 /// What a host has not received yet.
 type Queue = Arc<Mutex<VecDeque<(Duration, Vec<u8>)>>>;
@@ -74,33 +78,48 @@ struct World {
 impl Memory {
     /// A board with this defect.
     pub(crate) fn new(defect: Defect) -> Self {
+        Self::with_buffers(defect, BUFFER)
+    }
+
+    /// A board with this defect, and buffers of so many bytes.
+    pub(crate) fn with_buffers(defect: Defect, buffer: usize) -> Self {
         let mut card = Card::default();
         let own: Vec<IpCidr> =
             [(false, 24), (true, 64)].map(|(is_v6, prefix)| IpCidr::new(addresses(is_v6)[0].into(), prefix)).to_vec();
-        let settings = Settings { addresses: &own, ..Settings::new(MAC, 7) };
+        let settings = Settings { addresses: &own, slaac: true, ..Settings::new(MAC, 7) };
         let mut stack = Stack::new(settings, &mut card, SocketSet::new(Vec::new()), Instant::ZERO).unwrap();
         let slots: Vec<Slot<Server<NAME_CAPACITY>>> = (0..SOCKETS).map(|_| Slot::new()).collect();
         let server = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
         let settings = pool::Settings { server, ..pool::Settings::DEFAULT };
-        let mut pool = Pool::new(settings, slots.leak(), vec![0; BUFFER].leak());
+        let mut pool = Pool::new(settings, slots.leak(), vec![0; buffer].leak());
         for _ in 0..SOCKETS {
-            pool.open(stack.sockets(), SocketBuffer::new(vec![0; BUFFER]), SocketBuffer::new(vec![0; BUFFER]));
+            pool.open(stack.sockets(), SocketBuffer::new(vec![0; buffer]), SocketBuffer::new(vec![0; buffer]));
         }
-        Self(Mutex::new(World { now: Duration::ZERO, stack, pool, card, defect, hosts: Vec::new() }))
+        let world = World { now: Duration::ZERO, stack, pool, card, defect, hosts: Vec::new() };
+        Self { world: Mutex::new(world), boards: Mutex::default() }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
+        self.world.lock().unwrap()
     }
 
     /// What the tester finds out about this board.
     pub(crate) fn discover(&self, is_v6: bool) -> Board {
-        discover(self, identity(is_v6), addresses(is_v6)[0], PORT).unwrap()
+        fastrand::seed(7); // the same frames in each run
+        if let Some(board) = &self.boards.lock().unwrap()[usize::from(is_v6)] {
+            return board.clone();
+        }
+        let unused = (50..200).map(|last| IpAddr::from([192, 168, 69, last])).collect();
+        let board = discover(self, identity(is_v6), addresses(is_v6)[0], PORT).unwrap();
+        let board = Board { unused: UnusedAddresses::new(unused), ..board };
+        self.boards.lock().unwrap()[usize::from(is_v6)] = Some(board.clone());
+        board
     }
 
     /// What this probe finds.
     pub(crate) fn examine(&self, is_v6: bool, probe: &Probe) -> Examined {
         let board = self.discover(is_v6);
+        fastrand::seed(probe.id().bytes().map(u64::from).fold(0, |sum, byte| sum * 31 % 65_521 + byte));
         match probe.test {
             Test::Active(_) => examine(self, &board, identity(is_v6), probe),
             Test::Passive(_) => {

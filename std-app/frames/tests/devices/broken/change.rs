@@ -183,3 +183,25 @@ pub(crate) fn repetition() -> impl FnMut(&Frame) -> bool + Send + 'static {
 pub(crate) fn is_pure_ack(frame: &Frame) -> bool {
     frame.tcp().is_some_and(|tcp| tcp.flags == flags::ACK && tcp.payload.is_empty())
 }
+
+/// The board receives nothing any more after such a frame.
+pub(crate) fn stops_after_frame(mut what: impl FnMut(&Frame) -> bool + Send + 'static) -> Defect {
+    let mut is_stopped = false;
+    Defect::none().ignores(move |frame| {
+        is_stopped |= what(frame);
+        is_stopped
+    })
+}
+
+/// The board receives such IPv4 packets changed, with right checksums.
+pub(crate) fn receives_ipv4_if(
+    what: impl Fn(&Ip) -> bool + Send + 'static,
+    change: impl Fn(&Ip) -> Ip + Send + 'static,
+) -> Defect {
+    Defect::none().receives(move |frame| {
+        let Some(ip) = frame.ip().filter(|ip| what(ip)) else { return vec![frame.bytes.clone()] };
+        let mut bytes = with_ip(frame, &change(ip));
+        repair(&mut bytes);
+        vec![bytes]
+    })
+}

@@ -1,6 +1,9 @@
 //! Defects of TCP: closing.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
 
 use greet_frames::{frame::Frame, tcp::flags};
 
@@ -48,6 +51,13 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
         ("tcp.after-close", || {
             Defect::none().omits(|frame| is_reset(frame) && frame.tcp().is_some_and(|tcp| tcp.source_port == SERVICE))
         }),
+        ("tcp.fin-wait-2", forgets_when_finished),
+        ("tcp.simultaneous-close", forgets_when_finished),
+        ("tcp.time-wait", || {
+            let mut finished = HashSet::new();
+            Defect::none().ignores(move |frame| is_fin(frame) && !finished.insert(frame.tcp().unwrap().source_port))
+        }),
+        ("tcp.time-wait-syn", knows_port),
     ]
 }
 
@@ -66,4 +76,21 @@ fn after_fin(what: impl Fn(&Frame) -> bool + Send + 'static) -> Defect {
         }
         is_after && what(frame)
     })
+}
+
+/// A connection is forgotten when the board's FIN is sent.
+fn forgets_when_finished() -> Defect {
+    let finished: Arc<Mutex<HashSet<u16>>> = Arc::default();
+    let sent = Arc::clone(&finished);
+    Defect::none()
+        .receives(move |frame| {
+            let is_finished = frame.tcp().is_some_and(|tcp| finished.lock().unwrap().contains(&tcp.source_port));
+            if is_finished && is_fin(frame) { Vec::new() } else { vec![frame.bytes.clone()] }
+        })
+        .sends(move |frame| {
+            if is_fin(frame) {
+                sent.lock().unwrap().insert(frame.tcp().unwrap().destination_port);
+            }
+            vec![frame.bytes.clone()]
+        })
 }

@@ -69,6 +69,28 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
         ("tcp.small-segments", || {
             Defect::none().ignores(|frame| frame.tcp().is_some_and(|tcp| tcp.payload.len() == 1))
         }),
+        ("tcp.sequence-sign", || {
+            let signed = |number: u32| i32::from_ne_bytes(number.to_ne_bytes());
+            Defect::none().ignores(move |frame| frame.tcp().is_some_and(|tcp| signed(tcp.end()) < signed(tcp.sequence)))
+        }),
+        ("tcp.sequence-wraps-hole", || {
+            Defect::none().ignores(|frame| frame.tcp().is_some_and(|tcp| tcp.sequence == 0 && !tcp.payload.is_empty()))
+        }),
+        ("tcp.sequence-wraps-fin", || {
+            Defect::none().omits(|frame| {
+                frame.tcp().is_some_and(|tcp| tcp.has(flags::ACK) && !tcp.has(flags::RST) && tcp.acknowledgement == 0)
+            })
+        }),
+        ("tcp.ack-buffered", || {
+            receives_knowing(|tcp, known| {
+                // Taken for an acknowledgement of an unknown connection, which is reset.
+                if !tcp.has(flags::RST) && known.sent.wrapping_sub(tcp.acknowledgement) > 1 << 31 {
+                    tcp.flags = flags::RST;
+                    tcp.sequence = known.expected;
+                }
+                true
+            })
+        }),
     ]
 }
 
@@ -95,4 +117,9 @@ fn accepts_resets(distance: u32) -> Defect {
         }
         true
     })
+}
+
+/// An acknowledgement of bytes that were not sent is ignored.
+pub(crate) fn compares_acknowledgement() -> Defect {
+    receives_knowing(|tcp, known| tcp.has(flags::RST) || known.sent.wrapping_sub(tcp.acknowledgement) < 1 << 31)
 }

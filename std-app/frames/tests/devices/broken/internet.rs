@@ -9,7 +9,10 @@ use greet_frames::{
 
 use super::{
     Make,
-    change::{SERVICE, is_echo_reply, is_syn, lengthen, repair, repair_payload, sends_tcp, with_ip, with_payload},
+    change::{
+        SERVICE, is_echo_reply, is_syn, lengthen, repair, repair_payload, sends_tcp, stops_after_frame, with_ip,
+        with_payload,
+    },
 };
 use crate::{
     defect::Defect,
@@ -128,7 +131,7 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
         ("icmp.no-error-to-error", || turns_into_datagram(|kind| kind == 3)),
         ("icmp.unknown-type", || turns_into_datagram(|kind| kind == 250)),
         ("icmp.short-message", || {
-            stops_after(|frame| frame.ip().is_some_and(|ip| ip.protocol == 1 && ip.payload.len() == 5))
+            stops_after_frame(|frame| frame.ip().is_some_and(|ip| ip.protocol == 1 && ip.payload.len() == 5))
         }),
         ("icmp.udp-checksum", || {
             Defect::none().receives_changed(|bytes| {
@@ -158,29 +161,31 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
         }),
         ("link.arp-flood", || {
             let mut count = 0;
-            stops_after(move |frame| {
+            stops_after_frame(move |frame| {
                 count += u32::from(frame.arp().is_some());
                 count > 400
             })
         }),
         ("ip.fragment-flood", || {
             let mut count = 0;
-            stops_after(move |frame| {
+            stops_after_frame(move |frame| {
                 count += u32::from(is_fragment(frame));
                 count > 400
             })
         }),
         ("tcp.syn-flood", || {
             let mut count = 0;
-            stops_after(move |frame| {
+            stops_after_frame(move |frame| {
                 count += u32::from(is_syn(frame));
                 count > 200
             })
         }),
-        ("link.random-frames", || stops_after(|frame| matches!(frame.packet, Packet::Other(0x0042)))),
-        ("ip.random-packets", || stops_after(|frame| frame.tcp().is_some_and(|tcp| tcp.destination_port != SERVICE))),
+        ("link.random-frames", || stops_after_frame(|frame| matches!(frame.packet, Packet::Other(0x0042)))),
+        ("ip.random-packets", || {
+            stops_after_frame(|frame| frame.tcp().is_some_and(|tcp| tcp.destination_port != SERVICE))
+        }),
         ("tcp.random-segments", || {
-            stops_after(|frame| frame.tcp().is_some_and(|tcp| tcp.has(flags::URG | flags::FIN | flags::PSH)))
+            stops_after_frame(|frame| frame.tcp().is_some_and(|tcp| tcp.has(flags::URG | flags::FIN | flags::PSH)))
         }),
         ("ip.hop-by-hop", || begins_with(protocol::HOP_BY_HOP)),
         ("ip.destination-options", || begins_with(protocol::DESTINATION_OPTIONS)),
@@ -285,6 +290,24 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
                 })]
             })
         }),
+        ("link.sent-mac", || {
+            let mut count = 0;
+            Defect::none().sends(move |frame| {
+                let mut bytes = frame.bytes.clone();
+                count += u32::from(is_echo_reply(frame));
+                if count == 80 {
+                    bytes[11] ^= 1;
+                }
+                vec![bytes]
+            })
+        }),
+        ("tcp.sent-flags", || {
+            sends_tcp(|tcp| {
+                if tcp.has(flags::SYN) {
+                    tcp.flags |= flags::FIN;
+                }
+            })
+        }),
     ]
 }
 
@@ -330,15 +353,6 @@ fn takes_for_own(what: impl Fn(&Frame) -> bool + Send + 'static) -> Defect {
 fn begins_with(header: u8) -> Defect {
     Defect::none()
         .ignores(move |frame| word(&frame.bytes, 12) == ethertype::IPV6 && frame.bytes.get(HEADER + 6) == Some(&header))
-}
-
-/// The board receives nothing any more after such a frame.
-fn stops_after(mut what: impl FnMut(&Frame) -> bool + Send + 'static) -> Defect {
-    let mut is_stopped = false;
-    Defect::none().ignores(move |frame| {
-        is_stopped |= what(frame);
-        is_stopped
-    })
 }
 
 /// An ICMP message of such a type is answered like a datagram to a closed port.

@@ -8,7 +8,7 @@ use smoltcp::wire::EthernetAddress;
 
 use super::{
     Make,
-    change::{is_echo_reply, lengthen},
+    change::{is_echo_reply, lengthen, stops_after_frame},
 };
 use crate::{
     defect::Defect,
@@ -75,6 +75,8 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
                     vec![bytes]
                 })
         }),
+        ("link.frame-too-long", || stops_after_frame(|frame| frame.bytes.len() == 1600)),
+        ("link.frame-cut", || stops_after_frame(|frame| frame.bytes.len() == 20)),
         ("link.vlan-priority", || Defect::none().ignores(is_tagged)),
         ("link.vlan-foreign", || {
             Defect::none().receives_changed(|bytes| {
@@ -112,7 +114,7 @@ fn change_arp(bytes: &mut [u8], change: impl FnOnce(&mut Arp)) {
 }
 
 /// Frames go to the MAC address that a neighbor had at first.
-fn keeps_first_mac() -> Defect {
+pub(crate) fn keeps_first_mac() -> Defect {
     Defect::none().sends_changed(|bytes| {
         if word(bytes, 12) == ethertype::IPV4 {
             bytes[5] = 0;

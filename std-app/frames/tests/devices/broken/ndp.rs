@@ -44,11 +44,11 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
                 .sends(|frame| {
                     let core::net::IpAddr::V6(own) = addresses(true)[0] else { unreachable!() };
                     let other = core::net::Ipv6Addr::from_bits(own.to_bits() ^ 0x4100);
-                    let twin = with_payload(frame, |payload| payload[8..24].copy_from_slice(&other.octets()));
-                    match frame.icmp(kind::ADVERTISEMENT) {
-                        Some(_) => vec![frame.bytes.clone(), twin],
-                        None => vec![frame.bytes.clone()],
+                    let mut frames = vec![frame.bytes.clone()];
+                    if frame.icmp(kind::ADVERTISEMENT).is_some() {
+                        frames.push(with_payload(frame, |payload| payload[8..24].copy_from_slice(&other.octets())));
                     }
+                    frames
                 })
         }),
         ("link.nd-hop-limit", || {

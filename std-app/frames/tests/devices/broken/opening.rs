@@ -1,16 +1,23 @@
 //! Defects of TCP: opening.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use greet_frames::tcp::flags;
+use greet_frames::{
+    ip::{Ip, protocol},
+    tcp::flags,
+};
 
 use super::{
     Make,
     change::{
-        SERVICE, Shared, is_reset, is_syn, is_syn_ack, knows_port, receives_tcp, sends_tcp, stops_after, with_tcp,
+        SERVICE, Shared, is_reset, is_syn, is_syn_ack, knows_port, receives_ipv4_if, receives_tcp, sends_tcp,
+        stops_after, with_tcp,
     },
 };
-use crate::defect::Defect;
+use crate::{defect::Defect, device::identity};
 
 pub(crate) fn defects() -> Vec<(&'static str, Make)> {
     vec![
@@ -96,6 +103,40 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
                 None => false,
             })
         }),
+        ("tcp.mss-tiny", || {
+            Defect::none().ignores(|frame| frame.tcp().is_some_and(|tcp| tcp.option(2) == Some(&[0, 8])))
+        }),
+        ("tcp.window-scale", || {
+            let mut scales: HashMap<u16, u8> = HashMap::new();
+            receives_tcp(move |tcp| {
+                if tcp.has(flags::SYN) {
+                    scales.insert(tcp.source_port, tcp.option(3).map_or(0, |value| value[0]));
+                } else {
+                    tcp.window >>= scales.get(&tcp.source_port).copied().unwrap_or(0);
+                }
+            })
+        }),
+        ("tcp.window-scale-limit", || stops_after(|tcp| tcp.option(3).is_some_and(|value| value[0] > 32))),
+        ("tcp.sack", || {
+            sends_tcp(|tcp| {
+                if !tcp.has(flags::SYN) {
+                    tcp.options.clear();
+                }
+            })
+        }),
+        ("tcp.timestamps", || offers_timestamps(1000)),
+        ("tcp.timestamps-old", || offers_timestamps(100_000)),
+        ("tcp.reserved-bits", || {
+            Defect::none()
+                .ignores(|frame| frame.tcp().is_some() && frame.ip().is_some_and(|ip| ip.payload[12] & 0x0e != 0))
+        }),
+        ("tcp.syn-received-rst-other", || {
+            // The address of the sender is not compared.
+            receives_ipv4_if(
+                |ip| ip.protocol == protocol::TCP && ip.source != identity(false).address,
+                |ip| Ip { source: identity(false).address, ..ip.clone() },
+            )
+        }),
     ]
 }
 
@@ -146,4 +187,14 @@ fn loses_data_of_syn() -> Defect {
                 tcp.acknowledgement = tcp.acknowledgement.wrapping_add(lost);
             })]
         })
+}
+
+/// The SYN-ACK offers timestamps and returns this one, and no other segment has them.
+fn offers_timestamps(echo: u32) -> Defect {
+    sends_tcp(move |tcp| {
+        if tcp.has(flags::SYN) {
+            tcp.options.extend([1, 1, 8, 10, 0, 0, 0, 5]);
+            tcp.options.extend(echo.to_be_bytes());
+        }
+    })
 }

@@ -10,7 +10,7 @@ use greet_frames::{
 
 use super::{
     Make,
-    change::{is_pure_ack, is_syn_ack, receives_knowing, receives_tcp, repetition, with_tcp},
+    change::{is_pure_ack, is_syn_ack, receives_knowing, receives_tcp, repetition, sends_tcp, with_tcp},
 };
 use crate::defect::Defect;
 
@@ -82,6 +82,39 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
                 }
             })
         }),
+        ("tcp.sws-sender", || {
+            receives_tcp(|tcp| {
+                if tcp.window == 3 {
+                    tcp.window = 16_384;
+                }
+            })
+        }),
+        ("tcp.sws-receiver", || {
+            let mut was_closed = HashSet::new();
+            sends_tcp(move |tcp| {
+                if tcp.window == 0 && !tcp.has(flags::RST) {
+                    was_closed.insert(tcp.destination_port);
+                }
+                if was_closed.contains(&tcp.destination_port) {
+                    tcp.window = tcp.window.min(100);
+                }
+            })
+        }),
+        ("tcp.full-segments", || {
+            Defect::none().sends(|frame| {
+                let Some(tcp) = frame.tcp().filter(|tcp| tcp.payload.len() > 20) else {
+                    return vec![frame.bytes.clone()];
+                };
+                let pieces = (0..).step_by(20).zip(tcp.payload.chunks(20));
+                let piece = |(offset, data): (u32, &[u8])| {
+                    with_tcp(frame, |tcp| {
+                        tcp.sequence = tcp.sequence.wrapping_add(offset);
+                        tcp.payload = data.to_vec();
+                    })
+                };
+                pieces.map(piece).collect()
+            })
+        }),
     ]
 }
 
@@ -118,5 +151,23 @@ fn gives_up(count: u32, mut what: impl FnMut(&Frame) -> bool + Send + 'static) -
                 tcp.payload.clear();
             }
         })]
+    })
+}
+
+/// A window of the peer that is not closed and less than this is taken for a closed one.
+pub(crate) fn waits_for_window(least: u16) -> Defect {
+    receives_tcp(move |tcp| {
+        if tcp.window < least && !tcp.has(flags::RST) {
+            tcp.window = 0;
+        }
+    })
+}
+
+/// A window of less than this is not offered.
+pub(crate) fn offers_window(least: u16) -> Defect {
+    sends_tcp(move |tcp| {
+        if tcp.window < least {
+            tcp.window = 0;
+        }
     })
 }
