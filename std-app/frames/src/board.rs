@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use smoltcp::wire::EthernetAddress;
 
-use crate::host::UNKNOWN;
+/// The board's MAC address before it is known.
+pub(crate) const UNKNOWN: EthernetAddress = EthernetAddress([0; 6]);
 
 /// The board under test and its service.
 #[derive(Clone, Debug)]

@@ -226,6 +226,11 @@ impl Connection<'_, '_> {
         self.receive(self.host.board.reply_time(), wanted)
     }
 
+    /// Waits for an acknowledgement of exactly this byte, and nothing more.
+    pub(crate) fn acknowledgement(&self, of: u32) -> Result<Option<(Duration, Tcp)>, Stop> {
+        self.reply(|tcp| tcp.has(flags::ACK) && !tcp.has(flags::RST) && tcp.acknowledgement == of)
+    }
+
     /// Receives and acknowledges this many bytes.
     pub(crate) fn read(&self, count: usize) -> Result<Vec<u8>, Stop> {
         let mut data = Vec::new();

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use smoltcp::wire::EthernetAddress;
 
 use crate::{
-    board::Board,
+    board::{Board, UNKNOWN},
     frame::{Arp, Frame, Packet, SHORTEST, ethertype, frame_bytes},
     ip::{Ip, array, fill_transport_checksum, protocol},
     link::Link,
@@ -397,8 +397,6 @@ const ECHO_IDENTIFIER: u16 = 0x6772;
 
 /// No MAC address.
 pub(crate) const NOBODY: EthernetAddress = EthernetAddress([0; 6]);
-/// The board's MAC address before it is known.
-pub(crate) const UNKNOWN: EthernetAddress = NOBODY;
 
 const fn version_ethertype(address: IpAddr) -> u16 {
     if address.is_ipv4() { ethertype::IPV4 } else { ethertype::IPV6 }

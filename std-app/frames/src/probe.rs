@@ -1,7 +1,7 @@
 //! A probe: one requirement of an RFC, and how it is tested.
 
 pub use crate::stop::Stop;
-pub(crate) use crate::stop::{Seconds, require};
+pub(crate) use crate::stop::{Seconds, gaps, listed, require};
 use crate::{board::Board, frame::Frame, host::Host};
 
 /// Probes that belong together.

@@ -44,3 +44,13 @@ impl fmt::Display for Seconds {
         if seconds < 0.1 { write!(formatter, "{:.1} ms", seconds * 1e3) } else { write!(formatter, "{seconds:.2} s") }
     }
 }
+
+/// The times between these instants.
+pub(crate) fn gaps(times: &[Duration]) -> Vec<Duration> {
+    times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
+}
+
+/// Times as a probe reports them.
+pub(crate) fn listed(gaps: &[Duration]) -> String {
+    gaps.iter().map(|gap| Seconds(*gap).to_string()).collect::<Vec<_>>().join(", ")
+}

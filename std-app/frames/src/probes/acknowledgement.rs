@@ -5,10 +5,9 @@ use core::time::Duration;
 use super::data::{behind_hole, needs_lines};
 use crate::{
     board::LINE,
-    connection::Connection,
     host::Host,
     probe::{Group, Level, Probe, Seconds, Stop, require},
-    tcp::{Tcp, flags},
+    tcp::flags,
 };
 
 pub(super) const PROBES: &[Probe] = &[
@@ -81,11 +80,6 @@ pub(super) const PROBES: &[Probe] = &[
     ),
 ];
 
-/// Waits for an acknowledgement of exactly this byte, and nothing more.
-pub(super) fn acknowledgement(connection: &Connection<'_, '_>, of: u32) -> Result<Option<(Duration, Tcp)>, Stop> {
-    connection.reply(|tcp| tcp.has(flags::ACK) && !tcp.has(flags::RST) && tcp.acknowledgement == of)
-}
-
 fn duplicate_ack(host: &Host<'_>) -> Result<String, Stop> {
     needs_lines(host)?;
     let connection = host.connect()?;
@@ -93,7 +87,7 @@ fn duplicate_ack(host: &Host<'_>) -> Result<String, Stop> {
     host.clear();
     let begin = host.now();
     behind_hole(&connection)?;
-    let answer = acknowledgement(&connection, connection.next.get())?;
+    let answer = connection.acknowledgement(connection.next.get())?;
     let Some((time, _)) = answer else { return Err(Stop::failed("it is not acknowledged")) };
     let took = time.saturating_sub(begin);
     let most = Duration::from_millis(5) + connection.rtt * 4;
@@ -114,7 +108,7 @@ fn keep_alive(host: &Host<'_>) -> Result<String, Stop> {
             segment.sequence = next.wrapping_sub(1);
             segment.payload = vec![0; garbage];
         })?;
-        require(acknowledgement(&connection, next)?.is_some(), || {
+        require(connection.acknowledgement(next)?.is_some(), || {
             format!("a keep-alive probe with {garbage} bytes is not answered")
         })?;
     }
@@ -167,7 +161,7 @@ fn delayed_ack(host: &Host<'_>) -> Result<String, Stop> {
     host.wait(host.board.quiet_time())?;
     let begin = host.now();
     connection.push(&LINE[..3])?;
-    let Some((time, _)) = acknowledgement(&connection, connection.next.get())? else {
+    let Some((time, _)) = connection.acknowledgement(connection.next.get())? else {
         return Err(Stop::failed(format!("no acknowledgement within {:?}", host.board.reply_time())));
     };
     let took = time.saturating_sub(begin);

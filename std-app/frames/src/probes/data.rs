@@ -1,6 +1,5 @@
 //! TCP, data: checksums, order, overlaps, urgent data, and sequence numbers that wrap around.
 
-use super::acknowledgement::acknowledgement;
 use crate::{
     board::LINE,
     connection::Connection,
@@ -183,7 +182,7 @@ fn overlap(host: &Host<'_>) -> Result<String, Stop> {
     let (begin, _) = OTHER_LINE.split_at(3);
     let start = connection.next.get();
     connection.push(begin)?;
-    acknowledgement(&connection, connection.next.get())?;
+    connection.acknowledgement(connection.next.get())?;
     // The whole line again: its first three bytes are old.
     connection.send_with(|segment| {
         segment.sequence = start;
@@ -267,7 +266,7 @@ fn old_segment(host: &Host<'_>) -> Result<String, Stop> {
         segment.sequence = next.wrapping_sub(3);
         segment.payload = LINE.get(3..).unwrap_or_default().to_vec();
     })?;
-    require(acknowledgement(&connection, next)?.is_some(), || "it is not acknowledged".to_owned())?;
+    require(connection.acknowledgement(next)?.is_some(), || "it is not acknowledged".to_owned())?;
     connection.is_alive("an old segment")?;
     Ok("acknowledged".to_owned())
 }

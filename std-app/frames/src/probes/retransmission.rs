@@ -6,7 +6,7 @@ use super::window::loaded;
 use crate::{
     board::LINE,
     host::Host,
-    probe::{Group, Level, Probe, Seconds, Stop, require},
+    probe::{Group, Level, Probe, Seconds, Stop, gaps, listed, require},
     tcp::{Tcp, flags},
 };
 
@@ -87,14 +87,6 @@ fn repetitions(host: &Host<'_>, count: usize, within: Duration) -> Result<(Vec<D
     }
     require(!times.is_empty(), || "the line is not answered".to_owned())?;
     Ok((times, segments))
-}
-
-pub(super) fn gaps(times: &[Duration]) -> Vec<Duration> {
-    times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
-}
-
-pub(super) fn listed(gaps: &[Duration]) -> String {
-    gaps.iter().map(|gap| Seconds(*gap).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn rto_first(host: &Host<'_>) -> Result<String, Stop> {

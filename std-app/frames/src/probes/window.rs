@@ -2,12 +2,11 @@
 
 use core::time::Duration;
 
-use super::retransmission::{gaps, listed};
 use crate::{
     board::LINE,
     connection::{Connection, before},
     host::Host,
-    probe::{Group, Level, Probe, Seconds, Stop, require},
+    probe::{Group, Level, Probe, Seconds, Stop, gaps, listed, require},
     tcp::flags,
 };
 
