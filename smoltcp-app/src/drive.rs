@@ -54,8 +54,8 @@ impl Driver {
 
     /// Drives the conversation until no byte can move without waiting, and passes the machine's events to `tell`.
     ///
-    /// `read` is scratch memory of at least one byte, and the largest read that the machine gets. The slices of the
-    /// socket itself cannot be used: they end where its ring buffer wraps, and would cut a name of framing `chunk` in two.
+    /// `read` is scratch memory of at least one byte, and its length the largest read that the machine gets. It is used for bytes
+    /// that wrap in the socket's ring buffer: offered in two parts, they would cut a name of framing `chunk` in two.
     /// A client of that framing needs a send buffer that holds its longest name.
     pub fn drive<M: Machine + 'static>(
         &mut self,
@@ -66,8 +66,8 @@ impl Driver {
         mut tell: impl FnMut(M::Event<'_>),
     ) -> Progress {
         let mut progress = Progress { status: Status::Waiting, received: 0, sent: 0 };
-        // The rest of a read is copied once in a call, however many names are in it.
-        let mut offered = 0..0;
+        // What wraps in the ring buffer is copied, once in a call, however many names are in it.
+        let (mut offered, mut copied) = (0..0, false);
         if self.has_moved(socket) {
             machine.progress(now);
         }
@@ -97,17 +97,27 @@ impl Driver {
             if offered.is_empty() {
                 let length = if step == Step::Offer { self.pump.left() } else { socket.recv_queue().min(read.len()) };
                 offered = 0..length;
-                // Never fails, and fills it all: no more is asked for than is there.
-                let _ = socket.peek_slice(read.get_mut(offered.clone()).unwrap_or_default());
+                copied = !socket.peek(length).is_ok_and(|bytes| bytes.len() == length);
+                if copied {
+                    // Never fails, and fills it all: no more is asked for than is there.
+                    let _ = socket.peek_slice(read.get_mut(offered.clone()).unwrap_or_default());
+                }
             }
             if offered.is_empty() && !has_ended(socket) {
                 return progress;
             }
-            let input = read.get(offered.clone()).unwrap_or_default();
-            let Received { taken, event } = self.pump.offer(machine, now, input); // empty: the peer's FIN
-            if let Some(event) = event {
-                tell(event);
-            }
+            let taken = {
+                let input = if copied {
+                    read.get(offered.clone()).unwrap_or_default()
+                } else {
+                    socket.peek(offered.len()).unwrap_or_default()
+                };
+                let Received { taken, event } = self.pump.offer(machine, now, input); // empty: the peer's FIN
+                if let Some(event) = event {
+                    tell(event);
+                }
+                taken
+            };
             discard(socket, taken);
             offered.start = offered.start.saturating_add(taken);
             progress.received = progress.received.saturating_add(taken);

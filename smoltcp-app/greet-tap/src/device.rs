@@ -1,5 +1,6 @@
 //! A Linux TAP device for smoltcp: each read receives a frame, each write sends one.
 
+use core::num::{NonZeroU16, NonZeroUsize};
 use std::{
     fs::{File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
@@ -12,7 +13,7 @@ use std::{
 use greet_host::clock;
 use nix::libc;
 use smoltcp::{
-    phy::{self, Device, DeviceCapabilities, Medium},
+    phy::{self, Checksum, Device, DeviceCapabilities, Medium, PacketMeta},
     time::Instant,
     wire::EthernetAddress,
 };
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use crate::{
     interface::{Interface, Status},
+    offload,
     warning_limit::WarningLimit,
 };
 
@@ -31,8 +33,8 @@ const HEADER: usize = 14;
 const TAG: usize = 4;
 /// The smallest MTU of an IPv6 link (RFC 8200, 5).
 const SMALLEST_MTU: usize = 1280;
-/// The largest MTU that smoltcp is made for.
-const LARGEST_MTU: usize = 9216 - HEADER;
+/// The largest MTU that Linux permits a TAP device: a frame has at most 65,535 bytes.
+const LARGEST_MTU: usize = 65_535 - HEADER;
 
 /// Why the TAP device cannot be used.
 #[derive(Debug, Error)]
@@ -73,7 +75,7 @@ pub(crate) enum TapError {
 /// Reads and writes do not block; each direction has a buffer for one frame.
 #[derive(Debug)]
 pub(crate) struct Tap {
-    /// The longest frame in bytes, with its header.
+    /// The longest frame in bytes, with its header, unless it is a segment that Linux splits.
     frame_limit: usize,
     hardware_address: [u8; 6],
     index: u32,
@@ -87,6 +89,8 @@ struct Link {
     name: String,
     interface: Interface,
     file: File,
+    /// Whether frames may be longer than the link's, see [`offload`].
+    offloads: bool,
     frame: Vec<u8>,
     /// The error after which nothing is read or written any more.
     error: Option<io::Error>,
@@ -107,8 +111,9 @@ enum LinkState {
 }
 
 impl Tap {
-    /// Opens the TAP device `name`.
-    pub(crate) fn open(name: &str) -> Result<Self, TapError> {
+    /// Opens the TAP device `name`. Frames may be longer than the link's if `offloads` is true and Linux is able to, see
+    /// [`offload`].
+    pub(crate) fn open(name: &str, offloads: bool) -> Result<Self, TapError> {
         let other = |error| TapError::Other { name: name.to_owned(), error };
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(TUN).map_err(
             |error| match (error.kind(), error.raw_os_error()) {
@@ -119,7 +124,7 @@ impl Tap {
         )?;
         // First, because for root attaching would create the device, and the host would have no address on it.
         let interface = Interface::find(name).map_err(other)?.ok_or_else(|| TapError::Missing(name.to_owned()))?;
-        interface.attach(&file).map_err(|error| match error.raw_os_error() {
+        let offloads = interface.attach(&file, offloads).map_err(|error| match error.raw_os_error() {
             Some(libc::EINVAL) => TapError::NotTap(name.to_owned()),
             Some(libc::EPERM) => TapError::NotPermitted(name.to_owned()),
             Some(libc::EBUSY) => TapError::Busy(name.to_owned()),
@@ -136,16 +141,18 @@ impl Tap {
             return Err(TapError::Mtu { name: name.to_owned(), mtu });
         }
         let frame_limit = mtu.saturating_add(HEADER);
+        let buffer = if offloads { offload::HEADER.saturating_add(offload::LONGEST) } else { frame_limit };
         Ok(Self {
             frame_limit,
             hardware_address,
             index,
-            received: vec![0; frame_limit.saturating_add(TAG)].into(),
+            received: vec![0; buffer.saturating_add(TAG)].into(),
             link: Link {
                 name: name.to_owned(),
                 interface,
                 file,
-                frame: vec![0; frame_limit],
+                offloads,
+                frame: vec![0; buffer],
                 error: None,
                 state: LinkState::Up,
                 warnings: WarningLimit::default(),
@@ -225,16 +232,29 @@ impl Device for Tap {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.frame_limit;
+        if self.link.offloads {
+            // Sent: `offload` computes it. Received: the stack verifies it, unless Linux left it out.
+            capabilities.checksum.tcp = Checksum::None;
+            // Not over IPv6: smoltcp 0.14 drops segments over IPv6 that are longer than the MTU.
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(offload::LONGEST);
+        }
         capabilities
     }
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Permit<'_>)> {
         let length = self.link.receive(&mut self.received)?;
-        Some((Received(self.received.get(..length)?), Permit(&mut self.link)))
+        let read = self.received.get_mut(..length)?;
+        let (size, frame) = if self.link.offloads {
+            let (header, frame) = read.split_first_chunk_mut()?;
+            (offload::receive(header, frame), frame)
+        } else {
+            (None, read)
+        };
+        Some((Received { frame, meta: meta(size) }, Permit { link: &mut self.link, size: None }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Permit<'_>> {
-        Some(Permit(&mut self.link))
+        Some(Permit { link: &mut self.link, size: None })
     }
 }
 
@@ -328,26 +348,64 @@ impl Link {
     }
 }
 
-/// A received frame.
-pub(crate) struct Received<'a>(&'a [u8]);
+/// A received frame. The segment size in its meta data tells that Linux has not computed its checksum.
+pub(crate) struct Received<'a> {
+    frame: &'a [u8],
+    meta: PacketMeta,
+}
 
 impl phy::RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(self.0)
+        read(self.frame)
+    }
+
+    fn meta(&self) -> PacketMeta {
+        self.meta
     }
 }
 
 /// Permission to send one frame.
-pub(crate) struct Permit<'a>(&'a mut Link);
+pub(crate) struct Permit<'a> {
+    link: &'a mut Link,
+    /// The size of the segments that Linux splits the frame into.
+    size: Option<NonZeroU16>,
+}
 
 impl phy::TxToken for Permit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let Self(link) = self;
-        if link.frame.len() < length {
-            link.frame.resize(length, 0); // never, as long as smoltcp respects the MTU
+        let Self { link, size } = self;
+        let header = if link.offloads { offload::HEADER } else { 0 };
+        let total = header.saturating_add(length);
+        if link.frame.len() < total {
+            link.frame.resize(total, 0); // never, as long as smoltcp respects the MTU
         }
-        let result = write(link.frame.get_mut(..length).unwrap_or_default());
-        link.send(length);
+        let frame = link.frame.get_mut(header..total).unwrap_or_default();
+        let result = write(frame);
+        if link.offloads {
+            let written = offload::transmit(frame, size);
+            if let Some(header) = link.frame.first_chunk_mut() {
+                *header = written;
+            }
+        }
+        link.send(total);
         result
     }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.size = meta.segmentation_offload_size;
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        // For the next program, which may know nothing of it. Fails if the device was removed.
+        let _ = Interface::end_offload(&self.link.file);
+    }
+}
+
+/// The meta data of a frame to be split into segments of this size.
+fn meta(size: Option<NonZeroU16>) -> PacketMeta {
+    let mut meta = PacketMeta::default();
+    meta.segmentation_offload_size = size;
+    meta
 }

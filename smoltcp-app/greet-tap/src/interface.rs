@@ -10,9 +10,11 @@ use std::{
 
 use nix::{
     ifaddrs::getifaddrs,
-    libc::{self, c_char, c_short},
+    libc::{self, c_char, c_int, c_short},
     net::if_::InterfaceFlags,
 };
+
+use crate::offload;
 
 /// An interface by its name, and a socket for questions about it.
 #[derive(Debug)]
@@ -87,15 +89,39 @@ impl Interface {
         usize::try_from(mtu).map_err(io::Error::other)
     }
 
-    /// Attaches `tap`, an open /dev/net/tun, to this interface: then each read and each write is one frame.
-    pub(crate) fn attach(&self, tap: &File) -> io::Result<()> {
+    /// Attaches `tap`, an open /dev/net/tun, to this interface: then each read and each write is one frame. If `offloads` and
+    /// Linux is able to, the [header](crate::offload) precedes it, and a frame may be a TCP segment of up to 64 KB. Returns
+    /// whether that is so.
+    pub(crate) fn attach(&self, tap: &File, offloads: bool) -> io::Result<bool> {
+        let has_header = offloads && can_have_header(tap);
         let mut request = self.request();
-        let flags = libc::IFF_TAP | libc::IFF_NO_PI;
+        let flags = libc::IFF_TAP | libc::IFF_NO_PI | if has_header { libc::IFF_VNET_HDR } else { 0 };
         request.ifr_ifru.ifru_flags = c_short::try_from(flags).map_err(io::Error::other)?;
         // SAFETY: the request outlives the call, which reads it and writes nothing but it.
         unsafe { set_interface(tap.as_raw_fd(), &raw const request)? };
-        // Offloads that an earlier program set stay with the device. With them frames could be longer than the MTU, and lack
-        // their checksums.
+        if !has_header {
+            Self::end_offload(tap)?;
+            return Ok(false);
+        }
+        // What an earlier program set stays with the device, so everything is set.
+        let (length, is_little_endian) = (c_int::try_from(offload::HEADER).map_err(io::Error::other)?, 1);
+        // SAFETY: each of these two calls reads one number, which outlives it.
+        unsafe {
+            set_header_length(tap.as_raw_fd(), &raw const length)?;
+            set_little_endian(tap.as_raw_fd(), &raw const is_little_endian)?;
+        }
+        let all = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
+        // SAFETY: no memory is involved.
+        if unsafe { set_offload(tap.as_raw_fd(), all.cast_signed()) }.is_err() {
+            // Linux hands over no long segments, but takes them.
+            Self::end_offload(tap)?;
+        }
+        Ok(true)
+    }
+
+    /// Ends the offloads, also those that an earlier program set: they stay with the device. Without the header a program could not
+    /// tell which frames are longer than the MTU and lack their checksums.
+    pub(crate) fn end_offload(tap: &File) -> io::Result<()> {
         // SAFETY: no memory is involved.
         unsafe { set_offload(tap.as_raw_fd(), 0)? };
         Ok(())
@@ -117,6 +143,14 @@ impl Interface {
     }
 }
 
+/// Whether Linux can put the [header](crate::offload) before each frame.
+fn can_have_header(tap: &File) -> bool {
+    let mut features: c_int = 0;
+    // SAFETY: the call writes nothing but the features, which outlive it.
+    let result = unsafe { get_features(tap.as_raw_fd(), &raw mut features) };
+    result.is_ok() && features & libc::IFF_VNET_HDR != 0
+}
+
 /// `struct ethtool_value` of Linux.
 #[repr(C)]
 struct LinkQuestion {
@@ -130,5 +164,8 @@ const GET_LINK: u32 = 0x0a;
 nix::ioctl_read_bad!(ask_driver, libc::SIOCETHTOOL, libc::ifreq);
 nix::ioctl_read_bad!(get_mtu, libc::SIOCGIFMTU, libc::ifreq);
 nix::ioctl_read_bad!(get_interface, libc::TUNGETIFF, libc::ifreq);
+nix::ioctl_read_bad!(get_features, libc::TUNGETFEATURES, c_int);
 nix::ioctl_write_ptr_bad!(set_interface, libc::TUNSETIFF, libc::ifreq);
+nix::ioctl_write_ptr_bad!(set_header_length, libc::TUNSETVNETHDRSZ, c_int);
+nix::ioctl_write_ptr_bad!(set_little_endian, libc::TUNSETVNETLE, c_int);
 nix::ioctl_write_int_bad!(set_offload, libc::TUNSETOFFLOAD);

@@ -13,6 +13,7 @@ mod interface;
 mod link_changes;
 mod lookup;
 mod network;
+mod offload;
 mod options;
 mod pcap;
 mod serve;

@@ -68,7 +68,10 @@ impl Network {
         let signals = Signals::register().map_err(Error::Signals)?;
         // Before the state of the device is read, so that no change is missed.
         let changes = LinkChanges::listen().map_err(Error::Wait)?;
-        let tap = Tap::open(&options.tap)?;
+        // What is captured or impaired are the frames of the link.
+        let is_plain =
+            options.no_offload || options.pcap.is_some() || options.impairments.impairments() != Impairments::NONE;
+        let tap = Tap::open(&options.tap, !is_plain)?;
         let capture = match &options.pcap {
             Some(path) => Capture::create(path).map_err(|error| Error::Capture { path: path.clone(), error })?,
             None => Capture::default(),

@@ -160,6 +160,11 @@ pub(crate) struct NetworkOptions {
     #[arg(long, value_name = "MAC", value_parser = hardware_address)]
     pub(crate) mac: Option<EthernetAddress>,
 
+    /// Exchange no TCP segments longer than the MTU with Linux (no segmentation offload): every frame is one of the link, with its
+    /// checksum. --pcap and the impairments imply it
+    #[arg(long)]
+    pub(crate) no_offload: bool,
+
     /// Capture all frames to a pcap file, for Wireshark or tcpdump
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,

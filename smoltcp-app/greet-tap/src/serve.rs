@@ -1,6 +1,6 @@
 //! `greet-tap serve`: a pool of sockets on the stack, until a signal ends it.
 
-use core::net::SocketAddr;
+use core::{net::SocketAddr, slice::ChunksExactMut};
 use std::{process::ExitCode, sync::Arc};
 
 use greet_core::{Echo, Instant, NAME_CAPACITY, Server, ServerMachine};
@@ -24,8 +24,15 @@ use smoltcp::{
 
 use crate::{conversations::Conversations, error::Error, network::Network, options::ServeOptions};
 
-/// Bytes of each socket buffer, and of the read buffer. At least the longest name must fit.
-const BUFFER: usize = 16 * 1024;
+/// Bytes of each socket buffer. Linux sends no segments longer than half of the window, also with segmentation offload.
+const BUFFER: usize = 64 * 1024 - 1;
+
+/// How many sockets listen, as long as there may be so many more connections. Each socket costs time in every poll. More are not
+/// needed: the stack lets the pool serve after each SYN.
+const LISTENING: usize = 16;
+
+/// Bytes of the read buffer. At least the longest name must fit.
+const READ: usize = 16 * 1024;
 
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, Error> {
@@ -45,14 +52,16 @@ fn serve<S: ServerMachine>(options: &ServeOptions, settings: S::Settings) -> Res
     let mut network = Network::new(&options.network, options.port)?;
     let settings = Settings { port: options.port, server: settings, limits: Limits::DEFAULT };
     let mut slots: Vec<Slot<S>> = (0..options.connections).map(|_| Slot::new()).collect();
-    let mut read = vec![0; BUFFER];
+    let mut read = vec![0; READ];
     let mut pool = Pool::new(settings, &mut slots, &mut read);
-    let buffer = || SocketBuffer::new(vec![0; BUFFER]);
-    while pool.open(network.stack.sockets(), buffer(), buffer()) {}
+    // In one piece, which the system gives memory to as it is used; in small ones it would be overwritten with zeros.
+    let mut buffers = vec![0; usize::from(options.connections) * 2 * BUFFER].leak().chunks_exact_mut(BUFFER);
+    listen(&mut pool, network.stack.sockets(), &mut buffers);
 
     let peers = options.limits.max_per_peer.map(Peers::new);
     let conversations = Conversations::new(&log, &counters, peers.as_ref(), options.limits.max_duration.0);
-    let mut service = Service { network, pool, log: &log, counters: &counters, conversations, announced: Vec::new() };
+    let mut service =
+        Service { network, pool, buffers, log: &log, counters: &counters, conversations, announced: Vec::new() };
     let outcome = service.serve().and_then(|()| service.end(options));
     if options.network.stats {
         service.report();
@@ -60,10 +69,24 @@ fn serve<S: ServerMachine>(options: &ServeOptions, settings: S::Settings) -> Res
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
+/// Opens sockets until [`LISTENING`] listen, or there are as many as there may be connections.
+fn listen<S: ServerMachine>(
+    pool: &mut Pool<'_, S>,
+    sockets: &mut SocketSet<'static>,
+    buffers: &mut ChunksExactMut<'static, u8>,
+) {
+    while pool.listening() < LISTENING
+        && let (Some(receive), Some(transmit)) = (buffers.next(), buffers.next())
+        && pool.open(sockets, SocketBuffer::new(receive), SocketBuffer::new(transmit))
+    {}
+}
+
 /// The running server.
 struct Service<'a, S: ServerMachine> {
     network: Network,
     pool: Pool<'a, S>,
+    /// The buffers of the sockets that are not opened yet.
+    buffers: ChunksExactMut<'static, u8>,
     log: &'a Log,
     counters: &'a Counters,
     conversations: Conversations<'a>,
@@ -125,11 +148,12 @@ impl<S: ServerMachine> Service<'_, S> {
 
     /// Polls the stack and serves the pool. Returns when to poll next.
     fn poll(&mut self) -> Result<Option<Instant>, Error> {
-        let Self { network, pool, conversations, .. } = self;
+        let Self { network, pool, buffers, conversations, .. } = self;
         let next = network.poll(|sockets: &mut SocketSet<'static>, reason| {
             let now = clock::now();
             let limit = conversations.enforce_limits(now, pool, sockets);
             let next = pool.serve(now, sockets, reason, |event| conversations.record(now, event));
+            listen(pool, sockets, buffers);
             earliest(next, limit)
         });
         self.counters.set_refused(Refusal::NoSocket, network.stack.counters().refused.into());

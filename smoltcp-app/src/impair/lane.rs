@@ -78,6 +78,11 @@ impl<'a> Lane<'a> {
         self.held
     }
 
+    /// Whether there is a slot for a frame.
+    pub(super) const fn can_hold(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
     /// Whether a frame may pass directly: none is held, and there are no impairments.
     pub(super) fn is_clear(&self) -> bool {
         self.held == 0 && self.impairments.is_none()

@@ -220,10 +220,12 @@ impl<'a, D: Device> Device for Impaired<'a, D> {
         Some(TxToken { token, lane: &mut self.lanes.transmit, spare: &mut self.spare, now })
     }
 
-    /// The capabilities of the inner device, for frames that fit into a [`Frame`].
+    /// The capabilities of the inner device; if frames can be held, for those that fit into a [`Frame`].
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = self.inner.capabilities();
-        capabilities.max_transmission_unit = capabilities.max_transmission_unit.min(FRAME_CAPACITY);
+        if self.lanes.receive.can_hold() || self.lanes.transmit.can_hold() {
+            capabilities.max_transmission_unit = capabilities.max_transmission_unit.min(FRAME_CAPACITY);
+        }
         capabilities
     }
 }

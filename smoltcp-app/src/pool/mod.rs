@@ -189,7 +189,10 @@ impl<'a, S: ServerMachine> Pool<'a, S> {
         Self { settings, slots, opened: 0, busy: 0, read, closing: Closing::No, counters: Counters::NONE }
     }
 
-    /// Adds a socket with these buffers that listens; `false` if no slot is left for it.
+    /// Adds a socket with these buffers that listens; `false` if no slot is left for it, or the pool is being closed.
+    ///
+    /// It may be called at any time, also while connections are served. Each socket costs a little in every poll; a pool whose
+    /// owner opens a further one when few [listen](Self::listening) costs no more than its clients need.
     ///
     /// # Panics
     /// As [`SocketSet::add`], if the set is full.
@@ -199,13 +202,20 @@ impl<'a, S: ServerMachine> Pool<'a, S> {
         receive: SocketBuffer<'s>,
         transmit: SocketBuffer<'s>,
     ) -> bool {
-        let Some(slot) = self.slots.get_mut(self.opened) else { return false };
+        let slot = self.slots.get_mut(self.opened).filter(|_| self.closing == Closing::No);
+        let Some(slot) = slot else { return false };
         let mut socket = Socket::new(receive, transmit);
         socket.set_nagle_enabled(false); // a reply does not wait for the acknowledgement of the one before
         listen(&mut socket, self.settings.port, &self.settings.limits);
         slot.set_handle(sockets.add(socket));
         self.opened = self.opened.saturating_add(1);
         true
+    }
+
+    /// How many sockets listen.
+    #[must_use]
+    pub const fn listening(&self) -> usize {
+        self.opened.saturating_sub(self.busy)
     }
 
     /// Maximum number of concurrent connections.

@@ -52,6 +52,7 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
                 port: self.port,
                 #[cfg(feature = "ipv4")]
                 identification: self.identification,
+                meta: PacketMeta::default(),
             },
         ))
     }
@@ -65,6 +66,7 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
             port: self.port,
             #[cfg(feature = "ipv4")]
             identification: self.identification,
+            meta: PacketMeta::default(),
         })
     }
 
@@ -85,6 +87,7 @@ pub(super) struct Token<'a, T> {
     port: u16,
     #[cfg(feature = "ipv4")]
     identification: &'a mut u16,
+    meta: PacketMeta,
 }
 
 impl<T: TxToken> TxToken for Token<'_, T> {
@@ -94,6 +97,12 @@ impl<T: TxToken> TxToken for Token<'_, T> {
             let result = write(frame);
             #[cfg(feature = "ipv4")]
             super::path_mtu::allow_fragments(frame, self.identification);
+            #[cfg(all(feature = "ipv4", feature = "segmentation-offload"))]
+            if let Some(size) = self.meta.segmentation_offload_size {
+                // Each of the packets that the device makes of this one has an identification of its own.
+                let packets = u16::try_from(length / usize::from(size.get())).unwrap_or(u16::MAX);
+                *self.identification = self.identification.wrapping_add(packets);
+            }
             #[cfg(feature = "ipv6")]
             super::icmp::correct_pointer(frame);
             counters.frames_sent = counters.frames_sent.wrapping_add(1);
@@ -105,6 +114,7 @@ impl<T: TxToken> TxToken for Token<'_, T> {
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {
+        self.meta = meta;
         self.token.set_meta(meta);
     }
 }

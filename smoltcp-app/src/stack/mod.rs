@@ -123,6 +123,12 @@ pub struct Stack<'a> {
     reassembly: reassembly::Reassembly,
     port: u16,
     frames_a_poll: usize,
+    /// Whether the device leaves the checksum of received TCP segments to the stack, except those longer than its MTU.
+    #[cfg(feature = "segmentation-offload")]
+    leaves_checksums: bool,
+    /// Whether the checksum of a TCP segment in the frame that is being received is to be verified here: smoltcp does not.
+    #[cfg(feature = "segmentation-offload")]
+    verifies_tcp: bool,
     counters: Counters,
     /// The identification of the last IPv4 packet that was sent.
     #[cfg(feature = "ipv4")]
@@ -162,6 +168,10 @@ impl<'a> Stack<'a> {
             reassembly: reassembly::Reassembly::new(),
             port: settings.port,
             frames_a_poll: settings.frames_a_poll.max(1),
+            #[cfg(feature = "segmentation-offload")]
+            leaves_checksums: !device.capabilities().checksum.tcp.rx(),
+            #[cfg(feature = "segmentation-offload")]
+            verifies_tcp: false,
             counters: Counters::default(),
             #[cfg(feature = "ipv4")]
             identification: 0,
@@ -314,6 +324,10 @@ impl<'a> Stack<'a> {
             && let Some((received, reply)) = device.receive(time)
         {
             frames += 1;
+            #[cfg(feature = "segmentation-offload")]
+            {
+                self.verifies_tcp = self.leaves_checksums && received.meta().segmentation_offload_size.is_none();
+            }
             received.consume(|frame| {
                 turned = meter::turns(frame);
                 // The whole packet may.

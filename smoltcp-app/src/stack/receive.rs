@@ -1,6 +1,8 @@
 //! What the stack does with one received frame: drop it, answer it, learn from it, pass it to smoltcp.
 
 use greet_core::Instant;
+#[cfg(feature = "segmentation-offload")]
+use smoltcp::wire::TcpPacket;
 #[cfg(feature = "ipv4")]
 use smoltcp::wire::{ArpOperation, ArpRepr};
 #[cfg(feature = "ipv6")]
@@ -101,6 +103,13 @@ impl<'a> Stack<'a> {
         now: Instant,
         serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
     ) {
+        #[cfg(feature = "segmentation-offload")]
+        if self.verifies_tcp && protocol == IpProtocol::Tcp {
+            let segment = TcpPacket::new_checked(payload);
+            if !segment.is_ok_and(|segment| segment.verify_checksum(&addresses.0, &addresses.1)) {
+                return;
+            }
+        }
         let Self { guard, interface, sockets, port, .. } = self;
         let segment =
             Some(protocol).filter(|protocol| *protocol == IpProtocol::Tcp && interface.has_ip_addr(addresses.1));

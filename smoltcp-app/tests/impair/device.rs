@@ -3,7 +3,7 @@
 use core::num::NonZeroU64;
 
 use fastrand::Rng;
-use greet_smoltcp::impair::{Counters, Directions, FRAME_CAPACITY, Impaired, Impairments, Probability};
+use greet_smoltcp::impair::{Counters, Directions, FRAME_CAPACITY, Frame, Impaired, Impairments, Probability};
 use smoltcp::phy::{Device, RxToken, TxToken};
 
 use super::{
@@ -160,10 +160,12 @@ fn a_flood_of_lost_frames_does_not_hold_a_call() {
 }
 
 #[test]
-fn the_capabilities_are_those_of_the_device_inside_as_far_as_a_frame_fits() {
-    for (inside, outside) in [(1280, 1280), (1514, 1514), (9014, 1514)] {
+fn the_capabilities_are_those_of_the_device_inside_as_far_as_a_frame_fits_where_one_can_be_held() {
+    for (inside, slots, outside) in [(1280, 1, 1280), (1514, 1, 1514), (9014, 1, 1514), (9014, 0, 9014)] {
         let card = Card { frame_limit: inside, ..Card::default() };
-        let wire = Impaired::new(card, Impairments::NONE, 0, Directions::default());
+        let mut slots = vec![Frame::EMPTY; slots];
+        let storage = Directions { receive: &mut slots[..], transmit: &mut [][..] };
+        let wire = Impaired::new(card, Impairments::NONE, 0, storage);
         assert_eq!(wire.capabilities().max_transmission_unit, outside);
         assert_eq!(wire.capabilities().max_burst_size, Some(3));
         assert_eq!(wire.into_inner().frame_limit, inside);

@@ -1,7 +1,8 @@
-// A load for a greeting server: many clients in one epoll loop, each with one name of 16 bytes in flight; checks each reply.
+// A load for a greeting server: many clients in one epoll loop, each with the same number of names in flight; checks each reply.
 //
-// load ADDRESS PORT CLIENTS SECONDS: opens the connections and prints `ready`. For each line on its standard input it
-// runs for so long and prints `REPLIES NANOSECONDS`. At the end of its standard input it lets go.
+// load ADDRESS PORT CLIENTS SECONDS [NAMES SIZE]: opens the connections and prints `ready`. For each line on its standard input
+// it runs for so long and prints `REPLIES NANOSECONDS`. At the end of its standard input it lets go. Each client has NAMES names
+// of SIZE bytes in flight (1 of 16 bytes); more than one are sent as lines.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -14,12 +15,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NAME = 16, REPLY = 7 + NAME + 1, EVENTS = 256 };
+enum { EVENTS = 256, READ = 64 * 1024 };
+
+// How many names are in flight, their size, and the lengths of a name and of a reply on the connection.
+static size_t names = 1, size = 16, name_length, reply_length;
 
 struct client {
     int connection;
-    size_t received; // of the reply
-    char name[NAME + 1], reply[REPLY + 1];
+    size_t received; // of the present reply
+    char *asked, *replies; // as many names as are in flight; the replies to them, and as much again as one read takes
 };
 
 static void fail(const char *what)
@@ -42,8 +46,14 @@ static void open_client(struct client *client, unsigned number, const char *host
     char greeting[8];
     int on = 1;
 
-    snprintf(client->name, sizeof client->name, "client %09u", number % 1000000000u);
-    snprintf(client->reply, sizeof client->reply, "Hello, %s!", client->name);
+    client->asked = malloc(names * name_length + 1);
+    client->replies = malloc(READ + reply_length + 1);
+    if (!client->asked || !client->replies)
+        fail("load");
+    for (size_t index = 0; index < names; index++)
+        sprintf(client->asked + index * name_length, names > 1 ? "client %0*u\n" : "client %0*u", (int)size - 7, number % 1000000000u);
+    for (size_t filled = 0; filled < READ; filled += reply_length)
+        sprintf(client->replies + filled, names > 1 ? "Hello, %.*s!\n" : "Hello, %.*s!", (int)size, client->asked);
     address.sin_port = htons(port);
     if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
         fail("load: no IPv4 address");
@@ -58,27 +68,29 @@ static void open_client(struct client *client, unsigned number, const char *host
         fail("load: cannot poll");
 }
 
-static void ask(struct client *client)
+static void ask(struct client *client, size_t count)
 {
-    client->received = 0;
-    if (write(client->connection, client->name, NAME) != NAME)
+    ssize_t length = count * name_length;
+
+    if (length > 0 && write(client->connection, client->asked, length) != length)
         fail("load: cannot write");
 }
 
-// Whether the reply is complete.
-static int hear(struct client *client)
+// Reads once: how many replies are complete.
+static size_t hear(struct client *client)
 {
-    char bytes[REPLY];
-    ssize_t length = read(client->connection, bytes, REPLY - client->received);
+    static char bytes[READ];
+    ssize_t length = read(client->connection, bytes, READ - client->received);
 
     if (length <= 0)
         fail("load: the server ended a conversation");
-    if (memcmp(bytes, client->reply + client->received, length) != 0) {
-        fprintf(stderr, "load: a wrong reply to %s: %.*s\n", client->name, (int)length, bytes);
+    if (memcmp(bytes, client->replies + client->received, length) != 0) {
+        fprintf(stderr, "load: a wrong reply to %.*s: %.*s\n", (int)size, client->asked, (int)length, bytes);
         exit(EXIT_FAILURE);
     }
-    client->received += length;
-    return client->received == REPLY;
+    size_t received = client->received + length;
+    client->received = received % reply_length;
+    return received / reply_length;
 }
 
 int main(int count, char **arguments)
@@ -86,10 +98,16 @@ int main(int count, char **arguments)
     struct epoll_event events[EVENTS];
     int loop = epoll_create1(0);
 
-    if (count != 5) {
-        fprintf(stderr, "usage: load ADDRESS PORT CLIENTS SECONDS\n");
+    if (count == 7) {
+        names = atoi(arguments[5]);
+        size = atoi(arguments[6]);
+    }
+    if ((count != 5 && count != 7) || names < 1 || size < 16) {
+        fprintf(stderr, "usage: load ADDRESS PORT CLIENTS SECONDS [NAMES SIZE], with a SIZE of at least 16\n");
         return 2;
     }
+    name_length = size + (names > 1);
+    reply_length = 7 + size + 1 + (names > 1);
     int port = atoi(arguments[2]), number = atoi(arguments[3]);
     struct client *clients = calloc(number, sizeof *clients);
     if (!clients || loop < 0)
@@ -100,22 +118,21 @@ int main(int count, char **arguments)
     fflush(stdout);
     while (getchar() != EOF) {
         long long replies = 0, begin = now(), end = begin + (long long)(atof(arguments[4]) * 1e9), time = begin;
-        int asked = number;
+        long long asked = number * (long long)names;
         for (int index = 0; index < number; index++)
-            ask(&clients[index]);
+            ask(&clients[index], names);
         // Once the time is over nobody asks again, but every reply is waited for.
         while (asked > 0) {
             int ready = epoll_wait(loop, events, EVENTS, 10000);
             if (ready <= 0)
                 fail("load: no reply in 10 s");
             for (int index = 0; index < ready; index++) {
-                if (hear(events[index].data.ptr)) {
-                    replies++;
-                    if (time < end)
-                        ask(events[index].data.ptr);
-                    else
-                        asked--;
-                }
+                size_t heard = hear(events[index].data.ptr);
+                replies += heard;
+                if (time < end)
+                    ask(events[index].data.ptr, heard);
+                else
+                    asked -= heard;
             }
             time = now();
         }
