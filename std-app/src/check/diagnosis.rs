@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::{
+    difference::{self, Damage},
     entry::{Entry, Outcome},
     failure::{Failure, Kind},
     probe::{Group, Level, Probe},
 };
 
-/// Probes that depend on others: a failed probe, and the probes that then fail too, independent of their bytes.
-const DEPENDENT: [(&str, &[&str]); 13] = [
+/// Probes that use what others test: a failed probe, and those that then fail with the same symptom.
+const DEPENDENT: [(&str, &[&str]); 14] = [
     ("reach.greeting", &["rules.G1"]),
     ("reach.reply", &["rules.G1"]),
     (
         "connections.half-close",
         &["rules.F2", "rules.R2", "rules.R4", "rules.L1", "rules.L3", "rules.U1", "rules.U2", "rules.E1", "rules.C1"],
     ),
+    ("connections.half-close", &["echo.half-close"]),
     ("connections.server-closes", &["rules.R3", "rules.C1", "recovery.connections"]),
     ("connections.client-closes", &["connections.half-close", "rules.R4", "rules.C1"]),
     ("rules.F2", &["rules.F4", "stream.splits"]),
@@ -30,34 +32,88 @@ const DEPENDENT: [(&str, &[&str]); 13] = [
 
 /// The finding that a new failure follows from, if any.
 pub(super) fn follows(earlier: &[Entry], probe: &Probe, failure: &Failure) -> Option<String> {
-    let is_dependent =
-        |finding: &Entry| DEPENDENT.iter().any(|(id, others)| *id == finding.id && others.contains(&probe.id.as_str()));
-    // No connection, or no slot: probes whose failure may take slots come before.
-    let has_no_slot = matches!(failure.kind, Kind::Refused | Kind::NoAnswer | Kind::Reset);
-    let takes_slots = |finding: &Entry| has_no_slot && finding.may_lose_slots;
-    let cause = signature(failure);
-    let has_same_cause =
-        |finding: &Entry| finding_of(finding).and_then(signature).is_some_and(|other| Some(other) == cause);
-    // A stream that ends or stalls does so in every probe that uses it.
-    let breaks_stream = |finding: &Entry| {
-        finding.group == Group::Stream
-            && matches!(probe.group, Group::Stream | Group::Time)
-            && finding_of(finding).is_some_and(|other| ends(failure.kind) && ends(other.kind))
-    };
     let is_severe = |finding: &&Entry| finding.level == Level::Must || probe.level == Level::Should;
     earlier
         .iter()
-        .filter(|entry| entry.follows.is_none() && finding_of(entry).is_some())
+        .filter(|entry| entry.follows.is_none())
         .filter(is_severe)
-        .find(|finding| {
-            is_dependent(finding) || has_same_cause(finding) || takes_slots(finding) || breaks_stream(finding)
-        })
+        .find(|finding| finding_of(finding).is_some_and(|found| explains(finding, found, probe, failure)))
         .map(|finding| finding.id.clone())
 }
 
-/// Whether bytes are missing because the connection ended or stood still.
-const fn ends(kind: Kind) -> bool {
-    matches!(kind, Kind::Reset | Kind::Closed | Kind::Timeout)
+/// Whether the defect that `finding` found is that of a later failure, too: its own evidence has to fit.
+fn explains(finding: &Entry, found: &Failure, probe: &Probe, failure: &Failure) -> bool {
+    let symptom = Symptom::of(failure);
+    let has_same_symptom = symptom != Symptom::Other && Symptom::of(found).is_like(symptom);
+    let is_dependent = DEPENDENT.iter().any(|(id, others)| *id == finding.id && others.contains(&probe.id.as_str()));
+    // No connection, or no slot: probes whose failure may take slots come before.
+    let is_not_served = failure.offset.is_none_or(|offset| offset == 0)
+        && matches!(failure.kind, Kind::Refused | Kind::NoAnswer | Kind::Reset);
+    let is_damaged = matches!(symptom, Symptom::Damaged(_) | Symptom::Additional);
+    let both = |is: fn(&str) -> bool| {
+        [found, failure].iter().all(|failure| failure.causes.first().is_some_and(|cause| is(cause)))
+    };
+    // A probe may see only that bytes are wrong, of a defect whose cause another one sees.
+    let is_vague = || {
+        [found, failure].iter().any(|failure| failure.causes.first().is_none_or(|cause| difference::is_general(cause)))
+    };
+    // What is wrong at the end of a plain conversation is so in each. (Bytes that come there are the same ones.)
+    let first_byte = |failure: &Failure| failure.received.as_ref().and_then(|received| received.first().copied());
+    let ends_wrong = finding.group == Group::Reach
+        && matches!(symptom, Symptom::WrongEnd | Symptom::Additional)
+        && first_byte(found) == first_byte(failure);
+    // A stream that ends or stalls does so in every probe that uses it.
+    let breaks_stream = finding.group == Group::Stream && matches!(probe.group, Group::Stream | Group::Time);
+    let ends = |failure: &Failure| matches!(failure.kind, Kind::Reset | Kind::Closed | Kind::Timeout);
+    ((is_dependent || ends_wrong) && has_same_symptom)
+        || signature(found).is_some_and(|cause| Some(cause) == signature(failure))
+        || (is_not_served && finding.may_lose_slots)
+        || (is_damaged && has_same_symptom && is_vague())
+        || both(difference::is_about_old_bytes)
+        || (breaks_stream && ends(found) && ends(failure))
+}
+
+/// What a client sees of a failure. One defect has the same symptom in each probe that depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Symptom {
+    /// The connection cannot be opened.
+    NoConnection,
+    /// Bytes do not come, with or without the end of the connection.
+    Unanswered,
+    /// The server does not end the connection, or not in an orderly way.
+    WrongEnd,
+    /// Bytes come where none are expected.
+    Additional,
+    /// Bytes are wrong in this way.
+    Damaged(Damage),
+    /// Bytes are others altogether, or none are known.
+    Other,
+}
+
+impl Symptom {
+    /// Whether one defect can have both.
+    fn is_like(self, other: Self) -> bool {
+        const ADDED: [Symptom; 2] = [Symptom::Additional, Symptom::Damaged(Damage::Added)];
+        self == other || [self, other].iter().all(|symptom| ADDED.contains(symptom))
+    }
+
+    fn of(failure: &Failure) -> Self {
+        let kind = match failure.kind {
+            Kind::Refused | Kind::NoAnswer => Self::NoConnection,
+            Kind::Reset | Kind::Closed | Kind::Timeout if failure.offset.is_none() => Self::WrongEnd,
+            Kind::Reset | Kind::Closed | Kind::Timeout => Self::Unanswered,
+            Kind::Other | Kind::OtherProtocol => Self::Other,
+        };
+        match (failure.expected.as_deref(), failure.received.as_deref()) {
+            (None, _) | (_, None) => kind,
+            (Some([]), Some([])) => Self::WrongEnd,
+            (Some([]), Some(_)) => Self::Additional,
+            (Some(_), Some([])) => Self::Unanswered,
+            (Some(expected), Some(received)) => {
+                difference::damage(expected, received).map_or(Self::Other, Self::Damaged)
+            }
+        }
+    }
 }
 
 /// The failure of an entry.
@@ -68,10 +124,22 @@ fn finding_of(entry: &Entry) -> Option<&Failure> {
     }
 }
 
-/// The first cause without its numbers: equal for failures of one defect.
+/// The first cause without its numbers and explanation: equal for failures of one defect.
 fn signature(failure: &Failure) -> Option<String> {
-    let is_number = |character: &char| character.is_ascii_digit() || *character == ',';
-    Some(failure.causes.first()?.chars().filter(|character| !is_number(character)).collect())
+    let cause = failure.causes.first()?;
+    let mut depth = 0_usize;
+    let mut signature = String::new();
+    for character in cause.chars() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ':' | '.' if depth == 0 => break,
+            ',' | '0'..='9' => {}
+            _ if depth == 0 => signature.push(character),
+            _ => {}
+        }
+    }
+    Some(signature.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// What explains most of a check's failures.
@@ -104,11 +172,35 @@ impl Diagnosis {
         let (entry, failure) =
             findings.iter().rev().max_by_key(|(entry, _)| (explained(entry), entry.level == Level::Must))?;
         let explains = followers.remove(entry.id.as_str()).unwrap_or_default();
-        Some(Self { finding: entry.id.clone(), text: text(entry, failure, &explains, findings.len() - 1), explains })
+        let cause = cause(failure, entries.iter().filter(|entry| explains.contains(&entry.id)).filter_map(finding_of));
+        let text = text(entry, failure, cause, &explains, findings.len() - 1);
+        Some(Self { finding: entry.id.clone(), text, explains })
     }
 }
 
-fn text(entry: &Entry, failure: &Failure, explains: &[String], others: usize) -> String {
+/// The cause of a finding; or if it only describes the bytes, the one that most of its followers name.
+fn cause<'a>(failure: &'a Failure, followers: impl Iterator<Item = &'a Failure>) -> Option<&'a String> {
+    const FEWEST: usize = 2;
+    let own = failure.causes.first();
+    if own.is_some_and(|cause| !difference::is_general(cause)) {
+        return own;
+    }
+    let mut named: BTreeMap<String, (usize, &String)> = BTreeMap::new();
+    for follower in followers {
+        let first = follower.causes.first().filter(|cause| !difference::is_general(cause));
+        if let (Some(cause), Some(signature)) = (first, signature(follower)) {
+            named.entry(signature).or_insert((0, cause)).0 += 1;
+        }
+    }
+    named
+        .into_values()
+        .filter(|(count, _)| *count >= FEWEST)
+        .max_by_key(|(count, _)| *count)
+        .map(|(_, cause)| cause)
+        .or(own)
+}
+
+fn text(entry: &Entry, failure: &Failure, cause: Option<&String>, explains: &[String], others: usize) -> String {
     let mut text = format!("{}: {}.", entry.id, failure.what);
     let others = match others {
         0 => String::new(),
@@ -123,7 +215,7 @@ fn text(entry: &Entry, failure: &Failure, explains: &[String], others: usize) ->
             text += &if is_all { ".".to_owned() } else { format!("; {others}.") };
         }
     }
-    if let Some(cause) = failure.causes.first() {
+    if let Some(cause) = cause {
         text += &format!(" Look at: {cause}.");
     }
     text
@@ -150,16 +242,15 @@ mod tests {
         probe
     }
 
-    /// The entries of a run in which these probes fail with these first causes.
-    fn entries(failed: &[(&str, Level, &str)]) -> Vec<Entry> {
+    /// The entries of a run in which these probes fail.
+    fn entries(failed: Vec<(&str, Level, Failure)>) -> Vec<Entry> {
         let mut entries: Vec<Entry> = Vec::new();
-        for (id, level, cause) in failed {
-            let failure = Failure::new("it fails").because(*cause);
-            let follows = follows(&entries, &probe(id, *level), &failure);
+        for (id, level, failure) in failed {
+            let follows = follows(&entries, &probe(id, level), &failure);
             entries.push(Entry {
-                id: (*id).to_owned(),
+                id: id.to_owned(),
                 group: Group::Stream,
-                level: *level,
+                level,
                 requirement: String::new(),
                 outcome: Outcome::Failed(Box::new(failure)),
                 took: Duration::ZERO,
@@ -173,34 +264,75 @@ mod tests {
         entries
     }
 
+    /// A failure with this first cause.
+    fn because(cause: &str) -> Failure {
+        Failure::new("it fails").because(cause)
+    }
+
+    /// The same, with bytes.
+    fn wrong(cause: &str, expected: &[u8], received: &[u8]) -> Failure {
+        let [expected, received] = [expected, received].map(|bytes| Some(bytes.to_vec()));
+        Failure { offset: Some(20), expected, received, ..because(cause) }
+    }
+
+    fn findings(failed: Vec<(&str, Level, Failure)>) -> Vec<Option<String>> {
+        entries(failed).into_iter().map(|entry| entry.follows).collect()
+    }
+
     #[test]
     fn failures_with_the_same_cause_follow_from_the_first() {
-        let entries = entries(&[
-            ("rules.F2", Level::Must, "the CR is kept"),
-            ("stream.lengths", Level::Must, "the previous 40 bytes come again"),
-            ("stream.pipelined", Level::Must, "the previous 1,015 bytes come again"),
-            ("time.idle", Level::Should, "the previous 7 bytes come again"),
+        let entries = entries(vec![
+            ("rules.F2", Level::Must, because("the CR is kept")),
+            ("stream.lengths", Level::Must, because("the previous 40 bytes come again: twice (1)")),
+            ("stream.pipelined", Level::Must, because("the previous 1,015 bytes come again: twice (2)")),
+            ("time.idle", Level::Should, because("the previous 7 bytes come again. Twice")),
         ]);
         let diagnosis = Diagnosis::of(&entries).unwrap();
         assert_eq!((diagnosis.finding.as_str(), diagnosis.explains.len()), ("stream.lengths", 2));
         assert_eq!(
             diagnosis.text,
             "stream.lengths: it fails. It explains stream.pipelined, time.idle, too; 1 other finding has another cause. \
-             Look at: the previous 40 bytes come again."
+             Look at: the previous 40 bytes come again: twice (1)."
         );
     }
 
     #[test]
-    fn a_probe_that_needs_what_failed_follows_and_a_must_never_follows_a_should() {
-        let found = entries(&[
-            ("connections.half-close", Level::Must, "the server closes both directions"),
-            ("rules.R4", Level::Must, "the end of the stream"),
-            ("time.greeting", Level::Should, "a timer"),
-            ("stream.lengths", Level::Must, "a timer"),
-        ]);
-        let follows: Vec<_> = found.iter().map(|entry| entry.follows.as_deref()).collect();
-        assert_eq!(follows, [None, Some("connections.half-close"), None, None]);
-        assert_eq!(Diagnosis::of(&found).unwrap().finding, "connections.half-close");
+    fn a_probe_that_needs_what_failed_follows_if_its_symptom_is_the_same() {
+        let half_close = || wrong("the server closes both directions", b"Hello, one!\n", b"");
+        for (failure, follows) in [
+            (wrong("the end of the stream", b"Hello, last!\n", b""), Some("connections.half-close".to_owned())),
+            (wrong("the end of the stream", b"", b"Hello, exit!\n"), None),
+            (wrong("the end of the stream", b"Hello, last!\n", b"Hello, lost!\n"), None),
+        ] {
+            let found = vec![
+                ("connections.half-close", Level::Must, half_close()),
+                ("rules.R4", Level::Must, failure),
+                ("stream.lengths", Level::Must, because("another")),
+            ];
+            assert_eq!(findings(found), [None, follows, None]);
+        }
+    }
+
+    #[test]
+    fn a_must_never_follows_a_should() {
+        let timer = || because("a timer");
+        let found = vec![("time.greeting", Level::Should, timer()), ("stream.lengths", Level::Must, timer())];
+        assert_eq!(findings(found), [None, None]);
         assert_eq!(Diagnosis::of(&[]), None);
+    }
+
+    #[test]
+    fn bytes_that_are_wrong_in_the_same_way_follow_unless_both_causes_are_known() {
+        let one = || wrong("one byte is wrong, and the following bytes are correct", b"abcdefghijkl", b"abcXefghijkl");
+        let missing =
+            || wrong("2 bytes are missing, and the following bytes are correct", b"abcdefghijkl", b"cdefghijkl");
+        let bit = || wrong("the highest bit is cleared", b"abcdefghijkl", b"abcDefghijkl");
+        let stale = || wrong("stale data", b"abcdefghijkl", b"abcaefghijkl");
+        for (first, second, is_same) in
+            [(one(), bit(), true), (bit(), one(), true), (bit(), stale(), false), (one(), missing(), false)]
+        {
+            let found = findings(vec![("stream.lengths", Level::Must, first), ("stream.splits", Level::Must, second)]);
+            assert_eq!(found[1].is_some(), is_same, "{found:?}");
+        }
     }
 }

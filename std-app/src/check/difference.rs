@@ -1,6 +1,7 @@
 //! The causes that wrong bytes point at.
 
 mod patterns;
+mod replies;
 
 use self::patterns::Difference;
 use crate::export::number::{Count, counted};
@@ -72,11 +73,67 @@ pub(crate) fn causes(before: &[u8], expected: &[u8], received: &[u8], offset: u6
     causes
 }
 
-/// The causes that are certain from the bytes, in any probe.
-pub(crate) fn known_causes(before: &[u8], expected: &[u8], received: &[u8]) -> Vec<String> {
+/// What happened to bytes, without the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// Some are wrong, and the others are at their own positions.
+    Changed,
+    /// The first ones are missing, and later ones follow.
+    Missing,
+    /// Others come before them.
+    Added,
+}
+
+/// What happened to bytes of which the first one is wrong; `None` if that is not clear.
+pub(crate) fn damage(expected: &[u8], received: &[u8]) -> Option<Damage> {
+    const ENOUGH: usize = 4;
+    const COMPARED: usize = 16;
+    let follows_in = |all: &[u8], part: &[u8]| {
+        let part = part.get(..part.len().min(COMPARED)).filter(|part| part.len() >= ENOUGH);
+        part.is_some_and(|part| all.windows(part.len()).skip(1).any(|window| window == part))
+    };
+    let known = expected.len().min(received.len());
+    let wrong = expected.iter().zip(received).filter(|(expected, received)| expected != received).count();
+    let is_in_place = wrong < known && (2 * wrong <= known || wrong_run(expected, received).is_some());
+    match (is_in_place, follows_in(expected, received), follows_in(received, expected)) {
+        (true, ..) => Some(Damage::Changed),
+        (false, true, _) => Some(Damage::Missing),
+        (false, false, true) => Some(Damage::Added),
+        (false, false, false) => None,
+    }
+}
+
+/// Whether a cause only describes the bytes: another probe may see more of the same defect.
+pub(crate) fn is_general(cause: &str) -> bool {
+    ["the following bytes are correct", "multiple of", "a segment of", "bytes follow the last reply"]
+        .iter()
+        .any(|part| cause.contains(part))
+}
+
+/// Whether a cause is about bytes that were sent before. How they are described depends on what was sent.
+pub(crate) fn is_about_old_bytes(cause: &str) -> bool {
+    ["come again", "an earlier, longer message", "bytes of an earlier message", "stale data"]
+        .iter()
+        .any(|part| cause.contains(part))
+}
+
+/// The causes that the bytes show whatever is tested: certain ones, and those of bytes that are changed in place.
+pub(crate) fn causes_in_any_probe(before: &[u8], expected: &[u8], received: &[u8], offset: u64) -> Vec<String> {
+    match damage(expected, received) {
+        Some(Damage::Changed) => causes(before, expected, received, offset),
+        _ => known_causes(before, expected, received),
+    }
+}
+
+/// The causes that are certain from the bytes.
+fn known_causes(before: &[u8], expected: &[u8], received: &[u8]) -> Vec<String> {
+    let difference = Difference { before, expected, received };
+    if let Some(cause) = replies::cause(&difference) {
+        return vec![cause];
+    }
     let inserted = inserted(expected, received);
     if inserted.is_empty() {
-        return patterns::causes(&Difference { before, expected, received });
+        return patterns::causes(&difference);
     }
     repeated(before, received).map_or(inserted, |again| vec![again])
 }
@@ -112,7 +169,9 @@ pub(crate) fn inserted(expected: &[u8], received: &[u8]) -> Vec<String> {
         known >= ENOUGH.min(expected.len()).max(1) && rest.get(..known) == expected.get(..known)
     };
     // Replaced bytes in a name that repeats itself look the same.
-    if wrong_run(expected, received).is_some_and(|length| length <= MOST) {
+    let known = expected.len().min(received.len());
+    let wrong = expected.iter().zip(received).filter(|(expected, received)| expected != received).count();
+    if wrong_run(expected, received).is_some_and(|length| length <= MOST || 4 * wrong <= known) {
         return Vec::new();
     }
     let Some(count) = (1..=MOST).find(expected_follows) else { return Vec::new() };
@@ -121,15 +180,40 @@ pub(crate) fn inserted(expected: &[u8], received: &[u8]) -> Vec<String> {
         [b'\r'] if expected.first() == Some(&b'\n') => {
             "LF is sent as CR LF: the line ends of a terminal or a text file".to_owned()
         }
-        _ if additional.iter().all(|byte| *byte == 0) => {
-            let bytes = if count == 1 { "a zero byte was".to_owned() } else { format!("{count} zero bytes were") };
-            format!("{bytes} inserted: writes are padded to whole words, or the NUL of a C string is sent")
-        }
+        _ if additional.iter().all(|byte| *byte == 0) => zeros(count),
         _ => {
             let bytes = if count == 1 { "a byte was".to_owned() } else { format!("{count} bytes were") };
             format!("{bytes} inserted, and the following bytes are correct")
         }
     }]
+}
+
+fn zeros(count: usize) -> String {
+    format!("zero bytes were inserted ({count}): writes are padded to whole words, or the NUL of a C string is sent")
+}
+
+/// The cause of bytes behind the last reply. `before` are the correct bytes before them.
+pub(crate) fn additional(before: &[u8], received: &[u8]) -> Option<String> {
+    /// Of repeated bytes.
+    const ENOUGH: usize = 8;
+    let is_known = |bytes: &[u8]| before.windows(bytes.len()).any(|window| window == bytes);
+    match received {
+        [] => None,
+        [0, ..] => Some(zeros(received.iter().take_while(|byte| **byte == 0).count())),
+        _ if replies::are_parts_of_exit(received) => Some(
+            "a name is answered in parts: a read is taken for a whole name, though its line continues in the next read"
+                .to_owned(),
+        ),
+        _ if received.starts_with(b"Hello, exit") => Some("`exit` is answered as a name".to_owned()),
+        [_, _, ..] if received.len() >= ENOUGH && before.ends_with(received) => repeated(before, received),
+        [_, _, ..] if is_known(received) => Some(
+            "bytes of an earlier message follow: the length of the buffer is sent, not that of the message".to_owned(),
+        ),
+        _ => Some(format!(
+            "bytes follow the last reply ({}), and nothing is known about them: more is written than the reply",
+            Count(received.len() as u64)
+        )),
+    }
 }
 
 /// The same, for bytes from `offset` on that differ somewhere.
@@ -194,13 +278,6 @@ fn out_of_order(before: &[u8], expected: &[u8], received: &[u8]) -> bool {
     last > 0 && sorted(&expected) == sorted(&received)
 }
 
-/// The number of bytes of a name in the unfinished reply at the end of `before`.
-fn name_so_far(before: &[u8]) -> Option<usize> {
-    const BEGINNING: &[u8] = b"Hello, ";
-    let at = before.windows(BEGINNING.len()).rposition(|window| window == BEGINNING)?;
-    Some(before.len() - at - BEGINNING.len())
-}
-
 /// The cause of correct bytes at the wrong offset: some are missing, or come twice.
 fn shifted(before: &[u8], expected: &[u8], received: &[u8]) -> Option<String> {
     const ENOUGH: usize = 8;
@@ -212,12 +289,6 @@ fn shifted(before: &[u8], expected: &[u8], received: &[u8]) -> Option<String> {
             common >= ENOUGH && rest.get(..common) == sample.get(..common)
         });
         if let Some(missing) = missing {
-            if let Some(length) = name_so_far(before).filter(|_| sample.starts_with(b"!")) {
-                return Some(format!(
-                    "a name is cut short: after its first {length} bytes {missing} are missing. Segments of 536 and 1,460 bytes are \
-                     common, and so are buffers of a power of two"
-                ));
-            }
             if missing.is_multiple_of(256) {
                 return Some(format!(
                     "{} are missing, a multiple of 256, and the following bytes are correct: a counter or a length of 8 bits \
@@ -228,8 +299,7 @@ fn shifted(before: &[u8], expected: &[u8], received: &[u8]) -> Option<String> {
             let bytes =
                 if missing == 1 { "a byte is".to_owned() } else { format!("{} bytes are", Count(missing as u64)) };
             return Some(format!(
-                "{bytes} missing, and the following bytes are correct. If a whole reply is missing, the server lost a name or a \
-                 reply, or merged two. Otherwise a name is cut short, or acknowledged bytes were lost"
+                "{bytes} missing, and the following bytes are correct: received bytes are dropped, or acknowledged ones were lost"
             ));
         }
     }
@@ -329,7 +399,7 @@ mod tests {
     fn inserted_bytes_are_distinguished_from_replaced_ones() {
         let expected = b"Hello, aaaaaaaaaaaa!\nHello, b!\n";
         let padded = b"\0\0Hello, aaaaaaaaaaaa!\n\0\0\0Hello, b!\n";
-        assert!(inserted(expected, padded)[0].starts_with("2 zero bytes were inserted"));
+        assert!(inserted(expected, padded)[0].starts_with("zero bytes were inserted (2)"));
         assert!(inserted(b"\nHello", b"\r\nHello")[0].starts_with("LF is sent as CR LF"));
         assert_eq!(inserted(b"aaaaaaaaaaaa!\nHello", b"\0aaaaaaaaaaa!\nHello"), Vec::<String>::new());
         assert!(causes(b"", b"aaaaaaaaaaaa!\nHello", b"\0aaaaaaaaaaa!\nHello", 2047)[0].contains("multiple of 2048"));

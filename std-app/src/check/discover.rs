@@ -18,6 +18,7 @@ use super::{
     settings::Settings,
     target::Target,
 };
+use crate::export::number::Time;
 
 /// How the error reply to an overlong name begins (rule L3).
 pub(crate) const LONGER_THAN: &[u8] = b"Error: name longer than ";
@@ -42,10 +43,14 @@ pub(crate) fn protocol(target: &Target, facts: &Facts, settings: &Settings) -> R
 
 /// One message is echoed. Then the client closes its side, and the server should.
 fn echo_protocol(context: Context<'_>) -> Result<Protocol, Failure> {
-    let mut session = Session::served_with_retries(context).map_err(|failure| explained(context, failure))?.0;
+    let opened = Instant::now();
+    let (mut session, waited) = Session::served_with_retries(context).map_err(|failure| explained(context, failure))?;
     let begin = Instant::now();
     session.exchange(b"echo")?;
     let rtt = begin.elapsed();
+    if let Some(failure) = slow_pieces(&session, session.offset, opened.elapsed().saturating_sub(waited)) {
+        return Err(failure);
+    }
     let mss = session.mss();
     session.half_close()?;
     session.set_timeout(context.timeout().min(SOON + 4 * rtt));
@@ -88,6 +93,25 @@ fn explained(context: Context<'_>, failure: Failure) -> Failure {
 }
 
 const IN_PIECES: &str = "the reply comes in pieces, and each is held back: write it at once, and set TCP_NODELAY";
+
+/// The failure of a server that takes long for a short reply, because each of its bytes is a segment.
+fn slow_pieces(session: &Session<'_>, bytes: u64, took: Duration) -> Option<Failure> {
+    const SLOW: Duration = Duration::from_secs(1);
+    let segments = session.data_segments().filter(|segments| is_in_pieces(bytes, *segments))?;
+    (took >= SLOW).then(|| {
+        let what =
+            format!("a reply takes long: {bytes} bytes came in {segments} segments, within {}", Time::from(took));
+        Failure::new(what).because(IN_PIECES)
+    })
+}
+
+/// Whether so many bytes, in so many segments, were written one by one or nearly so.
+pub(crate) const fn is_in_pieces(bytes: u64, segments: u32) -> bool {
+    /// A few are those of a text in front of the message, the message, and what follows.
+    const FEW: u32 = 4;
+    const LONGEST_PIECE: u64 = 3;
+    segments > FEW && bytes <= segments as u64 * LONGEST_PIECE
+}
 
 /// Whether the server sends back bytes of all 256 values.
 fn carries_any_byte(context: Context<'_>) -> bool {
@@ -138,7 +162,10 @@ fn first_reply(context: Context<'_>) -> Result<Protocol, Verdict> {
     let until = begin + context.timeout();
     let mut received = Vec::new();
     let failure = loop {
-        if let Some((framing, _)) = ANSWERS.iter().find(|(_, answer)| received == *answer) {
+        if let Some((framing, answer)) = ANSWERS.iter().find(|(_, answer)| received == *answer) {
+            if let Some(failure) = slow_pieces(&session, session.offset + answer.len() as u64, begin.elapsed()) {
+                break failure;
+            }
             return Ok(Protocol {
                 framing: *framing,
                 capacity: context.settings.capacity.unwrap_or(NAME_CAPACITY),

@@ -3,6 +3,9 @@
 use core::time::Duration;
 use std::io;
 
+use super::target::Target;
+use crate::export::number::Count;
+
 /// A slot may be held this long after its client has left: a little more than a server waits for the client's FIN (rule C1).
 /// Probes that do not measure that wait for it.
 pub(crate) const LINGER: Duration = Duration::from_secs(3);
@@ -18,5 +21,36 @@ pub(crate) fn may_be_loss(error: &io::Error, after: Duration) -> bool {
         ConnectionRefused | ConnectionReset => after >= HANDSHAKE_LOST,
         HostUnreachable => after >= RESOLUTION_LOST,
         _ => false,
+    }
+}
+
+/// The cause of missing and late answers on a network that loses so many segments that TCP cannot hide it.
+pub(crate) fn cause(target: &Target) -> Option<String> {
+    cause_of(target.segments())
+}
+
+fn cause_of((segments, retransmissions): (u64, u64)) -> Option<String> {
+    const ENOUGH: u64 = 100;
+    /// One of so many segments.
+    const SHARE: u64 = 15;
+    (segments >= ENOUGH && retransmissions * SHARE >= segments).then(|| {
+        format!(
+            "lost segments: this host had to send {} of {} segments again. The link or a driver drops frames: look at the cable, the \
+             duplex mode, and what the receive FIFO drops",
+            Count(retransmissions),
+            Count(segments)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_lost_segments_that_disturbs_connections_is_a_cause() {
+        assert!(cause_of((1000, 200)).unwrap().contains("200 of 1,000"));
+        assert_eq!(cause_of((1000, 20)), None, "2 percent");
+        assert_eq!(cause_of((20, 10)), None, "too few");
     }
 }

@@ -12,7 +12,7 @@ use super::{
     explain::describe_attempt,
     facts::{Fact, Facts},
     failure::{Failure, Kind},
-    in_flight,
+    in_flight, loss,
     options::CheckOptions,
     probe::{Group, Notes, Probe, Verdict},
     record::{Aborted, Record, Subject},
@@ -182,7 +182,13 @@ impl Run {
             .map_err(|verdict| match verdict {
                 Verdict::Failed(failure) => {
                     let context = Context::new(target, &self.facts, &self.settings);
-                    Verdict::Failed(with_causes(probe, Box::new(segments::compare(context, *failure))))
+                    let failure = segments::compare(context, *failure);
+                    // Wrong bytes are not due to loss, and segments that are lost each time have another cause.
+                    let is_wrong = failure.received.as_ref().is_some_and(|received| !received.is_empty());
+                    let is_explained = matches!(self.settings.lost_segments.get(), Some(Some(_)));
+                    let lost = loss::cause(target).filter(|_| !is_wrong && !is_explained);
+                    let failure = lost.map_or(failure.clone(), |cause| failure.because(cause));
+                    Verdict::Failed(with_causes(probe, Box::new(failure)))
                 }
                 verdict => verdict,
             })

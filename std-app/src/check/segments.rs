@@ -1,8 +1,11 @@
 //! Whether small segments pass where full ones are lost: then a frame that is too long is the cause (MTU).
 
+use core::time::Duration;
+
 use super::{
     context::Context,
     failure::{Failure, Kind},
+    payload::payload,
     session::Session,
 };
 use crate::export::number::Count;
@@ -21,22 +24,55 @@ pub(crate) fn compare(context: Context<'_>, failure: Failure) -> Failure {
     }
 }
 
-/// Whether a long message and its reply pass in small segments, and not in full ones.
+/// How long an answer may take here: a lost segment has been sent again several times by then.
+fn timeout(context: Context<'_>) -> Duration {
+    context.timeout().min(Duration::from_secs(3) + 10 * context.facts.rtt())
+}
+
+/// Whether a full segment and its reply pass in small segments, and not as they are.
 fn lost_segments(context: Context<'_>) -> Option<String> {
-    // Each is more than a small segment and less than a full one.
-    let message = vec![b'm'; context.facts.capacity().min(1400)];
-    if message.len() <= SMALL_SEGMENT as usize {
+    let mut full = Session::ready(context).ok()?;
+    let size = full.ethernet_mss().min(context.facts.in_flight());
+    let mut small = Session::ready_with_segments(context, SMALL_SEGMENT).ok()?;
+    exchange(&mut small, size).ok()?;
+    let failure = exchange(&mut full, size).err()?;
+    let size = if context.facts.takes_several() { size } else { size.min(context.facts.capacity()) };
+    if failure.kind != Kind::Timeout || size <= SMALL_SEGMENT as usize {
         return None;
     }
-    let mut small = Session::ready_with_segments(context, SMALL_SEGMENT).ok()?;
-    small.exchange(&message).ok()?;
-    let full = Session::ready(context).and_then(|mut session| session.exchange(&message)).err()?;
-    let is_up = full.evidence.as_ref().is_some_and(|evidence| evidence.is_unacknowledged);
-    let lost =
-        if is_up { "segments to the server are sent again in vain" } else { "segments from the server do not arrive" };
+    let lost = if is_up(&failure) {
+        "segments to the server are sent again in vain"
+    } else {
+        "segments from the server do not arrive"
+    };
     Some(format!(
         "{lost} if they carry {} bytes, and those of {SMALL_SEGMENT} pass: the maximum frame of the driver or the path is too \
          short (MTU)",
-        Count(message.len() as u64)
+        Count(size as u64)
     ))
+}
+
+/// Whether the segment that is lost is one to the server.
+fn is_up(failure: &Failure) -> bool {
+    failure.evidence.as_ref().is_some_and(|evidence| evidence.is_unacknowledged)
+}
+
+/// Sends messages that fill one segment of this size, or one of them if no more may be in flight. Receives the replies.
+fn exchange(session: &mut Session<'_>, size: usize) -> Result<(), Failure> {
+    let context = session.context;
+    let terminator = session.conversation().terminator.len();
+    let (mut requests, mut replies, mut left) = (Vec::new(), Vec::new(), size);
+    while left > terminator {
+        let length = left.min(context.facts.capacity() + terminator) - terminator;
+        let message = payload(context, left..left + length);
+        requests.extend(session.request(&message));
+        replies.extend(session.reply(&message));
+        left -= length + terminator;
+        if !context.facts.takes_several() {
+            break;
+        }
+    }
+    session.set_timeout(timeout(context));
+    session.send(&requests)?;
+    session.expect("the reply", &replies)
 }

@@ -262,13 +262,8 @@ impl<'a> Session<'a> {
                 Ok(count) => {
                     let received = buffer.get(..count).unwrap_or_default().to_vec();
                     let cause = match received.as_slice() {
-                        [b'W', ..] if !is_echo => Some("the server sends its greeting again"),
-                        [0, ..] => Some("NULs follow a reply: the end of a C string, or writes padded to whole words"),
-                        _ if received.starts_with(b"Hello, exit") => Some("`exit` is answered as a name"),
-                        [_, _, ..] if self.history.windows(count).any(|earlier| earlier == received) => Some(
-                            "bytes of an earlier message follow: the length of the buffer is sent, not that of the message",
-                        ),
-                        _ => None,
+                        [b'W', ..] if !is_echo => Some("the server sends its greeting again".to_owned()),
+                        _ => difference::additional(&self.history, &received),
                     };
                     let failure = Failure {
                         offset: Some(self.offset),
@@ -302,11 +297,24 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Ends the conversation as the protocol says.
+    /// Ends the conversation as the protocol says. If it is known that the server's FIN is late, it is not waited for.
     pub(crate) fn exit(mut self) -> Result<(), Failure> {
+        if self.conversation().farewell.is_some() && self.context.settings.ends_late() {
+            return self.leave();
+        }
+        self.exit_to_the_end()
+    }
+
+    /// The same, and always waits for the server's FIN after its farewell.
+    pub(crate) fn exit_to_the_end(mut self) -> Result<(), Failure> {
+        const LATE: Duration = Duration::from_secs(1);
         self.leave()?;
         if self.conversation().farewell.is_some() {
-            return self.expect_end().map_err(|failure| failure.during("after `exit`"));
+            let begin = Instant::now();
+            let outcome = self.expect_end().map_err(|failure| failure.during("after `exit`"));
+            let is_late = begin.elapsed() > LATE + 4 * self.context.facts.rtt();
+            self.context.settings.note_end(is_late);
+            return outcome;
         }
         // Once it is known that the server does not close, only the probes of that wait for it.
         if self.context.facts.closes_after_client() { self.expect_client_end() } else { Ok(()) }
@@ -321,6 +329,11 @@ impl<'a> Session<'a> {
                 "the server does not close its side after the client's FIN (it stays in CLOSE-WAIT)",
             )
         })
+    }
+
+    /// The number of segments with data that came from the server so far; `None` if the kernel does not count them.
+    pub(crate) fn data_segments(&self) -> Option<u32> {
+        evidence::info(&self.stream).ok().map(|info| info.tcpi_data_segs_in).filter(|segments| *segments > 0)
     }
 
     /// The maximum segment size towards the server, in bytes.
@@ -344,6 +357,11 @@ impl<'a> Session<'a> {
     pub(crate) fn reset(self) {
         // If this fails, it is closed by a FIN instead.
         let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// The connection without its conversation.
+    pub(crate) fn into_stream(self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
     }
 
     /// Changes how long an answer may take.
@@ -371,11 +389,23 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// What the kernel has counted: another thread may write, and bytes that were not acknowledged do not count.
+    fn counts(&self) -> Counts {
+        let connections = self.context.target.connections();
+        evidence::info(&self.stream).map_or(Counts { sent: self.sent, received: self.offset, connections }, |info| {
+            Counts { sent: info.tcpi_bytes_acked.saturating_sub(1), received: info.tcpi_bytes_received, connections }
+        })
+    }
+
+    /// Adds what this connection had carried when it ended.
+    pub(crate) fn with_counts(&self, failure: Failure) -> Failure {
+        let cause = self.counts().cause(false);
+        cause.map_or(failure.clone(), |cause| failure.because(cause))
+    }
+
     fn missing(&self, what: &str, rest: &[u8], kind: Kind, why: &str) -> Failure {
         let mut causes = Vec::new();
-        // Another thread may write; and bytes that were not acknowledged do not count.
-        let sent = evidence::info(&self.stream).map_or(self.sent, |info| info.tcpi_bytes_acked.saturating_sub(1));
-        let counts = Counts { sent, received: self.offset, connections: self.context.target.connections() };
+        let counts = Counts { received: self.offset, ..self.counts() };
         if matches!(kind, Kind::Reset | Kind::Closed | Kind::Timeout)
             && self.offset > self.conversation().greeting.len() as u64
         {
@@ -440,6 +470,15 @@ impl<'a> Session<'a> {
                 offset % 32,
                 offset % 64
             ))
+        }
+    }
+}
+
+impl Drop for Session<'_> {
+    /// Counts the segments of this connection.
+    fn drop(&mut self) {
+        if let Ok(info) = evidence::info(&self.stream) {
+            self.context.target.count_segments(info.tcpi_data_segs_out.into(), info.tcpi_total_retrans.into());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::{
     num::NonZeroUsize,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 use std::{
@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     probe_budget: AtomicU64,
     /// An answer did not come within the whole timeout.
     has_timed_out: AtomicBool,
+    /// How many conversations in a row ended late, or not at all, after the client's farewell.
+    late_ends: AtomicU32,
     /// The cause of missing answers, if small segments pass and full ones are lost. Found out once.
     pub(crate) lost_segments: OnceLock<Option<String>>,
     /// Use more connections and bytes.
@@ -72,6 +74,7 @@ impl Settings {
             excluded: AtomicU64::new(0),
             probe_budget: AtomicU64::new(u64::MAX),
             has_timed_out: AtomicBool::new(false),
+            late_ends: AtomicU32::new(0),
             lost_segments: OnceLock::new(),
             stress: options.stress,
             long: options.long,
@@ -95,6 +98,27 @@ impl Settings {
     /// An answer did not come in time.
     pub(crate) fn note_timeout(&self) {
         self.has_timed_out.store(true, Relaxed);
+    }
+
+    /// Whether an answer did not come in time.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.has_timed_out.load(Relaxed)
+    }
+
+    /// The server's FIN came, late or not, or it did not come.
+    pub(crate) fn note_end(&self, is_late: bool) {
+        if is_late {
+            self.late_ends.fetch_add(1, Relaxed);
+        } else {
+            self.late_ends.store(0, Relaxed);
+        }
+    }
+
+    /// Whether it is known that the server ends conversations late or never. Then only the probes of that wait for it.
+    pub(crate) fn ends_late(&self) -> bool {
+        /// Packet loss delays one, or two.
+        const ENOUGH: u32 = 3;
+        self.late_ends.load(Relaxed) >= ENOUGH
     }
 
     /// Gives the next probe its time: its budget, or its share of what is left for `probes`. False if nothing is left.
@@ -163,6 +187,7 @@ impl Settings {
             excluded: AtomicU64::new(0),
             probe_budget: AtomicU64::new(10_000),
             has_timed_out: AtomicBool::new(false),
+            late_ends: AtomicU32::new(0),
             lost_segments: OnceLock::new(),
             stress: false,
             long: false,

@@ -139,7 +139,9 @@ pub(crate) fn exit_all(mut sessions: Vec<Session<'_>>) {
     for session in &mut sessions {
         let _ = session.leave();
     }
-    if sessions.first().is_some_and(|session| !session.context.facts.closes_after_client()) {
+    let ends =
+        |session: &Session<'_>| session.context.facts.closes_after_client() && !session.context.settings.ends_late();
+    if !sessions.first().is_some_and(ends) {
         return;
     }
     for session in &mut sessions {

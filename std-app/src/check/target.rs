@@ -19,6 +19,9 @@ pub(crate) struct Target {
     bytes: AtomicU64,
     /// The shortest handshake so far, in nanoseconds.
     handshake: AtomicU64,
+    /// Segments with data that this host sent, and how many of them it had sent before.
+    segments: AtomicU64,
+    retransmissions: AtomicU64,
     pub(crate) measured: Measured,
 }
 
@@ -29,6 +32,8 @@ impl Target {
             connections: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             handshake: AtomicU64::new(u64::MAX),
+            segments: AtomicU64::new(0),
+            retransmissions: AtomicU64::new(0),
             measured: Measured::default(),
         }
     }
@@ -72,6 +77,17 @@ impl Target {
     /// Counts bytes that were sent or received.
     pub(crate) fn count_bytes(&self, count: usize) {
         self.bytes.fetch_add(count as u64, Relaxed);
+    }
+
+    /// Counts the segments of a connection that ends.
+    pub(crate) fn count_segments(&self, segments: u64, retransmissions: u64) {
+        self.segments.fetch_add(segments, Relaxed);
+        self.retransmissions.fetch_add(retransmissions, Relaxed);
+    }
+
+    /// The segments that were counted, and how many of them had been sent before.
+    pub(crate) fn segments(&self) -> (u64, u64) {
+        (self.segments.load(Relaxed), self.retransmissions.load(Relaxed))
     }
 
     /// The number of connections so far.

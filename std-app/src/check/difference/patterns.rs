@@ -14,8 +14,18 @@ type Pattern = fn(&Difference<'_>) -> Option<String>;
 
 /// The causes of all patterns that match, the most certain first.
 pub(super) fn causes(difference: &Difference<'_>) -> Vec<String> {
-    const PATTERNS: [Pattern; 8] =
-        [lost_beginning, stale_tail, seventh_bit, swapped_halves, rotated_word, format_string, wrong_bit, periodic];
+    const PATTERNS: [Pattern; 10] = [
+        line_ends,
+        lost_beginning,
+        stale_tail,
+        removed,
+        seventh_bit,
+        swapped_halves,
+        rotated_word,
+        format_string,
+        wrong_bit,
+        periodic,
+    ];
     PATTERNS.iter().filter_map(|pattern| pattern(difference)).collect()
 }
 
@@ -33,6 +43,39 @@ impl<'a> Difference<'a> {
         let known = self.expected.len().min(self.received.len());
         4 * self.wrong().count() <= known
     }
+}
+
+/// Line feeds are sent as CR LF, each of them.
+fn line_ends(difference: &Difference<'_>) -> Option<String> {
+    const FEWEST: usize = 2;
+    let Difference { expected, received, .. } = *difference;
+    let sent: Vec<u8> =
+        expected.iter().flat_map(|&byte| if byte == b'\n' { vec![b'\r', byte] } else { vec![byte] }).collect();
+    let known = sent.len().min(received.len());
+    let is_sent = received.starts_with(b"\r\n") && expected.starts_with(b"\n") && known >= FEWEST;
+    (is_sent && sent.get(..known) == received.get(..known))
+        .then(|| "LF is sent as CR LF: the line ends of a terminal or a text file".to_owned())
+}
+
+/// All bytes of one value are missing.
+fn removed(difference: &Difference<'_>) -> Option<String> {
+    const ENOUGH: usize = 3;
+    let Difference { expected, received, .. } = *difference;
+    let value = *expected.first()?;
+    let left: Vec<u8> = expected.iter().copied().filter(|byte| *byte != value).collect();
+    let known = left.len().min(received.len());
+    let times = expected.len() - left.len();
+    // A single one that is missing may be any byte, unless it is one that text functions treat in a special way.
+    let is_special = value.is_ascii_control();
+    let is_removed = (is_special || times >= ENOUGH)
+        && known >= ENOUGH.min(left.len()).max(1)
+        && left.get(..known) == received.get(..known);
+    is_removed.then(|| match value {
+        0 => "a NUL is dropped or ends the message: bytes are copied as a C string".to_owned(),
+        b'\r' | b'\n' => "line ends are dropped or changed".to_owned(),
+        _ if is_special => "a control character is dropped or edits the line, as on a terminal".to_owned(),
+        _ => format!("bytes of the value {value:#04X} are dropped: it is taken for an escape"),
+    })
 }
 
 /// The connection begins with later bytes.
@@ -125,6 +168,10 @@ fn format_string(difference: &Difference<'_>) -> Option<String> {
     const PRINTED: usize = 24;
     const ENOUGH: usize = 4;
     let Difference { before, expected, received } = *difference;
+    // One wrong byte at its own position was not printed.
+    if difference.wrong().count() == 1 {
+        return None;
+    }
     // `%d` becomes a number, and of `%%` the second one is missing.
     let lengths = match (before.last(), expected.first()) {
         (Some(b'%'), Some(_)) => 1..=CONVERSION - 1,
@@ -134,7 +181,9 @@ fn format_string(difference: &Difference<'_>) -> Option<String> {
     let follows = |length: usize, printed: usize| {
         // Bytes that are missing look the same, unless it is one of two percent signs.
         let printed_bytes = received.get(..printed).unwrap_or_default();
-        if length > 1 && expected.get(length - printed.min(length)..length).unwrap_or_default() == printed_bytes {
+        let is_missing =
+            length > 1 && expected.get(length - printed.min(length)..length).unwrap_or_default() == printed_bytes;
+        if is_missing && !(printed == 0 && is_whole_conversion(expected.get(..length).unwrap_or_default())) {
             return false;
         }
         let (rest, other) = (expected.get(length..).unwrap_or_default(), received.get(printed..).unwrap_or_default());
@@ -148,6 +197,12 @@ fn format_string(difference: &Difference<'_>) -> Option<String> {
     })
 }
 
+/// Whether these bytes are `%`, perhaps a width, and a conversion of `printf` that may print nothing.
+fn is_whole_conversion(bytes: &[u8]) -> bool {
+    let [b'%', width @ .., conversion] = bytes else { return false };
+    width.iter().all(u8::is_ascii_digit) && b"diouxXscpn".contains(conversion)
+}
+
 /// The same bit is wrong in each wrong byte.
 fn wrong_bit(difference: &Difference<'_>) -> Option<String> {
     let bits = |(_, expected, received): (usize, u8, u8)| expected ^ received;
@@ -158,8 +213,8 @@ fn wrong_bit(difference: &Difference<'_>) -> Option<String> {
     // A single byte is handled by the caller, which knows the length of the correct bytes.
     (is_one && count > 1).then(|| {
         format!(
-            "one bit is wrong in {count} bytes, the same in each ({bit:#04X}): a data line of a bus, or memory; and a checksum \
-             that is not computed or not checked"
+            "one bit is wrong ({bit:#04X} in each of {count} bytes): a data line of a bus, or memory; and a checksum that is not \
+             computed or not checked"
         )
     })
 }
@@ -180,8 +235,9 @@ fn periodic(difference: &Difference<'_>) -> Option<String> {
         last = Some(at);
     }
     let distances: Vec<usize> = begins.windows(2).filter_map(|pair| Some(pair.get(1)? - pair.first()?)).collect();
-    let period = *distances.first()?;
-    let is_regular = begins.len() >= FEWEST && distances.iter().all(|distance| *distance == period);
+    // A wrong byte may be correct by chance: then the distance is a multiple.
+    let period = *distances.iter().min()?;
+    let is_regular = begins.len() >= FEWEST && distances.iter().all(|distance| distance.is_multiple_of(period));
     is_regular.then(|| {
         format!(
             "the bytes are wrong again every {} bytes: a ring buffer or a block of that size, and its end is off by one",
@@ -243,15 +299,25 @@ mod tests {
         assert!(first(&expected[..at], &expected[at..], &seventh[at..]).starts_with("the highest bit is cleared"));
         let mut one = expected.clone();
         [0, 17, 90].into_iter().for_each(|at: usize| one[at] ^= 4);
-        assert!(first(b"", &expected, &one).starts_with("one bit is wrong in 3 bytes, the same in each (0x04)"));
+        assert!(first(b"", &expected, &one).starts_with("one bit is wrong (0x04 in each of 3 bytes)"));
     }
 
     #[test]
     fn a_percent_sign_that_is_interpreted_is_recognized() {
         assert!(first(b"Hello, 5", b"%d!\n", b"4711!\n").contains("printf"));
         assert!(first(b"Hello, %", b"%!\n", b"!\n").contains("printf"));
+        assert!(first(b"Hello, 5", b"%nabcdefg!\n", b"abcdefg!\n").contains("printf"));
         assert_eq!(first(b"Hello, 5", b"d!\n", b"0!\n"), "");
+        assert_eq!(first(b"Hello, W", b"%-IY!\n", b"$-IY!\n"), "", "one bit is wrong");
         assert_eq!(first(b"Hello, 5", b"%abcdefghijklmnopq", b"cdefghijklmnopqrs"), "");
+    }
+
+    #[test]
+    fn line_ends_that_are_changed_or_dropped_are_recognized() {
+        assert!(first(b"", b"\n\n\n", b"\r\n\r\n\r\n").starts_with("LF is sent as CR LF"));
+        assert!(first(b"one", b"\ntwo\nthree", b"twothree").starts_with("line ends are dropped"));
+        assert!(first(b"a", b"\0bcd\0", b"bcd").starts_with("a NUL is dropped"));
+        assert_eq!(first(b"a", b"Xbcdef", b"bcdef"), "", "one byte of many");
     }
 
     #[test]
@@ -260,6 +326,8 @@ mod tests {
         let mut received = expected.clone();
         (0..1000).step_by(127).for_each(|at| received[at] = !received[at]);
         assert!(first(b"", &expected, &received).contains("every 127 bytes"));
+        received[381] = expected[381];
+        assert!(first(b"", &expected, &received).contains("every 127 bytes"), "one is correct by chance");
         assert_eq!(first(b"", &expected, &bytes(3, 1000)), "", "other bytes altogether");
     }
 }

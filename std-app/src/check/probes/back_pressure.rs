@@ -43,7 +43,7 @@ pub(super) fn stopped_reader(context: Context<'_>, notes: &mut Notes<'_>) -> Res
             }
             Err(error) => {
                 let what = format!("after {sent} bytes of names, with no reply read, {}", describe(&error));
-                return Err(Failure::new(what).with_kind(kind_of(&error)).into());
+                return Err(session.with_counts(Failure::new(what).with_kind(kind_of(&error))).into());
             }
         }
         notes.progress(sent as u64, UNREAD as u64);

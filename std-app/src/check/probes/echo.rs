@@ -296,7 +296,7 @@ fn half_close(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict
     session.half_close()?;
     session.expect("the echo of what was sent before the FIN", &message).map_err(|failure| {
         let is_unanswered = failure.kind != Kind::Other;
-        failure.because_if(is_unanswered, "what was not sent yet when the client's FIN came is dropped")
+        failure.because_if(is_unanswered, "what was not sent yet when the client's FIN came is dropped (half-close)")
     })?;
     session.expect_client_end()?;
     Ok(format!("{} and then a FIN", Bytes(size as f64)))

@@ -92,7 +92,7 @@ pub(super) fn slots_are_freed<'a>(
 }
 
 pub(super) fn server_closes(session: Session<'_>) -> Result<(), Failure> {
-    session.exit()
+    session.exit_to_the_end()
 }
 
 pub(super) fn client_closes(mut session: Session<'_>) -> Result<(), Failure> {
@@ -148,7 +148,7 @@ pub(super) fn vanished(context: Context<'_>, _: &mut Notes<'_>) -> Result<String
     for mut session in sessions {
         let request = session.request(b"about to vanish");
         session.send(&request)?;
-        let vanished = Vanished::new(session.stream);
+        let vanished = session.into_stream().and_then(Vanished::new);
         gone.push(vanished.map_err(|error| {
             Verdict::Skipped(format!("not asked: this host cannot drop the segments of one connection ({error})"))
         })?);

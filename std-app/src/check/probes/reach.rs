@@ -3,10 +3,11 @@
 use core::{net::SocketAddr, time::Duration};
 use std::{thread, time::Instant};
 
-use crate::export::number::{Count, Rate, Time};
+use crate::export::number::{Count, Rate, Time, counted};
 
 use crate::check::{
     context::Context,
+    discover::is_in_pieces,
     explain::ACCEPTS,
     facts::{Fact, framing_name},
     failure::{Failure, Kind},
@@ -59,6 +60,15 @@ pub(super) fn probes() -> Vec<Probe> {
                 "an old record in DNS or mDNS",
             ],
             addresses,
+        ),
+        Probe::new(
+            Group::Reach,
+            "pieces",
+            Level::Should,
+            "a short reply comes in one segment, or in a few",
+            &[Need::Conversation],
+            &["each byte is written alone, by a function like putc or print: collect the reply, and write it at once"],
+            pieces,
         ),
     ]
 }
@@ -198,6 +208,31 @@ fn serves(context: Context<'_>, address: SocketAddr) -> Result<(), String> {
         session.exit()
     };
     talk().map_err(|failure| format!("accepts connections and does not serve the same ({})", failure.what))
+}
+
+/// Counts the segments of a short reply.
+fn pieces(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
+    pause();
+    let message: &[u8] = if context.facts.service() == Service::Greet { b"piece" } else { b"not in pieces" };
+    let mut session = Session::ready(context)?;
+    let before = session.data_segments();
+    let begin = Instant::now();
+    if session.exchange(message).is_err() {
+        return Err(Verdict::Skipped("the reply is not correct: see the other probes".to_owned()));
+    }
+    let took = begin.elapsed();
+    let (Some(before), Some(after)) = (before, session.data_segments()) else {
+        return Err(Verdict::Skipped("this kernel does not count segments".to_owned()));
+    };
+    let _ = session.leave(); // other probes test how conversations end
+    let (segments, bytes) = (after.saturating_sub(before), context.facts.conversation().owed(message).len() as u64);
+    let text = format!("{} for a reply of {bytes} bytes", counted(segments.into(), "segment"));
+    if is_in_pieces(bytes, segments) {
+        return Err(Failure::new(format!("{text}, in {}", Time::from(took)))
+            .because("the reply comes in pieces: write it at once, and set TCP_NODELAY")
+            .into());
+    }
+    Ok(text)
 }
 
 /// A server with one slot may need a moment until it is free again.

@@ -21,7 +21,7 @@ use crate::check::{
     failure::{Failure, Kind},
     loss::{LINGER, may_be_loss},
     probe::{Group, Level, Need, Probe, Verdict},
-    service::GREETING,
+    service::{GREETING, Service},
     session::NEVER_CLOSES,
 };
 
@@ -116,7 +116,10 @@ pub(super) fn probes() -> Result<Vec<Probe>, TableError> {
                 }
                 notes.progress(done, total);
                 server.run(script, *framing, *cut).map_err(|fault| {
-                    server.with_evidence(failure(fault, script, context)).during(format_args!(
+                    if matches!(&fault, Fault::Output { error: Some(error), .. } if kind_of(error) == Kind::Timeout) {
+                        context.settings.note_timeout();
+                    }
+                    server.with_evidence(failure(fault, script, *framing, context)).during(format_args!(
                         "{}{}",
                         case.name,
                         sent(*cut)
@@ -158,7 +161,14 @@ fn conversations<'a>(rule: &str, cases: &'a [Case], context: Context<'_>) -> Res
             // A case that shows several rules is run for the first of them. A rule that is first nowhere uses the others.
             let is_first = case.rules.first().is_some_and(|first| first == rule);
             let list = if is_first { &mut own } else { &mut others };
-            list.extend(cuts.iter().map(|&cut| Conversation { case, script: script.clone(), framing: *framing, cut }));
+            // If each conversation takes long, it is run in one way.
+            let count = if context.settings.ends_late() { 1 } else { cuts.len() };
+            list.extend(cuts.iter().take(count).map(|&cut| Conversation {
+                case,
+                script: script.clone(),
+                framing: *framing,
+                cut,
+            }));
         }
     }
     let chosen = if own.is_empty() { others } else { own };
@@ -242,7 +252,10 @@ impl<'a> Server<'a> {
                 Err(Fault::Output { .. }) => depends_on_reads(script, framing),
                 _ => false,
             };
-            let most = if self.context.has_time() { ATTEMPTS } else { 2 };
+            // It is known by now that answers are missing.
+            let settings = self.context.settings;
+            let is_known = settings.has_timed_out() || settings.ends_late();
+            let most = if self.context.has_time() && !is_known { ATTEMPTS } else { 2 };
             if !may_be_loss || attempts >= most {
                 break outcome;
             }
@@ -354,17 +367,27 @@ impl Connection for FramedConnection {
 }
 
 /// The failure that a fault is in the run of this script.
-fn failure(fault: Fault, script: &Script, context: Context<'_>) -> Failure {
+fn failure(fault: Fault, script: &Script, framing: Framing, context: Context<'_>) -> Failure {
     let (target, timeout) = (context.target, context.timeout());
     match fault {
         Fault::Connect(error) => connect_error(target.address, timeout, target.connections(), &error),
         Fault::Output { offset, expected, received, error } => {
             let what = what_was_received(&received, error.as_ref(), timeout);
-            let before: Vec<u8> = script.talk.iter().flat_map(|step| &step.output).copied().take(offset).collect();
+            let greeting = Service::Greet.conversation(framing).greeting;
+            let output = script.talk.iter().flat_map(|step| &step.output);
+            let before: Vec<u8> = greeting.iter().chain(output).copied().take(offset).collect();
             let is_late = received.is_empty() && error.as_ref().is_some_and(|error| kind_of(error) == Kind::Timeout);
             Failure {
                 kind: if is_late { Kind::Timeout } else { Kind::Other },
-                causes: causes(&before, &expected, &received, error.as_ref()),
+                causes: if offset == 0 && is_late && target.connections() > 2 {
+                    vec![format!(
+                        "after {} connections something is used up, or the server is dead: look at sockets, descriptors, heap and \
+                         slots",
+                        target.connections()
+                    )]
+                } else {
+                    causes(&before, &expected, &received, error.as_ref())
+                },
                 offset: Some(offset as u64),
                 expected: Some(expected),
                 received: Some(received),
@@ -400,15 +423,24 @@ fn causes(before: &[u8], expected: &[u8], received: &[u8], error: Option<&io::Er
             "a decoding error ends the thread or task: it crashes on invalid UTF-8 instead of sending an error reply"
         }
         [] if is_error => "the connection is closed instead of an error reply",
-        _ if is_error && received.starts_with(b"Hello, ") => "an invalid name is answered as a name, perhaps in part",
+        [] if expected.starts_with(b"Hello, !\n") => {
+            "empty lines are skipped: each is a name, and is answered by `Hello, !`"
+        }
+        _ if is_error && received.starts_with(b"Hello, ") && !expected.starts_with(LONGER_THAN) => {
+            "an invalid name is answered as a name, perhaps in part"
+        }
         _ if is_error && received.starts_with(ERROR) => "the text of the error reply is not the protocol's",
         _ if !is_error && received.starts_with(LONGER_THAN) => {
             "a name is refused as too long: a buffer is one byte too short"
         }
+        _ if !is_error && received.starts_with(b"Error: name i") && !expected.is_ascii() => {
+            "a name is answered in parts: each read is decoded on its own, and a character that is split between two is refused"
+        }
         _ if !is_error && received.starts_with(ERROR) => "a valid name is refused",
         [] if expected.is_empty() && error.is_some_and(|error| kind_of(error) == Kind::Timeout) => NEVER_CLOSES,
         [] => return Vec::new(),
-        _ => return difference::known_causes(before, expected, received),
+        _ if expected.is_empty() => return difference::additional(before, received).into_iter().collect(),
+        _ => return difference::causes_in_any_probe(before, expected, received, before.len() as u64),
     };
     vec![cause.to_owned()]
 }

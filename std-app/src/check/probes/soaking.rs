@@ -81,7 +81,7 @@ fn vanish(context: Context<'_>) -> Vec<Vanished> {
     let client = |_| {
         let mut session = Session::ready(context).ok()?;
         session.ask(b"about to vanish").ok()?;
-        Vanished::new(session.stream).ok()
+        session.into_stream().and_then(Vanished::new).ok()
     };
     (0..count).filter_map(client).collect()
 }

@@ -65,11 +65,15 @@ impl Bytes {
                 }
                 echo
             }
-            Defect::RingWrap => {
-                const RING: usize = 2048;
+            Defect::SwapsPairs if read.len() > 1024 => {
+                read.chunks(2).flat_map(|pair| pair.iter().rev().copied()).collect()
+            }
+            Defect::PadsShort if read.len() < 4 => [read, &[0; 4]].concat().into_iter().take(4).collect(),
+            Defect::RingWrap | Defect::Ring300 => {
+                let ring = if self.defect == Defect::Ring300 { 300 } else { 2048 };
                 let mut echo = read.to_vec();
                 for (index, byte) in echo.iter_mut().enumerate() {
-                    if (self.sent + index) % RING == RING - 1 {
+                    if (self.sent + index) % ring == ring - 1 {
                         mem::swap(byte, &mut self.at_wrap);
                     }
                 }

@@ -84,10 +84,16 @@ pub enum Defect {
     SlowSegments,
     /// A read is sent back up to its first 127 bytes.
     CutAt127,
+    /// In a read of more than 1,024 bytes the bytes of each word of 16 bits are swapped.
+    SwapsPairs,
+    /// A read of less than 4 bytes is padded with NULs.
+    PadsShort,
+    /// The byte at the end of a ring buffer of 300 bytes is that of the previous round.
+    Ring300,
 }
 
 /// Every defect: the server's name, the probe that has to find it, and a part of the cause that it has to name first.
-pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 38] = [
+pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 41] = [
     ("echo-slow-segments", Defect::SlowSegments, "time.throughput", "200 ms"), // early: it takes long
     ("echo-byte-by-byte", Defect::ByteByByte, "reach.reply", "comes in pieces"), // likewise
     (
@@ -125,10 +131,13 @@ pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 38] = [
     ("echo-shared-buffer", Defect::SharedBuffer, "connections.isolation", "another client's"),
     ("echo-one-writer", Defect::OneWriter, "stream.stopped-reader", "blocks the server for all others"),
     ("echo-no-fin", Defect::NoFin, "echo.half-close", "CLOSE-WAIT"),
-    ("echo-half-close-drops", Defect::HalfCloseDrops, "echo.half-close", "client's FIN"),
+    ("echo-half-close-drops", Defect::HalfCloseDrops, "echo.half-close", "(half-close)"),
     ("echo-leak-on-reset", Defect::LeakOnReset, "connections.reset", "the slot of every client that resets is lost"),
     ("echo-short-idle-timeout", Defect::ShortIdleTimeout, "connections.silent", "idle timeout is a few seconds"),
     ("echo-stuck-after-stop", Defect::StuckAfterStop, "stream.stopped-reader", "when the window opens"),
     ("echo-tick", Defect::Tick, "time.idle", "polled every 10 ms"),
     ("echo-nagle", Defect::Nagle, "time.idle", "Nagle"),
+    ("echo-swaps-pairs", Defect::SwapsPairs, "stream.lengths", "bytes are reversed"),
+    ("echo-pads-short", Defect::PadsShort, "echo.text", "whole words"),
+    ("echo-ring-300", Defect::Ring300, "stream.lengths", "every 300 bytes"),
 ];

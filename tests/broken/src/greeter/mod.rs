@@ -134,10 +134,28 @@ pub enum Defect {
     DeadAfter1200,
     /// All connections are reset after 20 MB together.
     DeadAfter20Megabytes,
+    /// A name is the format of `printf`.
+    PrintfName,
+    /// Of every 20th write of 512 bytes or more 256 bytes are lost.
+    Lost256,
+    /// The byte at the end of a ring buffer of 300 bytes is that of the previous round.
+    Ring300,
+    /// After 65,535 bytes from a client nothing is read from it any more.
+    StopsAt65535,
+    /// The connection is closed after 4 MiB of replies.
+    EndsAfter4MiB,
+    /// As many bytes are sent as in the longest reply to a client so far.
+    StaleTail,
+    /// One bit is wrong every 100,000 bytes of a connection's output.
+    BitPer100000,
+    /// The highest bit of each byte of a name is cleared.
+    SevenBits,
+    /// Each byte of a reply is written alone.
+    ByteByByte,
 }
 
 /// Every defect: the server's name, the probe that has to find it, and a part of the cause that it has to name first.
-pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 63] = [
+pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 72] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
     ("late-fin", Defect::LateFin, "connections.server-closes", "decides when the FIN is sent"), // early: it takes long
     ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"),                 // likewise
@@ -201,4 +219,13 @@ pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 63] = [
     ("waits-for-ack", Defect::WaitsForAck, "connections.vanished", "until what it has sent is acknowledged"),
     ("dead-after-1200", Defect::DeadAfter1200, "time.endurance", "something is used up"),
     ("dead-after-20-megabytes", Defect::DeadAfter20Megabytes, "time.endurance", "look for a limit or a counter"),
+    ("printf-name", Defect::PrintfName, "stream.lengths", "format of printf"),
+    ("lost-256", Defect::Lost256, "stream.lengths", "multiple of 256"),
+    ("ring-300", Defect::Ring300, "stream.lengths", "every 300 bytes"),
+    ("stops-at-65535", Defect::StopsAt65535, "stream.lengths", "a counter of 16 bits overflows"),
+    ("ends-after-4-mib", Defect::EndsAfter4MiB, "stream.stopped-reader", "look for a limit"),
+    ("stale-tail", Defect::StaleTail, "connections.isolation", "length of the buffer is sent"),
+    ("bit-per-100000", Defect::BitPer100000, "stream.lengths", "one bit is wrong"),
+    ("seven-bits", Defect::SevenBits, "rules.R1", "highest bit is cleared"),
+    ("byte-by-byte", Defect::ByteByByte, "reach.pieces", "comes in pieces"),
 ];

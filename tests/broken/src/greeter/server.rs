@@ -213,6 +213,11 @@ impl<'a> Conversation<'a> {
                 self.alone = self.shared.reader.lock().ok();
             }
             self.in_a_name = input.get(..count).is_some_and(|read| !read.ends_with(b"\n"));
+            if self.shared.defect == Defect::StopsAt65535 && received_bytes > usize::from(u16::MAX) {
+                loop {
+                    thread::park();
+                }
+            }
             if self.shared.defect == Defect::ResetAfter64K && received_bytes > 64 * 1024 {
                 socket2::SockRef::from(self.stream).set_linger(Some(Duration::ZERO))?;
                 return Ok(());
@@ -286,6 +291,9 @@ impl<'a> Conversation<'a> {
     fn flush(&mut self) -> io::Result<()> {
         self.has_greeted = true;
         for piece in self.tamper.take() {
+            if self.shared.defect == Defect::EndsAfter4MiB && self.tamper.has_sent_4_mib() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             match self.shared.defect {
                 Defect::Tick | Defect::TickOf50 => {
                     let tick = if self.shared.defect == Defect::Tick { 10_000 } else { 50_000 };
@@ -375,6 +383,7 @@ impl<'a> Conversation<'a> {
                 }
                 stream.write_all(piece)
             }),
+            Defect::ByteByByte => bytes.chunks(1).try_for_each(|byte| stream.write_all(byte)),
             Defect::StuckAfterStop => match stream.write_all(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => loop {
                     thread::park();

@@ -1,5 +1,7 @@
 //! Defects of the bytes, in both directions.
 
+use core::mem;
+
 use super::Defect;
 
 /// Changes the bytes of one connection.
@@ -20,6 +22,8 @@ pub(crate) struct Tamper {
     at_wrap: u8,
     /// Whether names are lines; the first read decides.
     lines: Option<bool>,
+    /// The beginning of an overlong line was passed on.
+    is_overlong: bool,
 }
 
 /// The bytes that the state machine gets from a read.
@@ -41,6 +45,7 @@ impl Tamper {
             writes: 0,
             at_wrap: 0,
             lines: None,
+            is_overlong: false,
         }
     }
 
@@ -48,6 +53,8 @@ impl Tamper {
         let mut crash = false;
         let mut passed = match self.defect {
             Defect::CutAt536 => self.shortened(bytes, |length| length < 536),
+            // An unfinished line is only overlong if names are lines.
+            Defect::OverlongCloses if !*self.lines.get_or_insert(bytes.contains(&b'\n')) => bytes.to_vec(),
             Defect::OverlongCloses => {
                 let all = self.shortened(bytes, |_| true);
                 crash = self.line > 1024;
@@ -70,7 +77,9 @@ impl Tamper {
             | Defect::EmptySkipped
             | Defect::CarriageReturnKept
             | Defect::LateError
+            | Defect::PrintfName
             | Defect::EditsNames => self.by_line(bytes),
+            Defect::SevenBits => bytes.iter().map(|byte| byte & 0x7F).collect(),
             _ => bytes.to_vec(),
         };
         match self.defect {
@@ -108,6 +117,10 @@ impl Tamper {
         self.kept.extend_from_slice(bytes);
         let mut passed = Vec::new();
         while let Some(end) = self.kept.iter().position(|&byte| byte == b'\n') {
+            if mem::take(&mut self.is_overlong) {
+                passed.extend(self.kept.drain(..=end)); // the rest of it is no line
+                continue;
+            }
             let mut line: Vec<u8> = self.kept.drain(..=end).collect();
             line.pop();
             match self.defect {
@@ -123,6 +136,7 @@ impl Tamper {
                         line.drain(at.saturating_sub(1)..=at);
                     }
                 }
+                Defect::PrintfName => line = printed(&line),
                 Defect::CarriageReturnKept if line.ends_with(b"\r") => line.push(b'\r'),
                 _ => {}
             }
@@ -130,15 +144,21 @@ impl Tamper {
             passed.push(b'\n');
         }
         // These defects do not change an overlong line.
-        if self.kept.len() > 1024 && self.defect != Defect::LateError {
+        if (self.is_overlong || self.kept.len() > 1024) && self.defect != Defect::LateError {
+            self.is_overlong = true;
             passed.append(&mut self.kept);
         }
         passed
     }
 
+    /// Whether 4 MiB were sent.
+    pub(crate) const fn has_sent_4_mib(&self) -> bool {
+        self.sent >= 4 << 20
+    }
+
     /// The unfinished line, when the client closes its side.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
-        core::mem::take(&mut self.kept)
+        mem::take(&mut self.kept)
     }
 
     /// Adds output. `number` counts the replies on all connections.
@@ -169,7 +189,7 @@ impl Tamper {
 
     /// The writes to do now.
     pub(crate) fn take(&mut self) -> Vec<Vec<u8>> {
-        let mut bytes = core::mem::take(&mut self.collected).concat();
+        let mut bytes = mem::take(&mut self.collected).concat();
         if bytes.is_empty() {
             return Vec::new();
         }
@@ -186,11 +206,11 @@ impl Tamper {
         }
         self.sent += bytes.len();
         match self.defect {
-            Defect::RingWrap => {
-                const RING: usize = 2048;
+            Defect::RingWrap | Defect::Ring300 => {
+                let ring = if self.defect == Defect::Ring300 { 300 } else { 2048 };
                 for (index, byte) in bytes.iter_mut().enumerate() {
-                    if (begin + index) % RING == RING - 1 {
-                        core::mem::swap(byte, &mut self.at_wrap);
+                    if (begin + index) % ring == ring - 1 {
+                        mem::swap(byte, &mut self.at_wrap);
                     }
                 }
             }
@@ -201,6 +221,18 @@ impl Tamper {
                         *byte ^= 1;
                     }
                 }
+            }
+            Defect::BitPer100000 => {
+                for (index, byte) in bytes.iter_mut().enumerate() {
+                    if (begin + index) % 100_000 == 99_999 {
+                        *byte ^= 0x10;
+                    }
+                }
+            }
+            Defect::Lost256 if bytes.len() >= 512 && self.writes.is_multiple_of(20) => _ = bytes.drain(100..356),
+            Defect::StaleTail if self.writes > 1 => {
+                let tail = self.previous.get(bytes.len()..).unwrap_or_default().to_vec();
+                bytes.extend(tail);
             }
             Defect::SwappedAtSegment => {
                 const SEGMENT: usize = 1460;
@@ -227,4 +259,20 @@ impl Tamper {
         self.previous.clone_from(&bytes);
         vec![bytes]
     }
+}
+
+/// What `printf` makes of a format without arguments.
+fn printed(format: &[u8]) -> Vec<u8> {
+    let mut printed = Vec::new();
+    let mut bytes = format.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match (byte, if byte == b'%' { bytes.next() } else { None }) {
+            (b'%', Some(b'%')) => printed.push(b'%'),
+            (b'%', Some(b'd' | b'i' | b'u' | b'x')) => printed.extend(b"1075"),
+            (b'%', Some(b's')) => printed.extend(b"(null)"),
+            (b'%', Some(b'c' | b'n')) => {}
+            (byte, other) => printed.extend([byte].into_iter().chain(other)),
+        }
+    }
+    printed
 }
