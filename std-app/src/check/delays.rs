@@ -172,8 +172,8 @@ fn rounded(delay: Duration) -> Duration {
         150..=899 => 10,
         _ => 100,
     };
-    let milliseconds = delay.as_secs_f64() * 1e3;
-    Duration::from_millis(((milliseconds / unit as f64).round() as u64).saturating_mul(unit))
+    let microseconds = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_millis(microseconds.saturating_add(unit * 500) / (unit * 1000) * unit)
 }
 
 /// Round-trip times far from the others, of any length.
@@ -270,8 +270,9 @@ mod tests {
         assert_eq!(named(&sorted((0..500).map(|index| 100 + index * 20)), 0), None, "uniform");
         assert_eq!(named(&sorted((0..500).map(|index| 80 + 3_000_000 / (index + 20))), 0), None, "a long tail");
         // Log-normal around 5 ms, as of a busy host.
-        let wide = (0..500).map(|index| (5000.0 * (1.5 * (f64::from(index) / 250.0 - 1.0)).exp()) as u64);
-        assert_eq!(named(&sorted(wide), 0), None);
+        let wide = (0..500).map(|index| 0.005 * (1.5 * (f64::from(index) / 250.0 - 1.0)).exp());
+        let wide: Vec<_> = wide.map(Duration::from_secs_f64).collect();
+        assert_eq!(named(&wide, 0), None);
         assert_eq!(named(&[], 0), None);
     }
 

@@ -22,15 +22,16 @@ impl Vanished {
     /// # Errors
     /// The kernel accepts no filter.
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
-        // One instruction: keep 0 bytes of the packet.
-        let mut drop_all = [libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 }];
+        /// `BPF_RET | BPF_K`: keep this number of bytes of the packet.
+        const RETURN: u16 = 0x06;
+        let mut drop_all = [libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: 0 }];
         let program = libc::sock_fprog { len: 1, filter: drop_all.as_mut_ptr() };
         set(&stream, libc::SO_ATTACH_FILTER, &program)?;
         Ok(Self(stream))
     }
 
     /// The client is there again. Returns whether the server still knows the connection, or has given it up.
-    pub(crate) fn is_still_known(mut self) -> bool {
+    pub(crate) fn comes_back(mut self) -> bool {
         const ANSWERED: Duration = Duration::from_secs(2);
         let _ = set(&self.0, libc::SO_DETACH_FILTER, &0_i32);
         let _ = self.0.set_read_timeout(Some(ANSWERED));
@@ -82,7 +83,7 @@ mod tests {
             } else {
                 Some(server)
             };
-            assert_eq!(vanished.is_still_known(), !gives_up);
+            assert_eq!(vanished.comes_back(), !gives_up);
             drop(server);
         }
     }

@@ -56,19 +56,20 @@ fn endurance(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verd
         })?;
         notes.progress(target.connections(), connections);
     }
-    if context.facts.takes_several() {
-        // As long as possible: the bytes are what counts.
-        let length = context.facts.capacity().min(1000);
-        let mut session = Session::ready(context)?;
-        while target.bytes() < bytes && context.has_time() {
-            const PIECE: usize = 1 << 20;
-            throughput::flood(&mut session, length, PIECE, notes)
-                .map_err(|failure| failure.during(format_args!("after {}", total())))?;
-            notes.progress(target.bytes(), bytes);
-        }
-        session.exit()?;
+    // As long as possible: the bytes are what counts.
+    let length = context.facts.capacity().min(1000);
+    let mut session = Session::ready(context)?;
+    while target.bytes() < bytes && context.has_time() {
+        const PIECE: usize = 1 << 20;
+        let sent = match context.facts.takes_several() {
+            true => throughput::flood(&mut session, length, PIECE, notes).map(drop),
+            false => session.exchange(&vec![b'd'; length]),
+        };
+        sent.map_err(|failure| failure.during(format_args!("after {}", total())))?;
+        notes.progress(target.bytes(), bytes);
     }
-    let is_done = target.connections() >= connections && (target.bytes() >= bytes || !context.facts.takes_several());
+    session.exit()?;
+    let is_done = target.connections() >= connections && target.bytes() >= bytes;
     let stopped = if is_done { "" } else { " (stopped at its budget)" };
     Ok(format!("{} in all{stopped}", total()))
 }

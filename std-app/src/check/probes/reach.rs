@@ -193,7 +193,7 @@ fn addresses(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict>
     if serve { Ok(text) } else { Err(Failure::new(text).into()) }
 }
 
-/// "IPv6 ([::1]:9999)".
+/// `IPv6 ([::1]:9999)`.
 fn describe_address(address: SocketAddr) -> String {
     format!("{} ({address})", if address.is_ipv4() { "IPv4" } else { "IPv6" })
 }

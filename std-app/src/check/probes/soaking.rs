@@ -59,7 +59,7 @@ pub(super) fn run(context: Context<'_>, time: Duration, notes: &Notes<'_>) -> So
         let _ = session.exit(); // what it waits for was measured
     }
     soak.took = begin.elapsed();
-    soak.still_known = gone.into_iter().map(Vanished::is_still_known).filter(|known| *known).count();
+    soak.still_known = gone.into_iter().map(Vanished::comes_back).filter(|known| *known).count();
     soak
 }
 

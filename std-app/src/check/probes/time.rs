@@ -315,7 +315,7 @@ fn stalls(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict
         exchanges.push(Paced { begin: sent, rtt, retransmitted: now.saturating_sub(retransmitted) });
         retransmitted = now;
         thread::sleep(INTERVAL.saturating_sub(rtt));
-        notes.progress(begin.elapsed().as_millis() as u64, WATCHED.as_millis() as u64);
+        notes.progress(begin.elapsed().as_secs(), WATCHED.as_secs());
     }
     let watched = begin.elapsed();
     session.exit()?;
