@@ -233,7 +233,7 @@ impl Device for Tap {
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.frame_limit;
         if self.link.offloads {
-            // Sent: `offload` computes it. Received: the stack verifies it, unless Linux left it out.
+            // Sent: `offload` computes it. Received: the stack verifies it, unless Linux has left it out.
             capabilities.checksum.tcp = Checksum::None;
             // Not over IPv6: smoltcp 0.14 drops segments over IPv6 that are longer than the MTU.
             capabilities.segmentation.tcpv4 = NonZeroUsize::new(offload::LONGEST);
@@ -348,7 +348,7 @@ impl Link {
     }
 }
 
-/// A received frame. The segment size in its meta data tells that Linux has not computed its checksum.
+/// A received frame. A segment size in its meta data tells that Linux has not computed its checksum.
 pub(crate) struct Received<'a> {
     frame: &'a [u8],
     meta: PacketMeta,

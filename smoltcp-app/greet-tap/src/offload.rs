@@ -2,7 +2,8 @@
 //! this program leave to each other.
 //!
 //! With it a TCP segment may be longer than the link's MTU, up to 64 KB. Linux splits it only where it leaves the computer, and
-//! computes its checksum there. So only such a segment lacks its checksum; every other frame has it, as on any link.
+//! computes its checksum there. So only a segment in a frame that is too long for a usual Ethernet lacks its checksum; every
+//! other frame has it, as on any link.
 
 use core::num::NonZeroU16;
 
@@ -16,6 +17,8 @@ pub(crate) const HEADER: usize = 10;
 pub(crate) const LONGEST: usize = ETHERNET + 65_535;
 
 const ETHERNET: usize = 14;
+/// The longest frame that has its checksum in any case: that of an Ethernet with the usual MTU.
+const USUAL: usize = ETHERNET + 1500;
 
 /// The flag that says that the checksum field has the sum of the pseudo-header alone (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
 const NEEDS_CHECKSUM: u8 = 1;
@@ -24,18 +27,22 @@ const TCP_IPV4: u8 = 1;
 /// The offset of the checksum in a TCP header.
 const TCP_CHECKSUM: u16 = 16;
 
-/// Reads the header of a received frame, and completes the checksum of a frame that is not to be split. Returns the segment size
-/// of one that is.
+/// Reads the header of a received frame, and completes its checksum; that of a long TCP segment is left out. Returns the size of
+/// the parts that such a segment is to be split into, the largest number if it is not to be split.
 pub(crate) fn receive(header: &[u8; HEADER], frame: &mut [u8]) -> Option<NonZeroU16> {
     let &[flags, kind, _, _, size_low, size_high, start_low, start_high, offset_low, offset_high] = header;
     if kind != 0 {
         return NonZeroU16::new(u16::from_le_bytes([size_low, size_high]));
     }
-    if flags & NEEDS_CHECKSUM != 0 {
-        let start = u16::from_le_bytes([start_low, start_high]);
-        let offset = u16::from_le_bytes([offset_low, offset_high]);
-        complete(frame.get_mut(start.into()..).unwrap_or_default(), offset.into());
+    if flags & NEEDS_CHECKSUM == 0 {
+        return None;
     }
+    let start = u16::from_le_bytes([start_low, start_high]);
+    let offset = u16::from_le_bytes([offset_low, offset_high]);
+    if frame.len() > USUAL && offset == TCP_CHECKSUM {
+        return Some(NonZeroU16::MAX);
+    }
+    complete(frame.get_mut(start.into()..).unwrap_or_default(), offset.into());
     None
 }
 
@@ -50,22 +57,27 @@ fn complete(content: &mut [u8], offset: usize) {
     }
 }
 
-/// Writes the checksum of a TCP segment that is sent; that of one which is to be split into parts of `size` bytes is left to Linux.
-/// Returns the header for the frame.
+/// Writes the checksum of a TCP segment that is sent; that of a long one, or one to be split into parts of `size` bytes, is left to
+/// Linux. Returns the header for the frame.
 pub(crate) fn transmit(frame: &mut [u8], size: Option<NonZeroU16>) -> [u8; HEADER] {
+    let is_long = frame.len() > USUAL;
     let header = tcp(frame).and_then(|(start, segment, source, destination)| {
         let length = u32::try_from(segment.len()).ok()?;
         let mut segment = TcpPacket::new_checked(segment).ok()?;
-        let Some(size) = size else {
-            segment.fill_checksum(&source, &destination);
-            return None;
+        let (kind, size) = match size {
+            Some(size) => (TCP_IPV4, size.get()),
+            None if is_long => (0, 0),
+            None => {
+                segment.fill_checksum(&source, &destination);
+                return None;
+            }
         };
         segment.set_checksum(checksum::pseudo_header(&source, &destination, IpProtocol::Tcp, length));
         let headers = u16::try_from(start).ok()?.checked_add(segment.header_len().into())?;
-        let [headers, size, start] = [headers, size.get(), u16::try_from(start).ok()?].map(u16::to_le_bytes);
+        let [headers, size, start] = [headers, size, u16::try_from(start).ok()?].map(u16::to_le_bytes);
         let offset = TCP_CHECKSUM.to_le_bytes();
         let [[a, b], [c, d], [e, f], [g, h]] = [headers, size, start, offset];
-        Some([NEEDS_CHECKSUM, TCP_IPV4, a, b, c, d, e, f, g, h])
+        Some([NEEDS_CHECKSUM, kind, a, b, c, d, e, f, g, h])
     });
     header.unwrap_or_default()
 }
@@ -194,6 +206,20 @@ mod tests {
             assert_eq!(frame, sent, "it is complete, or wrong");
             assert_eq!(receive(&complete_it, &mut frame), None);
             assert!(is_whole(&frame, IPV4, length));
+        }
+    }
+
+    #[test]
+    fn the_checksum_of_a_long_frame_is_left_out_also_if_it_is_not_to_be_split() {
+        for (addresses, start) in [(IPV4, 34), (IPV6, 54)] {
+            let mut frame = frame(addresses, 20 + 5000);
+            let header = transmit(&mut frame, None);
+            assert_eq!(header, [1, 0, start + 20, 0, 0, 0, start, 0, 16, 0]);
+            let sent = frame.clone();
+            assert_eq!(receive(&header, &mut frame), Some(NonZeroU16::MAX));
+            assert_eq!(frame, sent);
+            complete(&mut frame[start.into()..], 16);
+            assert!(is_whole(&frame, addresses, 20 + 5000));
         }
     }
 
