@@ -1,4 +1,4 @@
-//! Serves clients: accepts each, drives a server for it, and releases its connection.
+//! Serves clients: accepts each, drives a machine for it, and releases its connection.
 
 use core::time::Duration;
 
@@ -8,7 +8,7 @@ use embassy_net::{
     tcp::{State, TcpSocket},
 };
 use greet_core::{
-    LINGER, Server, ServerEnd, ServerEvent, ServerSettings,
+    EchoSettings, LINGER, ServerEnd, ServerEvent, ServerMachine, ServerSettings,
     drive::{Delivery, Release, Turn, asynchronous::Driver},
 };
 
@@ -26,17 +26,17 @@ const TIME_WAIT: Duration = Duration::from_millis(20);
 /// The longest wait for a reset to be sent, for example while the link is down.
 const RESET: Duration = Duration::from_millis(100);
 
-/// The settings of a service.
+/// The settings of a service: of greeting servers unless `C` are those of other machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Settings {
-    /// The TCP port; 9999 by default.
+pub struct Settings<C = ServerSettings> {
+    /// The TCP port.
     pub port: u16,
-    /// Each server's settings.
+    /// The settings of each connection's state machine.
     ///
     /// The idle timeout also ends the connection of a client that has stopped answering. Without it such a connection is
     /// never closed.
-    pub server: ServerSettings,
+    pub server: C,
     /// The longest time from a client's SYN until the connection is established; 10 s by default.
     pub handshake: Duration,
     /// At the end of a conversation, the longest time in which the client acknowledges nothing; 10 s by default.
@@ -44,13 +44,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults.
-    pub const DEFAULT: Self = Self {
-        port: 9999,
-        server: ServerSettings::DEFAULT,
-        handshake: Duration::from_secs(10),
-        delivery: Duration::from_secs(10),
-    };
+    /// The protocol's port, and the defaults of everything else.
+    pub const DEFAULT: Self = Self::new(9999, ServerSettings::DEFAULT);
+}
+
+impl Settings<EchoSettings> {
+    /// The port of the echo service (RFC 862), and the defaults of everything else.
+    pub const ECHO: Self = Self::new(7, EchoSettings::DEFAULT);
+}
+
+impl<C> Settings<C> {
+    /// The defaults, for machines with these settings.
+    pub const fn new(port: u16, server: C) -> Self {
+        Self { port, server, handshake: Duration::from_secs(10), delivery: Duration::from_secs(10) }
+    }
 }
 
 impl Default for Settings {
@@ -59,28 +66,27 @@ impl Default for Settings {
     }
 }
 
-/// The memory for one client at a time: names of up to `NAME` bytes, and four buffers of `BUFFER` bytes.
+/// The memory for one client at a time, besides its machine: four buffers of `BUFFER` bytes.
 ///
-/// `BUFFER` is at least `NAME`, so that a name fits into one read. 2048 or more lets two segments be in flight: many systems
-/// delay the acknowledgement of a single one by 40 ms, and replies to many names in a row are then eight times as slow.
+/// 2048 or more lets two segments be in flight: many systems delay the acknowledgement of a single one by 40 ms, and replies
+/// to many names in a row are then eight times as slow.
 #[derive(Debug)]
-pub struct Memory<const NAME: usize, const BUFFER: usize> {
+pub struct Memory<const BUFFER: usize> {
     receive: [u8; BUFFER],
     transmit: [u8; BUFFER],
     read: [u8; BUFFER],
     write: [u8; BUFFER],
 }
 
-impl<const NAME: usize, const BUFFER: usize> Memory<NAME, BUFFER> {
+impl<const BUFFER: usize> Memory<BUFFER> {
     /// Empty memory: all bytes are zero.
     #[must_use]
     pub const fn new() -> Self {
-        const { assert!(BUFFER >= NAME, "the longest name has to fit into one read") };
         Self { receive: [0; BUFFER], transmit: [0; BUFFER], read: [0; BUFFER], write: [0; BUFFER] }
     }
 }
 
-impl<const NAME: usize, const BUFFER: usize> Default for Memory<NAME, BUFFER> {
+impl<const BUFFER: usize> Default for Memory<BUFFER> {
     fn default() -> Self {
         Self::new()
     }
@@ -91,7 +97,7 @@ impl<const NAME: usize, const BUFFER: usize> Default for Memory<NAME, BUFFER> {
 pub enum Event<'a> {
     /// A client has connected.
     Accepted(IpEndpoint),
-    /// The client's server reports this.
+    /// The client's machine reports this.
     Heard(IpEndpoint, ServerEvent<'a>),
     /// The client's connection is closed.
     Closed(IpEndpoint, Outcome),
@@ -107,22 +113,26 @@ pub enum Outcome {
     Lost,
 }
 
-/// Serves as many clients concurrently as there is memory for, and reports to `tell`. It never returns.
-pub async fn serve<const NAME: usize, const BUFFER: usize, const CLIENTS: usize>(
+/// Serves as many clients concurrently as there is memory for, each with a machine of the type `M`, and reports to `tell`. It
+/// never returns.
+///
+/// It compiles only if a buffer is as large as a machine: then the longest name fits into one read.
+pub async fn serve<M: ServerMachine, const BUFFER: usize, const CLIENTS: usize>(
     stack: Stack<'_>,
-    settings: &Settings,
-    memory: &mut [Memory<NAME, BUFFER>; CLIENTS],
+    settings: &Settings<M::Settings>,
+    memory: &mut [Memory<BUFFER>; CLIENTS],
     tell: &impl Fn(Event<'_>),
 ) -> ! {
-    join_array(memory.each_mut().map(|memory| serve_one_by_one(stack, settings, memory, tell))).await;
+    const { assert!(BUFFER >= size_of::<M>(), "the longest name has to fit into one read: make BUFFER larger") };
+    join_array(memory.each_mut().map(|memory| serve_one_by_one::<M, BUFFER>(stack, settings, memory, tell))).await;
     core::future::pending().await // without clients there is nothing to wait for
 }
 
 /// Serves one client after the other.
-async fn serve_one_by_one<const NAME: usize, const BUFFER: usize>(
+async fn serve_one_by_one<M: ServerMachine, const BUFFER: usize>(
     stack: Stack<'_>,
-    settings: &Settings,
-    memory: &mut Memory<NAME, BUFFER>,
+    settings: &Settings<M::Settings>,
+    memory: &mut Memory<BUFFER>,
     tell: &impl Fn(Event<'_>),
 ) {
     let Memory { receive, transmit, read, write } = memory;
@@ -137,27 +147,27 @@ async fn serve_one_by_one<const NAME: usize, const BUFFER: usize>(
             sleep_until(Some(now() + RESET)).await;
             continue;
         }
-        socket.set_timeout(None); // the server's idle timeout applies
+        socket.set_timeout(None); // the machine's idle timeout applies
         let Some(peer) = socket.remote_endpoint() else { continue }; // reset in the handshake
         tell(Event::Accepted(peer));
-        let end = converse::<NAME>(&mut socket, settings, read, write, |event| tell(Event::Heard(peer, event))).await;
-        let delivered = release(&mut socket, settings, end, read).await;
+        let mut machine = M::begin(settings.server, now());
+        let end = converse(&mut machine, &mut socket, read, write, |event| tell(Event::Heard(peer, event))).await;
+        let delivered = release(&mut socket, settings.delivery, end, read).await;
         let outcome = end.filter(|_| delivered).map_or(Outcome::Lost, Outcome::Completed);
         tell(Event::Closed(peer, outcome));
     }
 }
 
 /// Drives one conversation to its end. `None` if the connection was lost.
-async fn converse<const NAME: usize>(
+async fn converse<M: ServerMachine>(
+    machine: &mut M,
     socket: &mut TcpSocket<'_>,
-    settings: &Settings,
     read: &mut [u8],
     write: &mut [u8],
     tell: impl Fn(ServerEvent<'_>),
 ) -> Option<ServerEnd> {
-    let mut server: Server<NAME> = Server::new(settings.server, now());
     let mut transport = Transport::new(socket, read);
-    let mut driver = Driver::new(&mut server, &mut transport, now, write);
+    let mut driver = Driver::new(machine, &mut transport, now, write);
     loop {
         match driver.turn().await {
             Ok(Turn::Event(event)) => tell(event),
@@ -170,9 +180,9 @@ async fn converse<const NAME: usize>(
 
 /// Releases the connection as soon as the client has everything (rules R3, R4 and C1). Returns whether it has. Then the socket
 /// can listen.
-async fn release(socket: &mut TcpSocket<'_>, settings: &Settings, end: Option<ServerEnd>, read: &mut [u8]) -> bool {
+async fn release(socket: &mut TcpSocket<'_>, delivery: Duration, end: Option<ServerEnd>, read: &mut [u8]) -> bool {
     // T2: after an idle timeout the client gets little more time.
-    let limit = if end == Some(ServerEnd::Idle) { settings.delivery.min(LINGER) } else { settings.delivery };
+    let limit = if end == Some(ServerEnd::Idle) { delivery.min(LINGER) } else { delivery };
     let mut delivery = Delivery::new(now(), unacknowledged(socket));
     loop {
         let release = match socket.state() {

@@ -36,9 +36,9 @@ def build(board: Board, copy, features=None, **environment):
     return copy
 
 
-def build_example(board: Board, example):
-    """Builds an example of the board's package, which prints no log; returns the program."""
-    cargo_build(board, "--no-default-features", f"--example={example}")
+def build_example(board: Board, example, features=""):
+    """Builds an example of the board's package with these features of cargo, by default without a log; returns the program."""
+    cargo_build(board, "--no-default-features", f"--features={features}", f"--example={example}")
     return TARGET / board.target / "release" / "examples" / example
 
 

@@ -21,9 +21,20 @@ class Server:
 
     def conforms(self, address, capacity):
         """The conformance table, the tutorial's client, and `greet check`."""
-        result = programs.run(CONFORMANCE, address, "auto", str(capacity))
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.passes_the_table(address, "auto", capacity)
         result = programs.run("python3", TUTORIAL / "at_port.py", address, TUTORIAL / "client.py")
         self.assertEqual(result.stdout.splitlines(), CONVERSATION, result.stderr)
+        self.passes_the_check(address)
+
+    def echoes(self, address, capacity):
+        """The conformance table of the echo service, and `greet check`."""
+        self.passes_the_table(address, "echo", capacity)
+        self.passes_the_check(address)
+
+    def passes_the_table(self, address, framing, capacity):
+        result = programs.run(CONFORMANCE, address, framing, str(capacity))
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def passes_the_check(self, address):
         result = programs.run(GREET, "check", address, "--timeout", "20s")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)

@@ -41,12 +41,7 @@ impl<T: Timer> TimerClock<T> {
     /// Sleeps until `until`, or until `is_due` returns true; `is_due` is called again after each interrupt, with interrupts
     /// held back.
     pub fn wait(&mut self, until: Instant, mut is_due: impl FnMut() -> bool) {
-        loop {
-            let now = self.now();
-            if now >= until {
-                return;
-            }
-            let ticks = self.clock.ticks(until.as_micros().saturating_sub(now.as_micros()));
+        while let Some(ticks) = self.ticks(until) {
             // An interrupt, and the alarm too, that comes between the question and the sleep is held back, and ends the sleep
             // at once.
             let due = interrupt::free(|_| {
@@ -62,6 +57,21 @@ impl<T: Timer> TimerClock<T> {
                 return;
             }
         }
+    }
+
+    /// Sets the alarm for `until`, or for an earlier time if it is far away. False if `until` has passed: then there is none.
+    pub fn set_alarm(&mut self, until: Instant) -> bool {
+        let ticks = self.ticks(until);
+        if let Some(ticks) = ticks {
+            self.timer.set_alarm(ticks);
+        }
+        ticks.is_some()
+    }
+
+    /// The ticks until `until`, as many as an alarm can have; `None` if it has passed.
+    fn ticks(&mut self, until: Instant) -> Option<u32> {
+        let now = self.now();
+        (now < until).then(|| self.clock.ticks(until.as_micros().saturating_sub(now.as_micros())))
     }
 }
 

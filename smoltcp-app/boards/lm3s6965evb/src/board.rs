@@ -1,15 +1,10 @@
 //! The board: its clock, its interrupts, its watchdog, its address, and the rest that the service needs.
 
 use cortex_m::{
-    Peripherals,
     interrupt::InterruptNumber,
     peripheral::{NVIC, SYST},
 };
-use greet_board::{
-    Board, Identity, Instant, Link, Losses,
-    cortex_m::{Handler, TimerClock, interrupts},
-    failure, qemu,
-};
+use greet_board::{Board, Identity, Instant, Link, Losses, cortex_m::TimerClock, failure, qemu};
 use smoltcp::wire::EthernetAddress;
 
 use crate::{
@@ -18,7 +13,7 @@ use crate::{
         ETHERNET_CLOCKS, MmioWatchdog, TIMER_CLOCK, WATCHDOG_CLOCK, WATCHDOG_ENABLE, ethernet, ethernet_in_interrupt,
         system_control, watchdog,
     },
-    timer::{Timers, on_alarm},
+    timer::Timers,
 };
 
 /// The processor's clock, as QEMU has it; the silicon's is 12 MHz after a reset.
@@ -32,7 +27,7 @@ const NO_ADDRESS: [u8; 6] = [0x02, 0, 0, 0x69, 0x65, 0];
 
 /// An interrupt that is used here, by its number (data sheet, table 2-9).
 #[derive(Clone, Copy)]
-enum Interrupt {
+pub(crate) enum Interrupt {
     Watchdog = 18,
     Timer0 = 19,
     Ethernet = 42,
@@ -45,23 +40,13 @@ unsafe impl InterruptNumber for Interrupt {
     }
 }
 
-/// The interrupts' part of the vector table.
-// SAFETY: the section is the one in which the processor looks for it, and the name the one by which it is kept.
-#[unsafe(link_section = ".vector_table.interrupts")]
-#[unsafe(no_mangle)]
-static __INTERRUPTS: [Handler; 43] = interrupts([
-    (Interrupt::Watchdog as usize, on_watchdog),
-    (Interrupt::Timer0 as usize, on_alarm),
-    (Interrupt::Ethernet as usize, on_ethernet),
-]);
-
 /// A frame was received or sent. It ends the sleep; the loop handles it.
-extern "C" fn on_ethernet() {
+pub(crate) extern "C" fn on_ethernet() {
     ethernet_in_interrupt().write_interrupts(0); // the line stays up until the driver has looked
 }
 
 /// The loop has stopped.
-extern "C" fn on_watchdog() {
+pub(crate) extern "C" fn on_watchdog() {
     if failure::is_first() {
         greet_board::error!("the watchdog was not reset for {=u32} s", WATCHDOG_SECONDS);
     }
@@ -93,6 +78,13 @@ impl Lm3s6965evb {
             NVIC::unmask(Interrupt::Ethernet);
         }
         Self { clock: TimerClock::new(Timers::new(systick), FREQUENCY), mac, watchdog }
+    }
+
+    /// Whether there is something to do now, for the network card or because `until` has passed. If not, an interrupt of the
+    /// network card or of the alarm will follow: for a firmware that does not sleep in [`Board::wait`].
+    #[allow(dead_code, reason = "the example `rtic` calls it")]
+    pub(crate) fn is_due(&mut self, until: Instant) -> bool {
+        self.mac.is_due() || !self.clock.set_alarm(until)
     }
 }
 
@@ -144,9 +136,4 @@ pub(crate) fn identity() -> Identity {
     // The device has no source of entropy.
     let (random_seed, entropy) = qemu::random_seed(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
     Identity { name: "lm3s6965evb", hardware_address, random_seed, entropy }
-}
-
-/// The processor's own peripherals that the board needs.
-pub(crate) fn systick() -> Option<SYST> {
-    Peripherals::take().map(|peripherals| peripherals.SYST)
 }

@@ -1,4 +1,4 @@
-//! The greeting service over embassy-net, on the Arm MPS2 board AN385: Cortex-M3, a LAN9118 network card.
+//! The greeting service and the echo service over embassy-net, on the Arm MPS2 board AN385: Cortex-M3, a LAN9118 network card.
 
 #![no_std]
 #![no_main]
@@ -10,12 +10,14 @@ use core::pin::pin;
 
 use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use cortex_m_rt::entry;
-use embassy_futures::join::join3;
-use embassy_net::{Config, StackResources};
+use embassy_futures::join::join4;
+use embassy_net::{Config, ConfigV4, ConfigV6, Ipv4Address, Ipv4Cidr, Stack, StackResources, StaticConfigV4};
+use embassy_time::{Duration, Instant, Timer};
 use greet_board::{
     cortex_m::{Handler, interrupts},
     error, failure, info, qemu,
 };
+use greet_core::{Echo, Server};
 use greet_embassy::{Rest, WakeFlag};
 use greet_embassy_net::{Event, Memory, Settings, serve};
 use static_cell::ConstStaticCell;
@@ -30,9 +32,19 @@ const NETWORK: usize = 0x4020_0000;
 const TIMER: usize = 0x4000_2000;
 const FREQUENCY: u32 = 25_000_000;
 
-/// Four concurrent clients, names of up to 256 bytes, buffers of 2048 bytes.
+/// Four concurrent clients that are greeted, names of up to 256 bytes; four of the echo service. Buffers of 2048 bytes.
 const CLIENTS: usize = 4;
-static MEMORY: ConstStaticCell<[Memory<256, 2048>; CLIENTS]> = ConstStaticCell::new([const { Memory::new() }; CLIENTS]);
+static MEMORY: ConstStaticCell<[Memory<2048>; CLIENTS]> = ConstStaticCell::new([const { Memory::new() }; CLIENTS]);
+const ECHO_CLIENTS: usize = 4;
+static ECHO_MEMORY: ConstStaticCell<[Memory<2048>; ECHO_CLIENTS]> =
+    ConstStaticCell::new([const { Memory::new() }; ECHO_CLIENTS]);
+
+/// How long DHCP may take before the board uses the address of the other boards without DHCP.
+const DHCP_TIMEOUT: Duration = Duration::from_secs(10);
+const FALLBACK: Ipv4Cidr = Ipv4Cidr::new(Ipv4Address::new(192, 168, 69, 1), 24);
+
+/// How often the stack is asked whether it has an address: its own future ends at the first one, which is of IPv6.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// An interrupt that is used here.
 #[derive(Clone, Copy)]
@@ -71,23 +83,22 @@ fn main() -> ! {
         NVIC::unmask(Interrupt::Network);
     }
     let (seed, _) = qemu::random_seed(0);
-    let mut resources: StackResources<{ CLIENTS + 2 }> = StackResources::new(); // one for DHCP, too
-    let (stack, mut runner) = embassy_net::new(network, Config::dhcpv4(Default::default()), &mut resources, seed);
-    let settings = Settings::default();
+    let mut resources: StackResources<{ CLIENTS + ECHO_CLIENTS + 2 }> = StackResources::new(); // one for DHCP, too
+    let mut config = Config::dhcpv4(Default::default());
+    config.ipv6 = ConfigV6::Slaac;
+    let (stack, mut runner) = embassy_net::new(network, config, &mut resources, seed);
     let tell = |event: Event<'_>| {
         if let Event::Closed(_, outcome) = event {
             info!("closed: {}", outcome);
             let _ = outcome;
         }
     };
-    let say = async {
-        stack.wait_config_up().await;
-        if let Some(config) = stack.config_v4() {
-            info!("listening on {}:{=u16}", config.address.address(), settings.port);
-            let _ = config;
-        }
-    };
-    let all = pin!(join3(runner.run(), serve(stack, &settings, MEMORY.take(), &tell), say));
+    let all = pin!(join4(
+        runner.run(),
+        serve::<Server<256>, _, _>(stack, &Settings::DEFAULT, MEMORY.take(), &tell),
+        serve::<Echo<1024>, _, _>(stack, &Settings::ECHO, ECHO_MEMORY.take(), &tell),
+        address(stack),
+    ));
 
     // What an executor does: polls the future when it is woken, and sleeps otherwise.
     static WOKEN: WakeFlag = WakeFlag::new();
@@ -96,4 +107,22 @@ fn main() -> ! {
     loop {
         rest.wait(greet_embassy::now() + core::time::Duration::from_secs(3600));
     }
+}
+
+/// Waits for an address from DHCP, takes the fallback if there is none in time, and logs where the service listens.
+async fn address(stack: Stack<'_>) {
+    let until = Instant::now() + DHCP_TIMEOUT;
+    while stack.config_v4().is_none() && Instant::now() < until {
+        Timer::after(LOOK).await;
+    }
+    let address = match stack.config_v4() {
+        Some(config) => config.address,
+        None => {
+            let config = StaticConfigV4 { address: FALLBACK, gateway: None, dns_servers: Default::default() };
+            stack.set_config_v4(ConfigV4::Static(config));
+            FALLBACK
+        }
+    };
+    info!("listening on {}:{=u16}", address.address(), Settings::DEFAULT.port);
+    let _ = address;
 }

@@ -1,7 +1,7 @@
 //! Rules: the conformance table of the protocol, run against this server.
 
 use core::{cell::RefCell, time::Duration};
-use std::{io, rc::Rc, thread, time::Instant};
+use std::{io, net::TcpStream, rc::Rc, thread, time::Instant};
 
 use crate::export::number::Time;
 use greet_conformance::{
@@ -290,6 +290,9 @@ impl Frontend for Server<'_> {
             self.context.target.count_connection();
             let attempt = Instant::now();
             let connected = self.socket.connect(framing).and_then(|connection| {
+                if begin.elapsed() < LINGER {
+                    await_service(connection.stream())?;
+                }
                 let connection = FramedConnection::new(connection, &self.evidence);
                 if self.socket.can(framing) { Ok(connection) } else { connection.with_lines() }
             });
@@ -302,6 +305,17 @@ impl Frontend for Server<'_> {
                 outcome => return outcome,
             }
         }
+    }
+}
+
+/// Waits for the first byte, but not for long. An error if the server ends the connection before it, as some full servers do. With
+/// the user networking of QEMU a full board does so, too: QEMU accepts the connection, and ends it when the board refuses its own.
+fn await_service(stream: &TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(LINGER))?;
+    match stream.peek(&mut [0]) {
+        Ok(0) => Err(io::ErrorKind::ConnectionReset.into()),
+        Err(error) if is_refused(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 
