@@ -30,8 +30,8 @@ mod linux {
         let mut resources: StackResources<{ GREET_CLIENTS + ECHO_CLIENTS + 1 }> = StackResources::new();
         let (stack, mut runner) =
             embassy_net::new(TunTapDevice::new("tap0")?, addresses(), &mut resources, 0x6772_6565_7421);
-        let mut greet: [Memory<2048>; GREET_CLIENTS] = [const { Memory::new() }; _];
-        let mut echo: [Memory<2048>; ECHO_CLIENTS] = [const { Memory::new() }; _];
+        let mut greet: [Memory<8192>; GREET_CLIENTS] = [const { Memory::new() }; _];
+        let mut echo: [Memory<8192>; ECHO_CLIENTS] = [const { Memory::new() }; _];
         println!("listening on 192.168.69.1:{}", Settings::DEFAULT.port);
         let tell = |event: Event<'_>| match event {
             Event::Closed(peer, outcome) => eprintln!("{peer}: {outcome:?}"),

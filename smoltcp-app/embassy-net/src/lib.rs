@@ -21,6 +21,9 @@
 //! }
 //! ```
 //!
+//! Run embassy-net's `Runner` in a task of its own. Each operation on a socket wakes it: in one future with the services, like
+//! `join(runner.run(), serve(..))`, it wakes the services too, and the processor never sleeps.
+//!
 //! It serves every address that the stack has. IPv4 is always compiled; the feature `ipv6` adds IPv6.
 //!
 //! embassy-net's `StackResources` needs one socket for each client, besides its own.

@@ -68,8 +68,10 @@ impl Default for Settings {
 
 /// The memory for one client at a time, besides its machine: four buffers of `BUFFER` bytes.
 ///
-/// 2048 or more lets two segments be in flight: many systems delay the acknowledgement of a single one by 40 ms, and replies
-/// to many names in a row are then eight times as slow.
+/// A client may send one buffer before it has to wait for the board, and the board one before it has to wait for the client, so
+/// the throughput is about `BUFFER` per round trip. 2048 or more lets two segments be in flight: many systems delay the
+/// acknowledgement of a single one by 40 ms, and replies to many names in a row are then eight times as slow. 8192, five segments,
+/// is for bulk.
 #[derive(Debug)]
 pub struct Memory<const BUFFER: usize> {
     receive: [u8; BUFFER],

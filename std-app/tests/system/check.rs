@@ -9,15 +9,14 @@
 
 use core::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::Duration,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::TcpListener,
     path::Path,
     process::{Command, Output, Stdio},
-    sync::{Arc, Mutex},
+    sync::Mutex,
     thread,
 };
 
@@ -305,50 +304,6 @@ fn other_server(banner: &'static [u8], answer: fn(&[u8]) -> Vec<u8>) -> SocketAd
         }
     });
     address
-}
-
-/// This server with one slot, which is free again a moment after its client has left. Meanwhile connections are accepted and closed,
-/// as QEMU's user networking does for a board that refuses them.
-fn with_one_slot(server: SocketAddr) -> SocketAddr {
-    const HELD: Duration = Duration::from_millis(50);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let is_taken = Arc::new(AtomicBool::new(false));
-        for client in listener.incoming().map_while(Result::ok) {
-            if is_taken.swap(true, Ordering::SeqCst) {
-                continue; // closes it
-            }
-            let is_taken = Arc::clone(&is_taken);
-            thread::spawn(move || {
-                let _ = relay(&client, &TcpStream::connect(server).unwrap());
-                drop(client);
-                thread::sleep(HELD);
-                is_taken.store(false, Ordering::SeqCst);
-            });
-        }
-    });
-    address
-}
-
-/// Copies both ways, with each side's FIN.
-fn relay(client: &TcpStream, server: &TcpStream) -> io::Result<()> {
-    let copy = |mut from: &TcpStream, mut to: &TcpStream| {
-        io::copy(&mut from, &mut to)?;
-        to.shutdown(Shutdown::Write)
-    };
-    thread::scope(|scope| {
-        let requests = scope.spawn(|| copy(client, server));
-        let replies = copy(server, client);
-        requests.join().unwrap().and(replies)
-    })
-}
-
-#[test]
-fn a_rule_is_tested_once_the_only_slot_is_free() {
-    let server = Server::start(&["--quiet"]);
-    let (status, result) = check_json(with_one_slot(server.address), &["--only", "rules.G1"]);
-    assert_eq!((status, failures(&result)), (Some(0), Vec::new()));
 }
 
 #[test]

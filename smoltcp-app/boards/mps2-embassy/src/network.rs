@@ -37,6 +37,11 @@ impl Network {
         Ok(Self { card: Lan9118::new(registers, NO_ADDRESS)?, frame: [0; LONGEST_FRAME] })
     }
 
+    /// Its MAC address.
+    pub(crate) fn address(&self) -> [u8; 6] {
+        self.card.hardware_address().0
+    }
+
     /// Call it before each sleep: handles the card's events other than frames, and enables its interrupt again.
     fn attend(&mut self, context: &Context<'_>) {
         WAKER.register(context.waker());
@@ -84,7 +89,7 @@ impl Driver for Network {
     }
 
     fn hardware_address(&self) -> HardwareAddress {
-        HardwareAddress::Ethernet(self.card.hardware_address().0)
+        HardwareAddress::Ethernet(self.address())
     }
 }
 

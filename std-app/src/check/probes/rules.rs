@@ -461,6 +461,13 @@ fn causes(before: &[u8], expected: &[u8], received: &[u8], error: Option<&io::Er
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
+
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
     use super::*;
 
     #[test]
@@ -469,5 +476,29 @@ mod tests {
         assert_eq!(what_was_received(b"Hello, exit!\n", Some(&late), timeout), "wrong bytes were received");
         assert_eq!(what_was_received(b"", Some(&late), timeout), "nothing was received within 10.0 s");
         assert_eq!(what_was_received(b"", None, timeout), "the server closed its side");
+    }
+
+    /// A connection, and both ends of it: the client's, and the server's.
+    fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn a_connection_that_ends_before_its_first_byte_counts_as_refused() {
+        let (client, server) = connection();
+        drop(server);
+        assert!(is_refused(&await_service(&client).unwrap_err()));
+    }
+
+    #[test]
+    fn the_first_byte_of_a_service_is_not_consumed() {
+        let (client, mut server) = connection();
+        server.write_all(GREETING).unwrap();
+        await_service(&client).unwrap();
+        let mut received = [0; GREETING.len()];
+        (&client).read_exact(&mut received).unwrap();
+        assert_eq!(received, *GREETING);
     }
 }
