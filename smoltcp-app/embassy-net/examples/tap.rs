@@ -37,6 +37,7 @@ mod linux {
             Event::Closed(peer, outcome) => eprintln!("{peer}: {outcome:?}"),
             Event::Accepted(_) | Event::Heard(..) => {}
         };
+        // One future with the stack: simple, but it never sleeps. Firmware runs the stack in a task of its own.
         async_io::block_on(async {
             let greet = serve::<Server<256>, _, _>(stack, &Settings::DEFAULT, &mut greet, &tell);
             let echo = serve::<Echo<1024>, _, _>(stack, &Settings::ECHO, &mut echo, &tell);

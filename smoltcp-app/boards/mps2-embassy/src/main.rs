@@ -6,11 +6,11 @@
 mod network;
 mod time;
 
-use core::pin::pin;
+use core::{future::Future, pin::pin, task::Context};
 
 use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use cortex_m_rt::entry;
-use embassy_futures::join::join4;
+use embassy_futures::join::join3;
 use embassy_net::{
     Config, ConfigV4, ConfigV6, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr, Stack, StackResources, StaticConfigV4,
     StaticConfigV6,
@@ -21,7 +21,7 @@ use greet_board::{
     error, failure, info, qemu,
 };
 use greet_core::{Echo, Server};
-use greet_embassy::{Rest, WakeFlag};
+use greet_embassy::WakeFlag;
 use greet_embassy_net::{Event, Memory, Settings, serve};
 use static_cell::ConstStaticCell;
 
@@ -96,19 +96,31 @@ fn main() -> ! {
             let _ = outcome;
         }
     };
-    let all = pin!(join4(
-        runner.run(),
+    let mut stack_task = pin!(runner.run());
+    let mut services = pin!(join3(
         serve::<Server<256>, _, _>(stack, &Settings::DEFAULT, MEMORY.take(), &tell),
         serve::<Echo<1024>, _, _>(stack, &Settings::ECHO, ECHO_MEMORY.take(), &tell),
         address(stack),
     ));
 
-    // What an executor does: polls the future when it is woken, and sleeps otherwise.
-    static WOKEN: WakeFlag = WakeFlag::new();
-    static NEVER: WakeFlag = WakeFlag::new();
-    let mut rest = Rest::with_task(&NEVER, &WOKEN, all);
+    // What an executor does: polls each task when it is woken, and sleeps otherwise. The stack is a task of its own, because each
+    // operation on a socket wakes it.
+    static STACK: WakeFlag = WakeFlag::new();
+    static SERVICES: WakeFlag = WakeFlag::new();
     loop {
-        rest.wait(greet_embassy::now() + core::time::Duration::from_secs(3600));
+        if STACK.take() {
+            let _ = stack_task.as_mut().poll(&mut Context::from_waker(&STACK.waker()));
+        }
+        if SERVICES.take() {
+            let _ = services.as_mut().poll(&mut Context::from_waker(&SERVICES.waker()));
+        }
+        // An interrupt between the check and the sleep is held pending, and ends the sleep at once.
+        critical_section::with(|_| {
+            if !STACK.is_set() && !SERVICES.is_set() {
+                cortex_m::asm::dsb();
+                cortex_m::asm::wfi();
+            }
+        });
     }
 }
 
