@@ -88,6 +88,10 @@ fn converse(stream: &TcpStream, shared: &Shared) -> Slot {
 /// The number of bytes that the client has not acknowledged; zero if the connection is over.
 fn unacknowledged(stream: &TcpStream) -> i32 {
     nix::ioctl_read_bad!(outgoing, nix::libc::TIOCOUTQ, i32);
+    // A reset leaves the number as it was, and no peer.
+    if stream.peer_addr().is_err() {
+        return 0;
+    }
     let mut count = 0;
     // SAFETY: `count` is what this request writes, and the descriptor is open.
     let outcome = unsafe { outgoing(stream.as_raw_fd(), &raw mut count) };
