@@ -4,13 +4,16 @@
 //! | --- | --- | --- | --- |
 //! | SYN | synchronized | is ignored | challenge ACK (RFC 5961, 4.2): a client that restarted can reset its old connection |
 //! | SYN with a new sequence number | TIME-WAIT | is ignored | accepted (RFC 9293, 3.10.7.4) |
+//! | SYN | SYN-RECEIVED | is ignored | the SYN-ACK is sent again (RFC 9293, 3.10.7.4) |
 //! | SYN | every socket is in use | reset | the oldest half-open connection is given up for it; dropped if that has just begun |
 //! | RST in the window, not at its start | synchronized | resets | challenge ACK (RFC 5961, 3.2) |
 //! | neither SYN, ACK nor RST | closed | RST without ACK | RST with ACK (RFC 9293, 3.10.7.1) |
+//! | data with an old acknowledgement number | synchronized | is dropped | accepted, if it is not older than all that can be under way; otherwise ACK (RFC 5961, 5.2) |
 //!
 //! A socket of smoltcp does not tell which sequence number it expects. But its own challenge ACK does: a segment that is far
-//! from the window makes it send one, once a second at most. That is the rate limit of RFC 5961, 7, too. What was learned
-//! is remembered for that second.
+//! from the window makes it send one, once a second at most. That is the rate limit of RFC 5961, 7, too. Within that second a
+//! segment with data makes it send an acknowledgement, if its own acknowledgement number is right; otherwise what was learned is
+//! remembered.
 
 use greet_core::Instant;
 use smoltcp::{
@@ -20,14 +23,16 @@ use smoltcp::{
         AnySocket,
         tcp::{Socket, State},
     },
-    wire::{HardwareAddress, IpEndpoint, TcpControl, TcpSeqNumber},
+    wire::{EthernetAddress, HardwareAddress, IpAddress, IpEndpoint, TcpControl, TcpPacket, TcpSeqNumber},
 };
 
 use super::{
     Reason,
+    acknowledgements::{Acknowledgements, Latest},
     ingress::OneFrame,
     meter,
     segment::{Frame, Keep, Segment},
+    syn_acks::SynAcks,
 };
 use crate::time::to_smoltcp;
 
@@ -36,9 +41,12 @@ const CHALLENGE_INTERVAL: core::time::Duration = core::time::Duration::from_secs
 /// How many connections are remembered. Each takes 48 bytes of RAM.
 const REMEMBERED: usize = 4;
 
-/// What is remembered of recent challenge ACKs.
+/// What is remembered of connections.
 #[derive(Default)]
 pub(super) struct Guard {
+    pub(super) syn_acks: SynAcks,
+    acknowledgements: Acknowledgements,
+    /// Of recent challenge ACKs.
     remembered: [Option<Expected>; REMEMBERED],
     /// The oldest of them.
     oldest: usize,
@@ -67,9 +75,17 @@ impl Guard {
         let state = connection(sockets, segment).map_or(State::Closed, |socket| socket.state());
         match (segment.control, state) {
             // smoltcp is right about these.
-            (TcpControl::Syn | TcpControl::Rst, State::SynSent | State::SynReceived) => Some(reply),
-            (TcpControl::Rst, State::Closed) => Some(reply),
+            (TcpControl::Syn, State::SynSent) => Some(reply),
+            (TcpControl::Rst, State::SynSent | State::SynReceived | State::Closed) => Some(reply),
+            (TcpControl::Syn, State::SynReceived) => {
+                // If the client has restarted, it answers this by a reset.
+                if let Some(frame) = self.syn_acks.find(segment) {
+                    frame.send(reply);
+                }
+                None
+            }
             (TcpControl::Syn, State::Closed) => {
+                self.syn_acks.forget(segment);
                 if segment.acknowledgement.is_none() && segment.destination.port == port && !listens(sockets, port) {
                     serve(sockets, Reason::NoListener);
                     if !listens(sockets, port) && has_half_open(sockets, port) {
@@ -117,6 +133,41 @@ impl Guard {
         }
     }
 
+    /// Decides about a segment of a connection that neither begins nor ends it. Returns `reply` and a newer acknowledgement, which
+    /// the segment gets before smoltcp does, or `None` where it is as it should be.
+    pub(super) fn acknowledge<T: TxToken>(
+        &mut self,
+        (hardware, addresses, payload): (EthernetAddress, (IpAddress, IpAddress), &[u8]),
+        (interface, sockets): (&mut Interface, &mut SocketSet<'_>),
+        reply: T,
+        now: Instant,
+    ) -> Option<(T, Option<Latest>)> {
+        let newer = TcpPacket::new_checked(payload).ok().and_then(|packet| {
+            let newer = self.acknowledgements.newer(addresses.0, &packet)?;
+            Some((newer, Segment::parse(hardware, addresses, &packet)?))
+        });
+        let Some((newer, segment)) = newer else { return Some((reply, None)) };
+        let Some(socket) = connection(sockets, &segment) else { return Some((reply, None)) };
+        let most = socket.send_capacity();
+        if !matches!(socket.state(), State::Established | State::FinWait1 | State::FinWait2) {
+            return Some((reply, None));
+        }
+        // Data out of the window is answered if its acknowledgement number may be true, as often as it comes.
+        let mut answer = Frame::EMPTY;
+        ask(&segment, newer.number, &[0], (interface, sockets), now, &mut answer);
+        let is_true = acknowledgement(&answer).is_some_and(|answer| newer.number <= answer.seq_number());
+        if !is_true {
+            self.acknowledgements.forget(&newer);
+            return Some((reply, None));
+        }
+        let age = segment.acknowledgement.map_or(0, |number| newer.number.0.wrapping_sub(number.0));
+        if usize::try_from(age).is_ok_and(|age| age <= most) {
+            return Some((reply, Some(newer)));
+        }
+        send(&answer, reply);
+        None
+    }
+
     /// The sequence number that the segment's connection expects, if smoltcp tells, or told so within the last second.
     /// `reply` becomes what smoltcp sends in answer to the question: its challenge ACK, if it is due.
     fn expected(
@@ -129,20 +180,23 @@ impl Guard {
     ) -> Option<TcpSeqNumber> {
         // A segment that acknowledges what was long acknowledged gets no answer. One of these two is ahead of all that was
         // sent. Neither can change the connection: their sequence number is half of all numbers away.
+        let number = segment.acknowledgement.map_or(0, |number| number.0);
         for ahead in [1 << 30, (1 << 30) + i32::MIN] {
-            let acknowledgement =
-                TcpSeqNumber(segment.acknowledgement.map_or(0, |number| number.0).wrapping_add(ahead));
-            let sequence = TcpSeqNumber(segment.sequence.0.wrapping_add(i32::MIN));
-            let question = segment.next_from_peer(sequence, acknowledgement);
-            let mut device = OneFrame::new(question.bytes(), Keep(reply));
-            interface.poll_ingress_single(to_smoltcp(now), &mut device, sockets);
-            if let Some(answer) = meter::segment(reply.bytes())
-                && answer.ack()
-                && !answer.rst()
-            {
+            ask(segment, TcpSeqNumber(number.wrapping_add(ahead)), &[], (interface, sockets), now, reply);
+            if let Some(answer) = acknowledgement(reply) {
                 let sequence = answer.ack_number();
                 self.remember(segment, sequence, now + CHALLENGE_INTERVAL);
                 return Some(sequence);
+            }
+        }
+        // smoltcp has sent a challenge ACK within the last second. Data is answered all the same, if its acknowledgement is not
+        // old or ahead.
+        let newest = self.acknowledgements.newest(segment.source, segment.destination.port);
+        for number in segment.acknowledgement.into_iter().chain(newest) {
+            let mut told = Frame::EMPTY;
+            ask(segment, number, &[0], (interface, sockets), now, &mut told);
+            if let Some(answer) = acknowledgement(&told) {
+                return Some(answer.ack_number());
             }
         }
         let remembered = self.remembered.iter().flatten().find(|expected| {
@@ -158,6 +212,27 @@ impl Guard {
         }
         self.oldest = (self.oldest + 1) % REMEMBERED;
     }
+}
+
+/// Gives smoltcp a segment of the same connection as `segment` with this acknowledgement and data, out of the window. `reply`
+/// becomes its answer.
+fn ask(
+    segment: &Segment,
+    acknowledgement: TcpSeqNumber,
+    data: &'static [u8],
+    (interface, sockets): (&mut Interface, &mut SocketSet<'_>),
+    now: Instant,
+    reply: &mut Frame,
+) {
+    let sequence = TcpSeqNumber(segment.sequence.0.wrapping_add(i32::MIN));
+    let question = segment.next_from_peer(sequence, acknowledgement, data);
+    let mut device = OneFrame::new(question.bytes(), Keep(reply));
+    interface.poll_ingress_single(to_smoltcp(now), &mut device, sockets);
+}
+
+/// The segment in this frame, if it is an acknowledgement.
+fn acknowledgement(frame: &Frame) -> Option<TcpPacket<&[u8]>> {
+    meter::segment(frame.bytes()).filter(|segment| segment.ack() && !segment.rst())
 }
 
 /// Sends what smoltcp answered, if it did.

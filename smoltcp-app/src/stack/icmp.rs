@@ -53,47 +53,6 @@ pub(super) fn receive_ipv6(message: &[u8], sockets: &mut SocketSet<'_>) {
     }
 }
 
-/// Corrects the pointer of a parameter problem that this frame reports: smoltcp 0.14 sets it to 40, the end of the IPv6 header.
-/// It is the offset of the byte that names the unsupported header, or that of the unsupported option (RFC 4443, 3.4).
-#[cfg(feature = "ipv6")]
-pub(super) fn correct_pointer(frame: &mut [u8]) {
-    use smoltcp::wire::{Icmpv6Packet, Ipv6Packet};
-
-    const PARAMETER_PROBLEM: u8 = 4;
-    const UNKNOWN_HEADER: u8 = 1;
-    const HOP_BY_HOP: u8 = 0;
-    let Some((&mut [.., 0x86, 0xdd], packet)) = frame.split_first_chunk_mut::<14>() else { return };
-    let Ok(mut packet) = Ipv6Packet::new_checked(packet) else { return };
-    let (source, destination) = (packet.src_addr(), packet.dst_addr());
-    if packet.next_header() != smoltcp::wire::IpProtocol::Icmpv6 {
-        return;
-    }
-    let Some((header, reported)) = packet.payload_mut().split_first_chunk_mut::<8>() else { return };
-    let &mut [PARAMETER_PROBLEM, code, _, _, ref mut pointer @ ..] = header else { return };
-    let is_after_options = reported.get(6) == Some(&HOP_BY_HOP);
-    let offset = match code {
-        UNKNOWN_HEADER if is_after_options => 40,
-        UNKNOWN_HEADER => 6,
-        _ => option_to_report(reported),
-    };
-    *pointer = u32::from(offset).to_be_bytes();
-    Icmpv6Packet::new_unchecked(packet.payload_mut()).fill_checksum(&source, &destination);
-}
-
-/// The offset of the first option in this packet's hop-by-hop header that is unsupported and must not be skipped.
-#[cfg(feature = "ipv6")]
-fn option_to_report(packet: &[u8]) -> u8 {
-    let mut offset: u8 = 42;
-    while let Some(&[kind, length]) = packet.get(usize::from(offset)..).and_then(<[u8]>::first_chunk) {
-        // The first two bits are the action; a router alert is supported (RFC 2711).
-        if kind >> 6 != 0 {
-            break;
-        }
-        offset = offset.saturating_add(if kind == 0 { 1 } else { length.saturating_add(2) });
-    }
-    offset
-}
-
 /// Ends the attempt that a segment between these addresses belongs to.
 fn refuse((source, destination): (IpAddress, IpAddress), segment: &[u8], sockets: &mut SocketSet<'_>) {
     let Some(&[a, b, c, d]) = segment.first_chunk::<4>() else { return };

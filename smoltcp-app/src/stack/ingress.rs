@@ -8,12 +8,12 @@ use smoltcp::wire::{Ipv6Address, Ipv6Packet};
 #[cfg(feature = "ipv4")]
 use smoltcp::{
     iface::Interface,
-    wire::{ArpPacket, ArpRepr, Ipv4Address, Ipv4Packet, UdpPacket},
+    wire::{ArpPacket, ArpRepr, IpProtocol, Ipv4Address, Ipv4Packet, UdpPacket},
 };
 use smoltcp::{
     phy::{Device, DeviceCapabilities, RxToken, TxToken},
     time::Instant,
-    wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol},
+    wire::{EthernetAddress, EthernetFrame, EthernetProtocol},
 };
 
 /// A received frame that is well-formed and meant for this host.
@@ -103,19 +103,6 @@ pub(super) fn has_possible_addresses(packet: &Ipv6Packet<&[u8]>) -> bool {
         && !source.is_loopback()
         && !destination.is_loopback()
         && destination != Ipv6Address::UNSPECIFIED
-}
-
-/// The protocol above IPv6 and what follows its header. smoltcp knows one extension header, hop-by-hop options.
-#[cfg(feature = "ipv6")]
-pub(super) fn upper_layer<'f>(packet: &Ipv6Packet<&'f [u8]>) -> (IpProtocol, &'f [u8]) {
-    let payload = packet.payload();
-    match (packet.next_header(), payload) {
-        (IpProtocol::HopByHop, &[protocol, length, ..]) => {
-            let content = payload.get((usize::from(length) + 1) * 8..).unwrap_or_default();
-            (protocol.into(), content)
-        }
-        (protocol, _) => (protocol, payload),
-    }
 }
 
 /// A device that has one frame to give, and passes its reply on to `reply`.

@@ -6,6 +6,8 @@ use smoltcp::{
     wire::{EthernetFrame, EthernetProtocol, IpProtocol, TcpPacket, TcpSeqNumber},
 };
 
+use super::syn_acks::SynAcks;
+
 /// What a stack has received and sent since it was made; the counters wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -26,6 +28,8 @@ pub(super) struct Metered<'a, D: ?Sized> {
     pub(super) port: u16,
     /// The device had no room for a frame.
     pub(super) exhausted: bool,
+    /// Where SYN-ACKs are remembered.
+    pub(super) syn_acks: Option<&'a mut SynAcks>,
     /// The identification of the last IPv4 packet.
     #[cfg(feature = "ipv4")]
     pub(super) identification: &'a mut u16,
@@ -50,6 +54,7 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
                 token,
                 counters: self.counters,
                 port: self.port,
+                syn_acks: None,
                 #[cfg(feature = "ipv4")]
                 identification: self.identification,
                 meta: PacketMeta::default(),
@@ -64,6 +69,7 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
             token,
             counters: self.counters,
             port: self.port,
+            syn_acks: self.syn_acks.as_deref_mut(),
             #[cfg(feature = "ipv4")]
             identification: self.identification,
             meta: PacketMeta::default(),
@@ -85,6 +91,7 @@ pub(super) struct Token<'a, T> {
     token: T,
     counters: &'a mut Counters,
     port: u16,
+    syn_acks: Option<&'a mut SynAcks>,
     #[cfg(feature = "ipv4")]
     identification: &'a mut u16,
     meta: PacketMeta,
@@ -92,7 +99,7 @@ pub(super) struct Token<'a, T> {
 
 impl<T: TxToken> TxToken for Token<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let Self { token, counters, port, .. } = self;
+        let Self { token, counters, port, syn_acks, .. } = self;
         token.consume(length, |frame| {
             let result = write(frame);
             #[cfg(feature = "ipv4")]
@@ -103,11 +110,14 @@ impl<T: TxToken> TxToken for Token<'_, T> {
                 let packets = u16::try_from(length / usize::from(size.get())).unwrap_or(u16::MAX);
                 *self.identification = self.identification.wrapping_add(packets);
             }
-            #[cfg(feature = "ipv6")]
-            super::icmp::correct_pointer(frame);
             counters.frames_sent = counters.frames_sent.wrapping_add(1);
-            if is_refusal(frame, port) {
-                counters.refused = counters.refused.wrapping_add(1);
+            if let Some(segment) = segment(frame) {
+                if is_refusal(&segment, port) {
+                    counters.refused = counters.refused.wrapping_add(1);
+                }
+                if let Some(syn_acks) = syn_acks.filter(|_| segment.syn() && segment.ack()) {
+                    syn_acks.remember(frame);
+                }
             }
             result
         })
@@ -121,14 +131,12 @@ impl<T: TxToken> TxToken for Token<'_, T> {
 
 /// Whether this refuses a connection to that port: the reset that answers a SYN has sequence number 0 (RFC 9293, 3.10.7.1)
 /// and neither data nor options.
-fn is_refusal(frame: &[u8], port: u16) -> bool {
-    segment(frame).is_some_and(|segment| {
-        segment.rst()
-            && segment.ack()
-            && segment.seq_number() == TcpSeqNumber(0)
-            && segment.src_port() == port
-            && segment.payload().is_empty()
-    })
+fn is_refusal(segment: &TcpPacket<&[u8]>, port: u16) -> bool {
+    segment.rst()
+        && segment.ack()
+        && segment.seq_number() == TcpSeqNumber(0)
+        && segment.src_port() == port
+        && segment.payload().is_empty()
 }
 
 /// The TCP segment in this frame.

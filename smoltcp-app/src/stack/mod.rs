@@ -1,5 +1,6 @@
 //! The interface with its addresses and sockets, and its poll, which does a bounded amount of work.
 
+mod acknowledgements;
 mod addresses;
 #[cfg(feature = "ipv4")]
 mod announce;
@@ -10,12 +11,15 @@ mod dhcp;
 mod discovery;
 #[cfg(feature = "dns")]
 mod dns;
+#[cfg(feature = "ipv6")]
+mod extensions;
 mod guard;
 mod icmp;
 mod ingress;
 mod meter;
 mod neighbors;
 mod path_mtu;
+mod quote;
 mod reason;
 #[cfg(feature = "ipv4-reassembly")]
 mod reassembly;
@@ -23,6 +27,7 @@ mod receive;
 mod segment;
 #[cfg(feature = "ipv6")]
 mod slaac;
+mod syn_acks;
 mod tag;
 
 use core::time::Duration;
@@ -312,6 +317,7 @@ impl<'a> Stack<'a> {
             counters: &mut counters,
             port: self.port,
             exhausted: false,
+            syn_acks: None,
             #[cfg(feature = "ipv4")]
             identification: &mut identification,
         };
@@ -338,7 +344,8 @@ impl<'a> Stack<'a> {
                 self.receive(frame, reply, now, serve);
             });
         }
-        let Self { interface, sockets, addresses, neighbors, .. } = self;
+        let Self { interface, sockets, addresses, neighbors, guard, .. } = self;
+        device.syn_acks = Some(&mut guard.syn_acks); // sockets send them, not the answers to frames
         interface.poll_maintenance(time);
         let mut reason = Reason::Received;
         let mut passes = 0;

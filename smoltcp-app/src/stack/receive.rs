@@ -1,6 +1,8 @@
 //! What the stack does with one received frame: drop it, answer it, learn from it, pass it to smoltcp.
 
 use greet_core::Instant;
+#[cfg(feature = "ipv4-reassembly")]
+use smoltcp::wire::Ipv4Packet;
 #[cfg(feature = "segmentation-offload")]
 use smoltcp::wire::TcpPacket;
 #[cfg(feature = "ipv4")]
@@ -21,13 +23,14 @@ use super::{
     Reason, Stack, icmp,
     ingress::{self, OneFrame, Packet, Received},
     neighbors,
+    quote::Quoting,
     segment::Segment,
     tag,
 };
 #[cfg(feature = "ipv6")]
 use super::{
     discovery::{Message, Options},
-    path_mtu,
+    extensions, path_mtu,
 };
 use crate::time::to_smoltcp;
 
@@ -62,10 +65,7 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "ipv4-reassembly")]
             Packet::Ipv4(packet) if reassembly::is_fragment(&packet) => {
                 if to_us && self.interface.has_ip_addr(packet.dst_addr()) {
-                    let mut whole = [0; reassembly::FRAME];
-                    if let Some(whole) = self.reassembly.add(frame, &packet, now, &mut whole) {
-                        self.receive_untagged(whole, reply, now, serve);
-                    }
+                    self.receive_fragment(frame, &packet, reply, now, serve);
                 }
             }
             #[cfg(feature = "ipv4")]
@@ -83,6 +83,9 @@ impl<'a> Stack<'a> {
                     {
                         return;
                     }
+                    let received = frame.get(14..).and_then(|rest| rest.get(..usize::from(packet.total_len())));
+                    let options = usize::from(packet.header_len()).saturating_sub(20);
+                    let reply = Quoting::new(reply, received.unwrap_or_default(), packet.next_header(), options);
                     let addresses = (packet.src_addr().into(), packet.dst_addr().into());
                     let content = (packet.next_header(), addresses, packet.payload());
                     self.guard(frame, source, content, reply, now, serve);
@@ -90,6 +93,23 @@ impl<'a> Stack<'a> {
             }
             #[cfg(feature = "ipv6")]
             Packet::Ipv6(packet) => self.receive_ipv6(frame, &packet, (source, to_us), reply, now, serve),
+        }
+    }
+
+    /// A fragment: receives its packet once it is whole. Not inlined: the frame takes stack only while it is needed.
+    #[cfg(feature = "ipv4-reassembly")]
+    #[inline(never)]
+    fn receive_fragment(
+        &mut self,
+        frame: &[u8],
+        packet: &Ipv4Packet<&[u8]>,
+        reply: impl TxToken,
+        now: Instant,
+        serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
+    ) {
+        let mut whole = [0; reassembly::FRAME];
+        if let Some(whole) = self.reassembly.add(frame, packet, now, &mut whole) {
+            self.receive_untagged(whole, reply, now, serve);
         }
     }
 
@@ -113,8 +133,17 @@ impl<'a> Stack<'a> {
         let Self { guard, interface, sockets, port, .. } = self;
         let segment =
             Some(protocol).filter(|protocol| *protocol == IpProtocol::Tcp && interface.has_ip_addr(addresses.1));
-        let reply = match segment.and_then(|_| Segment::read(hardware, addresses, payload)) {
-            Some(segment) => guard.admit(&segment, (interface, sockets), reply, (now, *port), serve),
+        let reply = match segment.map(|_| Segment::read(hardware, addresses, payload)) {
+            Some(Some(segment)) => guard.admit(&segment, (interface, sockets), reply, (now, *port), serve),
+            Some(None) => {
+                let content = (hardware, addresses, payload);
+                match guard.acknowledge(content, (interface, sockets), reply, now) {
+                    Some((reply, Some(newer))) => {
+                        return newer.replace(frame, addresses, payload.len(), |frame| self.pass(frame, reply, now));
+                    }
+                    other => other.map(|(reply, _)| reply),
+                }
+            }
             None => Some(reply),
         };
         let Some(reply) = reply else { return };
@@ -196,17 +225,34 @@ impl<'a> Stack<'a> {
         if !ingress::has_possible_addresses(packet) {
             return;
         }
-        let (protocol, content) = ingress::upper_layer(packet);
-        match (protocol, content.first().copied()) {
+        let received = extensions::packet(frame, packet);
+        let content = match extensions::process(received) {
+            None => return,
+            Some(Ok(content)) => content,
+            Some(Err(problem)) => {
+                let is_ours = to_us && self.interface.has_ip_addr(destination);
+                let is_reported = is_ours || (destination.is_multicast() && problem.even_to_group);
+                if is_reported && !source.is_unspecified() && !self.interface.has_ip_addr(source) {
+                    let HardwareAddress::Ethernet(own) = self.interface.hardware_addr();
+                    let own_address =
+                        if is_ours { destination } else { self.interface.get_source_address_ipv6(&source) };
+                    problem.report((own, hardware), (own_address, source), received, reply);
+                }
+                return;
+            }
+        };
+        let protocol = content.protocol;
+        let payload = content.of(received);
+        match (protocol, payload.first().copied()) {
             (IpProtocol::Icmpv6, Some(ECHO_REQUEST)) => {}
             (IpProtocol::Icmpv6, Some(ROUTER_SOLICITATION..=REDIRECT)) => {
                 return self.receive_discovery(frame, packet, hardware, to_us, reply, now);
             }
             (IpProtocol::Icmpv6, _) => {
-                let is_whole = Icmpv6Packet::new_checked(content)
+                let is_whole = Icmpv6Packet::new_checked(payload)
                     .is_ok_and(|message| message.verify_checksum(&source, &destination));
                 if to_us && is_whole && self.interface.has_ip_addr(destination) {
-                    icmp::receive_ipv6(content, &mut self.sockets);
+                    icmp::receive_ipv6(payload, &mut self.sockets);
                 }
                 return; // smoltcp does nothing with ICMPv6 errors and replies
             }
@@ -220,10 +266,31 @@ impl<'a> Stack<'a> {
         if to_us {
             self.learn(source, hardware, now);
         }
+        let reply = Quoting::new(reply, received, protocol, content.left_out());
+        let addresses = (source, destination);
+        if content.is_extended() {
+            return content.alone(frame, received, |frame| {
+                self.receive_upper_ipv6(frame, hardware, (protocol, addresses, payload), reply, now, serve);
+            });
+        }
+        self.receive_upper_ipv6(frame, hardware, (protocol, addresses, payload), reply, now, serve);
+    }
+
+    /// What a frame without extension headers carries.
+    #[cfg(feature = "ipv6")]
+    fn receive_upper_ipv6(
+        &mut self,
+        frame: &[u8],
+        hardware: EthernetAddress,
+        (protocol, (source, destination), payload): (IpProtocol, (Ipv6Address, Ipv6Address), &[u8]),
+        reply: impl TxToken,
+        now: Instant,
+        serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
+    ) {
         let mut syn = [0; path_mtu::SYN];
-        let syn = if protocol == IpProtocol::Tcp { path_mtu::limit_segments(frame, content, &mut syn) } else { None };
+        let syn = if protocol == IpProtocol::Tcp { path_mtu::limit_segments(frame, payload, &mut syn) } else { None };
         let frame = syn.unwrap_or(frame);
-        let content = (protocol, (source.into(), destination.into()), content);
+        let content = (protocol, (source.into(), destination.into()), payload);
         self.guard(frame, hardware, content, reply, now, serve);
     }
 

@@ -39,7 +39,16 @@ impl Segment {
         if packet.ack() && !packet.syn() && !packet.rst() {
             return None;
         }
-        let repr = TcpRepr::parse(&packet, &source, &destination, &ChecksumCapabilities::default()).ok()?;
+        Self::parse(hardware, (source, destination), &packet)
+    }
+
+    /// Reads a segment. `None` where it is malformed.
+    pub(super) fn parse(
+        hardware: EthernetAddress,
+        (source, destination): (IpAddress, IpAddress),
+        packet: &TcpPacket<&[u8]>,
+    ) -> Option<Self> {
+        let repr = TcpRepr::parse(packet, &source, &destination, &ChecksumCapabilities::default()).ok()?;
         Some(Self {
             hardware,
             source: IpEndpoint::new(source, repr.src_port),
@@ -51,9 +60,15 @@ impl Segment {
         })
     }
 
-    /// An empty segment from the same host of the same connection.
-    pub(super) fn next_from_peer(&self, sequence: TcpSeqNumber, acknowledgement: TcpSeqNumber) -> Frame {
-        let repr = empty(self.source.port, self.destination.port, TcpControl::None, sequence, acknowledgement);
+    /// A segment from the same host of the same connection, with this data.
+    pub(super) fn next_from_peer(
+        &self,
+        sequence: TcpSeqNumber,
+        acknowledgement: TcpSeqNumber,
+        data: &'static [u8],
+    ) -> Frame {
+        let empty = empty(self.source.port, self.destination.port, TcpControl::None, sequence, acknowledgement);
+        let repr = TcpRepr { payload: data, ..empty };
         // smoltcp does not look at the hardware address that a frame was sent to, if it is a group's.
         Frame::new((self.hardware, EthernetAddress::BROADCAST), (self.source.addr, self.destination.addr), &repr)
     }
@@ -124,6 +139,13 @@ impl Frame {
 
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// A copy of a frame that is not longer.
+    pub(super) fn copy(bytes: &[u8]) -> Option<Self> {
+        let mut frame = Self { length: bytes.len(), ..Self::EMPTY };
+        frame.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(frame)
     }
 
     pub(super) const fn is_empty(&self) -> bool {

@@ -50,6 +50,19 @@ impl RawHost {
 
     /// Sends a segment.
     pub fn send(&mut self, segment: &TcpRepr<'_>) {
+        self.send_changed(segment, |_| {});
+    }
+
+    /// Sends a segment whose last byte is damaged: its checksum is wrong.
+    pub fn send_damaged(&mut self, segment: &TcpRepr<'_>) {
+        self.send_changed(segment, |packet| {
+            if let Some(last) = packet.last_mut() {
+                *last ^= 1;
+            }
+        });
+    }
+
+    fn send_changed(&mut self, segment: &TcpRepr<'_>, change: impl FnOnce(&mut [u8])) {
         let (source, destination) = (IpAddress::Ipv4(self.address), IpAddress::Ipv4(self.server));
         let header = IpRepr::new(source, destination, IpProtocol::Tcp, segment.buffer_len(), 64);
         let checksums = ChecksumCapabilities::default();
@@ -57,6 +70,7 @@ impl RawHost {
             header.emit(&mut *payload, &checksums);
             let mut packet = TcpPacket::new_unchecked(&mut payload[header.header_len()..]);
             segment.emit(&mut packet, &source, &destination, &checksums);
+            change(payload);
         });
     }
 

@@ -182,6 +182,41 @@ fn a_valid_reset_directly_after_a_guessed_reset_is_accepted() {
 }
 
 #[test]
+fn a_valid_reset_is_accepted_within_the_second_after_a_challenge_ack() {
+    type Challenge = fn(&Memory, &mut RawHost, TcpSeqNumber) -> i32;
+    let challenges: [(&str, Challenge); 3] = [
+        ("by smoltcp itself", |server, host, sent| {
+            let wrong = TcpRepr { ack_number: Some(sent + 1000), ..segment(PORT, 8) };
+            assert_eq!(exchange(server, host, &wrong).len(), 1);
+            8
+        }),
+        ("and more data", |server, host, sent| {
+            assert_eq!(exchange(server, host, &syn(PORT, 9)).len(), 1);
+            is_served(server, host, sent);
+            13
+        }),
+        ("and those of other connections", |server, host, _| {
+            assert_eq!(exchange(server, host, &syn(PORT, 9)).len(), 1);
+            for number in 10..16 {
+                let mut other = raw_host(server, number);
+                connected(server, &mut other);
+                assert_eq!(exchange(server, &mut other, &syn(PORT, 9)).len(), 1);
+            }
+            8
+        }),
+    ];
+    for (what, challenge) in challenges {
+        let server = server(8);
+        let mut host = raw_host(&server, 9);
+        let sent = connected(&server, &mut host);
+        let next = challenge(&server, &mut host, sent);
+        let all = if next == 8 { sent } else { sent + 13 };
+        exchange(&server, &mut host, &TcpRepr { ack_number: Some(all), ..reset(next) });
+        assert_eq!(server.counters().reset, 1, "{what}");
+    }
+}
+
+#[test]
 fn a_segment_without_flags_gets_an_answer_from_a_closed_port_only() {
     let server = server(1);
     let mut host = raw_host(&server, 9);
@@ -235,18 +270,84 @@ fn a_burst_of_more_syns_than_slots_resets_no_handshake() {
 }
 
 #[test]
-fn a_client_that_restarts_during_its_handshake_is_accepted_after_the_repeated_syn_ack() {
-    // RFC 9293, 3.10.7.4 requires an immediate answer to the new SYN; smoltcp 0.14 ignores it, and repeats its SYN-ACK.
+fn a_repeated_syn_is_answered_by_the_same_syn_ack() {
+    let server = server(2);
+    let mut host = raw_host(&server, 9);
+    let first = exchange(&server, &mut host, &syn(PORT, 7)).pop().unwrap();
+    for _ in 0..2 {
+        let again = exchange(&server, &mut host, &syn(PORT, 7)).pop().expect("an answer");
+        let expected = (TcpControl::Syn, first.sequence, first.acknowledged);
+        assert_eq!((again.control, again.sequence, again.acknowledged), expected);
+    }
+    let finished = TcpRepr { ack_number: Some(first.sequence + 1), ..segment(PORT, 8) };
+    assert_eq!(exchange(&server, &mut host, &finished).pop().unwrap().payload, b"Welcome!\n");
+    assert_eq!(server.counters().accepted, 1);
+}
+
+#[test]
+fn a_client_that_restarts_during_its_handshake_is_accepted_at_once() {
     let server = server(1);
     let mut host = raw_host(&server, 9);
     assert_eq!(exchange(&server, &mut host, &syn(PORT, 7)).len(), 1);
-    assert!(exchange(&server, &mut host, &syn(PORT, 5_000_000)).is_empty());
-    server.pass(SECOND + SECOND / 10);
-    let repeated = host.received().pop().expect("its SYN-ACK");
-    assert_eq!((repeated.control, repeated.acknowledged), (TcpControl::Syn, Some(TcpSeqNumber(8))));
+    // The answer acknowledges the SYN of before: the client resets that connection (RFC 9293, 3.10.7.3).
+    let old = exchange(&server, &mut host, &syn(PORT, 5_000_000)).pop().expect("its SYN-ACK");
+    assert_eq!((old.control, old.acknowledged), (TcpControl::Syn, Some(TcpSeqNumber(8))));
     assert!(exchange(&server, &mut host, &reset(8)).is_empty());
     let answer = exchange(&server, &mut host, &syn(PORT, 5_000_000)).pop().unwrap();
     assert_eq!((answer.control, answer.acknowledged), (TcpControl::Syn, Some(TcpSeqNumber(5_000_001))));
+    // Neither is it answered by what was sent for the connection of before.
+    let again = exchange(&server, &mut host, &syn(PORT, 5_000_000)).pop().unwrap();
+    assert_eq!((again.sequence, again.acknowledged), (answer.sequence, answer.acknowledged));
+}
+
+/// The replies to `data` that comes with an acknowledgement number `age` bytes older than the newest.
+fn with_old_acknowledgement(age: usize, damaged: bool) -> Vec<Segment> {
+    let server = server(1);
+    let mut host = raw_host(&server, 9);
+    let sent = connected(&server, &mut host);
+    let name = TcpRepr { ack_number: Some(sent), payload: b"haha\n", ..segment(PORT, 8) };
+    let answer = exchange(&server, &mut host, &name).pop().unwrap();
+    let all = answer.sequence + answer.payload.len();
+    exchange(&server, &mut host, &TcpRepr { ack_number: Some(all), ..segment(PORT, 13) });
+    let late = TcpRepr { ack_number: Some(all - age), payload: b"hoho\n", ..segment(PORT, 13) };
+    if !damaged {
+        return exchange(&server, &mut host, &late);
+    }
+    host.send_damaged(&late);
+    server.pass(Duration::ZERO);
+    host.received()
+}
+
+#[test]
+fn data_with_an_old_acknowledgement_number_is_answered() {
+    // It was on the way while the server sent 13 bytes, which the client has acknowledged meanwhile.
+    let answer = with_old_acknowledgement(13, false).pop().expect("an answer");
+    assert_eq!(answer.payload, b"Hello, hoho!\n");
+    assert_eq!(with_old_acknowledgement(0, false).pop().unwrap().payload, b"Hello, hoho!\n");
+}
+
+#[test]
+fn data_with_an_acknowledgement_number_that_cannot_be_under_way_is_not_taken() {
+    // RFC 5961, 5.2: it is answered by an acknowledgement.
+    let answer = with_old_acknowledgement(1_000_000, false).pop().expect("an answer");
+    assert_eq!((answer.payload.len(), answer.acknowledged), (0, Some(TcpSeqNumber(13))));
+}
+
+#[test]
+fn data_with_an_old_acknowledgement_number_and_a_wrong_checksum_is_dropped() {
+    assert!(with_old_acknowledgement(13, true).is_empty());
+}
+
+#[test]
+fn an_acknowledgement_of_what_was_never_sent_does_not_harm_the_data_after_it() {
+    let server = server(1);
+    let mut host = raw_host(&server, 9);
+    let sent = connected(&server, &mut host);
+    for _ in 0..2 {
+        let wrong = TcpRepr { ack_number: Some(sent + 1000), ..segment(PORT, 8) };
+        exchange(&server, &mut host, &wrong);
+    }
+    is_served(&server, &mut host, sent);
 }
 
 #[test]

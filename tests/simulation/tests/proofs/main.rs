@@ -20,6 +20,7 @@ mod normalized;
 mod parameter_problem;
 mod path_mtu;
 mod pool;
+mod quotes;
 mod random;
 mod retransmission;
 mod routers;
