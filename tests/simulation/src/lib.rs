@@ -8,6 +8,7 @@
 //! - [`dhcp`], [`frame`]: the answers of a DHCP server, and other frames.
 //! - [`mutation`]: valid frames of every kind that a stack parses, and mutations of them.
 //! - [`storm`]: a stack and a pool that receive any frames.
+//! - [`replay`]: a stack and a pool that receive recorded frames.
 //! - [`oracle`]: a second, naive implementation of the protocol, over a whole conversation.
 
 use std::env;
@@ -21,6 +22,7 @@ pub mod machine;
 pub mod memory;
 pub mod mutation;
 pub mod oracle;
+pub mod replay;
 pub mod scene;
 pub mod segment;
 pub mod simulation;

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use greet_core::{Instant, Server};
+use greet_core::{Instant, Server, ServerMachine};
 use greet_smoltcp::{
     pool::{self, Pool, Slot},
     stack::{Settings, Stack},
@@ -69,12 +69,22 @@ pub fn storm(seed: u64, mut next_frame: impl FnMut(&mut fastrand::Rng) -> Option
             send(&mut other, &answer);
         }
     }
+    ends_well(now, &mut stack, (&mut port, &mut other), &mut pool);
+}
+
+/// Asserts that every slot becomes free, and that a client that connects afterwards is served.
+pub(crate) fn ends_well<S: ServerMachine>(
+    mut now: Instant,
+    stack: &mut Stack<'_>,
+    (port, other): (&mut Port, &mut Port),
+    pool: &mut Pool<'_, S>,
+) {
     // Then no host answers: every slot becomes free within the pool's limits, and few polls are requested.
     // Not at the moment when a prefix ends: smoltcp then forgets all neighbors.
     let until = now + Duration::from_secs(4000);
     let mut polls = 0;
     while now < until {
-        next = stack.poll(now, &mut port, |sockets, sent| pool.serve(now, sockets, sent, |_| {}));
+        let next = stack.poll(now, port, |sockets, sent| pool.serve(now, sockets, sent, |_| {}));
         other.clear();
         polls += 1;
         assert!(polls < 20_000, "more than 20,000 polls without a frame");
@@ -95,17 +105,17 @@ pub fn storm(seed: u64, mut next_frame: impl FnMut(&mut fastrand::Rng) -> Option
     }
     let (own, peer) = (IpAddress::from(own), IpAddress::from(peer));
     let syn = TcpRepr { control: TcpControl::Syn, ..segment(50_000, 7) };
-    send(&mut other, &tcp_frame(OTHER, peer, own, &syn));
+    send(other, &tcp_frame(OTHER, peer, own, &syn));
     let mut is_served = false;
     let mut trace = Vec::new();
     for _ in 0..3 {
-        next = stack.poll(now, &mut port, |sockets, sent| pool.serve(now, sockets, sent, |_| {}));
+        let next = stack.poll(now, port, |sockets, sent| pool.serve(now, sockets, sent, |_| {}));
         while let Some((token, _)) = other.receive(smoltcp::time::Instant::ZERO) {
             let frame = token.consume(<[u8]>::to_vec);
             trace.push((now, frame.clone()));
             is_served |= Segment::read(&frame).is_some_and(|segment| segment.control == TcpControl::Syn);
-            if let Some(answer) = answer(&frame, &mut chance) {
-                send(&mut other, &answer);
+            if let Some(answer) = answer(&frame, &mut fastrand::Rng::with_seed(0)) {
+                send(other, &answer);
             }
         }
         now = next.unwrap_or(now).max(now);
@@ -113,7 +123,7 @@ pub fn storm(seed: u64, mut next_frame: impl FnMut(&mut fastrand::Rng) -> Option
     assert!(is_served, "a client that comes afterwards is not served by {:?}: {trace:x?}", stack.addresses());
 }
 
-fn send(other: &mut Port, frame: &[u8]) {
+pub(crate) fn send(other: &mut Port, frame: &[u8]) {
     let Some(token) = other.transmit(smoltcp::time::Instant::ZERO) else { return };
     token.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
 }

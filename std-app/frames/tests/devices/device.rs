@@ -73,6 +73,8 @@ struct World {
     card: Card,
     defect: Defect,
     hosts: Vec<(EthernetAddress, Queue)>,
+    /// The frames for the board.
+    sent: Vec<(Duration, Vec<u8>)>,
 }
 
 impl Memory {
@@ -95,12 +97,18 @@ impl Memory {
         for _ in 0..SOCKETS {
             pool.open(stack.sockets(), SocketBuffer::new(vec![0; buffer]), SocketBuffer::new(vec![0; buffer]));
         }
-        let world = World { now: Duration::ZERO, stack, pool, card, defect, hosts: Vec::new() };
+        let world = World { now: Duration::ZERO, stack, pool, card, defect, hosts: Vec::new(), sent: Vec::new() };
         Self { world: Mutex::new(world), boards: Mutex::default() }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
+    }
+
+    /// The frames that were sent to the board, with their times.
+    #[allow(dead_code, reason = "the example record-frames uses it, and the tests do not")]
+    pub(crate) fn sent(&self) -> Vec<(Duration, Vec<u8>)> {
+        self.world().sent.clone()
     }
 
     /// What the tester finds out about this board.
@@ -152,7 +160,8 @@ impl Link for Attached<'_> {
 
     fn send(&mut self, frame: &[u8]) -> io::Result<()> {
         let mut world = self.memory.world();
-        let World { now, card, defect, .. } = &mut *world;
+        let World { now, card, defect, sent, .. } = &mut *world;
+        sent.push((*now, frame.to_vec()));
         let frame = Frame::read(*now, frame.to_vec());
         card.received.extend(defect.inbound(&frame));
         world.settle();
@@ -178,7 +187,7 @@ impl World {
     /// Lets the board do all that it can do now. Returns when it wants to do more.
     fn settle(&mut self) -> Option<Duration> {
         loop {
-            let Self { now, stack, pool, card, defect, hosts } = self;
+            let Self { now, stack, pool, card, defect, hosts, .. } = self;
             let instant = Instant::ZERO + *now;
             let due = stack.poll(instant, card, |sockets, reason| pool.serve(instant, sockets, reason, |_| {}));
             let sent = core::mem::take(&mut card.sent);
