@@ -30,8 +30,7 @@ use super::{
     Reason,
     acknowledgements::{Acknowledgements, Latest},
     ingress::OneFrame,
-    meter,
-    segment::{Frame, Keep, Segment},
+    segment::{Frame, Keep, Segment, in_frame},
     syn_acks::SynAcks,
 };
 use crate::time::to_smoltcp;
@@ -232,7 +231,7 @@ fn ask(
 
 /// The segment in this frame, if it is an acknowledgement.
 fn acknowledgement(frame: &Frame) -> Option<TcpPacket<&[u8]>> {
-    meter::segment(frame.bytes()).filter(|segment| segment.ack() && !segment.rst())
+    in_frame(frame.bytes()).filter(|segment| segment.ack() && !segment.rst())
 }
 
 /// Sends what smoltcp answered, if it did.

@@ -3,10 +3,10 @@
 use smoltcp::{
     phy::{Device, DeviceCapabilities, PacketMeta, TxToken},
     time::Instant,
-    wire::{EthernetFrame, EthernetProtocol, IpProtocol, TcpPacket, TcpSeqNumber},
+    wire::{TcpPacket, TcpSeqNumber},
 };
 
-use super::syn_acks::SynAcks;
+use super::{segment::in_frame, syn_acks::SynAcks};
 
 /// What a stack has received and sent since it was made; the counters wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
 
 /// Whether this frame begins or ends a connection.
 pub(super) fn turns(frame: &[u8]) -> bool {
-    segment(frame).is_some_and(|segment| segment.syn() || segment.fin() || segment.rst())
+    in_frame(frame).is_some_and(|segment| segment.syn() || segment.fin() || segment.rst())
 }
 
 /// The right to send one frame, which is counted then.
@@ -111,7 +111,7 @@ impl<T: TxToken> TxToken for Token<'_, T> {
                 *self.identification = self.identification.wrapping_add(packets);
             }
             counters.frames_sent = counters.frames_sent.wrapping_add(1);
-            if let Some(segment) = segment(frame) {
+            if let Some(segment) = in_frame(frame) {
                 if is_refusal(&segment, port) {
                     counters.refused = counters.refused.wrapping_add(1);
                 }
@@ -137,30 +137,4 @@ fn is_refusal(segment: &TcpPacket<&[u8]>, port: u16) -> bool {
         && segment.seq_number() == TcpSeqNumber(0)
         && segment.src_port() == port
         && segment.payload().is_empty()
-}
-
-/// The TCP segment in this frame.
-pub(super) fn segment(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
-    let frame = EthernetFrame::new_checked(frame).ok()?;
-    let packet = frame.payload();
-    let segment = match frame.ethertype() {
-        #[cfg(feature = "ipv4")]
-        EthernetProtocol::Ipv4 => {
-            let header = smoltcp::wire::Ipv4Packet::new_checked(packet).ok()?;
-            if header.next_header() != IpProtocol::Tcp {
-                return None;
-            }
-            packet.get(usize::from(header.header_len())..usize::from(header.total_len()))?
-        }
-        #[cfg(feature = "ipv6")]
-        EthernetProtocol::Ipv6 => {
-            let header = smoltcp::wire::Ipv6Packet::new_checked(packet).ok()?;
-            if header.next_header() != IpProtocol::Tcp {
-                return None;
-            }
-            packet.get(header.header_len()..header.total_len())?
-        }
-        _ => return None,
-    };
-    TcpPacket::new_checked(segment).ok()
 }

@@ -166,3 +166,29 @@ impl TxToken for Keep<'_> {
         write(self.0.bytes.get_mut(..length).unwrap_or_default())
     }
 }
+
+/// The TCP segment in this frame.
+pub(super) fn in_frame(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    let packet = frame.payload();
+    let segment = match frame.ethertype() {
+        #[cfg(feature = "ipv4")]
+        EthernetProtocol::Ipv4 => {
+            let header = smoltcp::wire::Ipv4Packet::new_checked(packet).ok()?;
+            if header.next_header() != IpProtocol::Tcp {
+                return None;
+            }
+            packet.get(usize::from(header.header_len())..usize::from(header.total_len()))?
+        }
+        #[cfg(feature = "ipv6")]
+        EthernetProtocol::Ipv6 => {
+            let header = smoltcp::wire::Ipv6Packet::new_checked(packet).ok()?;
+            if header.next_header() != IpProtocol::Tcp {
+                return None;
+            }
+            packet.get(header.header_len()..header.total_len())?
+        }
+        _ => return None,
+    };
+    TcpPacket::new_checked(segment).ok()
+}

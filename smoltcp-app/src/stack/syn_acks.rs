@@ -2,10 +2,7 @@
 
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
-use super::{
-    meter,
-    segment::{Frame, Segment},
-};
+use super::segment::{Frame, Segment, in_frame};
 
 /// How many are remembered. Each takes 120 bytes of RAM.
 const REMEMBERED: usize = 2;
@@ -45,7 +42,7 @@ impl SynAcks {
 
 /// Whether this frame is of the connection of this SYN.
 fn answers(frame: &Frame, syn: &Segment) -> bool {
-    let (Some(segment), Some((source, destination))) = (meter::segment(frame.bytes()), addresses(frame.bytes())) else {
+    let (Some(segment), Some((source, destination))) = (in_frame(frame.bytes()), addresses(frame.bytes())) else {
         return false;
     };
     IpEndpoint::new(source, segment.src_port()) == syn.destination
