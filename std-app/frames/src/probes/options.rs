@@ -193,7 +193,7 @@ fn window_scale(host: &Host<'_>) -> Result<String, Stop> {
     }
     // 64 bytes: enough for a reply.
     let reply = host.board.service.reply;
-    if reply > 1 << SCALE || reply < 2 {
+    if !(2..=1 << SCALE).contains(&reply) {
         return Err(Stop::undecided(format!("a reply has {reply} bytes, and 2 to 64 are needed")));
     }
     connection.window.set(1);

@@ -70,10 +70,13 @@ fn sends_where_told(told: impl Fn(&Frame) -> Option<[u8; 6]> + Send + 'static) -
         })
 }
 
+/// Frames that wait for the MAC address of a neighbor.
+type Waiting = Arc<Mutex<Vec<(Ipv4Addr, Vec<u8>)>>>;
+
 /// The board asks for the MAC address of each IPv4 neighbor before it sends a packet to it. At most this many packets wait.
 pub(crate) fn resolves_first(most: usize) -> Defect {
     let known: Arc<Mutex<HashSet<Ipv4Addr>>> = Arc::default();
-    let waiting: Arc<Mutex<Vec<(Ipv4Addr, Vec<u8>)>>> = Arc::default();
+    let waiting: Waiting = Arc::default();
     let later: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
     let (heard, kept, due) = (Arc::clone(&known), Arc::clone(&waiting), Arc::clone(&later));
     Defect::none()
