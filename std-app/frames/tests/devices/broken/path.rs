@@ -49,7 +49,9 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
         }),
         // The board without a defect does not put IPv6 fragments together.
         ("ip.fragment-header", Defect::none),
-        ("ip.fragment-atomic", Defect::none),
+        ("ip.fragment-atomic", || {
+            Defect::none().ignores(|frame| frame.ip().is_some_and(|ip| ip.protocol == protocol::FRAGMENT))
+        }),
         ("ip.fragment-header-overlap", || reassembles_ipv6(false)),
         ("ip.next-header-none", || {
             Defect::none().receives_changed(|bytes| {
