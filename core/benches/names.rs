@@ -1,6 +1,6 @@
 //! Throughput of the server's machine in names and bytes per second, compared with a plain memchr-and-copy loop.
 //!
-//! `cargo bench -p greet-core`. Targets: at most 15 ns per name for lines of 16 bytes, including receive and transmit,
+//! `cargo bench -p greet-core`. Targets: at most 8 ns per name for lines of 16 bytes, including receive and transmit,
 //! and at least 8 GB/s of input for names of 1,000 bytes.
 
 mod workload;

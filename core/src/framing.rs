@@ -5,6 +5,8 @@ use core::cell::Cell;
 use heapless::Vec;
 use memchr::memchr;
 
+use crate::text::{EXIT, write_short_hello};
+
 const LINE_FEED: u8 = b'\n';
 const CARRIAGE_RETURN: u8 = b'\r';
 
@@ -171,6 +173,42 @@ impl<const N: usize> Assembly<N> {
         (taken, found)
     }
 
+    /// The common case of [`take`](Self::take), with few instructions: a whole line of less than [`BLOCK`] bytes in ASCII that is
+    /// longer than `exit`. Returns how many bytes it took. The name is in [`short_line`](Self::short_line).
+    #[inline(always)]
+    pub(crate) fn take_short_line(&mut self, input: &[u8]) -> Option<usize> {
+        let block = input.first_chunk::<BLOCK>()?;
+        if self.framing != Framing::Line || self.line != Line::Kept || !self.bytes.is_empty() {
+            return None;
+        }
+        let end = first_line(block)?;
+        let last = end.checked_sub(1).and_then(|last| block.get(last));
+        let length = end.saturating_sub((last == Some(&CARRIAGE_RETURN)).into()); // F2
+        if length <= EXIT.len() {
+            return None;
+        }
+        self.bytes.extend_from_slice(block).ok()?;
+        self.bytes.truncate(length);
+        Some(end.saturating_add(1))
+    }
+
+    /// The name, if no bytes wait after it: as always under `line`.
+    #[inline(always)]
+    pub(crate) fn short_line(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Writes the reply to a short line, and forgets the line. `None` if it is not short, or if the reply does not fit.
+    #[inline(always)]
+    pub(crate) fn answer_short_line(&mut self, output: &mut [u8]) -> Option<usize> {
+        if self.framing != Framing::Line {
+            return None;
+        }
+        let written = write_short_hello(&self.bytes, output)?;
+        self.bytes.clear();
+        Some(written)
+    }
+
     /// Adds `text`, the part of `input` before its first LF, to the line; `complete` says that there is an LF.
     fn keep(&mut self, text: &[u8], complete: bool, input: &[u8]) -> Option<Found> {
         let text = match text {
@@ -253,13 +291,42 @@ impl<const N: usize> Assembly<N> {
     }
 }
 
+/// How many bytes are searched for an LF without a call of `memchr`.
+const BLOCK: usize = 32;
+
+/// A word of which each byte is this one.
+const fn word_of(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The position of the first LF; `None` if there is none, or if a byte before it is not ASCII.
+#[inline(always)]
+fn first_line(block: &[u8; BLOCK]) -> Option<usize> {
+    for (index, word) in block.as_chunks().0.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // Of what is found, the lowest bit is exact: it is the highest bit of an LF, or of the first byte that is not ASCII.
+        let other = word ^ word_of(LINE_FEED);
+        let found = (other.wrapping_sub(word_of(1)) | word) & word_of(0x80);
+        if found > 0 {
+            let bit = found.trailing_zeros();
+            let is_ascii = word >> bit & 1 == 0;
+            return is_ascii.then_some(index.saturating_mul(8).saturating_add(bit as usize / 8));
+        }
+    }
+    None
+}
+
 /// Whether all of `bytes` are ASCII. For 8 to 16 bytes, the length of most names, two words contain them all; the standard
-/// library checks up to 7 of them one by one.
+/// library checks up to 7 of them one by one. Of long ones it does so with up to 63 bytes at the end.
 fn is_ascii(bytes: &[u8]) -> bool {
-    const NOT_ASCII: u64 = u64::from_ne_bytes([0x80; 8]);
     match (bytes.first_chunk(), bytes.last_chunk()) {
         (Some(&first), Some(&last)) if bytes.len() <= 16 => {
-            (u64::from_ne_bytes(first) | u64::from_ne_bytes(last)) & NOT_ASCII == 0
+            (u64::from_ne_bytes(first) | u64::from_ne_bytes(last)) & word_of(0x80) == 0
+        }
+        // A board has smaller words and less flash.
+        _ if size_of::<usize>() >= 8 && bytes.len() >= 64 => {
+            let (blocks, _) = bytes.as_chunks::<64>();
+            blocks.as_flattened().is_ascii() && bytes.last_chunk::<64>().is_some_and(|last| last.is_ascii())
         }
         _ => bytes.is_ascii(),
     }
@@ -306,8 +373,8 @@ mod tests {
 
     #[test]
     fn one_byte_that_is_not_ascii_is_found_at_every_position() {
-        for length in 0..40 {
-            let mut bytes = [0x7F; 40];
+        for length in (0..40).chain([63, 64, 65, 127, 128, 129, 191, 200]) {
+            let mut bytes = [0x7F; 200];
             assert!(is_ascii(&bytes[..length]));
             for position in 0..length {
                 bytes[position] = 0x80;
@@ -315,6 +382,24 @@ mod tests {
                 bytes[position] = 0;
             }
         }
+    }
+
+    #[test]
+    fn the_first_line_of_a_block_ends_at_its_first_line_feed_and_is_ascii() {
+        for end in 0..BLOCK {
+            for byte in 0..=u8::MAX {
+                if byte == LINE_FEED {
+                    continue;
+                }
+                // After the line anything may follow, another LF too.
+                let mut block = [0xFF; BLOCK];
+                block[..end].fill(byte);
+                block[end..].iter_mut().step_by(3).for_each(|later| *later = LINE_FEED);
+                let is_ascii = byte.is_ascii() || end == 0;
+                assert_eq!(first_line(&block), is_ascii.then_some(end), "{byte:x}");
+            }
+        }
+        assert_eq!(first_line(&[LINE_FEED - 1; BLOCK]), None);
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// How many bytes a server reads and drops after its FIN (rule C1).
 pub const LINGER_BYTES: u32 = 64 * 1024;
 
+/// Whether a short line and its reply take a path of their own. A board has smaller words and less flash.
+const HAS_SHORT_PATH: bool = size_of::<usize>() >= 8;
+
 /// The settings of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -174,6 +177,9 @@ enum Cause {
 }
 
 impl Phase {
+    /// A name was taken, and there is no delay.
+    const ANSWERING: Self = Self::Listening.after(Cause::Taken(Next::Answer(Reply::Hello))).after(Cause::Due);
+
     /// All transitions.
     const fn after(self, cause: Cause) -> Self {
         match (self, cause) {
@@ -369,12 +375,10 @@ impl<const N: usize> Server<N> {
         self.advance(Cause::Sent);
         self.settle(now);
     }
-}
 
-impl<const N: usize> Machine for Server<N> {
-    type Event<'a> = Event<'a>;
-
-    fn receive<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
+    /// Does the work of [`receive`](Machine::receive) in every case.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    fn receive_any<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
         match self.phase {
             Phase::Listening => {
                 let (taken, found) = self.name.take(input);
@@ -395,6 +399,33 @@ impl<const N: usize> Machine for Server<N> {
         }
     }
 
+    /// Does the work of [`transmit`](Machine::transmit) in every case.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    fn transmit_any(&mut self, now: Instant, output: &mut [u8]) -> usize {
+        match self.phase {
+            Phase::Greeting => self.write(now, None, output),
+            Phase::Answering(reply) => self.write(now, Some(reply), output),
+            _ => 0,
+        }
+    }
+}
+
+impl<const N: usize> Machine for Server<N> {
+    type Event<'a> = Event<'a>;
+
+    fn receive<'a>(&'a mut self, now: Instant, input: &'a [u8]) -> Received<Event<'a>> {
+        // The common case, with few instructions.
+        if HAS_SHORT_PATH
+            && self.phase == Phase::Listening
+            && self.delay == Micros::ZERO
+            && let Some(taken) = self.name.take_short_line(input)
+        {
+            (self.phase, self.since) = (Phase::ANSWERING, now);
+            return Received { taken, event: Some(Event::Name(self.name.short_line())) };
+        }
+        self.receive_any(now, input)
+    }
+
     fn receive_end(&mut self, now: Instant) {
         self.peer_ended = true;
         self.end = self.end.or(Some(End::ByPeer));
@@ -405,11 +436,17 @@ impl<const N: usize> Machine for Server<N> {
     }
 
     fn transmit(&mut self, now: Instant, output: &mut [u8]) -> usize {
-        match self.phase {
-            Phase::Greeting => self.write(now, None, output),
-            Phase::Answering(reply) => self.write(now, Some(reply), output),
-            _ => 0,
+        // The common case, with few instructions.
+        if HAS_SHORT_PATH
+            && self.phase == Phase::ANSWERING
+            && self.position == 0
+            && self.end.is_none()
+            && let Some(written) = self.name.answer_short_line(output)
+        {
+            (self.phase, self.since) = (Phase::ANSWERING.after(Cause::Sent), now);
+            return written;
         }
+        self.transmit_any(now, output)
     }
 
     fn progress(&mut self, now: Instant) {

@@ -175,3 +175,24 @@ exhaustive! {
     every_short_input_where_exit_fits_in_reads_of_any_size_with_line_framing: Line, 4, EXIT_AND_LINES, 7;
     every_short_input_where_exit_fits_in_reads_of_any_size_with_auto_framing: Auto, 4, EXIT_AND_LINES, 7;
 }
+
+#[test]
+fn a_line_of_every_length_has_the_same_reply_in_one_read_and_byte_by_byte() {
+    const N: usize = 64;
+    let ends: [&[u8]; 6] = [b"\n", b"\r\n", b"\r\r\n", b"\n\r", b"\xFF\n", b"\n\n"];
+    for (length, byte, end) in
+        (0..70).flat_map(|length| [b'e', b'\r', 0xC3].map(|byte| ends.map(|end| (length, byte, end)))).flatten()
+    {
+        let line = if (length, byte) == (4, b'e') { b"exit".to_vec() } else { vec![byte; length] };
+        // The bytes that follow let the machine look at a whole block.
+        let input = [&line, end, &b"name\n".repeat(10)].concat();
+        for framing in [Framing::Line, Framing::Auto] {
+            let said = serve(framing, N, &[&input]);
+            for size in [input.len(), 1].into_iter().filter(|&size| size > 1 || framing == Framing::Line) {
+                let mut point: Point<N> = Point::new(framing);
+                input.chunks(size).for_each(|read| point.read(read));
+                point.check(&said, || input.chunks(size).map(<[u8]>::to_vec).collect());
+            }
+        }
+    }
+}
