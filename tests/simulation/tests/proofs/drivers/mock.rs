@@ -57,6 +57,8 @@ pub(crate) struct Mock {
     pub(crate) incoming: VecDeque<Incoming>,
     /// Every read is ready without waiting, and `read_ready` says so.
     pub(crate) prompt: bool,
+    /// It tells the driver which bytes are not consumed, so that one turn can be followed by many names.
+    pub(crate) proceeds: bool,
     /// Maximum sizes of the writes, used in a cycle; without any, a write takes everything.
     pub(crate) write_sizes: VecDeque<usize>,
     /// The time in which no write takes anything: the peer does not read.
@@ -84,6 +86,7 @@ impl Mock {
             clock: Clock::default(),
             incoming: incoming.into_iter().collect(),
             prompt: false,
+            proceeds: false,
             write_sizes: VecDeque::new(),
             stuck: Instant::ZERO..Instant::ZERO,
             pace: Duration::ZERO,
@@ -291,6 +294,10 @@ macro_rules! transport {
                 $($wait;)?
                 self.end()
             }
+
+            fn buffered(&self) -> &[u8] {
+                if self.proceeds { &self.buffer } else { &[] }
+            }
         }
     };
 }
@@ -348,11 +355,19 @@ where
     match style {
         Style::Blocking => {
             let mut driver = blocking::Driver::new(machine, mock, clock, &mut output);
-            report(|events| note(driver.turn(), events))
+            report(|events| {
+                let is_last = note(driver.turn(), events)?;
+                driver.proceed(|event| events.push(format!("{event:?}")));
+                Ok(is_last)
+            })
         }
         Style::Asynchronous => {
             let mut driver = asynchronous::Driver::new(machine, mock, clock, &mut output);
-            report(|events| block_on(async { note(driver.turn().await, events) }))
+            report(|events| {
+                let is_last = block_on(async { note(driver.turn().await, events) })?;
+                driver.proceed(|event| events.push(format!("{event:?}")));
+                Ok(is_last)
+            })
         }
     }
 }
