@@ -34,14 +34,16 @@ pub(crate) fn write_short_hello(name: &[u8], output: &mut [u8]) -> Option<usize>
     /// Two moves that may overlap copy all of the name.
     #[inline(always)]
     fn copy<const SIZE: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
-        let (first, last) = (from.first_chunk::<SIZE>()?, from.last_chunk::<SIZE>()?);
+        let end = from.len().checked_sub(SIZE)?;
+        let (first, last) = (from.first_chunk::<SIZE>()?, from.get(end..)?.first_chunk::<SIZE>()?);
         *to.first_chunk_mut()? = *first;
-        *to.last_chunk_mut()? = *last;
+        *to.get_mut(end..)?.first_chunk_mut()? = *last;
         Some(())
     }
     let length = name.len().saturating_add(HELLO.len()).saturating_add(2);
     let (hello, rest) = output.get_mut(..length)?.split_first_chunk_mut()?;
-    let (to, end) = rest.split_last_chunk_mut()?;
+    let (to, end) = rest.split_at_mut_checked(name.len())?;
+    let end = end.first_chunk_mut::<2>()?;
     match name.len() {
         4..=7 => copy::<4>(to, name)?,
         8..=16 => copy::<8>(to, name)?,
