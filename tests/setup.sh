@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 readonly TARGETS=(thumbv6m-none-eabi thumbv7m-none-eabi riscv32imac-unknown-none-elf)
+readonly OTHER_SYSTEMS=(x86_64-pc-windows-gnu aarch64-apple-darwin)
 readonly BOARD_TOOLS=(qemu-system-arm qemu-system-riscv32 defmt-print flip-link addr2line)
 readonly NIGHTLY=nightly
 
@@ -37,7 +38,7 @@ add_rustup_parts() {
     for part in rustfmt clippy; do
         grep -q "^$part" <<<"$installed" || rustup component add "$part"
     done
-    for part in $(printf '%s\n' "${TARGETS[@]}" $("$BOARDS" targets) | sort -u); do
+    for part in $(printf '%s\n' "${TARGETS[@]}" "${OTHER_SYSTEMS[@]}" $("$BOARDS" targets) | sort -u); do
         grep -qx "$part" <<<"$installed" || rustup target add "$part"
     done
 }
@@ -56,6 +57,9 @@ readonly PACKAGES=(
     "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu the packages"
     "qemu-aarch64 qemu-user the packages"
     "systemd-analyze systemd the packages"
+    "systemd-nspawn systemd-container the units under systemd"
+    "x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64 the clients for other systems"
+    "clang clang the clients for other systems"
     "buildah buildah the packages"
     "qemu-system-arm qemu-system-arm the boards in QEMU"
     "qemu-system-riscv32 qemu-system-misc the boards in QEMU"

@@ -1,14 +1,22 @@
 //! The program: reads the command line, and hands over to the subcommand.
+//!
+//! `greet serve` and `greet check --interface` need Linux. What else depends on the operating system is in `socket`,
+//! `chat/prompt`, `bench/alarm`, `bench/process`, and `evidence/kernel`, `mss` and `vanish` of `check`.
+
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only `greet serve` uses it"))]
 
 mod bench;
 mod chat;
 mod check;
+#[cfg(target_os = "linux")]
 mod delivery;
 mod export;
 mod fetch;
 mod latency;
 mod options;
+#[cfg(target_os = "linux")]
 mod serve;
+mod socket;
 mod transport;
 
 use std::process::ExitCode;
@@ -26,7 +34,6 @@ use crate::{
     bench::BenchError,
     check::CheckError,
     options::{Command, Options},
-    serve::ServeError,
 };
 
 fn main() -> ExitCode {
@@ -38,6 +45,7 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> Result<ExitCode, SubcommandError> {
     Ok(match options.command {
+        #[cfg(target_os = "linux")]
         Command::Serve(options) => serve::run(&options)?,
         Command::Chat(options) => chat::run(&options)?,
         Command::Bench(options) => bench::run(&options)?,
@@ -52,7 +60,8 @@ fn run(options: Options) -> Result<ExitCode, SubcommandError> {
 #[derive(Debug, Error)]
 #[error(transparent)]
 enum SubcommandError {
-    Serve(#[from] ServeError),
+    #[cfg(target_os = "linux")]
+    Serve(#[from] serve::ServeError),
     Chat(#[from] ChatError),
     Bench(#[from] BenchError),
     Check(#[from] CheckError),
@@ -63,6 +72,7 @@ enum SubcommandError {
 impl SubcommandError {
     fn fatal(&self) -> &dyn Fatal {
         match self {
+            #[cfg(target_os = "linux")]
             Self::Serve(error) => error,
             Self::Chat(error) => error,
             Self::Bench(error) => error,

@@ -31,6 +31,7 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the server: greet each client and answer each name with `Hello, NAME!`, or echo what each client sends
+    #[cfg(target_os = "linux")]
     Serve(ServeOptions),
     /// Send names to a greeting or echo server, and print the replies
     Chat(ChatOptions),

@@ -4,19 +4,13 @@ use core::time::Duration;
 use std::{
     io::{self, ErrorKind, Read},
     net::{Shutdown, TcpStream},
-    os::fd::AsFd,
     thread,
 };
 
 use greet_core::{Instant, drive::blocking::Transport};
-use greet_host::clock::{self, LastWait};
-use nix::{
-    libc,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
-use socket2::SockRef;
+use greet_host::clock::LastWait;
 
-use crate::delivery::{Delivery, PAUSE};
+use crate::socket::{self, Readiness};
 
 /// Maximum number of bytes per read, with both runtimes. Under framing `auto` the first read decides: without an LF in it
 /// the framing is `chunk` (rule F3). Small enough for thousands of connections, and the longest name with its LF fits
@@ -89,7 +83,10 @@ impl<'a> TcpTransport<'a> {
 impl TcpTransport<'_> {
     /// Call it before the socket is closed. If this side has sent its FIN, waits until the peer has acknowledged all
     /// output, as long as it makes progress.
+    #[cfg(target_os = "linux")]
     pub(crate) fn deliver(&mut self) {
+        use crate::delivery::{Delivery, PAUSE};
+        use greet_host::clock;
         if self.fin_sent {
             let mut delivery = Delivery::begin(self.stream);
             while self.wait_limit.is_none_or(|limit| clock::now() < limit) && delivery.is_under_way(self.stream) {
@@ -112,17 +109,9 @@ impl TcpTransport<'_> {
     fn wait_until_writable(&self) -> io::Result<()> {
         let remaining =
             self.deadline.map_or(LONGEST_WAIT, |deadline| deadline.since(self.time.time())).min(LONGEST_WAIT);
-        // Rounded up, so that the deadline has passed when the wait ends.
-        let milliseconds = u32::try_from(remaining.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
-        let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
-        let ready = self.is_ready(PollFlags::POLLOUT, timeout);
+        let ready = socket::wait(self.stream, Readiness::Write, remaining);
         self.time.over();
         if ready? { Ok(()) } else { Err(ErrorKind::TimedOut.into()) }
-    }
-
-    /// Whether the socket is ready for `what` within `timeout`.
-    fn is_ready(&self, what: PollFlags, timeout: PollTimeout) -> io::Result<bool> {
-        Ok(poll(&mut [PollFd::new(self.stream.as_fd(), what)], timeout)? > 0)
     }
 }
 
@@ -183,7 +172,7 @@ impl embedded_io::BufRead for TcpTransport<'_> {
 impl embedded_io::ReadReady for TcpTransport<'_> {
     fn read_ready(&mut self) -> io::Result<bool> {
         // A read that did not fill the buffer has taken all input, so no system call is needed.
-        Ok(self.start < self.end || (self.end == READ && self.is_ready(PollFlags::POLLIN, PollTimeout::ZERO)?))
+        Ok(self.start < self.end || (self.end == READ && socket::wait(self.stream, Readiness::Read, Duration::ZERO)?))
     }
 }
 
@@ -199,9 +188,8 @@ impl embedded_io::Read for TcpTransport<'_> {
 impl embedded_io::Write for TcpTransport<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Non-blocking, with a separate wait: a partial write returns at once, so the driver knows when bytes were sent.
-        let socket = SockRef::from(self.stream);
         loop {
-            match socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
+            match socket::write_now(self.stream, bytes) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_until_writable()?,
                 Err(error) => return Err(error),
                 Ok(count) => {
@@ -248,6 +236,7 @@ mod tests {
     use std::{io::Write as _, net::TcpListener};
 
     use embedded_io::{BufRead, ReadReady as _, Write as _};
+    use greet_host::clock;
 
     use super::*;
 

@@ -16,6 +16,7 @@ pub mod link;
 mod loss;
 pub mod messages;
 pub mod offloads;
+#[cfg_attr(not(target_os = "linux"), path = "no_packet_socket.rs")]
 pub mod packet_socket;
 pub mod pcapng;
 pub mod probe;

@@ -1,13 +1,14 @@
 //! The offloads of a network interface: with them the frames that a packet socket sees are not those on the wire.
 
-use core::ptr;
-
+#[cfg(target_os = "linux")]
 use nix::libc;
 
 /// The commands of `SIOCETHTOOL` that tell whether an offload is on (`linux/ethtool.h`), by their names in `ethtool -K`.
+#[cfg(target_os = "linux")]
 const OFFLOADS: [(&str, u32); 5] = [("rx", 0x14), ("tx", 0x16), ("tso", 0x1e), ("gso", 0x23), ("gro", 0x2b)];
 
 /// The argument of such a command, `struct ethtool_value`.
+#[cfg(target_os = "linux")]
 #[repr(C)]
 struct Value {
     command: u32,
@@ -15,8 +16,10 @@ struct Value {
 }
 
 /// The offloads that are on for the interface with this name, as `ethtool -K` names them. A driver that does not tell has none.
+#[cfg(target_os = "linux")]
 #[must_use]
 pub fn offloads(name: &str) -> Vec<&'static str> {
+    use core::ptr;
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     use std::os::fd::AsRawFd;
     let Ok(socket) = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None) else {
@@ -37,4 +40,11 @@ pub fn offloads(name: &str) -> Vec<&'static str> {
         result == 0 && value.data != 0
     };
     OFFLOADS.iter().filter(|(_, command)| is_on(*command)).map(|(name, _)| *name).collect()
+}
+
+/// None: only Linux tells.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn offloads(_: &str) -> Vec<&'static str> {
+    Vec::new()
 }

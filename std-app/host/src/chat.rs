@@ -1,12 +1,7 @@
 //! A conversation as the client, whatever carries its bytes: what is said when, what is printed, and how it ends.
 
 use core::net::SocketAddr;
-use std::{
-    ffi::{OsStr, OsString},
-    io,
-    os::unix::ffi::OsStrExt,
-    process::ExitCode,
-};
+use std::{ffi::OsString, io, process::ExitCode};
 
 use clap::Args;
 use greet_core::{Client, ClientEvent, ClientSettings, Framing, Instant, Machine as _, Outcome, Service, WaitingFor};
@@ -78,7 +73,7 @@ impl<'a> CommandLine<'a> {
     /// # Errors
     /// A name cannot be sent.
     pub fn new(names: &'a [OsString], settings: ClientSettings) -> Result<Self, ChatError> {
-        for (position, name) in names.iter().map(|name| OsStr::as_bytes(name)).enumerate() {
+        for (position, name) in names.iter().map(|name| name.as_encoded_bytes()).enumerate() {
             check(settings, name, position == 0).map_err(|reason| ChatError::name(name, reason))?;
         }
         Ok(Self(names.iter()))
@@ -87,7 +82,7 @@ impl<'a> CommandLine<'a> {
 
 impl NameSource for CommandLine<'_> {
     fn next(&mut self, _: ClientSettings) -> Result<Input, ChatError> {
-        Ok(self.0.next().map_or(Input::Exit, |name| Input::Name(name.as_bytes().to_vec())))
+        Ok(self.0.next().map_or(Input::Exit, |name| Input::Name(name.as_encoded_bytes().to_vec())))
     }
 }
 

@@ -9,6 +9,8 @@
 //! - [`limits`]: what a server allows each peer.
 //! - [`generate`]: completions and manual pages.
 //! - [`stop`], [`exit`]: the signals that end a program, and how it ends.
+//!
+//! What depends on the operating system is in [`stop`], `closed_output`, and `save` and `unnamed` of [`download`].
 
 #![deny(unsafe_code)]
 

@@ -3,10 +3,10 @@
 mod event_loop;
 
 use core::{net::SocketAddr, time::Duration};
-use std::{os::fd::AsRawFd, time::Instant};
+use std::time::Instant;
 
 use greet_host::stop::Stop;
-use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use mio::{Events, Poll, Token};
 
 use super::{
     alarm::Alarm,
@@ -23,8 +23,7 @@ use super::{
     work::Work,
 };
 
-const STOP: Token = Token(usize::MAX - 1);
-const ALARM: Token = Token(usize::MAX - 2);
+const ALARM: Token = Token(usize::MAX - 1);
 
 /// The number of events that are handled between two looks at the clock.
 const EVENTS: usize = 256;
@@ -104,6 +103,7 @@ pub(super) struct Load<'a, const N: usize> {
     phase_began: Duration,
     /// No reply was received for this time, and the run is aborted.
     given_up: Option<Duration>,
+    signals: &'a Stop,
     /// When a signal was received: everything ends.
     stopped: Option<Duration>,
     watch: &'a dyn Fn(Glance<'_>),
@@ -117,11 +117,10 @@ impl<'a, const N: usize> Load<'a, N> {
         plan: Plan,
         addresses: Vec<SocketAddr>,
         sockets: &'a SocketArgs,
-        stop: &Stop,
+        stop: &'a Stop,
         watch: &'a dyn Fn(Glance<'_>),
     ) -> Result<Self, BenchError> {
         let poll = Poll::new()?;
-        poll.registry().register(&mut SourceFd(&stop.signalled.as_raw_fd()), STOP, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
         let mut tally = Tally::new()?;
         tally.intervals = plan.interval.map(Intervals::new).transpose()?;
@@ -140,6 +139,7 @@ impl<'a, const N: usize> Load<'a, N> {
             phase: Phase::Opening,
             phase_began: Duration::ZERO,
             given_up: None,
+            signals: stop,
             stopped: None,
             watch,
             reason: None,

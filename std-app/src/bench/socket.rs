@@ -1,13 +1,14 @@
 //! The TCP sockets of a load: how they are opened, with the options that the command line sets.
 
 use core::net::SocketAddr;
-use std::io::{self, ErrorKind};
+use std::io;
 
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
 
 use super::options::SocketArgs;
+use crate::socket;
 
 /// An option that the kernel does not accept.
 #[derive(Debug, Error)]
@@ -32,10 +33,11 @@ pub(crate) enum SocketError {
 impl SocketArgs {
     /// Opens a socket with these options for connections to `peer`.
     fn socket(&self, peer: SocketAddr) -> Result<Socket, SocketError> {
-        let socket = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), Some(Protocol::TCP))
-            .map_err(SocketError::Open)?;
+        let socket =
+            Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP)).map_err(SocketError::Open)?;
+        socket.set_nonblocking(true).map_err(SocketError::Open)?;
         if let Some(mss) = self.mss {
-            socket.set_tcp_mss(mss).map_err(|error| SocketError::Mss { mss, error })?;
+            socket::set_mss(&socket, mss).map_err(|error| SocketError::Mss { mss, error })?;
         }
         if let Some(window) = self.window {
             let window = window.get();
@@ -43,8 +45,7 @@ impl SocketArgs {
             set.map_err(|error| SocketError::Window { window, error })?;
         }
         if let Some(interface) = &self.interface {
-            socket
-                .bind_device(Some(interface.as_bytes()))
+            socket::bind_device(&socket, interface)
                 .map_err(|error| SocketError::Interface { interface: interface.clone(), error })?;
         }
         if let Some(address) = self.bind {
@@ -75,8 +76,7 @@ impl SocketArgs {
     pub(super) fn connect(&self, peer: SocketAddr) -> io::Result<TcpStream> {
         let socket = self.socket(peer).map_err(io::Error::other)?;
         match socket.connect(&peer.into()) {
-            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if socket::is_connecting(&error) => {}
             connected => connected?,
         }
         Ok(TcpStream::from_std(socket.into()))

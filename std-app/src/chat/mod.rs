@@ -1,12 +1,13 @@
 //! `greet chat`: one conversation, with names from the command line, a pipe or a terminal.
 
 mod pipe;
+mod prompt;
 mod terminal;
 
+use core::time::Duration;
 use std::{
     io::{self, ErrorKind, IsTerminal},
     net::TcpStream,
-    os::fd::AsFd,
     process::ExitCode,
 };
 
@@ -20,13 +21,13 @@ use greet_host::{
     clock::{self, LastWait},
     connect::connect,
 };
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
 
 use self::{pipe::Pipe, terminal::Terminal};
-use crate::{options::ChatOptions, transport::TcpTransport};
+use crate::{
+    options::ChatOptions,
+    socket::{self, Readiness},
+    transport::TcpTransport,
+};
 
 /// Size of the output buffer: under `chunk` a name has to leave in one write.
 const OUTPUT_CAPACITY: usize = 4096;
@@ -74,9 +75,8 @@ fn converse(stream: &TcpStream, mut chat: Chat<impl NameSource>) -> Result<ExitC
 
 /// Whether the server has sent something, or ended its side, that is not received yet.
 fn has_news(stream: &TcpStream) -> io::Result<bool> {
-    match poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
-        Ok(ready) => Ok(ready > 0),
-        Err(Errno::EINTR) => Ok(false),
-        Err(error) => Err(error.into()),
+    match socket::wait(stream, Readiness::Read, Duration::ZERO) {
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(false),
+        outcome => outcome,
     }
 }

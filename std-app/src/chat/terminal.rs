@@ -1,13 +1,9 @@
 //! Names typed at a prompt.
 
-use core::sync::atomic::{AtomicBool, Ordering};
 use std::{
     collections::VecDeque,
     io::{self, Write},
     net::TcpStream,
-    os::{fd::AsFd, unix::net::UnixStream},
-    sync::Arc,
-    thread,
 };
 
 use greet_core::ClientSettings;
@@ -15,14 +11,12 @@ use greet_host::{
     chat::{Input, NameSource},
     client::{ChatError, check},
 };
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustyline::{
     Cmd, ConditionalEventHandler, Config, DefaultEditor, Event, EventContext, EventHandler, ExternalPrinter, KeyEvent,
     Movement, RepeatCount, error::ReadlineError,
 };
-use signal_hook::{consts::SIGINT, flag, low_level};
 
-use super::pipe::ends;
+use super::{pipe::ends, prompt::Prompt};
 
 const PROMPT: &str = "> ";
 
@@ -32,9 +26,7 @@ pub(super) struct Terminal<'a> {
     editor: DefaultEditor,
     /// Lines that were pasted together, and not sent yet.
     pasted: VecDeque<String>,
-    server: &'a TcpStream,
-    /// Whether SIGINT ends the program, as it does except at the prompt.
-    sigint_ends: Arc<AtomicBool>,
+    prompt: Prompt<'a>,
     /// While there is one, the editor waits for signals as well as for keys.
     _printer: Option<Box<dyn ExternalPrinter>>,
 }
@@ -46,36 +38,17 @@ impl<'a> Terminal<'a> {
         editor.bind_sequence(KeyEvent::ctrl('C'), EventHandler::Conditional(Box::new(ClearLine)));
         let printer = editor.create_external_printer().ok();
         let _printer = printer.map(|printer| Box::new(printer) as Box<dyn ExternalPrinter>);
-        let sigint_ends = Arc::new(AtomicBool::new(true));
-        flag::register_conditional_default(SIGINT, Arc::clone(&sigint_ends)).map_err(ChatError::Terminal)?;
-        Ok(Self { editor, pasted: VecDeque::new(), server, sigint_ends, _printer })
+        let prompt = Prompt::new(server).map_err(ChatError::Terminal)?;
+        Ok(Self { editor, pasted: VecDeque::new(), prompt, _printer })
     }
 
     /// Reads a line, or notices that the server has sent something.
     fn read(&mut self) -> Result<Line, ChatError> {
-        let (done, prompting) = UnixStream::pair().map_err(ChatError::Terminal)?;
-        let noticed = AtomicBool::new(false);
-        self.sigint_ends.store(false, Ordering::SeqCst);
-        let line = thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut sources =
-                    [self.server.as_fd(), done.as_fd()].map(|source| PollFd::new(source, PollFlags::POLLIN));
-                while poll(&mut sources, PollTimeout::NONE).is_err() {} // interrupted by a signal
-                if sources[0].any() == Some(true) && sources[1].any() != Some(true) {
-                    noticed.store(true, Ordering::SeqCst);
-                    // The editor returns on this signal, with the terminal as it was before.
-                    let _ = low_level::raise(SIGINT);
-                }
-            });
-            let line = self.editor.readline(PROMPT);
-            drop(prompting);
-            line
-        });
-        self.sigint_ends.store(true, Ordering::SeqCst);
+        let (line, is_news) = self.prompt.run(|| self.editor.readline(PROMPT)).map_err(ChatError::Terminal)?;
         match line {
             Ok(line) => Ok(Line::Typed(line)),
             Err(ReadlineError::Eof) => Ok(Line::End),
-            Err(ReadlineError::Interrupted) if noticed.load(Ordering::SeqCst) => Ok(Line::News),
+            Err(ReadlineError::Interrupted) if is_news => Ok(Line::News),
             Err(ReadlineError::Interrupted) => Ok(Line::Interrupted),
             Err(error) => Err(failed(error)),
         }

@@ -1,25 +1,49 @@
 //! Evidence for a failure: what this host's TCP knows about the connection (`TCP_INFO`), in plain sentences.
 
-use core::{mem, time::Duration};
-use std::{io, net::TcpStream, os::fd::AsRawFd};
+mod kernel;
 
-use nix::libc;
+use core::time::Duration;
+use std::net::TcpStream;
+
+pub(crate) use self::kernel::info;
 
 use crate::export::number::{Count, Time, counted};
 
-/// The kernel's state of a connection (`TCP_INFO`).
-///
-/// # Errors
-/// Those of the system call.
-pub(crate) fn info(stream: &TcpStream) -> io::Result<libc::tcp_info> {
-    // SAFETY: `tcp_info` consists of integers, for which zero is a value. An older kernel does not set the last fields: they stay zero.
-    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
-    let mut size = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
-    // SAFETY: `info` is `size` bytes long and writable, and the descriptor is open as long as `stream` is borrowed.
-    let status = unsafe {
-        libc::getsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut size)
-    };
-    if status == 0 { Ok(info) } else { Err(io::Error::last_os_error()) }
+/// The kernel's state of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Info {
+    /// Bytes that were sent for the first time.
+    pub(crate) sent: u64,
+    /// Bytes that the server acknowledged.
+    pub(crate) acknowledged: u64,
+    /// Bytes that were received.
+    pub(crate) received: u64,
+    /// Segments with data that were sent.
+    pub(crate) segments_sent: u32,
+    /// Segments with data that were received; zero if the kernel does not count them.
+    pub(crate) segments_received: u32,
+    /// Segments that were sent and not acknowledged.
+    pub(crate) unacknowledged_segments: u32,
+    /// Bytes that the kernel has not sent yet.
+    pub(crate) unsent: u32,
+    /// How often the first unacknowledged segment was sent again.
+    pub(crate) retransmissions: u32,
+    /// The number of all segments that were sent again.
+    pub(crate) all_retransmissions: u32,
+    /// The window that the server announced last, in bytes.
+    pub(crate) window: u32,
+    /// Number of zero-window probes without an answer.
+    pub(crate) window_probes: u32,
+    /// The largest segment that is sent, in bytes of payload.
+    pub(crate) segment: u32,
+    /// The MTU of the route, in bytes.
+    pub(crate) path_mtu: u32,
+    /// Each segment has timestamps.
+    pub(crate) has_timestamps: bool,
+    /// Since the last ACK.
+    pub(crate) since_ack: Duration,
+    /// Since the last data from the server; `None` if there was none.
+    pub(crate) since_data: Option<Duration>,
 }
 
 /// The sending side of a connection, at the moment of a failure.
@@ -48,19 +72,17 @@ struct Sending {
 impl Sending {
     fn of(stream: &TcpStream) -> Option<Self> {
         let info = info(stream).ok()?;
-        let sent = info.tcpi_bytes_sent.saturating_sub(info.tcpi_bytes_retrans);
-        // The SYN counts as a byte that was acknowledged.
-        let acknowledged = info.tcpi_bytes_acked.saturating_sub(1);
+        let unacknowledged = info.sent.saturating_sub(info.acknowledged).max(1);
         Some(Self {
-            sent,
-            unacknowledged: if info.tcpi_unacked == 0 { 0 } else { sent.saturating_sub(acknowledged).max(1) },
-            unsent: info.tcpi_notsent_bytes.into(),
-            retransmissions: info.tcpi_retransmits.into(),
-            window: info.tcpi_snd_wnd,
-            window_probes: info.tcpi_probes.into(),
-            segment: info.tcpi_snd_mss,
-            since_ack: Duration::from_millis(info.tcpi_last_ack_recv.into()),
-            since_data: (info.tcpi_bytes_received > 0).then(|| Duration::from_millis(info.tcpi_last_data_recv.into())),
+            sent: info.sent,
+            unacknowledged: if info.unacknowledged_segments == 0 { 0 } else { unacknowledged },
+            unsent: info.unsent.into(),
+            retransmissions: info.retransmissions,
+            window: info.window,
+            window_probes: info.window_probes,
+            segment: info.segment,
+            since_ack: info.since_ack,
+            since_data: info.since_data,
         })
     }
 

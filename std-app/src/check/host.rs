@@ -47,7 +47,7 @@ fn total_pressure(file: &str) -> Option<Duration> {
 /// # Errors
 /// Those of the system call.
 pub(crate) fn retransmissions(stream: &TcpStream) -> io::Result<u32> {
-    evidence::info(stream).map(|info| info.tcpi_total_retrans)
+    evidence::info(stream).map(|info| info.all_retransmissions)
 }
 
 /// What this host did during a measurement.

@@ -1,11 +1,9 @@
 //! The maximum segment size (MSS) that the server announced, as far as the kernel tells it.
 
 use core::fmt;
-use std::{io, net::TcpStream, os::fd::AsRawFd};
+use std::{io, net::TcpStream};
 
-use nix::libc;
-
-use super::evidence;
+use super::evidence::{self, Info};
 use crate::export::number::Count;
 
 /// The MSS in the server's SYN.
@@ -36,10 +34,7 @@ impl Announced {
             Err(_) => {
                 let info = evidence::info(stream).ok()?;
                 let options = options(&info);
-                Some(Self::AtLeast(
-                    info.tcpi_snd_mss + options,
-                    limit(info.tcpi_snd_mss, info.tcpi_snd_wnd, info.tcpi_pmtu, options),
-                ))
+                Some(Self::AtLeast(info.segment + options, limit(info.segment, info.window, info.path_mtu, options)))
             }
         }
     }
@@ -75,9 +70,8 @@ impl fmt::Display for Announced {
 }
 
 /// Bytes of TCP options in each segment with data.
-pub(crate) const fn options(info: &libc::tcp_info) -> u32 {
-    const TIMESTAMPS: u8 = 1;
-    if info.tcpi_options & TIMESTAMPS == 0 { 0 } else { 12 }
+pub(crate) const fn options(info: &Info) -> u32 {
+    if info.has_timestamps { 12 } else { 0 }
 }
 
 const fn limit(segment: u32, window: u32, mtu: u32, options: u32) -> Limit {
@@ -91,7 +85,8 @@ const fn limit(segment: u32, window: u32, mtu: u32, options: u32) -> Limit {
     if segment + options + v4 == mtu || segment + options + v6 == mtu { Limit::Mtu(mtu) } else { Limit::Unknown }
 }
 
-/// In repair mode the kernel reports the MSS of the SYN.
+/// In repair mode the kernel of Linux reports the MSS of the SYN.
+#[cfg(target_os = "linux")]
 fn exactly(stream: &TcpStream) -> io::Result<u32> {
     const ON: i32 = 1;
     /// Without the window probe that ends the mode otherwise.
@@ -102,7 +97,12 @@ fn exactly(stream: &TcpStream) -> io::Result<u32> {
     size
 }
 
+#[cfg(target_os = "linux")]
 fn set_repair(stream: &TcpStream, mode: i32) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    use nix::libc;
+
     let size = libc::socklen_t::try_from(size_of::<i32>()).map_err(io::Error::other)?;
     // SAFETY: `mode` is `size` bytes long, and the descriptor is open.
     let status = unsafe {
@@ -111,7 +111,12 @@ fn set_repair(stream: &TcpStream, mode: i32) -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+#[cfg(target_os = "linux")]
 fn segment_size(stream: &TcpStream) -> io::Result<u32> {
+    use std::os::fd::AsRawFd;
+
+    use nix::libc;
+
     let mut value = 0_u32;
     let mut size = libc::socklen_t::try_from(size_of::<u32>()).map_err(io::Error::other)?;
     // SAFETY: `value` is `size` bytes long and writable, and the descriptor is open.
@@ -125,6 +130,12 @@ fn segment_size(stream: &TcpStream) -> io::Result<u32> {
         )
     };
     if status == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+}
+
+/// No other system tells it.
+#[cfg(not(target_os = "linux"))]
+fn exactly(_: &TcpStream) -> io::Result<u32> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use crate::export::number::Time;
+use crate::{export::number::Time, socket};
 
 use super::{
     context::Context,
@@ -206,9 +206,9 @@ impl<'a> Session<'a> {
     fn is_sending(&mut self) -> bool {
         const LONGEST: Duration = Duration::from_secs(60);
         let Ok(info) = evidence::info(&self.stream) else { return false };
-        let is_progress = info.tcpi_bytes_acked > self.acknowledged;
-        self.acknowledged = info.tcpi_bytes_acked;
-        let is_queued = info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0;
+        let is_progress = info.acknowledged > self.acknowledged;
+        self.acknowledged = info.acknowledged;
+        let is_queued = info.unacknowledged_segments > 0 || info.unsent > 0;
         is_progress && is_queued && self.context.elapsed() < LONGEST
     }
 
@@ -333,12 +333,12 @@ impl<'a> Session<'a> {
 
     /// The number of segments with data that came from the server so far; `None` if the kernel does not count them.
     pub(crate) fn data_segments(&self) -> Option<u32> {
-        evidence::info(&self.stream).ok().map(|info| info.tcpi_data_segs_in).filter(|segments| *segments > 0)
+        evidence::info(&self.stream).ok().map(|info| info.segments_received).filter(|segments| *segments > 0)
     }
 
     /// The maximum segment size towards the server, in bytes.
     pub(crate) fn mss(&self) -> usize {
-        socket2::SockRef::from(&self.stream).tcp_mss().map_or(ETHERNET_MSS, |size| size as usize)
+        socket::mss(&self.stream).map_or(ETHERNET_MSS, |size| size as usize)
     }
 
     /// The same, but no more than Ethernet's: that of a loopback device is far larger.
@@ -393,7 +393,7 @@ impl<'a> Session<'a> {
     fn counts(&self) -> Counts {
         let connections = self.context.target.connections();
         evidence::info(&self.stream).map_or(Counts { sent: self.sent, received: self.offset, connections }, |info| {
-            Counts { sent: info.tcpi_bytes_acked.saturating_sub(1), received: info.tcpi_bytes_received, connections }
+            Counts { sent: info.acknowledged, received: info.received, connections }
         })
     }
 
@@ -478,7 +478,7 @@ impl Drop for Session<'_> {
     /// Counts the segments of this connection.
     fn drop(&mut self) {
         if let Ok(info) = evidence::info(&self.stream) {
-            self.context.target.count_segments(info.tcpi_data_segs_out.into(), info.tcpi_total_retrans.into());
+            self.context.target.count_segments(info.segments_sent.into(), info.all_retransmissions.into());
         }
     }
 }

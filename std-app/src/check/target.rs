@@ -10,6 +10,7 @@ use std::{io, net::TcpStream, time::Instant};
 use socket2::{Domain, Type};
 
 use super::measured::Measured;
+use crate::socket::set_mss;
 
 /// An address, and the traffic with it so far.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Target {
     /// The same, with segments of at most `size` bytes to the server.
     pub(crate) fn connect_with_segments(&self, timeout: Duration, size: u32) -> io::Result<TcpStream> {
         let socket = socket2::Socket::new(Domain::for_address(self.address), Type::STREAM, None)?;
-        socket.set_tcp_mss(size)?; // counts before the handshake only
+        set_mss(&socket, size)?; // counts before the handshake only
         socket.connect_timeout(&self.address.into(), timeout)?;
         Self::prepared(socket.into(), timeout)
     }

@@ -4,10 +4,7 @@ use core::time::Duration;
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
-    os::fd::AsRawFd,
 };
-
-use nix::libc;
 
 use super::{explain::kind_of, failure::Kind};
 
@@ -22,18 +19,14 @@ impl Vanished {
     /// # Errors
     /// The kernel accepts no filter.
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
-        /// `BPF_RET | BPF_K`: keep this number of bytes of the packet.
-        const RETURN: u16 = 0x06;
-        let mut drop_all = [libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: 0 }];
-        let program = libc::sock_fprog { len: 1, filter: drop_all.as_mut_ptr() };
-        set(&stream, libc::SO_ATTACH_FILTER, &program)?;
+        filter::drop_all(&stream)?;
         Ok(Self(stream))
     }
 
     /// The client is there again. Returns whether the server still knows the connection, or has given it up.
     pub(crate) fn comes_back(mut self) -> bool {
         const ANSWERED: Duration = Duration::from_secs(2);
-        let _ = set(&self.0, libc::SO_DETACH_FILTER, &0_i32);
+        let _ = filter::remove(&self.0);
         let _ = self.0.set_read_timeout(Some(ANSWERED));
         if self.0.write_all(b"\n").is_err() {
             return false;
@@ -50,17 +43,50 @@ impl Vanished {
 impl Drop for Vanished {
     fn drop(&mut self) {
         // If this fails, the connection is closed by a FIN that is never acknowledged.
-        let _ = set(&self.0, libc::SO_DETACH_FILTER, &0_i32);
+        let _ = filter::remove(&self.0);
         let _ = socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
     }
 }
 
-fn set<T>(stream: &TcpStream, option: i32, value: &T) -> io::Result<()> {
-    let size = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
-    // SAFETY: `value` is `size` bytes long, and what it points at lives as long as the call; the descriptor is open.
-    let status =
-        unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const *value).cast(), size) };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+#[cfg(target_os = "linux")]
+mod filter {
+    use std::{io, net::TcpStream, os::fd::AsRawFd};
+
+    use nix::libc;
+
+    pub(super) fn drop_all(stream: &TcpStream) -> io::Result<()> {
+        /// `BPF_RET | BPF_K`: keep this number of bytes of the packet.
+        const RETURN: u16 = 0x06;
+        let mut drop_all = [libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: 0 }];
+        let program = libc::sock_fprog { len: 1, filter: drop_all.as_mut_ptr() };
+        set(stream, libc::SO_ATTACH_FILTER, &program)
+    }
+
+    pub(super) fn remove(stream: &TcpStream) -> io::Result<()> {
+        set(stream, libc::SO_DETACH_FILTER, &0_i32)
+    }
+
+    fn set<T>(stream: &TcpStream, option: i32, value: &T) -> io::Result<()> {
+        let size = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
+        // SAFETY: `value` is `size` bytes long, and what it points at lives as long as the call; the descriptor is open.
+        let status =
+            unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const *value).cast(), size) };
+        if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+/// Elsewhere a socket has no filter.
+#[cfg(not(target_os = "linux"))]
+mod filter {
+    use std::{io, net::TcpStream};
+
+    pub(super) fn drop_all(_: &TcpStream) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn remove(_: &TcpStream) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 #[cfg(test)]
@@ -96,7 +122,7 @@ mod tests {
         let vanished = Vanished::new(stream).unwrap();
         server.write_all(b"never acknowledged").unwrap();
         let info = crate::check::evidence::info(&server).unwrap();
-        assert!(info.tcpi_unacked > 0, "nobody acknowledges");
+        assert!(info.unacknowledged_segments > 0, "nobody acknowledges");
         drop(vanished);
         server.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         assert_eq!(server.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);

@@ -4,16 +4,16 @@ use core::{cell::Cell, time::Duration};
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
-    os::fd::AsFd,
+    thread,
 };
 
 use greet_core::Instant;
 use greet_host::clock;
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, ppoll},
-    sys::time::TimeSpec,
-};
+
+use crate::socket::{self, Readiness};
+
+/// The longest single wait; a longer one is repeated.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One connection.
 #[derive(Debug)]
@@ -40,8 +40,13 @@ impl<'a> TimedSocket<'a> {
     }
 
     /// Waits until the deadline.
-    pub(super) fn sleep_until(deadline: Option<Instant>) -> io::Result<()> {
-        wait(&mut [], deadline).map(drop)
+    pub(super) fn sleep_until(deadline: Option<Instant>) {
+        loop {
+            match deadline.map(|deadline| deadline.since(clock::now())) {
+                Some(Duration::ZERO) => return,
+                remaining => thread::sleep(remaining.unwrap_or(LONGEST_WAIT)),
+            }
+        }
     }
 
     /// Sends the FIN. A connection that the peer has reset needs none.
@@ -55,7 +60,7 @@ impl<'a> TimedSocket<'a> {
     /// Repeats the operation until it succeeds or fails, and waits where it would block.
     fn attempt(
         &mut self,
-        events: PollFlags,
+        readiness: Readiness,
         mut operation: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
@@ -69,8 +74,7 @@ impl<'a> TimedSocket<'a> {
                     return Ok(count);
                 }
             }
-            if !wait(&mut [PollFd::new(self.stream.as_fd(), events)], self.deadline.into_iter().chain(self.end).min())?
-            {
+            if !wait(&self.stream, readiness, self.deadline.into_iter().chain(self.end).min())? {
                 return Err(ErrorKind::TimedOut.into());
             }
         }
@@ -78,25 +82,26 @@ impl<'a> TimedSocket<'a> {
 }
 
 /// Waits for an event, which gives true, or until the deadline.
-fn wait(events: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
+fn wait(stream: &TcpStream, readiness: Readiness, deadline: Option<Instant>) -> io::Result<bool> {
     loop {
-        let remaining = deadline.map(|deadline| TimeSpec::from_duration(deadline.since(clock::now())));
-        match ppoll(events, remaining, None) {
-            Err(Errno::EINTR) => {}
-            outcome => return Ok(outcome? > 0),
+        let remaining = deadline.map_or(LONGEST_WAIT, |deadline| deadline.since(clock::now()));
+        match socket::wait(stream, readiness, remaining.min(LONGEST_WAIT)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(false) if remaining > LONGEST_WAIT || deadline.is_none() => {}
+            outcome => return outcome,
         }
     }
 }
 
 impl Read for TimedSocket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.attempt(PollFlags::POLLIN, |mut stream| stream.read(buffer))
+        self.attempt(Readiness::Read, |mut stream| stream.read(buffer))
     }
 }
 
 impl Write for TimedSocket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.attempt(PollFlags::POLLOUT, |mut stream| stream.write(bytes))
+        self.attempt(Readiness::Write, |mut stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -98,7 +98,8 @@ impl Transport for WebTransport<'_> {
     }
 
     fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        TimedSocket::sleep_until(deadline)
+        TimedSocket::sleep_until(deadline);
+        Ok(())
     }
 
     fn shutdown(&mut self) -> io::Result<()> {

@@ -128,7 +128,7 @@ class Running:
 
     def wait_until_free(self, accepted):
         """Waits until this many connections were accepted and all are closed."""
-        self.wait_for(rf"connections: 0 busy, {accepted} accepted, .*")
+        self.wait_for(rf"connections: 0 open, {accepted} accepted, .*")
 
     def log_printer(self):
         """The process id of the program that prints the log."""

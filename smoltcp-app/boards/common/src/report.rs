@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use greet_core::Instant;
+use greet_core::{Instant, ServerEnd, ServerEvent};
 use greet_smoltcp::{
-    pool::{self, Event},
+    pool::{self, Event, Outcome},
     stack::{self, Stack},
 };
 use smoltcp::{config::IFACE_MAX_ADDR_COUNT, wire::IpCidr};
@@ -27,6 +27,7 @@ pub(crate) struct Report {
     link: Option<Link>,
     addresses: [Option<IpCidr>; IFACE_MAX_ADDR_COUNT],
     counted: Counted,
+    events: Events,
     /// When the counters were logged last.
     since: Instant,
 }
@@ -40,6 +41,32 @@ pub(crate) struct Counted {
     pub(crate) losses: Losses,
 }
 
+/// What the pool's counters do not tell apart. They wrap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Events {
+    exit: u32,
+    fin: u32,
+    idle: u32,
+    closed: u32,
+    not_utf8: u32,
+    too_long: u32,
+}
+
+impl Events {
+    fn count(&mut self, event: &Event<'_>) {
+        let counter = match event {
+            Event::Heard(_, ServerEvent::NotUtf8(_)) => &mut self.not_utf8,
+            Event::Heard(_, ServerEvent::TooLong) => &mut self.too_long,
+            Event::Closed(_, Outcome::Completed(ServerEnd::Exit)) => &mut self.exit,
+            Event::Closed(_, Outcome::Completed(ServerEnd::ByPeer)) => &mut self.fin,
+            Event::Closed(_, Outcome::Completed(ServerEnd::Idle)) => &mut self.idle,
+            Event::Closed(_, Outcome::Completed(ServerEnd::Closed)) => &mut self.closed,
+            _ => return,
+        };
+        *counter = counter.wrapping_add(1);
+    }
+}
+
 impl Report {
     pub(crate) fn new(identity: &Identity, clients: usize, name: usize) -> Self {
         info!(
@@ -49,7 +76,13 @@ impl Report {
         let [a, b, c, d, e, f] = identity.hardware_address.0;
         info!("MAC {=u8:02x}:{=u8:02x}:{=u8:02x}:{=u8:02x}:{=u8:02x}:{=u8:02x}", a, b, c, d, e, f);
         info!("entropy: {=str}", identity.entropy);
-        Self { link: None, addresses: [None; IFACE_MAX_ADDR_COUNT], counted: Counted::default(), since: Instant::ZERO }
+        Self {
+            link: None,
+            addresses: [None; IFACE_MAX_ADDR_COUNT],
+            counted: Counted::default(),
+            events: Events::default(),
+            since: Instant::ZERO,
+        }
     }
 
     /// Logs the state of the link if it has changed. Returns whether it has come up.
@@ -120,6 +153,15 @@ impl Report {
         }
     }
 
+    /// An event of the greeting service: logs and counts it.
+    pub(crate) fn on_event(&mut self, event: Event<'_>) {
+        if NO_LOG {
+            return;
+        }
+        self.events.count(&event);
+        log_event(event);
+    }
+
     /// Logs the counters if they have changed and enough time has passed. Returns when to call it again if not.
     pub(crate) fn counters(&mut self, now: Instant, counted: Counted) -> Option<Instant> {
         if NO_LOG {
@@ -137,14 +179,26 @@ impl Report {
         self.since = now;
         self.counted = counted;
         let Counted { busy, pool, stack, losses } = counted;
+        let Events { exit, fin, idle, closed, not_utf8, too_long } = self.events;
         info!(
-            "connections: {=usize} busy, {=u32} accepted, {=u32} completed, {=u32} reset, {=u32} timed out, {=u32} \
-             unfinished, {=u32} refused",
-            busy, pool.accepted, pool.completed, pool.reset, pool.timed_out, pool.unfinished, stack.refused
-        );
-        info!(
-            "conversations: {=u32} names, {=u64} bytes received, {=u64} bytes sent",
-            pool.names, pool.bytes_received, pool.bytes_sent
+            "connections: {=usize} open, {=u32} accepted, {=u32} refused, {=u32} unfinished; ended: {=u32} exit, {=u32} fin, \
+             {=u32} idle-timeout, {=u32} shutdown, {=u32} reset, {=u32} vanished; names: {=u32}, {=u32} not UTF-8, {=u32} too long; bytes: \
+             {=u64} received, {=u64} sent",
+            busy,
+            pool.accepted,
+            stack.refused,
+            pool.unfinished,
+            exit,
+            fin,
+            idle,
+            closed,
+            pool.reset,
+            pool.timed_out,
+            pool.names,
+            not_utf8,
+            too_long,
+            pool.bytes_received,
+            pool.bytes_sent
         );
         info!(
             "frames: {=u32} received, {=u32} sent, {=u32} overruns, {=u32} unusable, {=u32} unsent",

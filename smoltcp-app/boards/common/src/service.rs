@@ -19,7 +19,7 @@ use smoltcp::{
 
 use crate::{
     Board, ECHO_CLIENTS, Identity, Memory,
-    report::{Counted, Report, log_event},
+    report::{Counted, Report},
     silence::{Silence, Verdict},
 };
 
@@ -158,11 +158,13 @@ impl<const NAME: usize> Service<NAME> {
             report.dropped_lines();
         }
         let next = stack.poll(now, board.device(), |sockets, reason| {
-            let next = pool.serve(now, sockets, reason, log_event);
+            let next = pool.serve(now, sockets, reason, |event| report.on_event(event));
             #[cfg(feature = "echo")]
             let next = match reason {
                 Reason::NoListener => next, // that is about the greeting service's port
-                Reason::Received | Reason::Sent => earliest(next, self.echo.serve(now, sockets, reason, log_event)),
+                Reason::Received | Reason::Sent => {
+                    earliest(next, self.echo.serve(now, sockets, reason, crate::report::log_event))
+                }
             };
             next
         });

@@ -9,13 +9,8 @@ use std::{
     thread,
 };
 
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    iterator::Signals,
-};
-
 use super::{DownloadError, DownloadFailure, progress::Progress};
-use crate::stop::is_ignored;
+use crate::stop::FirstSignal;
 
 /// The exit status that shells report for Ctrl-C; the other signals have the same here.
 const INTERRUPTED: i32 = 130;
@@ -58,18 +53,17 @@ impl Shared {
 
     /// From now on a signal prints how much of the page has arrived, removes a temporary file, and ends the program.
     pub(super) fn end_on_signals(&self, program: &'static str) -> io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)))?;
+        let signal = FirstSignal::new()?;
         let shared = self.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            if signals.forever().next().is_some() {
-                let state = shared.lock(); // for good: no file gets its name any more
-                state.progress.clear();
-                if let Some(temporary) = &state.temporary {
-                    let _ = fs::remove_file(temporary); // it may be gone already
-                }
-                let _ = writeln!(io::stderr(), "{program}: {}", state.failure(DownloadError::Interrupted));
-                process::exit(INTERRUPTED);
+            signal.wait();
+            let state = shared.lock(); // for good: no file gets its name any more
+            state.progress.clear();
+            if let Some(temporary) = &state.temporary {
+                let _ = fs::remove_file(temporary); // it may be gone already
             }
+            let _ = writeln!(io::stderr(), "{program}: {}", state.failure(DownloadError::Interrupted));
+            process::exit(INTERRUPTED);
         })?;
         Ok(())
     }

@@ -10,6 +10,7 @@ mod output;
 mod peer;
 mod progress;
 mod save;
+mod unnamed;
 
 use core::time::Duration;
 use std::{

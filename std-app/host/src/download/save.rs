@@ -1,22 +1,17 @@
 //! Where a body is written: to a file that gets its name when it is complete, to the end of one, or straight to a pipe.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Stdout, Write},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{OpenOptionsExt, PermissionsExt},
-    },
     path::{Path, PathBuf},
 };
 
-use nix::{
-    fcntl::{AT_FDCWD, AtFlags, OFlag},
-    unistd::linkat,
-};
 use tempfile::TempPath;
 
-use super::error::DownloadError;
+use super::{
+    error::DownloadError,
+    unnamed::{link, unnamed},
+};
 use crate::path::escaped;
 
 /// Size of the write buffer in bytes: a server may send a chunk for each byte.
@@ -49,7 +44,9 @@ impl Destination {
         let failed = |error| DownloadError::File { path: path.to_owned(), error };
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(failed(ErrorKind::IsADirectory.into())),
-            Err(_) if path.as_os_str().as_bytes().ends_with(b"/") => Err(failed(ErrorKind::IsADirectory.into())),
+            Err(_) if path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+                Err(failed(ErrorKind::IsADirectory.into()))
+            }
             Ok(found) if !found.is_file() => Ok(Self::Device(path.to_owned())),
             Ok(_) if !replace => Err(DownloadError::Exists(path.to_owned())),
             Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
@@ -125,29 +122,14 @@ impl Destination {
     }
 }
 
-/// A file without a name, which the system removes when the program ends, however it ends. Not every file system has it.
-fn unnamed(folder: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).custom_flags(OFlag::O_TMPFILE.bits()).mode(0o666).open(folder)?;
-    fs::symlink_metadata(link_to(&file))?; // without /proc it could never get a name
-    Ok(file)
-}
-
 /// A file with a temporary name, and the permissions of any other file of this user.
 fn named(folder: &Path) -> io::Result<(File, TempPath)> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY).permissions(Permissions::from_mode(0o666));
+    builder.prefix(TEMPORARY);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     // The library's error adds the path of the temporary file, which says nothing to the user.
     builder.tempfile_in(folder).map(tempfile::NamedTempFile::into_parts).map_err(|error| error.kind().into())
-}
-
-fn link_to(file: &File) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-/// Gives the unnamed `file` this name.
-fn link(file: &File, path: &Path) -> io::Result<()> {
-    Ok(linkat(AT_FDCWD, &link_to(file), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?)
 }
 
 /// The folder that contains the file, or will contain it.
@@ -255,6 +237,8 @@ impl Saving {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::io;
 
 use mio::{Events, Token};
 
-use super::{ALARM, EVENTS, Glance, Load, Phase, STOP};
+use super::{ALARM, EVENTS, Glance, Load, Phase};
 use crate::bench::{conversation::Failure, error::BenchError, link::Link, tally::Kind};
 
 /// The interval of everything that need not be exact: timeouts, and the progress line.
@@ -55,7 +55,7 @@ impl<const N: usize> Load<'_, N> {
                 timeout = Duration::ZERO;
             } else if remaining < latest {
                 // The timeout of the poll is in milliseconds.
-                self.alarm.set(remaining)?;
+                timeout = self.alarm.set(remaining, latest)?;
             }
         }
         self.poll(timeout).map(|_| ())
@@ -85,7 +85,6 @@ impl<const N: usize> Load<'_, N> {
         for event in &events {
             count = count.saturating_add(1);
             match event.token() {
-                STOP => self.stop(),
                 ALARM => {}
                 Token(index) => {
                     let Some(link) = self.links.get_mut(index) else { continue };
@@ -135,6 +134,9 @@ impl<const N: usize> Load<'_, N> {
     /// Everything that need not be exact.
     fn tick(&mut self, now: Duration) {
         self.next_tick = now.saturating_add(TICK);
+        if self.signals.is_wished() {
+            self.stop();
+        }
         for index in 0..self.links.len() {
             let outcome = self.links.get_mut(index).map_or(Ok(()), |link| link.check_time(now, self.plan.timeout));
             if outcome.is_err() {

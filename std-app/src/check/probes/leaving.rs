@@ -106,7 +106,7 @@ pub(super) fn half_close(mut session: Session<'_>) -> Result<(), Failure> {
     let requests: Vec<u8> = names.iter().flat_map(|name| session.request(name)).collect();
     let replies: Vec<u8> = names.iter().flat_map(|name| session.reply(name)).collect();
     // The FIN is in the segment of the names. Without this it follows right behind.
-    let _ = socket2::SockRef::from(&session.stream).set_tcp_cork(true);
+    let _ = crate::socket::set_cork(&session.stream);
     session.send(&requests)?;
     session.half_close()?;
     let before = session.offset;

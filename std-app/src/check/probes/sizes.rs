@@ -148,7 +148,7 @@ impl<'a> Sizes<'a> {
     }
 
     fn direction(&self) -> Direction {
-        let is_up = evidence::info(&self.session.stream).is_ok_and(|info| info.tcpi_unacked > 0);
+        let is_up = evidence::info(&self.session.stream).is_ok_and(|info| info.unacknowledged_segments > 0);
         if is_up { Direction::Up } else { Direction::Down }
     }
 

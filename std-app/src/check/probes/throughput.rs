@@ -129,7 +129,7 @@ fn upload(context: Context<'_>, bulk: usize, notes: &Notes<'_>) -> Result<f64, F
     let mut session = Session::ready(context)?;
     // A slow network still has to transfer what the system buffers: little more than what is in flight.
     let _ = socket2::SockRef::from(&session.stream).set_send_buffer_size(256 * 1024);
-    let _ = socket2::SockRef::from(&session.stream).set_tcp_notsent_lowat(16 * 1024);
+    let _ = crate::socket::set_unsent_limit(&session.stream, 16 * 1024);
     let begin = Instant::now();
     let piece = vec![b'u'; 16 * 1024];
     let mut sent = 0;
