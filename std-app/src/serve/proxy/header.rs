@@ -49,7 +49,10 @@ pub(crate) fn next(received: &[u8]) -> Step {
         return Step::Refuse;
     }
     match received {
-        [.., b'\n'] => parse(received),
+        // A line feed before the end, in one read with it, is as wrong as alone: the result must not depend on the reads.
+        [before @ .., _] if before.contains(&b'\n') => Step::Refuse,
+        [.., b'\r', b'\n'] => parse(received),
+        [.., b'\n'] => Step::Refuse, // `ppp` takes a space for the carriage return
         _ if length >= LONGEST_V1 => Step::Refuse,
         _ if length < SHORTEST => Step::Read(SHORTEST.saturating_sub(length)),
         [.., b'\r'] => Step::Read(1),
@@ -150,6 +153,8 @@ mod tests {
             (b"PROXY TCP4 ::1 ::1 1 2\r\n", 24),
             (b"PROXY HTTP 192.0.2.1 127.0.0.1 1 2\r\n", 36),
             (b"PROXY UNKNOWN\n", 14),
+            (b"PROXY UNKNOWN\nhaha\r\n", 14),
+            (b"PROXY UNKNOWN a \n", 17),
             (&[b"PROXY UNKNOWN ".as_slice(), &[b'a'; 100]].concat(), LONGEST_V1),
             (&[v2::PROTOCOL_PREFIX, &[0x21, 0x11, 0xff, 0xff]].concat(), FIXED_V2),
             (&[v2::PROTOCOL_PREFIX, &[0x31, 0x11, 0, 0]].concat(), FIXED_V2),
