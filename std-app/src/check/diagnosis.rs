@@ -62,6 +62,10 @@ fn explains(finding: &Entry, found: &Failure, probe: &Probe, failure: &Failure) 
     let ends_wrong = finding.group == Group::Reach
         && matches!(symptom, Symptom::WrongEnd | Symptom::Additional)
         && first_byte(found) == first_byte(failure);
+    // Where bytes are missing in the middle of an answer, the last ones never come.
+    let is_never_complete = failure.kind == Kind::Timeout
+        && symptom == Symptom::Unanswered
+        && Symptom::of(found) == Symptom::Damaged(Damage::Missing);
     // A stream that ends or stalls does so in every probe that uses it.
     let breaks_stream = finding.group == Group::Stream && matches!(probe.group, Group::Stream | Group::Time);
     let ends = |failure: &Failure| matches!(failure.kind, Kind::Reset | Kind::Closed | Kind::Timeout);
@@ -70,6 +74,7 @@ fn explains(finding: &Entry, found: &Failure, probe: &Probe, failure: &Failure) 
         || (is_not_served && finding.may_lose_slots)
         || (is_damaged && has_same_symptom && is_vague())
         || both(difference::is_about_old_bytes)
+        || is_never_complete
         || (breaks_stream && ends(found) && ends(failure))
 }
 

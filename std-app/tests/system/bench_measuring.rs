@@ -136,7 +136,7 @@ fn a_second_server_that_is_down_does_not_reset_the_connections_to_the_first() {
         send.send((bytes, end)).unwrap();
     });
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    assert_refuses(&bench(first, &["--against", &nobody, "--timeout", "2s"]), 1, &["refused"]);
+    assert_refuses(&bench(first, &["--against", &nobody, "--timeout", "2s"]), 7, &["refused"]);
     let (bytes, end) = received.recv().unwrap();
     assert_eq!((bytes.as_slice(), end), (&b"exit"[..], Ok::<usize, ErrorKind>(4)));
 }

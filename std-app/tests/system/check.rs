@@ -326,7 +326,7 @@ fn a_server_of_another_protocol_gets_one_verdict() {
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(&format!("this seems to be {server}")), "{server}: {text}");
         assert!(
-            text.contains("FAIL reach.service") && text.contains("\nskip 58 probes after reach.service\n"),
+            text.contains("FAIL reach.service") && text.contains("\nskip 59 probes after reach.service\n"),
             "{text}"
         );
         assert!(text.lines().count() <= 12, "{text}");

@@ -271,7 +271,8 @@ fn bench_reports_wrong_missing_and_additional_bytes_and_servers_of_another_proto
     let printed = [output.stdout, output.stderr].concat();
     let printed = String::from_utf8_lossy(&printed);
     assert!(printed.contains("received `Welcome!"), "{printed}");
-    assert_eq!(output.status.code(), Some(1));
+    // If the greeting arrives first, no connection is served: the server speaks another protocol.
+    assert!(matches!(output.status.code(), Some(1 | 8)), "{:?}", output.status);
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::export::number::{Count, Time};
 const QUIET: Duration = Duration::from_millis(700);
 /// As many lost sizes show the kind of the hole.
 const ENOUGH: usize = 8;
+/// As many connections that stand still near a limit of bytes show the limit.
+const LIMITS: usize = 2;
 
 /// Which way a segment is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +96,8 @@ struct Sizes<'a> {
     largest: usize,
     /// Bytes of Ethernet, IP and TCP before them.
     headers: usize,
+    /// How many connections stood still near a limit of bytes.
+    limits: usize,
 }
 
 impl<'a> Sizes<'a> {
@@ -106,7 +110,7 @@ impl<'a> Sizes<'a> {
         let largest = session.ethernet_mss().min(context.facts.in_flight());
         // Under `chunk` a segment is a name.
         let largest = if context.facts.takes_several() { largest } else { largest.min(context.facts.capacity()) };
-        Ok(Self { context, session, announced, largest, headers: ETHERNET + ip + options })
+        Ok(Self { context, session, announced, largest, headers: ETHERNET + ip + options, limits: 0 })
     }
 
     /// Whether a segment of this size is lost each of three times, or its reply.
@@ -122,7 +126,15 @@ impl<'a> Sizes<'a> {
             }
             match self.exchange(size) {
                 Ok(()) => return Ok(None),
-                Err(failure) if failure.kind == Kind::Timeout => direction = Some(self.direction()),
+                Err(failure) if failure.kind == Kind::Timeout => {
+                    // It is not the size, but the number of bytes on this connection: twice is no chance.
+                    let is_limit = failure.causes.iter().any(|cause| cause.contains("look for a limit"));
+                    self.limits += usize::from(is_limit);
+                    if is_limit && self.limits >= LIMITS {
+                        return Err(failure);
+                    }
+                    direction = Some(self.direction());
+                }
                 Err(failure) => return Err(failure.during(format_args!("a segment of {size} bytes"))),
             }
         }

@@ -125,7 +125,7 @@ pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 41] = [
     ("echo-adds-prefix", Defect::AddsPrefix, "reach.service", "exactly the bytes"),
     ("echo-greets-first", Defect::GreetsFirst, "reach.service", "greeting"),
     ("echo-stops-at-65535", Defect::StopsAt65535, "stream.lengths", "a counter of 16 bits overflows"),
-    ("echo-dead-after-mebibyte", Defect::DeadAfterMebibyte, "stream.lengths", "look for"),
+    ("echo-dead-after-mebibyte", Defect::DeadAfterMebibyte, "stream.sizes", "look for"),
     ("echo-dead-after-100", Defect::DeadAfter100, "connections.sequential", "something is used up"),
     ("echo-refuses-second", Defect::RefusesSecond, "connections.concurrent", "written for one client"),
     ("echo-shared-buffer", Defect::SharedBuffer, "connections.isolation", "another client's"),

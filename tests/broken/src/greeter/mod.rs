@@ -222,7 +222,7 @@ pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 72] = [
     ("printf-name", Defect::PrintfName, "stream.lengths", "format of printf"),
     ("lost-256", Defect::Lost256, "stream.lengths", "multiple of 256"),
     ("ring-300", Defect::Ring300, "stream.lengths", "every 300 bytes"),
-    ("stops-at-65535", Defect::StopsAt65535, "stream.lengths", "a counter of 16 bits overflows"),
+    ("stops-at-65535", Defect::StopsAt65535, "stream.sizes", "a counter of 16 bits overflows"),
     ("ends-after-4-mib", Defect::EndsAfter4MiB, "stream.stopped-reader", "look for a limit"),
     ("stale-tail", Defect::StaleTail, "connections.isolation", "length of the buffer is sent"),
     ("bit-per-100000", Defect::BitPer100000, "stream.lengths", "one bit is wrong"),
