@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+# The boards' workspace, and packages that are a workspace of their own.
+WORKSPACES = (FOLDER, FOLDER / "esp32c3", FOLDER / "pico-w")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Board:
 def boards():
     """All boards, those that QEMU runs first."""
     command = ["cargo", "metadata", "--no-deps", "--format-version=1", "--offline"]
-    packages = json.loads(subprocess.run(command, cwd=FOLDER, capture_output=True, check=True).stdout)["packages"]
+    packages = []
+    for folder in WORKSPACES:
+        packages += json.loads(subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout)["packages"]
     keys = {field.name for field in fields(Board)}
     found = []
     for package in packages:
