@@ -22,9 +22,8 @@ pub const NAME: &str = match option_env!("GREET_WIFI_NAME") {
 pub const PASSWORD: Option<&str> = option_env!("GREET_WIFI_PASSWORD");
 
 const _: () = assert!(matches!(NAME.len(), 1..=32), "GREET_WIFI_NAME has to have 1 to 32 bytes");
-const _: () = match PASSWORD {
-    Some(password) => assert!(matches!(password.len(), 8..=63), "GREET_WIFI_PASSWORD has to have 8 to 63 bytes"),
-    None => (),
+const _: () = if let Some(password) = PASSWORD {
+    assert!(matches!(password.len(), 8..=63), "GREET_WIFI_PASSWORD has to have 8 to 63 bytes");
 };
 
 /// The time between two attempts to join the network.
@@ -78,12 +77,12 @@ pub fn spawn(spawner: Spawner, stack: Stack<'static>) -> Result<(), SpawnError> 
 
 #[embassy_executor::task(pool_size = CLIENTS)]
 async fn greet(stack: Stack<'static>, memory: &'static mut Client) {
-    serve::<Server<256>, _, _>(stack, &Settings::DEFAULT, array::from_mut(memory), &|_event| ()).await
+    serve::<Server<256>, _, _>(stack, &Settings::DEFAULT, array::from_mut(memory), &|_event| ()).await;
 }
 
 #[embassy_executor::task(pool_size = ECHO_CLIENTS)]
 async fn echo(stack: Stack<'static>, memory: &'static mut Client) {
-    serve::<Echo<1024>, _, _>(stack, &Settings::ECHO, array::from_mut(memory), &|_event| ()).await
+    serve::<Echo<1024>, _, _>(stack, &Settings::ECHO, array::from_mut(memory), &|_event| ()).await;
 }
 
 /// Logs the address of IPv4, once there is one.
