@@ -1,5 +1,6 @@
 //! `greet serve`: set-up that all runtimes share: signals, listening sockets, settings, output.
 
+mod acceptor;
 mod closing;
 mod listen;
 mod proxy;

@@ -1,12 +1,12 @@
-//! The threads runtime: one thread per connection. Accepts connections, runs conversations, and ends them.
+//! The threads runtime: one thread per connection.
 
-use core::{net::SocketAddr, time::Duration};
+use core::net::SocketAddr;
 use std::{
     collections::HashMap,
-    io::{self, ErrorKind, Read},
+    io::{self, ErrorKind},
     net::TcpStream,
-    os::{fd::AsRawFd, unix::thread::JoinHandleExt},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    os::unix::thread::JoinHandleExt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -18,17 +18,17 @@ use greet_host::{
     clock::{self, LastWait},
     stop::Stop,
 };
-use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use nix::sys::{
     pthread::{Pthread, pthread_kill},
     signal::Signal,
 };
 
 use super::{
-    Service, closing, end_reason,
+    Service,
+    acceptor::{self, Accepted, NotStarted, Starter},
+    end_reason,
     listen::Listener,
     proxy,
-    starved::{self, AcceptWarning},
 };
 use crate::transport::TcpTransport;
 
@@ -38,14 +38,6 @@ const STACK: usize = 128 * 1024;
 const OUTPUT: usize = 16 * 1024;
 /// Maximum number of unused reply buffers that are kept.
 const SPARES: usize = 64;
-/// Interval at which waiting threads are interrupted while the service stops.
-const REMINDER: Duration = Duration::from_millis(20);
-
-// Tokens of the events that wake the acceptor: the end of a conversation, a signal, and each listener from `LISTENERS` on.
-const WAKE: Token = Token(0);
-const STOP: Token = Token(1);
-const LISTENERS: usize = 2;
-
 /// Unused buffers for replies.
 static SPARE: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
@@ -78,112 +70,49 @@ impl Output for Replies {
 struct Shared<S: ServerMachine> {
     service: Service<S>,
     open: Mutex<Open>,
-    /// Notified when a conversation has ended.
-    ended: Condvar,
-    waker: Waker,
 }
 
-/// The open conversations.
+/// The threads of the open conversations.
 #[derive(Debug, Default)]
 struct Open {
     threads: HashMap<u64, thread::JoinHandle<()>>,
     next: u64,
-    /// Whether to wake the acceptor when one of them ends.
-    wake_acceptor: bool,
 }
 
 /// Serves until `stop`, then ends the conversations within the grace period.
 pub(super) fn serve<S: ServerMachine + Send>(
     listeners: Vec<Listener>,
     service: Service<S>,
-    mut stop: Stop,
+    stop: Stop,
 ) -> io::Result<()> {
-    let mut poll = Poll::new()?;
-    let registry = poll.registry();
-    registry.register(&mut SourceFd(&stop.signalled.as_raw_fd()), STOP, Interest::READABLE)?;
-    for (index, listener) in listeners.iter().enumerate() {
-        let token = Token(LISTENERS.saturating_add(index));
-        registry.register(&mut SourceFd(&listener.socket.as_raw_fd()), token, Interest::READABLE)?;
-    }
-    let shared =
-        Arc::new(Shared { service, open: Mutex::default(), ended: Condvar::new(), waker: Waker::new(registry, WAKE)? });
-
-    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
-    shared.service.announce(&addresses);
-    let mut acceptor =
-        Acceptor { listeners, shared: Arc::clone(&shared), pending: None, warning: AcceptWarning::default() };
-    let mut events = Events::with_capacity(64);
-    while !stopped(&mut stop) {
-        // Events are edge-triggered, so each round accepts from every listener until none is left.
-        let retry = acceptor.accept_all();
-        match poll.poll(&mut events, retry) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
-    }
-    drop(acceptor); // no new connections
-    shared.end_all();
-    Ok(())
+    let shared = Arc::new(Shared { service, open: Mutex::default() });
+    acceptor::serve(listeners, &shared.service, &shared, stop)
 }
 
-fn stopped(stop: &mut Stop) -> bool {
-    matches!(stop.signalled.read(&mut [0]), Ok(1..))
-}
-
-/// Accepts connections up to the maximum number.
-struct Acceptor<S: ServerMachine> {
-    listeners: Vec<Listener>,
-    shared: Arc<Shared<S>>,
-    /// An accepted connection for which no thread could be started yet.
-    pending: Option<(Arc<TcpStream>, SocketAddr)>,
-    warning: AcceptWarning,
-}
-
-impl<S: ServerMachine + Send> Acceptor<S> {
-    /// Accepts all waiting connections. Returns when to try again if a resource has run out.
-    fn accept_all(&mut self) -> Option<Duration> {
-        if let Some((stream, peer)) = self.pending.take()
-            && let Some(retry) = self.start(stream, peer)
-        {
-            return Some(retry);
-        }
-        for index in 0..self.listeners.len() {
-            while self.shared.has_free_slot() {
-                let Some(listener) = self.listeners.get(index) else { break };
-                match listener.socket.accept() {
-                    Ok((stream, peer)) => {
-                        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                        // Some systems let it inherit the listener's non-blocking mode.
-                        let _ = stream.set_nonblocking(false);
-                        if let Some(retry) = self.start(Arc::new(stream), peer) {
-                            return Some(retry);
-                        }
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) if starved::concerns_one_connection(&error) => {}
-                    Err(error) => return Some(self.short_of(&error)),
-                }
-            }
-        }
-        None
+impl<S: ServerMachine + Send> Starter for &Arc<Shared<S>> {
+    fn start(&mut self, connection: Accepted) -> Result<(), NotStarted> {
+        // Some systems let it inherit the listener's non-blocking mode.
+        let _ = connection.stream.set_nonblocking(false);
+        // Locked until the thread is in the map, so that it finds its entry when it ends.
+        let mut open = self.open();
+        let number = open.next;
+        let shared = Arc::clone(self);
+        let thread = acceptor::start_thread(thread::Builder::new().stack_size(STACK), connection, move |connection| {
+            shared.converse(&connection.stream, connection.peer);
+            shared.open().threads.remove(&number);
+            drop(connection);
+        })?;
+        open.threads.insert(number, thread);
+        open.next = number.wrapping_add(1);
+        Ok(())
     }
 
-    /// Starts a connection's thread. If that fails, keeps the connection and returns when to try again.
-    fn start(&mut self, stream: Arc<TcpStream>, peer: SocketAddr) -> Option<Duration> {
-        match self.shared.start(Arc::clone(&stream), peer) {
-            Ok(()) => None,
-            Err(error) => {
-                self.pending = Some((stream, peer));
-                Some(self.short_of(&error))
-            }
+    /// Interrupts the threads that wait for their clients.
+    fn remind(&mut self) {
+        for thread in self.open().threads.values() {
+            #[allow(clippy::unnecessary_cast, reason = "with musl, the two libraries have different types for it")]
+            let _ = pthread_kill(thread.as_pthread_t() as Pthread, Signal::SIGURG);
         }
-    }
-
-    /// Logs that a resource has run out. Returns when to try again.
-    fn short_of(&mut self, error: &io::Error) -> Duration {
-        self.warning.log(error);
-        self.shared.open().wake_acceptor = true;
-        starved::RETRY
     }
 }
 
@@ -191,43 +120,6 @@ impl<S: ServerMachine + Send> Shared<S> {
     /// Locks the open conversations. A panic cannot leave them inconsistent, so a poisoned lock is usable.
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether another connection may be served. If not, the acceptor is woken when one ends.
-    fn has_free_slot(&self) -> bool {
-        let mut open = self.open();
-        let is_free = open.threads.len() < self.service.connections;
-        open.wake_acceptor |= !is_free;
-        is_free
-    }
-
-    /// Starts a thread for a connection.
-    fn start(self: &Arc<Self>, stream: Arc<TcpStream>, peer: SocketAddr) -> io::Result<()> {
-        // Locked until the thread is in the map, so that it finds its entry when it ends.
-        let mut open = self.open();
-        let number = open.next;
-        let shared = Arc::clone(self);
-        let thread = thread::Builder::new().stack_size(STACK).spawn(move || {
-            shared.converse(&stream, peer);
-            drop(stream); // close the descriptor before the acceptor is woken
-            shared.remove(number);
-        })?;
-        open.threads.insert(number, thread);
-        open.next = number.wrapping_add(1);
-        Ok(())
-    }
-
-    /// Removes a conversation that has ended, and wakes the acceptor if it waits for that.
-    fn remove(&self, number: u64) {
-        let mut open = self.open();
-        open.threads.remove(&number);
-        let wake = core::mem::take(&mut open.wake_acceptor);
-        drop(open);
-        self.ended.notify_all();
-        if wake {
-            // Fails only if the acceptor has ended.
-            let _ = self.waker.wake();
-        }
     }
 
     /// One connection, from the greeting to the end.
@@ -270,23 +162,5 @@ impl<S: ServerMachine + Send> Shared<S> {
             transport.deliver();
         }
         conversation.end(end_reason(&limit, server.end(), outcome));
-    }
-
-    /// Lets every conversation send its outstanding replies and end, within the grace period.
-    fn end_all(&self) {
-        let until = clock::now() + self.service.grace;
-        self.service.begin_stop();
-        let mut open = self.open();
-        while !open.threads.is_empty() && clock::now() < until {
-            // Repeatedly: a signal that arrives after a thread has checked `closing` and before it waits has no effect.
-            for thread in open.threads.values() {
-                #[allow(clippy::unnecessary_cast, reason = "with musl, the two libraries have different types for it")]
-                let _ = pthread_kill(thread.as_pthread_t() as Pthread, Signal::SIGURG);
-            }
-            open = self.ended.wait_timeout(open, REMINDER).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        if !open.threads.is_empty() {
-            closing::cut_off(open.threads.len());
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! One thread of the uring runtime: a ring, and the conversations of its connections.
 
-use core::{cmp::Reverse, net::SocketAddr, time::Duration};
+use core::{cmp::Reverse, time::Duration};
 use std::{
     collections::BinaryHeap,
     io::{self, ErrorKind, Read},
@@ -18,8 +18,11 @@ use greet_host::{
 use nix::libc;
 
 use super::{
-    super::end_reason,
-    Shared,
+    super::{
+        Service,
+        acceptor::{Accepted, Slot},
+        end_reason,
+    },
     driver::{Driver, Want},
     uring::{Completion, Filled, Ring},
 };
@@ -31,7 +34,7 @@ const STOP_INTERVAL: Duration = Duration::from_millis(20);
 /// The connections that the acceptor passes on, and the socket that wakes the worker for them.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    pub(super) connections: Receiver<(TcpStream, SocketAddr)>,
+    pub(super) connections: Receiver<Accepted>,
     pub(super) wake: std::os::unix::net::UnixStream,
 }
 
@@ -44,6 +47,7 @@ struct Connection<'a, S> {
     conversation: Option<Conversation<'a>>,
     limit: TimeLimit,
     _admission: Option<Admission<'a>>,
+    _slot: Slot,
     /// A receive operation is active in the kernel.
     receiving: bool,
     /// The cancellation of the receive operation was submitted.
@@ -64,7 +68,7 @@ struct Connection<'a, S> {
 #[derive(Debug)]
 pub(super) struct Worker<'a, S: ServerMachine> {
     ring: Ring,
-    shared: &'a Shared<S>,
+    service: &'a Service<S>,
     inbox: Inbox,
     connections: Vec<Option<Connection<'a, S>>>,
     /// Tokens without a connection.
@@ -79,10 +83,10 @@ pub(super) struct Worker<'a, S: ServerMachine> {
 }
 
 impl<'a, S: ServerMachine + Send> Worker<'a, S> {
-    pub(super) fn new(ring: Ring, shared: &'a Shared<S>, inbox: Inbox) -> Self {
+    pub(super) fn new(ring: Ring, service: &'a Service<S>, inbox: Inbox) -> Self {
         Self {
             ring,
-            shared,
+            service,
             inbox,
             connections: Vec::new(),
             vacant: Vec::new(),
@@ -109,7 +113,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
                 self.drive(token, None); // receives again
             }
             self.drive_overdue();
-            if self.shared.service.closing.has_begun() {
+            if self.service.closing.has_begun() {
                 for token in 0..u32::try_from(self.connections.len()).unwrap_or(u32::MAX) {
                     self.drive(token, None);
                 }
@@ -122,7 +126,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
         let next = self.deadlines.peek().map(|Reverse((at, _))| at.since(self.now));
         match next {
             _ if !self.without_buffer.is_empty() => Some(Duration::ZERO),
-            _ if !self.shared.service.closing.has_begun() => next,
+            _ if !self.service.closing.has_begun() => next,
             next => Some(next.unwrap_or(STOP_INTERVAL).min(STOP_INTERVAL)),
         }
     }
@@ -167,20 +171,17 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
             Completion::Readable => {
                 while matches!(self.inbox.wake.read(&mut [0; 64]), Ok(1..)) {}
                 self.ring.watch(self.inbox.wake.as_raw_fd());
-                while let Ok((stream, peer)) = self.inbox.connections.try_recv() {
-                    self.begin(stream, peer);
+                while let Ok(connection) = self.inbox.connections.try_recv() {
+                    self.begin(connection);
                 }
             }
         }
     }
 
     /// Serves a new connection.
-    fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let service = &self.shared.service;
-        let Some(admission) = service.admit(peer) else {
-            drop(stream);
-            return self.shared.has_ended();
-        };
+    fn begin(&mut self, Accepted { stream, peer, slot }: Accepted) {
+        let service = self.service;
+        let Some(admission) = service.admit(peer) else { return drop((stream, slot)) };
         let conversation = service.begin(peer);
         let connection = Connection {
             stream,
@@ -188,6 +189,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
             limit: service.time_limit(&conversation),
             conversation: Some(conversation),
             _admission: admission,
+            _slot: slot,
             receiving: false,
             cancelled: false,
             peer_ended: false,
@@ -220,7 +222,7 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
 
     /// Does the work of [`drive`](Self::drive). Returns how the conversation has ended, if it has.
     fn advance(&mut self, token: u32, filled: &mut Option<Filled>) -> Option<io::Result<()>> {
-        let (now, closing) = (self.now, &self.shared.service.closing);
+        let (now, closing) = (self.now, &self.service.closing);
         let Connection { stream, driver, conversation, limit, delivery, fin_sent, close_requested, .. } =
             self.connections.get_mut(index(token))?.as_mut()?;
         let conversation = conversation.as_mut()?;
@@ -336,7 +338,6 @@ impl<'a, S: ServerMachine + Send> Worker<'a, S> {
         };
         if entry.take_if(is_unused).is_some() {
             self.vacant.push(token);
-            self.shared.has_ended();
         }
     }
 
