@@ -322,7 +322,6 @@ mod firmware {
         let mut transport = MockTransport;
         let mut driver = drive::blocking::Driver::new(machine, &mut transport, unknown_time, output);
         while !matches!(black_box(driver.turn()), Ok(Turn::Over)) {
-            driver.proceed(|event| _ = black_box(event));
             black_box(driver.machine().state());
         }
         let _ = black_box(driver.run());
@@ -340,7 +339,6 @@ mod firmware {
         let mut driver = drive::asynchronous::Driver::new(machine, &mut transport, unknown_time, output);
         while black_box(true) {
             poll_once(driver.turn());
-            driver.proceed(|event| _ = black_box(event));
             black_box(driver.machine().state());
         }
     }

@@ -109,22 +109,4 @@ impl Batch {
         self.consumed = taken;
         event.map_or(Turn::Quiet, Turn::Event)
     }
-
-    /// Offers the machine what is left of the last read, as far as that needs no I/O. `buffered` is what the transport holds of it.
-    pub(super) fn proceed<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        now: Instant,
-        buffered: &[u8],
-        output: &mut [u8],
-        mut report: impl FnMut(M::Event<'_>),
-    ) {
-        while let Some(rest @ [_, ..]) = buffered.get(self.consumed..)
-            && self.next_action(machine, now, output) == Action::Step(Step::Offer)
-        {
-            let Received { taken, event } = self.pump.offer(machine, now, rest);
-            self.consumed = self.consumed.saturating_add(taken);
-            event.into_iter().for_each(&mut report);
-        }
-    }
 }

@@ -39,12 +39,6 @@ pub trait Transport: BufRead + ReadReady + Write {
     /// # Errors
     /// Errors of the connection.
     fn shutdown(&mut self) -> Result<(), Self::Error>;
-
-    /// The bytes that `fill_buf` has returned and that are not consumed: [`Driver::proceed`] offers them without a call of
-    /// `fill_buf`. A transport that cannot tell returns none.
-    fn buffered(&self) -> &[u8] {
-        &[]
-    }
 }
 
 /// Moves bytes between one machine and one transport, with blocking I/O.
@@ -162,15 +156,6 @@ impl<'a, M: Machine, T: Transport, C: Fn() -> Instant, O: Output + ?Sized> Drive
             Action::Step(Step::Over) => return Ok(Turn::Over),
         }
         Ok(Turn::Quiet)
-    }
-
-    /// Call it after a turn, as often as you like: offers the machine the rest of the last read, without I/O, until all of it is
-    /// taken or the output buffer is full. The events go to `report`. A turn for each name costs more.
-    pub fn proceed(&mut self, report: impl FnMut(M::Event<'_>)) {
-        if self.batch.pump.has_input() {
-            let now = self.now();
-            self.batch.proceed(self.machine, now, self.transport.buffered(), self.output.lend(), report);
-        }
     }
 
     /// The time.

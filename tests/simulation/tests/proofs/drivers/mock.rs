@@ -57,8 +57,6 @@ pub(crate) struct Mock {
     pub(crate) incoming: VecDeque<Incoming>,
     /// Every read is ready without waiting, and `read_ready` says so.
     pub(crate) prompt: bool,
-    /// It tells the driver which bytes are not consumed, so that one turn can be followed by many names.
-    pub(crate) proceeds: bool,
     /// Maximum sizes of the writes, used in a cycle; without any, a write takes everything.
     pub(crate) write_sizes: VecDeque<usize>,
     /// The time in which no write takes anything: the peer does not read.
@@ -86,7 +84,6 @@ impl Mock {
             clock: Clock::default(),
             incoming: incoming.into_iter().collect(),
             prompt: false,
-            proceeds: false,
             write_sizes: VecDeque::new(),
             stuck: Instant::ZERO..Instant::ZERO,
             pace: Duration::ZERO,
@@ -294,10 +291,6 @@ macro_rules! transport {
                 $($wait;)?
                 self.end()
             }
-
-            fn buffered(&self) -> &[u8] {
-                if self.proceeds { &self.buffer } else { &[] }
-            }
         }
     };
 }
@@ -355,19 +348,11 @@ where
     match style {
         Style::Blocking => {
             let mut driver = blocking::Driver::new(machine, mock, clock, &mut output);
-            report(|events| {
-                let is_last = note(driver.turn(), events)?;
-                driver.proceed(|event| events.push(format!("{event:?}")));
-                Ok(is_last)
-            })
+            report(|events| note(driver.turn(), events))
         }
         Style::Asynchronous => {
             let mut driver = asynchronous::Driver::new(machine, mock, clock, &mut output);
-            report(|events| {
-                let is_last = block_on(async { note(driver.turn().await, events) })?;
-                driver.proceed(|event| events.push(format!("{event:?}")));
-                Ok(is_last)
-            })
+            report(|events| block_on(async { note(driver.turn().await, events) }))
         }
     }
 }

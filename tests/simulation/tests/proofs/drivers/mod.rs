@@ -56,7 +56,6 @@ proptest! {
         interruption in 1..60_usize,
         early_waits in 0..4_usize,
         prompt: bool,
-        proceeds: bool,
     ) {
         let input: Vec<&[u8]> = input.iter().map(|read| read.as_bytes()).collect();
         let said = serve(framing, 16, &input);
@@ -68,7 +67,6 @@ proptest! {
             mock.fault = Some((interruption, ErrorKind::Interrupted));
             mock.early_waits = early_waits;
             mock.prompt = prompt;
-            mock.proceeds = proceeds;
             mock.clock.tick = tick;
             let report = drive(style, &mut server, &mut mock, output_size);
             prop_assert_eq!(report.result, Ok(()));
@@ -90,21 +88,6 @@ fn replies_to_names_of_one_read_are_sent_in_one_write() {
         assert_eq!(writes, [&b"Welcome!\n"[..], b"Hello, a!\nHello, b!\nHello, c!\n"]);
         assert_eq!(report.events, ["Name([97])", "Name([98])", "Name([99])", "Exit"]);
         assert!(report.turns <= 10, "{report:?}");
-    }
-}
-
-#[test]
-fn names_of_one_read_need_no_turn_each() {
-    for style in STYLES {
-        let [one_by_one, at_once] = [false, true].map(|proceeds| {
-            let mut server = server(settings(Framing::Line));
-            let mut mock = Mock::new(reads(&[&b"name\n".repeat(20), b"exit\n"]));
-            mock.proceeds = proceeds;
-            let report = drive(style, &mut server, &mut mock, 64);
-            (report.turns, report.events, mock.writes.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>())
-        });
-        assert_eq!((&at_once.1, &at_once.2), (&one_by_one.1, &one_by_one.2));
-        assert!(at_once.0 + 15 <= one_by_one.0, "{} turns, {} of them without a name each", one_by_one.0, at_once.0);
     }
 }
 
