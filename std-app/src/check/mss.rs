@@ -4,7 +4,7 @@ use core::fmt;
 use std::{io, net::TcpStream};
 
 use super::evidence::{self, Info};
-use crate::export::number::Count;
+use crate::{export::number::Count, socket};
 
 /// The MSS in the server's SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,48 +88,15 @@ const fn limit(segment: u32, window: u32, mtu: u32, options: u32) -> Limit {
 /// In repair mode the kernel of Linux reports the MSS of the SYN.
 #[cfg(target_os = "linux")]
 fn exactly(stream: &TcpStream) -> io::Result<u32> {
-    const ON: i32 = 1;
-    /// Without the window probe that ends the mode otherwise.
-    const OFF: i32 = -1;
-    set_repair(stream, ON)?;
-    let size = segment_size(stream);
-    set_repair(stream, OFF)?;
+    use nix::sys::socket::{setsockopt, sockopt::TcpRepair};
+
+    const ON: u32 = 1;
+    /// `TCP_REPAIR_OFF_NO_WP`, -1: without the window probe that ends the mode otherwise.
+    const OFF: u32 = u32::MAX;
+    setsockopt(stream, TcpRepair, &ON)?;
+    let size = socket::mss(stream);
+    setsockopt(stream, TcpRepair, &OFF)?;
     size
-}
-
-#[cfg(target_os = "linux")]
-fn set_repair(stream: &TcpStream, mode: i32) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-
-    use nix::libc;
-
-    let size = libc::socklen_t::try_from(size_of::<i32>()).map_err(io::Error::other)?;
-    // SAFETY: `mode` is `size` bytes long, and the descriptor is open.
-    let status = unsafe {
-        libc::setsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_REPAIR, (&raw const mode).cast(), size)
-    };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-#[cfg(target_os = "linux")]
-fn segment_size(stream: &TcpStream) -> io::Result<u32> {
-    use std::os::fd::AsRawFd;
-
-    use nix::libc;
-
-    let mut value = 0_u32;
-    let mut size = libc::socklen_t::try_from(size_of::<u32>()).map_err(io::Error::other)?;
-    // SAFETY: `value` is `size` bytes long and writable, and the descriptor is open.
-    let status = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_MAXSEG,
-            (&raw mut value).cast(),
-            &raw mut size,
-        )
-    };
-    if status == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
 /// No other system tells it.

@@ -50,28 +50,18 @@ impl Drop for Vanished {
 
 #[cfg(target_os = "linux")]
 mod filter {
-    use std::{io, net::TcpStream, os::fd::AsRawFd};
+    use std::{io, net::TcpStream};
 
-    use nix::libc;
+    use socket2::{SockFilter, SockRef};
 
     pub(super) fn drop_all(stream: &TcpStream) -> io::Result<()> {
         /// `BPF_RET | BPF_K`: keep this number of bytes of the packet.
         const RETURN: u16 = 0x06;
-        let mut drop_all = [libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: 0 }];
-        let program = libc::sock_fprog { len: 1, filter: drop_all.as_mut_ptr() };
-        set(stream, libc::SO_ATTACH_FILTER, &program)
+        SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])
     }
 
     pub(super) fn remove(stream: &TcpStream) -> io::Result<()> {
-        set(stream, libc::SO_DETACH_FILTER, &0_i32)
-    }
-
-    fn set<T>(stream: &TcpStream, option: i32, value: &T) -> io::Result<()> {
-        let size = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
-        // SAFETY: `value` is `size` bytes long, and what it points at lives as long as the call; the descriptor is open.
-        let status =
-            unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const *value).cast(), size) };
-        if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        SockRef::from(stream).detach_filter()
     }
 }
 
