@@ -5,12 +5,10 @@
 
 use smoltcp::wire::{IpAddress, IpEndpoint, TcpPacket, TcpSeqNumber};
 
+use super::lengths::{ETHERNET, LONGEST_FRAME};
+
 /// How many connections are remembered, those that were heard last. Each takes 28 bytes of RAM, or 40 with IPv6.
 const REMEMBERED: usize = 4;
-/// Length of the Ethernet header.
-const ETHERNET: usize = 14;
-/// The longest frame.
-const LONGEST: usize = 1514;
 
 /// What is remembered of connections.
 #[derive(Default)]
@@ -89,7 +87,7 @@ impl Latest {
             #[cfg(feature = "ipv6")]
             IpAddress::Ipv6(_) => 40,
         };
-        let mut copy = [0; LONGEST];
+        let mut copy = [0; LONGEST_FRAME];
         // Only segmentation offload makes longer ones.
         let Some(copy) = copy.get_mut(..frame.len()) else { return receive(frame) };
         copy.copy_from_slice(frame);

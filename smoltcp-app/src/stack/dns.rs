@@ -10,8 +10,8 @@ use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpAddress, UdpPacket};
 #[cfg(feature = "ipv6")]
 use smoltcp::wire::{IpProtocol, Ipv6Packet};
 
-/// The longest answer that is changed; a longer one passes as it is.
-const LONGEST: usize = 1514;
+use super::lengths::LONGEST_FRAME;
+
 const HEADER: usize = 12;
 const SERVER_PORT: u16 = 53;
 /// The flags QR and TC.
@@ -31,7 +31,7 @@ pub(super) fn lower_case<'b>(name: &str, buffer: &'b mut [u8; NAME]) -> Option<&
 /// Passes an answer of a DNS server to `receive` with its names in lower case, and every other frame as it is. Returns the
 /// server, if the answer is truncated.
 pub(super) fn normalize(frame: &[u8], receive: impl FnOnce(&[u8])) -> Option<IpAddress> {
-    let mut copy = [0; LONGEST];
+    let mut copy = [0; LONGEST_FRAME]; // a longer one passes as it is
     let answer = addresses(frame).and_then(|(source, destination, datagram)| {
         let whole = copy.get_mut(..frame.len())?;
         whole.copy_from_slice(frame);

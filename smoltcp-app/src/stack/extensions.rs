@@ -10,12 +10,10 @@ use smoltcp::{
     },
 };
 
-/// Length of the Ethernet header.
-const ETHERNET: usize = 14;
+use super::lengths::{ETHERNET, LONGEST_FRAME};
+
 /// Length of the IPv6 header.
 const IPV6: usize = 40;
-/// The longest frame.
-const LONGEST: usize = 1514;
 /// No ICMPv6 error is longer than this (RFC 4443, 2.4 (c)).
 const LONGEST_ERROR: usize = 1280;
 
@@ -47,11 +45,6 @@ pub(super) struct Problem {
     pointer: usize,
     /// A packet that was sent to a group is reported, too (RFC 8200, 4.2).
     pub(super) even_to_group: bool,
-}
-
-/// The packet in this frame: its IPv6 header and what follows it, without padding.
-pub(super) fn packet<'f>(frame: &'f [u8], header: &Ipv6Packet<&[u8]>) -> &'f [u8] {
-    frame.get(ETHERNET..).and_then(|packet| packet.get(..header.total_len())).unwrap_or_default()
 }
 
 /// Processes the extension headers of this packet. `None` if it is to be dropped.
@@ -141,7 +134,7 @@ impl Content {
     #[inline(never)]
     pub(super) fn alone(&self, frame: &[u8], packet: &[u8], receive: impl FnOnce(&[u8])) {
         let content = self.of(packet);
-        let mut copy = [0; LONGEST];
+        let mut copy = [0; LONGEST_FRAME];
         let Some(copy) = copy.get_mut(..ETHERNET + IPV6 + content.len()) else { return };
         let (Some((headers, place)), Some(received)) =
             (copy.split_at_mut_checked(ETHERNET + IPV6), frame.get(..ETHERNET + IPV6))

@@ -231,7 +231,7 @@ fn ask(
 
 /// The segment in this frame, if it is an acknowledgement.
 fn acknowledgement(frame: &Frame) -> Option<TcpPacket<&[u8]>> {
-    in_frame(frame.bytes()).filter(|segment| segment.ack() && !segment.rst())
+    in_frame(frame.bytes()).map(|(segment, _)| segment).filter(|segment| segment.ack() && !segment.rst())
 }
 
 /// Sends what smoltcp answered, if it did.

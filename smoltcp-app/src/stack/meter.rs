@@ -83,7 +83,7 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
 
 /// Whether this frame begins or ends a connection.
 pub(super) fn turns(frame: &[u8]) -> bool {
-    in_frame(frame).is_some_and(|segment| segment.syn() || segment.fin() || segment.rst())
+    in_frame(frame).is_some_and(|(segment, _)| segment.syn() || segment.fin() || segment.rst())
 }
 
 /// The right to send one frame, which is counted then.
@@ -111,7 +111,7 @@ impl<T: TxToken> TxToken for Token<'_, T> {
                 *self.identification = self.identification.wrapping_add(packets);
             }
             counters.frames_sent = counters.frames_sent.wrapping_add(1);
-            if let Some(segment) = in_frame(frame) {
+            if let Some((segment, _)) = in_frame(frame) {
                 if is_refusal(&segment, port) {
                     counters.refused = counters.refused.wrapping_add(1);
                 }

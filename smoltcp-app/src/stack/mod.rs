@@ -16,6 +16,7 @@ mod extensions;
 mod guard;
 mod icmp;
 mod ingress;
+mod lengths;
 mod meter;
 mod neighbors;
 mod path_mtu;

@@ -12,8 +12,8 @@ use smoltcp::{
     wire::IpProtocol,
 };
 
-/// Length of the Ethernet header.
-const ETHERNET: usize = 14;
+use super::lengths::ETHERNET;
+
 /// Length of the header of an ICMP error.
 const ERROR: usize = 8;
 

@@ -8,21 +8,19 @@ use core::time::Duration;
 use greet_core::Instant;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Address, Ipv4Packet};
 
+use super::lengths::{ETHERNET, LONGEST_FRAME};
+
 /// Packets that can be incomplete at the same time.
 const SLOTS: usize = 8;
 /// How long the fragments of a packet are kept after the first one arrived, as long as Linux keeps them.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Length of the Ethernet header.
-const ETHERNET: usize = 14;
 /// Length of the Ethernet header and the longest IPv4 header.
 const HEADERS: usize = ETHERNET + 60;
-/// The longest packet that is reassembled: as long as one that an Ethernet carries whole.
-const LONGEST: usize = 1500;
-/// The longest frame with such a packet.
-pub(super) const FRAME: usize = ETHERNET + LONGEST;
+/// The longest frame with a reassembled packet, which is as long as one that an Ethernet carries whole.
+pub(super) const FRAME: usize = LONGEST_FRAME;
 /// The longest payload of such a packet.
-const PAYLOAD: usize = LONGEST - 20;
+const PAYLOAD: usize = FRAME - ETHERNET - 20;
 /// Fragments begin at multiples of this.
 const BLOCK: usize = 8;
 

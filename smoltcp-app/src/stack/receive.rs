@@ -22,6 +22,7 @@ use super::reassembly;
 use super::{
     Reason, Stack, icmp,
     ingress::{self, OneFrame, Packet, Received},
+    lengths::ip_packet,
     neighbors,
     quote::Quoting,
     segment::Segment,
@@ -83,9 +84,9 @@ impl<'a> Stack<'a> {
                     {
                         return;
                     }
-                    let received = frame.get(14..).and_then(|rest| rest.get(..usize::from(packet.total_len())));
+                    let received = ip_packet(frame, packet.total_len().into());
                     let options = usize::from(packet.header_len()).saturating_sub(20);
-                    let reply = Quoting::new(reply, received.unwrap_or_default(), packet.next_header(), options);
+                    let reply = Quoting::new(reply, received, packet.next_header(), options);
                     let addresses = (packet.src_addr().into(), packet.dst_addr().into());
                     let content = (packet.next_header(), addresses, packet.payload());
                     self.guard(frame, source, content, reply, now, serve);
@@ -225,7 +226,7 @@ impl<'a> Stack<'a> {
         if !ingress::has_possible_addresses(packet) {
             return;
         }
-        let received = extensions::packet(frame, packet);
+        let received = ip_packet(frame, packet.total_len());
         let content = match extensions::process(received) {
             None => return,
             Some(Ok(content)) => content,

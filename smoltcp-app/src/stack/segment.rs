@@ -167,18 +167,19 @@ impl TxToken for Keep<'_> {
     }
 }
 
-/// The TCP segment in this frame.
-pub(super) fn in_frame(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
+/// The TCP segment in this frame, and its source and destination addresses.
+pub(super) fn in_frame(frame: &[u8]) -> Option<(TcpPacket<&[u8]>, [IpAddress; 2])> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let packet = frame.payload();
-    let segment = match frame.ethertype() {
+    let (segment, addresses) = match frame.ethertype() {
         #[cfg(feature = "ipv4")]
         EthernetProtocol::Ipv4 => {
             let header = smoltcp::wire::Ipv4Packet::new_checked(packet).ok()?;
             if header.next_header() != IpProtocol::Tcp {
                 return None;
             }
-            packet.get(usize::from(header.header_len())..usize::from(header.total_len()))?
+            let segment = packet.get(usize::from(header.header_len())..usize::from(header.total_len()))?;
+            (segment, [header.src_addr().into(), header.dst_addr().into()])
         }
         #[cfg(feature = "ipv6")]
         EthernetProtocol::Ipv6 => {
@@ -186,9 +187,10 @@ pub(super) fn in_frame(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
             if header.next_header() != IpProtocol::Tcp {
                 return None;
             }
-            packet.get(header.header_len()..header.total_len())?
+            let segment = packet.get(header.header_len()..header.total_len())?;
+            (segment, [header.src_addr().into(), header.dst_addr().into()])
         }
         _ => return None,
     };
-    TcpPacket::new_checked(segment).ok()
+    Some((TcpPacket::new_checked(segment).ok()?, addresses))
 }

@@ -1,6 +1,6 @@
 //! The last SYN-ACKs that were sent, to answer a repeated SYN (RFC 9293, 3.10.7.4): smoltcp 0.14 does not answer it.
 
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::IpEndpoint;
 
 use super::segment::{Frame, Segment, in_frame};
 
@@ -42,27 +42,8 @@ impl SynAcks {
 
 /// Whether this frame is of the connection of this SYN.
 fn answers(frame: &Frame, syn: &Segment) -> bool {
-    let (Some(segment), Some((source, destination))) = (in_frame(frame.bytes()), addresses(frame.bytes())) else {
-        return false;
-    };
-    IpEndpoint::new(source, segment.src_port()) == syn.destination
-        && IpEndpoint::new(destination, segment.dst_port()) == syn.source
-}
-
-/// The IP addresses of this frame.
-fn addresses(frame: &[u8]) -> Option<(IpAddress, IpAddress)> {
-    let (header, packet) = frame.split_first_chunk::<14>()?;
-    match header {
-        #[cfg(feature = "ipv4")]
-        [.., 8, 0] => {
-            let packet = smoltcp::wire::Ipv4Packet::new_checked(packet).ok()?;
-            Some((packet.src_addr().into(), packet.dst_addr().into()))
-        }
-        #[cfg(feature = "ipv6")]
-        [.., 0x86, 0xdd] => {
-            let packet = smoltcp::wire::Ipv6Packet::new_checked(packet).ok()?;
-            Some((packet.src_addr().into(), packet.dst_addr().into()))
-        }
-        _ => None,
-    }
+    in_frame(frame.bytes()).is_some_and(|(segment, [source, destination])| {
+        IpEndpoint::new(source, segment.src_port()) == syn.destination
+            && IpEndpoint::new(destination, segment.dst_port()) == syn.source
+    })
 }

@@ -1,8 +1,8 @@
 //! Priority tags: a VLAN tag whose VLAN is 0 says that the frame is in no VLAN (IEEE 802.1Q, 6.9.1). smoltcp 0.14 drops such
 //! frames. Some switches and hosts send them; here the tag is removed.
 
-/// The longest frame without its tag: a payload of 1,500 bytes and the Ethernet header.
-const LONGEST: usize = 1514;
+use super::lengths::LONGEST_FRAME;
+
 /// Where the tag begins: after the two addresses.
 const TAG: usize = 12;
 
@@ -14,7 +14,7 @@ pub(super) fn is_tagged(frame: &[u8]) -> bool {
 /// Passes `frame` without its tag to `receive`, if it is not too long. Not inlined: the copy takes stack only while it is needed.
 #[inline(never)]
 pub(super) fn without(frame: &[u8], receive: impl FnOnce(&[u8])) {
-    let mut copy = [0; LONGEST];
+    let mut copy = [0; LONGEST_FRAME];
     let length = frame.len().saturating_sub(4);
     if let (Some(start), Some(end)) = (frame.get(..TAG), frame.get(TAG + 4..))
         && let Some(whole) = copy.get_mut(..length)
