@@ -144,12 +144,16 @@ impl Report {
         }
     }
 
-    /// Writes the waiting lines of the log, and logs how many were dropped.
-    pub(crate) fn dropped_lines(&self) {
+    /// Writes the waiting lines of the log, and logs how many were dropped. The counters are logged again then, because their
+    /// last line may be one of those.
+    pub(crate) fn dropped_lines(&mut self) {
         #[cfg(all(feature = "defmt", feature = "qemu", target_os = "none"))]
         match crate::semihosting_log::flush() {
             0 => {}
-            lines => error!("{=u32} lines of the log were dropped because it was not read", lines),
+            lines => {
+                error!("{=u32} lines of the log were dropped because it was not read", lines);
+                self.counted = Counted::default();
+            }
         }
     }
 
