@@ -101,6 +101,14 @@ pub(crate) fn set_cork(stream: &TcpStream) -> io::Result<()> {
     return unsupported(stream);
 }
 
+/// Acknowledges what comes next at once, instead of after some milliseconds (`TCP_QUICKACK`): for a moment only.
+pub(crate) fn acknowledge_at_once(stream: &TcpStream) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return socket2::SockRef::from(stream).set_tcp_quickack(true);
+    #[cfg(not(target_os = "linux"))]
+    return unsupported((stream, ()));
+}
+
 /// Sets how many bytes that are not sent yet a write may queue (`TCP_NOTSENT_LOWAT`).
 pub(crate) fn set_unsent_limit(stream: &TcpStream, bytes: u32) -> io::Result<()> {
     #[cfg(target_os = "linux")]

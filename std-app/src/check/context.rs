@@ -32,6 +32,13 @@ impl<'a> Context<'a> {
         self.settings.timeout_for(self.facts.rtt().max(self.target.handshake()))
     }
 
+    /// How long one answer may take if nothing can have been lost.
+    pub(crate) fn timeout_without_loss(&self, timeout: Duration) -> Duration {
+        const LEAST: Duration = Duration::from_secs(3);
+        const SHARE: f64 = 0.3;
+        timeout.min(LEAST.max(timeout.mul_f64(SHARE)) + 10 * self.facts.rtt())
+    }
+
     /// How long the probe has run.
     pub(crate) fn elapsed(&self) -> Duration {
         self.begin.elapsed()

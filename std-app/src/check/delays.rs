@@ -13,6 +13,8 @@ pub(crate) struct Step {
     pub(crate) is_always: bool,
 }
 
+pub(crate) const NAGLE: &str = "Nagle's algorithm at the server together with the client's delayed ACK (40 ms): write a reply at \
+                                once, and set TCP_NODELAY";
 /// A shorter delay is work rather than a timer.
 const SHORTEST: Duration = Duration::from_millis(4);
 /// Delays belong together if the longest is no more than this much longer than the shortest.
@@ -105,6 +107,11 @@ impl Step {
         matches!(self.delay.as_millis(), 170..=300 | 900..=1150)
     }
 
+    /// Whether it is the usual time of a delayed ACK.
+    pub(crate) const fn is_of_delayed_ack(&self) -> bool {
+        matches!(self.delay.as_millis(), 38..=47)
+    }
+
     /// "10 ms", as people name it.
     pub(crate) fn name(&self) -> String {
         match rounded(self.delay).as_millis() {
@@ -115,8 +122,6 @@ impl Step {
 
     /// What to look at.
     pub(crate) fn cause(&self) -> String {
-        const NAGLE: &str = "Nagle's algorithm at the server together with the client's delayed ACK (40 ms): write a reply at once, \
-                             and set TCP_NODELAY";
         let name = self.name();
         match (self.delay.as_micros(), self.is_always) {
             (8_000..=12_500, false) => "a delayed ACK of the board's stack (10 ms), or a stack that is polled every 10 ms instead \

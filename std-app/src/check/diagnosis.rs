@@ -78,6 +78,33 @@ fn explains(finding: &Entry, found: &Failure, probe: &Probe, failure: &Failure) 
         || (breaks_stream && ends(found) && ends(failure))
 }
 
+/// Earlier failures that the last entry explains: when segments of certain sizes to the server are lost, it acknowledged some of
+/// them never before. (An answer that is missing after an acknowledgement may have another cause.)
+pub(super) fn attribute(earlier: &mut [Entry], last: &Entry) {
+    let Some(found) = finding_of(last) else { return };
+    let is_of_size = last.id == "stream.sizes" && found.what.contains("to the server");
+    if !is_of_size || found.kind != Kind::Timeout || last.follows.is_some() {
+        return;
+    }
+    let is_explained = |entry: &Entry| {
+        finding_of(entry).is_some_and(|failure| {
+            failure.kind == Kind::Timeout
+                && Symptom::of(failure) == Symptom::Unanswered
+                && failure.evidence.as_ref().is_some_and(|evidence| evidence.is_unacknowledged)
+        })
+    };
+    let explained: Vec<String> = earlier
+        .iter()
+        .filter(|entry| entry.follows.is_none() && is_explained(entry))
+        .map(|entry| entry.id.clone())
+        .collect();
+    for entry in earlier {
+        if explained.contains(&entry.id) || entry.follows.as_ref().is_some_and(|finding| explained.contains(finding)) {
+            entry.follows = Some(last.id.clone());
+        }
+    }
+}
+
 /// What a client sees of a failure. One defect has the same symptom in each probe that depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Symptom {
@@ -315,6 +342,29 @@ mod tests {
                 ("stream.lengths", Level::Must, because("another")),
             ];
             assert_eq!(findings(found), [None, follows, None]);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_missing_before_follows_from_the_size_of_its_segment() {
+        use crate::check::evidence::Evidence;
+        let lost = |is_up| {
+            let evidence = Evidence { text: String::new(), cause: None, is_unacknowledged: is_up };
+            wrong("the link is down", b"Hello, one!\n", b"").with_kind(Kind::Timeout).with_evidence(evidence)
+        };
+        for (is_up, follows) in [(true, Some("stream.sizes".to_owned())), (false, None)] {
+            let mut entries = entries(vec![
+                ("rules.L1", Level::Must, lost(is_up)),
+                ("rules.L2", Level::Must, lost(is_up)),
+                (
+                    "stream.sizes",
+                    Level::Must,
+                    Failure::new("segments to the server with exactly 512 bytes").with_kind(Kind::Timeout),
+                ),
+            ]);
+            let last = Entry { follows: None, ..entries.pop().unwrap() }; // it is of another group
+            attribute(&mut entries, &last);
+            assert_eq!(entries[0].follows, follows);
         }
     }
 

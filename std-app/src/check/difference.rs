@@ -103,6 +103,13 @@ pub(crate) fn damage(expected: &[u8], received: &[u8]) -> Option<Damage> {
     }
 }
 
+/// Whether few bytes are wrong, and as many correct ones follow.
+pub(crate) fn is_short_run(expected: &[u8], received: &[u8]) -> bool {
+    const SHORT: usize = 64;
+    let last_wrong = last_difference(expected.iter().zip(received));
+    last_wrong.is_some_and(|last| last < SHORT && expected.len().min(received.len()) - last > SHORT / 2)
+}
+
 /// Whether a cause only describes the bytes: another probe may see more of the same defect.
 pub(crate) fn is_general(cause: &str) -> bool {
     ["the following bytes are correct", "multiple of", "a segment of", "bytes follow the last reply"]
@@ -326,6 +333,20 @@ mod tests {
     fn stream(from: usize, count: usize) -> Vec<u8> {
         let byte = |position: usize| u8::try_from(mixed(position) % 94).unwrap();
         (from..from + count).map(|position| b'!' + byte(position)).collect()
+    }
+
+    #[test]
+    fn a_wrong_cache_line_is_a_short_run_and_another_reply_is_not() {
+        let expected = stream(0, 600);
+        let with = |wrong: core::ops::Range<usize>| {
+            let mut received = expected.clone();
+            received[wrong].iter_mut().step_by(7).for_each(|byte| *byte ^= 1);
+            is_short_run(&expected, &received)
+        };
+        assert!(with(0..32) && with(0..64));
+        assert!(
+            !with(0..600) && !is_short_run(&expected[..18], &stream(40, 18)) && !is_short_run(&expected, &expected)
+        );
     }
 
     #[test]

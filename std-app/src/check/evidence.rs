@@ -30,6 +30,8 @@ pub(crate) struct Info {
     pub(crate) retransmissions: u32,
     /// The number of all segments that were sent again.
     pub(crate) all_retransmissions: u32,
+    /// Segments came that follow others which are missing.
+    pub(crate) has_gaps: bool,
     /// The window that the server announced last, in bytes.
     pub(crate) window: u32,
     /// Number of zero-window probes without an answer.

@@ -1,13 +1,14 @@
 //! Which service a server offers, recognized by the first bytes it sends or by its answer to an HTTP request.
 
 use core::time::Duration;
-use std::{io::Write as _, time::Instant};
+use std::{io::Write as _, thread, time::Instant};
 
 use crate::export::number::Time;
 
 use super::{
     context::Context,
     failure::{Failure, Kind},
+    loss::LINGER,
     service::{GREETING, Service},
     session::Session,
 };
@@ -71,17 +72,35 @@ enum Seen {
     Other(Protocol),
 }
 
+/// Opens a connection and receives what the server sends first. A server with one slot may refuse a client, or close its
+/// connection, as long as it has not noticed that the client before has left.
+fn banner(context: Context<'_>, soon: Duration) -> Result<(Session<'_>, Vec<u8>), Failure> {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let begin = Instant::now();
+    loop {
+        let failure = match Session::open(context) {
+            Ok(mut session) => match first_bytes(&mut session, soon, b"") {
+                (banner, Some(end @ (Kind::Closed | Kind::Reset))) if banner.is_empty() => closed_at_once(end),
+                (banner, _) => return Ok((session, banner)),
+            },
+            Err(failure) if failure.kind == Kind::Refused => failure,
+            Err(failure) => return Err(failure),
+        };
+        if begin.elapsed() >= LINGER {
+            return Err(failure);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
 /// Finds out which service the server offers. If the user states one, only what is certainly another one is an error.
 pub(crate) fn service(context: Context<'_>) -> Result<Service, Failure> {
     let stated = context.settings.service;
-    let mut session = Session::open(context)?;
     let soon = FIRST_BYTES + 4 * context.target.handshake();
-    let (banner, end) = first_bytes(&mut session, soon, b"");
-    if let Some(end @ (Kind::Closed | Kind::Reset)) = end
-        && banner.is_empty()
-    {
-        return stated.ok_or_else(|| closed_at_once(end));
-    }
+    let (mut session, banner) = match (banner(context, soon), stated) {
+        (Err(failure), Some(stated)) if matches!(failure.kind, Kind::Closed | Kind::Reset) => return Ok(stated),
+        (outcome, _) => outcome?,
+    };
     let (seen, received) = match banner_service(&banner) {
         Some(seen) => (seen, banner),
         None => {

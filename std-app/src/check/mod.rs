@@ -47,8 +47,10 @@ mod settings;
 mod slots;
 pub(crate) mod soak;
 mod stalls;
+mod standstills;
 mod target;
 mod targets;
+mod timing;
 mod vanish;
 
 use std::{

@@ -77,6 +77,7 @@ pub(super) fn run(
         } else if has_time {
             list.entry(&entry);
         }
+        diagnosis::attribute(&mut entries, &entry);
         entries.push(entry);
     }
     if let Some(aborted) = run.aborted.as_ref().filter(|_| skipped > 0) {

@@ -51,6 +51,8 @@ pub(crate) struct Session<'a> {
     sent: u64,
     /// The kernel's number of acknowledged bytes when it was asked last.
     acknowledged: u64,
+    /// The kernel's number of retransmitted segments when it was asked last.
+    retransmitted: u32,
     /// The waits of [`PAUSE`] or longer.
     pub(crate) pauses: Vec<Duration>,
 }
@@ -68,6 +70,7 @@ impl<'a> Session<'a> {
             history: Vec::new(),
             sent: 0,
             acknowledged: 0,
+            retransmitted: 0,
             pauses: Vec::new(),
         }
     }
@@ -160,27 +163,39 @@ impl<'a> Session<'a> {
     fn expect_until(&mut self, until: Instant, what: &str, expected: &[u8]) -> Result<(), Failure> {
         let mut matched = 0;
         let mut buffer = [0; 16 * 1024];
+        let mut waiting = Instant::now();
+        let mut is_early = self.offset > 0; // a greeting may take longer than any answer
+        if is_early {
+            self.set_read_timeout(self.context.timeout_without_loss(self.timeout));
+        }
         while let Some(rest) = expected.get(matched..).filter(|rest| !rest.is_empty()) {
             let space = rest.len().min(buffer.len());
             let space = buffer.get_mut(..space).unwrap_or_default();
             let begin = Instant::now();
             let outcome = self.stream.read(space);
             self.pauses.extend(Some(begin.elapsed()).filter(|waited| *waited >= PAUSE));
+            self.note_wait(begin, outcome.is_ok());
             let received = match outcome {
                 Ok(0) => return Err(self.missing(what, rest, Kind::Closed, "the server closed the connection")),
                 Ok(count) => space.get(..count).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 // Bytes queued on this host are still being sent: the network is slow.
                 Err(error) if kind_of(&error) == Kind::Timeout && self.is_sending() => continue,
+                Err(error) if kind_of(&error) == Kind::Timeout && is_early && !self.has_lost_nothing() => {
+                    is_early = false;
+                    self.set_read_timeout(self.timeout.saturating_sub(begin.elapsed()));
+                    continue;
+                }
                 Err(error) => {
                     let why = match kind_of(&error) {
                         Kind::Timeout if matched > 0 => incomplete(matched, expected.len()),
-                        Kind::Timeout => format!("nothing was received within {}", Time::from(self.timeout)),
+                        Kind::Timeout => format!("nothing was received within {}", Time::from(waiting.elapsed())),
                         _ => describe(&error),
                     };
                     return Err(self.missing(what, rest, kind_of(&error), &why));
                 }
             };
+            waiting = Instant::now();
             self.context.target.count_bytes(received.len());
             let same = rest.iter().zip(received).take_while(|(expected, received)| expected == received).count();
             self.remember(rest.get(..same).unwrap_or_default());
@@ -196,10 +211,37 @@ impl<'a> Session<'a> {
                     let why = incomplete(matched, expected.len());
                     return Err(self.missing(what, expected.get(matched..).unwrap_or_default(), Kind::Timeout, &why));
                 }
-                self.set_read_timeout(left.min(self.timeout));
+                self.set_read_timeout(left.min(if is_early {
+                    self.context.timeout_without_loss(self.timeout)
+                } else {
+                    self.timeout
+                }));
             }
         }
         Ok(())
+    }
+
+    /// Notes a wait in which segments were sent again.
+    fn note_wait(&mut self, begin: Instant, is_over: bool) {
+        /// No segment is sent again before.
+        const SHORTEST: Duration = Duration::from_millis(190);
+        let took = begin.elapsed();
+        if took < SHORTEST || !is_over {
+            return;
+        }
+        let Ok(info) = evidence::info(&self.stream) else { return };
+        let again = info.all_retransmissions.saturating_sub(self.retransmitted);
+        self.retransmitted = info.all_retransmissions;
+        self.context.target.measured.standstills.note(begin, took, again);
+    }
+
+    /// Whether the server's stack has all that was sent, over a network that has lost nothing during the whole check. Its answer
+    /// is not lost then, and does not come later.
+    fn has_lost_nothing(&self) -> bool {
+        let is_acknowledged = evidence::info(&self.stream).is_ok_and(|info| {
+            info.unacknowledged_segments == 0 && info.unsent == 0 && info.all_retransmissions == 0 && !info.has_gaps
+        });
+        self.context.target.has_lost_nothing() && is_acknowledged
     }
 
     /// Whether bytes that this host has queued were acknowledged since the last call, and others still are to be. Not for ever.
@@ -257,7 +299,10 @@ impl<'a> Session<'a> {
         let is_echo = self.context.facts.service() == Service::Echo;
         let mut buffer = [0; 1024];
         loop {
-            return match self.stream.read(&mut buffer) {
+            let begin = Instant::now();
+            let outcome = self.stream.read(&mut buffer);
+            self.note_wait(begin, outcome.is_ok());
+            return match outcome {
                 Ok(0) => Ok(()),
                 Ok(count) => {
                     let received = buffer.get(..count).unwrap_or_default().to_vec();

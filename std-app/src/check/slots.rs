@@ -37,7 +37,17 @@ fn open_all(context: Context<'_>, count: usize) -> Result<Vec<Session<'_>>, Fail
                 running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
             }),
         };
-        open.extend(outcomes.into_iter().collect::<Result<Vec<_>, _>>()?);
+        let mut failed = None;
+        for outcome in outcomes {
+            match outcome {
+                Ok(session) => open.push(session),
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
+        }
+        if let Some(failure) = failed {
+            exit_all(open); // how they end must not take a slot: other probes test that
+            return Err(failure);
+        }
     }
     Ok(open)
 }
@@ -74,6 +84,9 @@ pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
             && let Err(refusal) = next
         {
             thread::sleep(LINGER); // slots of earlier clients may become free only now
+            if open.last_mut().is_some_and(|newest| newest.exchange(STILL_HERE).is_ok()) {
+                let _ = context.target.measured.silence.set(LINGER); // once
+            }
             next = open_one_more(context);
             // This does not count if the slot is free because the server closed another client's connection.
             if next.is_ok() && !open.iter_mut().all(|session| session.exchange(STILL_HERE).is_ok()) {

@@ -43,6 +43,7 @@ impl Target {
     pub(crate) fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
         let begin = Instant::now();
         let stream = TcpStream::connect_timeout(&self.address, timeout)?;
+        self.measured.standstills.note_handshake(begin, begin.elapsed());
         self.handshake.fetch_min(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
         Self::prepared(stream, timeout)
     }
@@ -89,6 +90,13 @@ impl Target {
     /// The segments that were counted, and how many of them had been sent before.
     pub(crate) fn segments(&self) -> (u64, u64) {
         (self.segments.load(Relaxed), self.retransmissions.load(Relaxed))
+    }
+
+    /// Whether many segments were sent so far, and none of them again: what does not come is not lost.
+    pub(crate) fn has_lost_nothing(&self) -> bool {
+        const ENOUGH: u64 = 200;
+        let (segments, retransmissions) = self.segments();
+        segments >= ENOUGH && retransmissions == 0
     }
 
     /// The number of connections so far.

@@ -1,13 +1,14 @@
 //! Tests of `greet check` with echo servers: it recognizes them, finds nothing on correct ones, and finds the defects of others.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
 
-use core::net::SocketAddr;
+use core::{net::SocketAddr, time::Duration};
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Weak},
     thread,
+    time::Instant,
 };
 
 use crate::{
@@ -78,6 +79,31 @@ fn an_echo_server_for_one_client_at_a_time_gets_one_warning() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].0, "connections.concurrent");
     assert!(result.to_string().contains("serves 1 at a time"), "{result}");
+}
+
+/// As a board does whose only socket listens again some time after its client has left.
+#[test]
+fn a_server_with_one_slot_that_refuses_the_next_client_for_a_moment_is_reached() {
+    const MOMENT: Duration = Duration::from_millis(300);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let _ = echo::<1024>(&stream, <[u8]>::to_vec);
+            drop(stream);
+            let begin = Instant::now();
+            listener.set_nonblocking(true).unwrap();
+            while begin.elapsed() < MOMENT {
+                if let Ok((refused, _)) = listener.accept() {
+                    socket2::SockRef::from(&refused).set_linger(Some(Duration::ZERO)).unwrap();
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            listener.set_nonblocking(false).unwrap();
+        }
+    });
+    let (status, result) = check_json(address, &["--only", "reach"]);
+    assert_eq!((status, failures(&result)), (Some(0), Vec::new()));
 }
 
 /// As a stack does whose connections are all used up.

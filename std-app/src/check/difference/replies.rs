@@ -77,6 +77,7 @@ fn within_reply(name: &[u8], expected: &[u8], received: &[u8]) -> Option<String>
     // Of an empty name the whole reply is missing.
     if let Some(rest) = expected.strip_prefix(BETWEEN)
         && !name.is_empty()
+        && super::wrong_run(expected, received).is_none()
         && is_same(rest, received)
     {
         return Some(
@@ -175,6 +176,11 @@ mod tests {
             let found = of(b"Welcome!", replies, received);
             assert!(found.contains(cause) && found.is_empty() == cause.is_empty(), "{cause}: {found}");
         }
+        // Old bytes in place of the end of a reply, and correct ones behind them.
+        let same = b"Hello, dddddddddddddddddddd!\n".repeat(3);
+        let mut stale = same.clone();
+        stale[24..40].fill(b'd');
+        assert_eq!(of(b"Welcome!", &same, &stale), "", "nothing is missing");
         assert!(of(b"Welcome!Hello, ", b"chunk!", b"chu!").contains("after its first 3 bytes 2 are missing"));
         assert!(of(b"Welcome!", b"Hello, a\0b!\n", b"Hello, a!\n").contains("C string"));
         assert!(are_parts_of_exit(b"Hello, ex!\nHello, it!\n") && !are_parts_of_exit(b"Hello, exit!\n"));

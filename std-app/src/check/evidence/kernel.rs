@@ -37,6 +37,7 @@ pub(crate) fn info(stream: &TcpStream) -> io::Result<Info> {
         unsent: info.tcpi_notsent_bytes,
         retransmissions: info.tcpi_retransmits.into(),
         all_retransmissions: info.tcpi_total_retrans,
+        has_gaps: info.tcpi_rcv_ooopack > 0,
         window: info.tcpi_snd_wnd,
         window_probes: info.tcpi_probes.into(),
         segment: info.tcpi_snd_mss,

@@ -11,8 +11,13 @@ use crate::check::{
     host::CpuPressure,
     probe::{Group, Level, Need, Notes, Probe, Verdict},
     session::Session,
+    standstills::several,
 };
-use crate::export::number::{Bytes, Count, Time};
+use crate::export::number::{Bytes, Count, Time, counted};
+
+/// The cause of replies that take longer with each connection.
+pub(super) const GROWS: &str = "something grows with each connection and is searched from its beginning: a list of closed \
+                                connections, a log, a heap";
 
 pub(super) fn probes() -> Vec<Probe> {
     vec![
@@ -31,10 +36,20 @@ pub(super) fn probes() -> Vec<Probe> {
             Level::Should,
             "a reply takes as long on a late connection as on an early one",
             &[Need::Conversation],
-            &[
-                "something grows with each connection and is searched from its beginning: a list of closed connections, a log, a heap",
-            ],
+            &[GROWS],
             aging,
+        ),
+        Probe::new(
+            Group::Time,
+            "standstills",
+            Level::Should,
+            "the server's stack and the network do not stand still for seconds again and again",
+            &[Need::Conversation],
+            &[
+                "nothing is acknowledged for seconds: the server's stack or driver stands still, or the link is down (a cable, a \
+                 switch, a radio that sleeps)",
+            ],
+            standstills,
         ),
     ]
 }
@@ -74,6 +89,23 @@ fn endurance(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verd
     Ok(format!("{} in all{stopped}", total()))
 }
 
+/// What was seen during all probes.
+fn standstills(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
+    const SHOWN: usize = 5;
+    let all = context.target.measured.standstills.all();
+    if all.is_empty() {
+        return Ok("there was none".to_owned());
+    }
+    let times: Vec<String> = all
+        .iter()
+        .take(SHOWN)
+        .map(|found| format!("{} at {}", Time::from(found.end - found.begin), Time::from(found.begin)))
+        .collect();
+    let text = format!("{}: {}", counted(all.len() as u64, "standstill"), times.join(", "));
+    let (segments, connections) = (context.target.segments(), context.target.connections());
+    if several(&all, segments, connections) { Err(Failure::new(text).into()) } else { Ok(text) }
+}
+
 /// A connection with one message, for [`aging`].
 fn visit(context: Context<'_>) -> Result<(), Failure> {
     let (mut session, _) = Session::served_with_retries(context)?;
@@ -91,8 +123,7 @@ fn aging(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
     while context.target.measured.visits().len() < ENOUGH && context.has_time() {
         visit(context)?;
     }
-    let visits: Vec<(f64, Duration)> =
-        context.target.measured.visits().iter().map(|(number, rtt)| (*number as f64, *rtt)).collect();
+    let visits = context.target.measured.visits();
     let count = Count(visits.len() as u64);
     let Some(drift) = Drift::find(&visits) else {
         return Ok(format!("the first replies on {count} connections take the same time, early and late"));
@@ -101,7 +132,8 @@ fn aging(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
     let what = format!(
         "the first reply takes {early} on early connections and {late} on late ones: {each} more with each of them"
     );
-    if pressure.is_high() && drift.late < 4 * drift.early {
+    // This host may have become busy meanwhile.
+    if pressure.is_high() && drift.late.saturating_sub(drift.early) < Duration::from_millis(2) {
         return Ok(format!("{what}, but this host is busy: measure again on an idle host"));
     }
     Err(Failure::new(what).into())

@@ -11,6 +11,7 @@ use crate::check::{
     explain::ACCEPTS,
     facts::{Fact, framing_name},
     failure::{Failure, Kind},
+    loss::LINGER,
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
     service::Service,
     session::Session,
@@ -85,14 +86,15 @@ fn connect(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdic
         let begin = Instant::now();
         Session::open(context).map(|_| begin.elapsed())
     };
-    let took = open().or_else(|failure| {
-        // The only slot may still be taken: the addresses of the name were tried a moment ago.
-        if failure.kind != Kind::Refused {
-            return Err(failure);
+    let patience = if context.facts.other_addresses.is_empty() { Duration::ZERO } else { LINGER };
+    // The only slot may still be taken: the addresses of the name were tried a moment ago.
+    let first = Instant::now();
+    let took = loop {
+        match open() {
+            Err(failure) if failure.kind == Kind::Refused && first.elapsed() < patience => pause(),
+            outcome => break outcome?,
         }
-        pause();
-        open()
-    })?;
+    };
     notes.time("connect", took);
     let others = context.facts.other_addresses.iter().map(|(address, what)| format!("; {address} {what}"));
     Ok(format!("connected to {} in {}{}", context.target.address, Time::from(took), others.collect::<String>()))

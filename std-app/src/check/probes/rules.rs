@@ -119,11 +119,9 @@ pub(super) fn probes() -> Result<Vec<Probe>, TableError> {
                     if matches!(&fault, Fault::Output { error: Some(error), .. } if kind_of(error) == Kind::Timeout) {
                         context.settings.note_timeout();
                     }
-                    server.with_evidence(failure(fault, script, *framing, context)).during(format_args!(
-                        "{}{}",
-                        case.name,
-                        sent(*cut)
-                    ))
+                    server
+                        .with_evidence(failure(fault, script, *framing, server.context_and_timeout()))
+                        .during(format_args!("{}{}", case.name, sent(*cut)))
                 })?;
                 done += 1;
             }
@@ -220,11 +218,22 @@ impl<'a> Server<'a> {
         Self { context, socket, evidence: Rc::default() }
     }
 
+    /// The timeout is that of the last case.
+    const fn context_and_timeout(&self) -> (Context<'a>, Duration) {
+        (self.context, self.socket.timeout)
+    }
+
     fn with_evidence(&self, failure: Failure) -> Failure {
         match self.evidence.take().filter(|_| failure.kind == Kind::Timeout) {
             Some(evidence) => failure.with_evidence(evidence),
             None => failure,
         }
+    }
+
+    /// Whether an answer is missing though the server's stack has acknowledged all, over a network that has lost nothing.
+    fn is_acknowledged(&self) -> bool {
+        let evidence = self.evidence.borrow();
+        self.context.target.has_lost_nothing() && evidence.as_ref().is_some_and(|evidence| !evidence.is_unacknowledged)
     }
 
     /// Runs a case. Repeats it, more slowly, if packet loss may be the reason of a fault.
@@ -235,6 +244,10 @@ impl<'a> Server<'a> {
         /// An attempt that takes longer counts for two.
         const LONG: Duration = Duration::from_secs(3);
         let settling = self.socket.settling;
+        self.socket.timeout = self.context.timeout();
+        if self.context.target.has_lost_nothing() {
+            self.socket.timeout = self.context.timeout_without_loss(self.socket.timeout);
+        }
         let mut attempts = 0;
         let outcome = loop {
             let begin = Instant::now();
@@ -256,9 +269,11 @@ impl<'a> Server<'a> {
             let settings = self.context.settings;
             let is_known = settings.has_timed_out() || settings.ends_late();
             let most = if self.context.has_time() && !is_known { ATTEMPTS } else { 2 };
-            if !may_be_loss || attempts >= most {
+            let is_lost = !self.is_acknowledged() || depends_on_reads(script, framing);
+            if !may_be_loss || attempts >= most || !is_lost {
                 break outcome;
             }
+            self.socket.timeout = self.context.timeout();
             self.socket.settling = SLOWLY.max(settling);
         };
         self.socket.settling = settling;
@@ -381,8 +396,8 @@ impl Connection for FramedConnection {
 }
 
 /// The failure that a fault is in the run of this script.
-fn failure(fault: Fault, script: &Script, framing: Framing, context: Context<'_>) -> Failure {
-    let (target, timeout) = (context.target, context.timeout());
+fn failure(fault: Fault, script: &Script, framing: Framing, (context, timeout): (Context<'_>, Duration)) -> Failure {
+    let target = context.target;
     match fault {
         Fault::Connect(error) => connect_error(target.address, timeout, target.connections(), &error),
         Fault::Output { offset, expected, received, error } => {

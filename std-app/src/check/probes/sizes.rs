@@ -13,8 +13,9 @@ use crate::check::{
 };
 use crate::export::number::{Count, Time};
 
-/// What a lost segment of that size costs: its sender repeats it twice on a fast link.
-const QUIET: Duration = Duration::from_millis(700);
+/// What a lost segment of that size costs: its sender repeats it twice on a fast link. And what it costs to see that again: there
+/// it repeats it once.
+const QUIET: [Duration; 2] = [Duration::from_millis(700), Duration::from_millis(350)];
 /// As many lost sizes show the kind of the hole.
 const ENOUGH: usize = 8;
 /// As many connections that stand still near a limit of bytes show the limit.
@@ -59,26 +60,25 @@ pub(super) fn sizes(context: Context<'_>, notes: &mut Notes<'_>) -> Result<Strin
         let (passed, failed, direction) = sizes.limit(direction)?;
         return Err(sizes.too_long(passed, failed, direction, &announced).into());
     }
-    let planned = usize::try_from(context.affordable(largest as u64)).unwrap_or(largest).clamp(1, largest);
     let mut holes = Vec::new();
     let mut done = 0;
-    for index in 0..planned {
+    let least = 1 + context.facts.conversation().terminator.len();
+    for size in spread(largest).filter(|size| *size >= least) {
         if !context.has_time() || holes.len() >= ENOUGH {
             break;
         }
-        // If not all are tried, they are spread.
-        let size = 1 + index * (largest - 1) / planned.saturating_sub(1).max(1);
-        if let Some(direction) = sizes.lost(size.min(largest))? {
+        if let Some(direction) = sizes.lost(size)? {
             holes.push((size, direction));
         }
-        done = index + 1;
-        notes.progress(done as u64, planned as u64);
+        done += 1;
+        notes.progress(done as u64, largest as u64);
     }
+    holes.sort_unstable_by_key(|(size, _)| *size);
     sizes.session.exit()?;
     match holes.as_slice() {
         [] => {
-            let counted = if done == largest {
-                format!("segments of 1 to {} bytes pass", Count(largest as u64))
+            let counted = if done + least > largest {
+                format!("segments of {least} to {} bytes pass", Count(largest as u64))
             } else {
                 format!("{} of {} sizes of segments pass, the largest, too", Count(done as u64), Count(largest as u64))
             };
@@ -86,6 +86,16 @@ pub(super) fn sizes(context: Context<'_>, notes: &mut Notes<'_>) -> Result<Strin
         }
         holes => Err(holes_failure(context, holes, sizes.headers).into()),
     }
+}
+
+/// The sizes from 1 to `largest` in an order in which the first ones are spread, however many of them there is time for.
+fn spread(largest: usize) -> impl Iterator<Item = usize> {
+    const fn common_divisor(one: usize, other: usize) -> usize {
+        if other == 0 { one } else { common_divisor(other, one % other) }
+    }
+    // Near the golden section, which leaves no large gaps.
+    let stride = (largest * 618 / 1000..).find(|stride| common_divisor(*stride, largest) == 1).unwrap_or(1);
+    (0..largest).map(move |index| 1 + index * stride % largest)
 }
 
 struct Sizes<'a> {
@@ -124,7 +134,8 @@ impl<'a> Sizes<'a> {
             if attempt > 0 {
                 self.session = Session::ready(self.context)?; // the old one waits for what is lost
             }
-            match self.exchange(size) {
+            let [first, again] = QUIET;
+            match self.exchange(size, if attempt == 0 { first } else { again }) {
                 Ok(()) => return Ok(None),
                 Err(failure) if failure.kind == Kind::Timeout => {
                     // It is not the size, but the number of bytes on this connection: twice is no chance.
@@ -143,18 +154,20 @@ impl<'a> Sizes<'a> {
     }
 
     /// Sends one segment of this size, which consists of messages, and receives the replies.
-    fn exchange(&mut self, size: usize) -> Result<(), Failure> {
+    fn exchange(&mut self, size: usize, quiet: Duration) -> Result<(), Failure> {
         let terminator = self.session.conversation().terminator.len();
         let longest = self.context.facts.capacity() + terminator;
         let (mut requests, mut replies, mut left) = (Vec::new(), Vec::new(), size);
         while left > 0 {
-            let line = left.min(longest);
+            // No line is empty: that is about names.
+            let is_rest_empty = left > longest && left - longest == terminator;
+            let line = left.min(longest) - usize::from(is_rest_empty);
             let message = payload(self.context, 0..line.saturating_sub(terminator));
             requests.extend(self.session.request(&message));
             replies.extend(self.session.reply(&message));
             left -= line;
         }
-        self.session.set_timeout(QUIET + 4 * self.context.facts.rtt());
+        self.session.set_timeout(quiet + 4 * self.context.facts.rtt());
         self.session.send(&requests)?;
         self.session.expect("the reply", &replies)
     }
@@ -221,7 +234,8 @@ fn holes_failure(context: Context<'_>, holes: &[(usize, Direction)], headers: us
         parts.push(format!("segments {direction} with exactly {} bytes (frames of {})", list(&sizes), list(&frames)));
     }
     let and_others = if holes.len() >= ENOUGH { ", and perhaps others" } else { "" };
-    let waited = Time::from(QUIET + 4 * context.facts.rtt());
+    let [first, _] = QUIET;
+    let waited = Time::from(first + 4 * context.facts.rtt());
     let what = format!("{} are lost each time{and_others}: no reply within {waited}", parts.join(" and "));
     Failure::new(what).with_kind(Kind::Timeout).because(
         "frames of exactly these sizes are lost in the driver, the DMA or a switch: look at lengths that fill a buffer, a cache line \
@@ -231,4 +245,22 @@ fn holes_failure(context: Context<'_>, holes: &[(usize, Direction)], headers: us
 
 fn list(sizes: &[usize]) -> String {
     sizes.iter().map(|size| Count(*size as u64).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_is_tried_once_and_the_first_ones_are_spread() {
+        for largest in [1, 2, 3, 100, 536, 1460] {
+            let mut all: Vec<usize> = spread(largest).collect();
+            let mut first: Vec<usize> = all.iter().copied().take(20).collect();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(1..=largest), "{largest}");
+            first.sort_unstable();
+            let widest = first.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+            assert!(widest <= largest / 20 * 3 + 1, "{largest}: {first:?}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::check::{
     context::Context,
     failure::Failure,
+    mss::Announced,
     payload::payload,
     probe::{Group, Level, Need, Notes, Probe, Verdict},
     service::Service,
@@ -182,6 +183,8 @@ fn tested_lengths(context: Context<'_>, [done, planned, all]: [usize; 3]) -> Str
 fn segments(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
     let mut pipeline = Pipeline::open(context)?;
     let mss = pipeline.session.ethernet_mss();
+    let announced =
+        Announced::of(&pipeline.session.stream).map_or_else(String::new, |announced| format!("; {announced}"));
     let mut longest_payload = 0;
     for payload in [mss - 1, mss, mss + 1, 2 * mss - 1, 2 * mss, 2 * mss + 1] {
         if payload > context.facts.in_flight() {
@@ -202,8 +205,8 @@ fn segments(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> 
     pipeline.session.exit()?;
     Ok(match longest_payload {
         0 => return Err(Verdict::Skipped(format!("segments of {mss} bytes are more than the limit in flight"))),
-        longest if longest > 2 * mss => format!("payloads around {mss} and {} bytes", 2 * mss),
-        longest => format!("payloads of up to {longest} bytes around {mss}, below the limit in flight"),
+        longest if longest > 2 * mss => format!("payloads around {mss} and {} bytes{announced}", 2 * mss),
+        longest => format!("payloads of up to {longest} bytes around {mss}, below the limit in flight{announced}"),
     })
 }
 

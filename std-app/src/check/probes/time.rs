@@ -3,21 +3,28 @@
 use core::time::Duration;
 use std::{sync::Mutex, thread, time::Instant};
 
-use super::{endurance, throughput::throughput};
+use super::{
+    endurance::{self, GROWS},
+    throughput::throughput,
+};
 use crate::check::{
     context::Context,
-    delays::{Outliers, Step, percent},
+    delays::{NAGLE, Outliers, Step, percent},
+    drift::Drift,
     failure::Failure,
     host::{CpuPressure, Host, retransmissions},
     probe::{Group, Level, Need, Notes, Probe, Value, Verdict},
     session::Session,
     slots,
     stalls::{Paced, Stalls},
+    timing::Reason,
 };
 use crate::export::number::{Figure, Time, counted};
 
 const NAMES: u64 = 500;
 const EACH: &str = "each reply";
+/// A shorter delay is work, or due to this host.
+const LEAST_DELAY: Duration = Duration::from_millis(4);
 
 const NEEDS_SLOTS: &[Need] = &[Need::Conversation, Need::Slots, Need::TwoSlots];
 
@@ -81,7 +88,9 @@ fn greeting(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdi
     notes.median("connect and greeting, median", median);
     let text = format!("median of {CLIENTS} greetings {}", Time::from(median));
     let rtt = context.facts.rtt();
-    if median > Duration::from_millis(200) + 4 * rtt {
+    // Where SYNs are lost, half of the handshakes may take a second. What the server waits for delays each.
+    let fast = times.get(times.len() / 4).copied().unwrap_or_default();
+    if fast > Duration::from_millis(200) + 4 * rtt {
         return Err(Failure::new(format!("{text}; the RTT of a message is {}", Time::from(rtt))).into());
     }
     Ok(text)
@@ -121,12 +130,21 @@ fn idle(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
         notes.progress(rtts.len() as u64, count);
     })?;
     let host = Host { is_busy: pressure.is_high(), retransmissions };
+    let in_order: Vec<(f64, Duration)> = (0_u32..).map(f64::from).zip(rtts.iter().copied()).collect();
     rtts.sort_unstable();
     if let Some(median) = rtts.get(rtts.len() / 2) {
         let _ = context.target.measured.idle.set(*median); // once
     }
     let median = rtts.get(rtts.len() / 2).copied().unwrap_or_default();
     gaps.sort_unstable();
+    let slower = Drift::find(&in_order).filter(|drift| !host.is_busy || drift.late >= LEAST_DELAY);
+    if let Some(drift) = slower {
+        let (early, late) = (Time::from(drift.early), Time::from(drift.late));
+        let what =
+            format!("a reply takes {early} to the first messages of a connection and {late} to the last of {count}");
+        let cause = "something grows with each message and is searched from its beginning: a list, a log, a buffer that is not cleared";
+        return Err(Failure::new(what).because(cause).into());
+    }
     let text = judge(
         context,
         notes,
@@ -137,6 +155,15 @@ fn idle(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
     )?;
     let network = context.target.handshake();
     let text = format!("{text}; the handshake takes {}", Time::from(network));
+    // On a busy host the times show no step, and a timer is found all the same.
+    if median >= 2 * network + LEAST_DELAY
+        && let Some(Reason::Tick(period)) = delayed_by(context, median)?
+    {
+        let step = Step { delay: period, count: in_order.len(), is_always: true };
+        return Err(Failure::new(format!("{EACH} waits for a timer of {}: {text}", step.name()))
+            .because(step.cause())
+            .into());
+    }
     // Whatever the distribution.
     if !host.is_busy && median >= Duration::from_millis(10) + 10 * network {
         return Err(Failure::new(format!("a reply takes many times as long as the handshake: {text}"))
@@ -186,7 +213,7 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
     notes.measure("names per second under load", Value::Rate(rate));
     rtts.sort_unstable();
     let median = rtts.get(rtts.len() / 2).copied().unwrap_or_default();
-    let other = Other { gaps: &[], alone: idle };
+    let other = Other { gaps: &[], alone: idle.map(|idle| (idle, clients)) };
     let text = judge(context, notes, host, rtts, other, ["RTT under load, median", "RTT under load, p99"])?;
     let text = format!("{clients} clients, {} {}/s; {text}", Figure(rate), context.facts.service().messages());
     match idle.filter(|idle| is_far_slower(median, *idle, clients)) {
@@ -228,8 +255,8 @@ fn alone(context: Context<'_>) -> Result<Duration, Failure> {
 struct Other<'a> {
     /// The times from one reply to the next, in ascending order.
     gaps: &'a [Duration],
-    /// The median RTT with one client, if there are several.
-    alone: Option<Duration>,
+    /// The median RTT with one client, and the number of clients, if there are several.
+    alone: Option<(Duration, usize)>,
 }
 
 /// Summarizes the RTTs, which are in ascending order, and finds out whether a timer delays them.
@@ -257,10 +284,15 @@ fn judge(
         Time::from(longest)
     );
     let network = context.target.handshake();
-    let (step, outliers) = (
-        Step::find(&rtts, network).or_else(|| Step::between_replies(other.gaps, network)),
-        Outliers::find(&rtts, network),
-    );
+    // A slow server or network serves one after the other: then all of them wait about the same time.
+    let is_in_turn = |step: &Step| {
+        step.is_always
+            && other
+                .alone
+                .is_some_and(|(alone, clients)| step.delay <= alone * u32::try_from(clients).unwrap_or(u32::MAX))
+    };
+    let step = Step::find(&rtts, network).or_else(|| Step::between_replies(other.gaps, network));
+    let (step, outliers) = (step.filter(|step| !is_in_turn(step)), Outliers::find(&rtts, network));
     let all = rtts.len();
     notes.rtts = rtts;
     match (step, outliers) {
@@ -275,8 +307,10 @@ fn judge(
             };
             let verb = if share == EACH { "takes" } else { "take" };
             let failure = Failure::new(format!("{share} {verb} about {}: {text}", step.name()));
-            Err(match other.alone.filter(|alone| step.is_always && 3 * alone.saturating_sub(network) < step.delay) {
-                Some(alone) => slower_together(&failure.what, alone),
+            Err(match other.alone.filter(|(alone, _)| step.is_always && 3 * alone.saturating_sub(network) < step.delay)
+            {
+                Some((alone, _)) => slower_together(&failure.what, alone),
+                None if step.is_always => failure.because(cause_of_each(context, &step)?),
                 None => failure.because(step.cause()),
             }
             .into())
@@ -295,6 +329,40 @@ fn judge(
                 .into())
         }
         _ => Ok(text),
+    }
+}
+
+/// Why each reply takes as long as this step.
+fn cause_of_each(context: Context<'_>, step: &Step) -> Result<String, Failure> {
+    let network = context.target.handshake();
+    let growth = context.target.measured.growth_until(context.target.connections());
+    if growth.is_some_and(|growth| 2 * growth >= step.delay) {
+        return Ok(GROWS.to_owned());
+    }
+    let is_of_step = |period: Duration| period.abs_diff(step.delay) <= step.delay / 4;
+    Ok(match delayed_by(context, step.delay + network)? {
+        Some(Reason::Acknowledgement(prompt)) => {
+            format!("{NAGLE}. A reply takes {} if this host acknowledges at once", Time::from(prompt))
+        }
+        Some(Reason::Tick(period)) if !is_of_step(period) => Step { delay: period, ..*step }.cause(),
+        Some(Reason::Delay(_)) if !step.is_of_delayed_ack() => format!(
+            "replies that take {} at whatever moment the message comes: the server's program sleeps, waits for something, or \
+             computes that long before it answers",
+            step.name()
+        ),
+        _ => step.cause(),
+    })
+}
+
+/// What delays each reply. It is found out once.
+fn delayed_by(context: Context<'_>, rtt: Duration) -> Result<Option<Reason>, Failure> {
+    let known = &context.target.measured.delayed_by;
+    match known.get() {
+        Some(reason) => Ok(*reason),
+        None => {
+            let reason = Reason::find(context, rtt, context.target.handshake())?;
+            Ok(*known.get_or_init(|| reason))
+        }
     }
 }
 

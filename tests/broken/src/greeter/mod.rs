@@ -152,10 +152,14 @@ pub enum Defect {
     SevenBits,
     /// Each byte of a reply is written alone.
     ByteByByte,
+    /// The server sleeps for 20 ms before each reply.
+    Sleeps,
+    /// A reply takes 20 us longer with each one before it on its connection.
+    SlowsDown,
 }
 
 /// Every defect: the server's name, the probe that has to find it, and a part of the cause that it has to name first.
-pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 72] = [
+pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 74] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
     ("late-fin", Defect::LateFin, "connections.server-closes", "decides when the FIN is sent"), // early: it takes long
     ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"),                 // likewise
@@ -228,4 +232,6 @@ pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 72] = [
     ("bit-per-100000", Defect::BitPer100000, "stream.lengths", "one bit is wrong"),
     ("seven-bits", Defect::SevenBits, "rules.R1", "highest bit is cleared"),
     ("byte-by-byte", Defect::ByteByByte, "reach.pieces", "comes in pieces"),
+    ("sleeps", Defect::Sleeps, "time.idle", "replies that take 20 ms at whatever moment"),
+    ("slows-down", Defect::SlowsDown, "time.idle", "grows with each message"),
 ];

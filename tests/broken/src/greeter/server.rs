@@ -337,6 +337,14 @@ impl<'a> Conversation<'a> {
                     thread::sleep(Duration::from_micros(30 * connections));
                     self.write(&piece)?;
                 }
+                Defect::Sleeps => {
+                    thread::sleep(Duration::from_millis(20));
+                    self.write(&piece)?;
+                }
+                Defect::SlowsDown => {
+                    thread::sleep(Duration::from_micros(20 * self.tamper.writes() as u64));
+                    self.write(&piece)?;
+                }
                 Defect::TwoPercentLate => {
                     if self.shared.counted.fetch_add(1, Ordering::Relaxed) % 50 == 49 {
                         thread::sleep(Duration::from_millis(50));

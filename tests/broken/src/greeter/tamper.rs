@@ -151,6 +151,11 @@ impl Tamper {
         passed
     }
 
+    /// The number of writes so far.
+    pub(crate) const fn writes(&self) -> usize {
+        self.writes
+    }
+
     /// Whether 4 MiB were sent.
     pub(crate) const fn has_sent_4_mib(&self) -> bool {
         self.sent >= 4 << 20
