@@ -13,6 +13,17 @@ pub(crate) struct Step {
     pub(crate) is_always: bool,
 }
 
+/// What delays each reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Replies are sent at the multiples of this time, whenever the message comes.
+    Tick(Duration),
+    /// A reply takes this long, whenever the message comes.
+    Delay(Duration),
+    /// The reply takes this short a time if this host acknowledges at once.
+    Acknowledgement(Duration),
+}
+
 pub(crate) const NAGLE: &str = "Nagle's algorithm at the server together with the client's delayed ACK (40 ms): write a reply at \
                                 once, and set TCP_NODELAY";
 /// A shorter delay is work rather than a timer.

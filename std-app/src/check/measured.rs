@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::{drift::Drift, soak::Soak, standstills::Standstills, timing::Reason};
+use super::{delays::Reason, drift::Drift, soak::Soak, standstills::Standstills};
 
 /// Measurements of one check.
 #[derive(Debug, Default)]

@@ -4,18 +4,7 @@
 use core::{f64::consts::TAU, time::Duration};
 use std::{thread, time::Instant};
 
-use super::{context::Context, difference::mixed, failure::Failure, session::Session};
-
-/// What delays each reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// Replies are sent at the multiples of this time, whenever the message comes.
-    Tick(Duration),
-    /// A reply takes this long, whenever the message comes.
-    Delay(Duration),
-    /// The reply takes this short a time if this host acknowledges at once.
-    Acknowledgement(Duration),
-}
+use super::{context::Context, delays::Reason, difference::mixed, failure::Failure, session::Session};
 
 /// An exchange: when the message was sent and when its reply came, from the begin of the series on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,26 +13,24 @@ struct Exchange {
     received: Duration,
 }
 
-impl Reason {
-    /// Of replies that take about `rtt`, of which the network's share is `network`.
-    ///
-    /// # Errors
-    /// A message is not answered.
-    pub(crate) fn find(context: Context<'_>, rtt: Duration, network: Duration) -> Result<Option<Self>, Failure> {
-        let prompt = acknowledged_at_once(context, rtt)?;
-        if prompt.is_some_and(|prompt| 3 * prompt.saturating_sub(network) < rtt.saturating_sub(network)) {
-            return Ok(prompt.map(Self::Acknowledgement));
-        }
-        Ok(Self::of(&at_other_moments(context, rtt)?, rtt, network))
+/// The reason of replies that take about `rtt`, of which the network's share is `network`.
+///
+/// # Errors
+/// A message is not answered.
+pub(crate) fn reason(context: Context<'_>, rtt: Duration, network: Duration) -> Result<Option<Reason>, Failure> {
+    let prompt = acknowledged_at_once(context, rtt)?;
+    if prompt.is_some_and(|prompt| 3 * prompt.saturating_sub(network) < rtt.saturating_sub(network)) {
+        return Ok(prompt.map(Reason::Acknowledgement));
     }
+    Ok(reason_of(&at_other_moments(context, rtt)?, rtt, network))
+}
 
-    fn of(exchanges: &[Exchange], rtt: Duration, network: Duration) -> Option<Self> {
-        const FEWEST: usize = 8;
-        if exchanges.len() < FEWEST {
-            return None;
-        }
-        tick(exchanges, rtt).map(Self::Tick).or_else(|| delay(exchanges, rtt, network).map(Self::Delay))
+fn reason_of(exchanges: &[Exchange], rtt: Duration, network: Duration) -> Option<Reason> {
+    const FEWEST: usize = 8;
+    if exchanges.len() < FEWEST {
+        return None;
     }
+    tick(exchanges, rtt).map(Reason::Tick).or_else(|| delay(exchanges, rtt, network).map(Reason::Delay))
 }
 
 /// The period of a timer that sends the replies: the moments at which they come are at one phase of it.
@@ -154,7 +141,7 @@ mod tests {
 
     /// Its name, and the time in ms.
     fn found(exchanges: &[Exchange], rtt: f64) -> Option<(&'static str, f64)> {
-        let reason = Reason::of(exchanges, Duration::from_secs_f64(rtt / 1e3), Duration::ZERO)?;
+        let reason = reason_of(exchanges, Duration::from_secs_f64(rtt / 1e3), Duration::ZERO)?;
         let (name, time) = match reason {
             Reason::Tick(period) => ("tick", period),
             Reason::Delay(delay) => ("delay", delay),

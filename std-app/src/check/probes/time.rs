@@ -9,7 +9,7 @@ use super::{
 };
 use crate::check::{
     context::Context,
-    delays::{NAGLE, Outliers, Step, percent},
+    delays::{NAGLE, Outliers, Reason, Step, percent},
     drift::Drift,
     failure::Failure,
     host::{CpuPressure, Host, retransmissions},
@@ -17,7 +17,7 @@ use crate::check::{
     session::Session,
     slots,
     stalls::{Paced, Stalls},
-    timing::Reason,
+    timing,
 };
 use crate::export::number::{Figure, Time, counted};
 
@@ -360,7 +360,7 @@ fn delayed_by(context: Context<'_>, rtt: Duration) -> Result<Option<Reason>, Fai
     match known.get() {
         Some(reason) => Ok(*reason),
         None => {
-            let reason = Reason::find(context, rtt, context.target.handshake())?;
+            let reason = timing::reason(context, rtt, context.target.handshake())?;
             Ok(*known.get_or_init(|| reason))
         }
     }
