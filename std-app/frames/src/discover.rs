@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::{
     board::{Board, EXIT, LINE, Service},
     connection::Connection,
-    frame::Packet,
-    host::{Host, Identity},
+    frame::{Frame, Packet},
+    host::{Host, Identity, Traced},
     link::Medium,
     loss::loss,
     stop::Stop,
@@ -21,10 +21,15 @@ use crate::{
 pub enum DiscoveryError {
     /// Nobody has the address.
     #[error(
-        "nobody on this link has the address {0}: check the address, the cable and the interface; the board must be on the \
-         same link, not behind a router"
+        "nobody on this link has the address {address}: check the address, the cable and the interface; the board must be on the \
+         same link, not behind a router ({lookup})"
     )]
-    NoNeighbor(IpAddr),
+    NoNeighbor {
+        /// The address.
+        address: IpAddr,
+        /// What was sent and what came.
+        lookup: String,
+    },
     /// The service does not accept connections.
     #[error("no TCP connection to port {port}: {what}. Is the service running on the board?")]
     NoService {
@@ -43,6 +48,10 @@ pub enum DiscoveryError {
     #[error("the link failed: {0}")]
     Link(String),
 }
+
+/// How many seconds the answer to each request for the board's MAC address is waited for: at least one (RFC 1122, 2.3.2.1), and longer
+/// for a board that is busy, or whose link has just come up.
+const LOOKUP: [u64; 4] = [1, 1, 2, 4];
 
 /// At most this many connections are held at the same time.
 const SLOTS: usize = 6;
@@ -71,14 +80,38 @@ fn host<'a>(medium: &'a dyn Medium, board: &'a Board, identity: Identity) -> Hos
 }
 
 fn mac(host: &Host<'_>) -> Result<EthernetAddress, DiscoveryError> {
-    let target = host.board.address;
-    for _ in 0..3 {
-        host.request_resolution(target).map_err(link_error)?;
-        if let Some(mac) = host.resolution(target, Duration::from_secs(1)).map_err(link_error)? {
+    let address = host.board.address;
+    for seconds in LOOKUP {
+        host.request_resolution(address).map_err(link_error)?;
+        if let Some(mac) = host.resolution(address, Duration::from_secs(seconds)).map_err(link_error)? {
             return Ok(mac);
         }
     }
-    Err(DiscoveryError::NoNeighbor(target))
+    let lookup = format!(
+        "{} {} from {} ({}) in {} s; {}",
+        LOOKUP.len(),
+        if address.is_ipv4() { "ARP requests" } else { "neighbor solicitations" },
+        host.identity().address,
+        host.identity().mac,
+        LOOKUP.iter().sum::<u64>(),
+        received(&host.take_trace())
+    );
+    Err(DiscoveryError::NoNeighbor { address, lookup })
+}
+
+/// What was received meanwhile.
+fn received(trace: &[Traced]) -> String {
+    const SHOWN: usize = 4;
+    let frames: Vec<&Frame> = trace.iter().filter(|traced| !traced.sent).map(|traced| &traced.frame).collect();
+    let last: Vec<String> = frames
+        .iter()
+        .skip(frames.len().saturating_sub(SHOWN))
+        .map(|frame| format!("{frame} from {}", frame.source()))
+        .collect();
+    match frames.len() {
+        0 => "no frame was received".to_owned(),
+        count => format!("frames received: {count}, at last: {}", last.join("; ")),
+    }
 }
 
 fn link_error(stop: Stop) -> DiscoveryError {

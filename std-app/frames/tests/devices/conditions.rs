@@ -1,5 +1,6 @@
 //! What a whole run finds on a lossy link and on a small board, and what it leaves behind.
 
+use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use greet_frames::{
@@ -20,6 +21,31 @@ use crate::{
 fn active() -> impl Iterator<Item = Probe> {
     let is_active = |probe: &Probe| matches!(probe.test, Test::Active(_)) && applies(probe, addresses(false)[0]);
     probes::all().into_iter().filter(is_active)
+}
+
+#[test]
+fn a_board_that_hears_nothing_for_some_seconds_is_found() {
+    for is_v6 in [false, true] {
+        let memory = Memory::new(Defect::none().ignores(|frame| frame.time < Duration::from_millis(3500)));
+        let board = memory.try_discover(is_v6).unwrap();
+        assert_eq!((board.mac, board.is_lossy), (MAC, false));
+    }
+}
+
+#[test]
+fn where_nobody_has_the_address_the_error_says_what_was_sent_and_what_came() {
+    let silent = Memory::new(Defect::none().ignores(|_| true).omits(|_| true));
+    let error = silent.try_discover(false).unwrap_err().to_string();
+    assert!(
+        error.ends_with("(4 ARP requests from 192.168.69.100 (02-00-00-00-01-00) in 8 s; no frame was received)"),
+        "{error}"
+    );
+    // It announces its addresses, and hears nothing.
+    let deaf = Memory::new(Defect::none().ignores(|_| true));
+    let error = deaf.try_discover(true).unwrap_err().to_string();
+    let expected =
+        "(4 neighbor solicitations from fdaa::100 (02-00-00-00-01-00) in 8 s; frames received: 7, at last: IP :: > ";
+    assert!(error.contains(expected), "{error}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 use greet_core::{Framing, Instant, NAME_CAPACITY, Server, ServerSettings};
 use greet_frames::{
     board::{Board, UnusedAddresses},
-    discover::discover,
+    discover::{DiscoveryError, discover},
     frame::{Frame, SHORTEST},
     host::Identity,
     link::{Link, Medium, is_for},
@@ -118,10 +118,15 @@ impl Memory {
             return board.clone();
         }
         let unused = (50..200).map(|last| IpAddr::from([192, 168, 69, last])).collect();
-        let board = discover(self, identity(is_v6), addresses(is_v6)[0], PORT).unwrap();
+        let board = self.try_discover(is_v6).unwrap();
         let board = Board { unused: UnusedAddresses::new(unused), ..board };
         self.boards.lock().unwrap()[usize::from(is_v6)] = Some(board.clone());
         board
+    }
+
+    /// What the tester finds out at the first time.
+    pub(crate) fn try_discover(&self, is_v6: bool) -> Result<Board, DiscoveryError> {
+        discover(self, identity(is_v6), addresses(is_v6)[0], PORT)
     }
 
     /// What this probe finds.
