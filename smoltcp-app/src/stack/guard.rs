@@ -8,6 +8,7 @@
 //! | SYN | every socket is in use | reset | the oldest half-open connection is given up for it; dropped if that has just begun |
 //! | RST in the window, not at its start | synchronized | resets | challenge ACK (RFC 5961, 3.2) |
 //! | neither SYN, ACK nor RST | closed | RST without ACK | RST with ACK (RFC 9293, 3.10.7.1) |
+//! | an acknowledgement of what was not sent, though it waits to be | synchronized | is taken, and bytes are lost | ACK (RFC 9293, 3.10.7.4) |
 //! | data with an old acknowledgement number | synchronized | is dropped | accepted, if it is not older than all that can be under way; otherwise ACK (RFC 5961, 5.2) |
 //!
 //! A socket of smoltcp does not tell which sequence number it expects. But its own challenge ACK does: a segment that is far
@@ -28,7 +29,7 @@ use smoltcp::{
 
 use super::{
     Reason,
-    acknowledgements::{Acknowledgements, Latest},
+    acknowledgements::{Acknowledgements, Judgement, Latest},
     ingress::OneFrame,
     segment::{Frame, Keep, Segment, in_frame},
     syn_acks::SynAcks,
@@ -43,7 +44,7 @@ const REMEMBERED: usize = 4;
 /// What is remembered of connections.
 #[derive(Default)]
 pub(super) struct Guard {
-    pub(super) syn_acks: SynAcks,
+    syn_acks: SynAcks,
     acknowledgements: Acknowledgements,
     /// Of recent challenge ACKs.
     remembered: [Option<Expected>; REMEMBERED],
@@ -60,6 +61,14 @@ struct Expected {
 }
 
 impl Guard {
+    /// Takes note of a segment that a socket sends.
+    pub(super) fn sent(&mut self, frame: &[u8], addresses: (IpAddress, IpAddress), segment: &TcpPacket<&[u8]>) {
+        if segment.syn() && segment.ack() {
+            self.syn_acks.remember(frame);
+        }
+        self.acknowledgements.sent(addresses, segment);
+    }
+
     /// Decides about a received segment. Returns `reply` if smoltcp is to get the segment.
     ///
     /// `serve` is called if a socket is to listen first; `port` is the service's.
@@ -141,12 +150,23 @@ impl Guard {
         reply: T,
         now: Instant,
     ) -> Option<(T, Option<Latest>)> {
-        let newer = TcpPacket::new_checked(payload).ok().and_then(|packet| {
-            let newer = self.acknowledgements.newer(addresses.0, &packet)?;
-            Some((newer, Segment::parse(hardware, addresses, &packet)?))
-        });
-        let Some((newer, segment)) = newer else { return Some((reply, None)) };
+        let Ok(packet) = TcpPacket::new_checked(payload) else { return Some((reply, None)) };
+        let (newer, is_unsent) = match self.acknowledgements.judge(addresses, &packet) {
+            Judgement::Fine => return Some((reply, None)),
+            Judgement::Old(newer) => (newer, false),
+            Judgement::Unsent(newer) => (newer, true),
+        };
+        let Some(segment) = Segment::parse(hardware, addresses, &packet) else { return Some((reply, None)) };
         let Some(socket) = connection(sockets, &segment) else { return Some((reply, None)) };
+        if is_unsent && socket.state() == State::SynReceived {
+            return Some((reply, None)); // smoltcp resets it
+        }
+        if is_unsent {
+            let mut answer = Frame::EMPTY;
+            ask(&segment, newer.number, &[0], (interface, sockets), now, &mut answer);
+            send(&answer, reply);
+            return None;
+        }
         let most = socket.send_capacity();
         if !matches!(socket.state(), State::Established | State::FinWait1 | State::FinWait2) {
             return Some((reply, None));
@@ -190,7 +210,7 @@ impl Guard {
         }
         // smoltcp has sent a challenge ACK within the last second. Data is answered all the same, if its acknowledgement is not
         // old or ahead.
-        let newest = self.acknowledgements.newest(segment.source, segment.destination.port);
+        let newest = self.acknowledgements.newest(segment.source, segment.destination);
         for number in segment.acknowledgement.into_iter().chain(newest) {
             let mut told = Frame::EMPTY;
             ask(segment, number, &[0], (interface, sockets), now, &mut told);

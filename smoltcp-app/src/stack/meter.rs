@@ -6,7 +6,7 @@ use smoltcp::{
     wire::{TcpPacket, TcpSeqNumber},
 };
 
-use super::{segment::in_frame, syn_acks::SynAcks};
+use super::{guard::Guard, segment::in_frame};
 
 /// What a stack has received and sent since it was made; the counters wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub(super) struct Metered<'a, D: ?Sized> {
     pub(super) port: u16,
     /// The device had no room for a frame.
     pub(super) exhausted: bool,
-    /// Where SYN-ACKs are remembered.
-    pub(super) syn_acks: Option<&'a mut SynAcks>,
+    /// What follows the segments of sockets.
+    pub(super) guard: Option<&'a mut Guard>,
     /// The identification of the last IPv4 packet.
     #[cfg(feature = "ipv4")]
     pub(super) identification: &'a mut u16,
@@ -54,7 +54,7 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
                 token,
                 counters: self.counters,
                 port: self.port,
-                syn_acks: None,
+                guard: None,
                 #[cfg(feature = "ipv4")]
                 identification: self.identification,
                 meta: PacketMeta::default(),
@@ -69,7 +69,7 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
             token,
             counters: self.counters,
             port: self.port,
-            syn_acks: self.syn_acks.as_deref_mut(),
+            guard: self.guard.as_deref_mut(),
             #[cfg(feature = "ipv4")]
             identification: self.identification,
             meta: PacketMeta::default(),
@@ -91,7 +91,7 @@ pub(super) struct Token<'a, T> {
     token: T,
     counters: &'a mut Counters,
     port: u16,
-    syn_acks: Option<&'a mut SynAcks>,
+    guard: Option<&'a mut Guard>,
     #[cfg(feature = "ipv4")]
     identification: &'a mut u16,
     meta: PacketMeta,
@@ -99,7 +99,7 @@ pub(super) struct Token<'a, T> {
 
 impl<T: TxToken> TxToken for Token<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let Self { token, counters, port, syn_acks, .. } = self;
+        let Self { token, counters, port, guard, .. } = self;
         token.consume(length, |frame| {
             let result = write(frame);
             #[cfg(feature = "ipv4")]
@@ -111,12 +111,12 @@ impl<T: TxToken> TxToken for Token<'_, T> {
                 *self.identification = self.identification.wrapping_add(packets);
             }
             counters.frames_sent = counters.frames_sent.wrapping_add(1);
-            if let Some((segment, _)) = in_frame(frame) {
+            if let Some((segment, addresses)) = in_frame(frame) {
                 if is_refusal(&segment, port) {
                     counters.refused = counters.refused.wrapping_add(1);
                 }
-                if let Some(syn_acks) = syn_acks.filter(|_| segment.syn() && segment.ack()) {
-                    syn_acks.remember(frame);
+                if let Some(guard) = guard {
+                    guard.sent(frame, addresses, &segment);
                 }
             }
             result

@@ -22,7 +22,7 @@ mod neighbors;
 mod path_mtu;
 mod quote;
 mod reason;
-#[cfg(feature = "ipv4-reassembly")]
+#[cfg(feature = "reassembly")]
 mod reassembly;
 mod receive;
 mod segment;
@@ -125,7 +125,7 @@ pub struct Stack<'a> {
     guard: Guard,
     #[cfg(feature = "dns")]
     truncated_dns: Option<IpAddress>,
-    #[cfg(feature = "ipv4-reassembly")]
+    #[cfg(feature = "reassembly")]
     reassembly: reassembly::Reassembly,
     port: u16,
     frames_a_poll: usize,
@@ -170,7 +170,7 @@ impl<'a> Stack<'a> {
             guard: Guard::default(),
             #[cfg(feature = "dns")]
             truncated_dns: None,
-            #[cfg(feature = "ipv4-reassembly")]
+            #[cfg(feature = "reassembly")]
             reassembly: reassembly::Reassembly::new(),
             port: settings.port,
             frames_a_poll: settings.frames_a_poll.max(1),
@@ -318,7 +318,7 @@ impl<'a> Stack<'a> {
             counters: &mut counters,
             port: self.port,
             exhausted: false,
-            syn_acks: None,
+            guard: None,
             #[cfg(feature = "ipv4")]
             identification: &mut identification,
         };
@@ -338,7 +338,7 @@ impl<'a> Stack<'a> {
             received.consume(|frame| {
                 turned = meter::turns(frame);
                 // The whole packet may.
-                #[cfg(feature = "ipv4-reassembly")]
+                #[cfg(feature = "reassembly")]
                 {
                     turned |= reassembly::has_fragment(frame);
                 }
@@ -346,7 +346,7 @@ impl<'a> Stack<'a> {
             });
         }
         let Self { interface, sockets, addresses, neighbors, guard, .. } = self;
-        device.syn_acks = Some(&mut guard.syn_acks); // sockets send them, not the answers to frames
+        device.guard = Some(guard); // it follows what sockets send, not the answers to frames
         interface.poll_maintenance(time);
         let mut reason = Reason::Received;
         let mut passes = 0;

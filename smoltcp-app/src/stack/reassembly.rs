@@ -1,12 +1,15 @@
-//! Reassembly of IPv4 fragments (RFC 791, 3.2; RFC 1122, 3.3.2) before the filter, which then sees whole packets only.
+//! Reassembly of IPv4 fragments (RFC 791, 3.2; RFC 1122, 3.3.2) and IPv6 fragments (RFC 8200, 4.5) before the filter, which then sees
+//! whole packets only.
 //!
-//! smoltcp 0.14 reassembles behind the filter, and refuses further packets for 60 s once its buffers hold incomplete ones
+//! smoltcp 0.14 reassembles IPv4 alone, behind the filter, and refuses further packets for 60 s once its buffers hold incomplete ones
 //! (`iface/fragmentation.rs`, `PacketAssemblerSet::get`). Here a new packet replaces the oldest incomplete one.
 
 use core::time::Duration;
 
 use greet_core::Instant;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Address, Ipv4Packet};
+#[cfg(feature = "ipv6")]
+use smoltcp::wire::Ipv6Packet;
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet};
 
 use super::lengths::{ETHERNET, LONGEST_FRAME};
 
@@ -24,17 +27,86 @@ const PAYLOAD: usize = FRAME - ETHERNET - 20;
 /// Fragments begin at multiples of this.
 const BLOCK: usize = 8;
 
-/// Whether the frame's packet is a fragment.
+/// A fragment.
+pub(super) struct Fragment<'f> {
+    key: Key,
+    /// The frame's headers but the fragment header.
+    headers: &'f [u8],
+    /// What the whole packet carries.
+    protocol: IpProtocol,
+    /// Where its data begins in the payload of the packet.
+    offset: usize,
+    data: &'f [u8],
+    is_last: bool,
+}
+
+/// What the fragments of one packet have in common: addresses, identification, and in IPv4 the protocol.
+type Key = (IpAddress, IpAddress, u32, Option<IpProtocol>);
+
+/// Whether this packet is a fragment.
 pub(super) fn is_fragment(packet: &Ipv4Packet<&[u8]>) -> bool {
     packet.more_frags() || packet.frag_offset() != 0
 }
 
-/// Whether this frame has a fragment of an IPv4 packet.
+/// Whether this packet is a fragment: one that is a whole packet (RFC 6946) is none, and neither is one with other extension headers
+/// before the fragment header.
+#[cfg(feature = "ipv6")]
+pub(super) fn is_fragment_ipv6(packet: &Ipv6Packet<&[u8]>) -> bool {
+    packet.next_header() == IpProtocol::Ipv6Frag
+        && matches!(packet.payload(), [_, _, high, low, _, _, _, _, ..] if (high, low & !6) != (&0, 0))
+}
+
+/// Whether this frame has a fragment of a packet.
 pub(super) fn has_fragment(frame: &[u8]) -> bool {
-    EthernetFrame::new_checked(frame).is_ok_and(|frame| {
-        frame.ethertype() == EthernetProtocol::Ipv4
-            && Ipv4Packet::new_checked(frame.payload()).is_ok_and(|packet| is_fragment(&packet))
+    EthernetFrame::new_checked(frame).is_ok_and(|frame| match frame.ethertype() {
+        EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(frame.payload()).is_ok_and(|packet| is_fragment(&packet)),
+        #[cfg(feature = "ipv6")]
+        EthernetProtocol::Ipv6 => {
+            Ipv6Packet::new_checked(frame.payload()).is_ok_and(|packet| is_fragment_ipv6(&packet))
+        }
+        _ => false,
     })
+}
+
+impl<'f> Fragment<'f> {
+    /// The fragment that this packet is, the one of the frame.
+    pub(super) fn ipv4(frame: &'f [u8], packet: &Ipv4Packet<&'f [u8]>) -> Option<Self> {
+        let protocol = packet.next_header();
+        let fragment = Self {
+            key: (packet.src_addr().into(), packet.dst_addr().into(), packet.ident().into(), Some(protocol)),
+            headers: frame.get(..ETHERNET + usize::from(packet.header_len()))?,
+            protocol,
+            offset: packet.frag_offset().into(),
+            data: packet.payload(),
+            is_last: !packet.more_frags(),
+        };
+        Some(fragment).filter(|fragment| packet.verify_checksum() && fragment.is_valid())
+    }
+
+    /// The fragment that this packet is, the one of the frame.
+    #[cfg(feature = "ipv6")]
+    pub(super) fn ipv6(frame: &'f [u8], packet: &Ipv6Packet<&'f [u8]>) -> Option<Self> {
+        let (&[next, _, high, low, ref identification @ ..], data) = packet.payload().split_first_chunk::<8>()?;
+        let key = (
+            packet.src_addr().into(),
+            packet.dst_addr().into(),
+            u32::from_be_bytes(*identification.first_chunk()?),
+            None,
+        );
+        let fragment = Self {
+            key,
+            headers: frame.get(..ETHERNET + 40)?,
+            protocol: next.into(),
+            offset: usize::from(u16::from_be_bytes([high, low & !7])),
+            data,
+            is_last: low & 1 == 0,
+        };
+        Some(fragment).filter(Self::is_valid)
+    }
+
+    fn is_valid(&self) -> bool {
+        !self.data.is_empty() && (self.is_last || self.data.len().is_multiple_of(BLOCK))
+    }
 }
 
 /// The packets of which fragments are missing.
@@ -47,23 +119,15 @@ impl Reassembly {
         Self { slots: [const { Slot::new() }; SLOTS] }
     }
 
-    /// Adds `fragment`, the packet in `frame`. Once its packet is complete, returns a frame with the whole packet, in `whole`.
+    /// Adds a fragment. Once its packet is complete, returns a frame with the whole packet, in `whole`.
     pub(super) fn add<'w>(
         &mut self,
-        frame: &[u8],
-        fragment: &Ipv4Packet<&[u8]>,
+        fragment: &Fragment<'_>,
         now: Instant,
         whole: &'w mut [u8; FRAME],
     ) -> Option<&'w [u8]> {
-        let length = fragment.payload().len();
-        let is_valid =
-            fragment.verify_checksum() && length > 0 && (!fragment.more_frags() || length.is_multiple_of(BLOCK));
-        if !is_valid {
-            return None;
-        }
-        let key = (fragment.src_addr(), fragment.dst_addr(), fragment.ident(), fragment.next_header());
-        let slot = self.slot(key, now)?;
-        match slot.add(frame, fragment) {
+        let slot = self.slot(fragment.key, now)?;
+        match slot.add(fragment) {
             Progress::Incomplete => None,
             Progress::Contradiction => {
                 slot.key = None;
@@ -93,9 +157,6 @@ impl Reassembly {
     }
 }
 
-/// What the fragments of one packet have in common.
-type Key = (Ipv4Address, Ipv4Address, u16, IpProtocol);
-
 /// What a packet lacks after a fragment was added.
 enum Progress {
     Incomplete,
@@ -114,6 +175,9 @@ struct Slot {
     /// The headers of the first fragment; their length is 0 until it arrives.
     headers: [u8; HEADERS],
     headers_length: usize,
+    /// Of the first fragment.
+    #[cfg(feature = "ipv6")]
+    protocol: IpProtocol,
     payload: [u8; PAYLOAD],
     /// Which blocks of the payload have arrived.
     arrived: [bool; PAYLOAD.div_ceil(BLOCK)],
@@ -128,6 +192,8 @@ impl Slot {
             started: Instant::ZERO,
             headers: [0; HEADERS],
             headers_length: 0,
+            #[cfg(feature = "ipv6")]
+            protocol: IpProtocol::Ipv6NoNxt,
             payload: [0; PAYLOAD],
             arrived: [false; PAYLOAD.div_ceil(BLOCK)],
             total: None,
@@ -143,9 +209,7 @@ impl Slot {
         self.total = None;
     }
 
-    fn add(&mut self, frame: &[u8], fragment: &Ipv4Packet<&[u8]>) -> Progress {
-        let data = fragment.payload();
-        let start = usize::from(fragment.frag_offset());
+    fn add(&mut self, &Fragment { headers, protocol, offset: start, data, is_last, .. }: &Fragment<'_>) -> Progress {
         let end = start + data.len();
         let (first, last) = (start / BLOCK, end.div_ceil(BLOCK));
         let (Some(place), Some(blocks)) = (self.payload.get_mut(start..end), self.arrived.get_mut(first..last)) else {
@@ -159,20 +223,24 @@ impl Slot {
         }
         place.copy_from_slice(data);
         blocks.fill(true);
-        if !fragment.more_frags() {
-            let is_last = !self.arrived.iter().skip(last).any(|&has_arrived| has_arrived);
-            if self.total.is_some() || !is_last {
+        if is_last {
+            let is_end = !self.arrived.iter().skip(last).any(|&has_arrived| has_arrived);
+            if self.total.is_some() || !is_end {
                 return Progress::Contradiction;
             }
             self.total = Some(end);
         }
         if start == 0 {
-            let length = ETHERNET + usize::from(fragment.header_len());
-            let (Some(place), Some(headers)) = (self.headers.get_mut(..length), frame.get(..length)) else {
+            // Of fragments of fragments each level would take the stack of a frame.
+            let (Some(place), false) = (self.headers.get_mut(..headers.len()), protocol == IpProtocol::Ipv6Frag) else {
                 return Progress::Contradiction;
             };
             place.copy_from_slice(headers);
-            self.headers_length = length;
+            self.headers_length = headers.len();
+            #[cfg(feature = "ipv6")]
+            {
+                self.protocol = protocol;
+            }
         }
         match self.total {
             Some(total) if self.arrived.iter().take(total.div_ceil(BLOCK)).all(|&has_arrived| has_arrived) => {
@@ -189,6 +257,13 @@ impl Slot {
         headers.copy_from_slice(self.headers.get(..self.headers_length)?);
         payload.copy_from_slice(self.payload.get(..total)?);
         let packet = whole.get_mut(ETHERNET..)?;
+        #[cfg(feature = "ipv6")]
+        if packet.first()? >> 4 == 6 {
+            let mut packet = Ipv6Packet::new_unchecked(packet);
+            packet.set_next_header(self.protocol);
+            packet.set_payload_len(u16::try_from(total).ok()?);
+            return Some(whole);
+        }
         let length = u16::try_from(packet.len()).ok()?;
         let mut packet = Ipv4Packet::new_unchecked(packet);
         packet.set_total_len(length);

@@ -1,8 +1,6 @@
 //! What the stack does with one received frame: drop it, answer it, learn from it, pass it to smoltcp.
 
 use greet_core::Instant;
-#[cfg(feature = "ipv4-reassembly")]
-use smoltcp::wire::Ipv4Packet;
 #[cfg(feature = "segmentation-offload")]
 use smoltcp::wire::TcpPacket;
 #[cfg(feature = "ipv4")]
@@ -17,8 +15,8 @@ use smoltcp::{
 
 #[cfg(feature = "dns")]
 use super::dns;
-#[cfg(feature = "ipv4-reassembly")]
-use super::reassembly;
+#[cfg(feature = "reassembly")]
+use super::reassembly::{self, Fragment};
 use super::{
     Reason, Stack, icmp,
     ingress::{self, OneFrame, Packet, Received},
@@ -63,10 +61,24 @@ impl<'a> Stack<'a> {
         match packet {
             #[cfg(feature = "ipv4")]
             Packet::Arp(message) => self.receive_arp(frame, message, reply, now),
-            #[cfg(feature = "ipv4-reassembly")]
+            #[cfg(feature = "reassembly")]
             Packet::Ipv4(packet) if reassembly::is_fragment(&packet) => {
-                if to_us && self.interface.has_ip_addr(packet.dst_addr()) {
-                    self.receive_fragment(frame, &packet, reply, now, serve);
+                let fragment = Fragment::ipv4(frame, &packet);
+                if to_us
+                    && self.interface.has_ip_addr(packet.dst_addr())
+                    && let Some(fragment) = fragment
+                {
+                    self.receive_fragment(&fragment, reply, now, serve);
+                }
+            }
+            #[cfg(all(feature = "reassembly", feature = "ipv6"))]
+            Packet::Ipv6(packet) if reassembly::is_fragment_ipv6(&packet) => {
+                let fragment = Fragment::ipv6(frame, &packet);
+                if to_us
+                    && self.interface.has_ip_addr(packet.dst_addr())
+                    && let Some(fragment) = fragment
+                {
+                    self.receive_fragment(&fragment, reply, now, serve);
                 }
             }
             #[cfg(feature = "ipv4")]
@@ -98,18 +110,17 @@ impl<'a> Stack<'a> {
     }
 
     /// A fragment: receives its packet once it is whole. Not inlined: the frame takes stack only while it is needed.
-    #[cfg(feature = "ipv4-reassembly")]
+    #[cfg(feature = "reassembly")]
     #[inline(never)]
     fn receive_fragment(
         &mut self,
-        frame: &[u8],
-        packet: &Ipv4Packet<&[u8]>,
+        fragment: &Fragment<'_>,
         reply: impl TxToken,
         now: Instant,
         serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
     ) {
         let mut whole = [0; reassembly::FRAME];
-        if let Some(whole) = self.reassembly.add(frame, packet, now, &mut whole) {
+        if let Some(whole) = self.reassembly.add(fragment, now, &mut whole) {
             self.receive_untagged(whole, reply, now, serve);
         }
     }

@@ -168,7 +168,7 @@ impl TxToken for Keep<'_> {
 }
 
 /// The TCP segment in this frame, and its source and destination addresses.
-pub(super) fn in_frame(frame: &[u8]) -> Option<(TcpPacket<&[u8]>, [IpAddress; 2])> {
+pub(super) fn in_frame(frame: &[u8]) -> Option<(TcpPacket<&[u8]>, (IpAddress, IpAddress))> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let packet = frame.payload();
     let (segment, addresses) = match frame.ethertype() {
@@ -179,7 +179,7 @@ pub(super) fn in_frame(frame: &[u8]) -> Option<(TcpPacket<&[u8]>, [IpAddress; 2]
                 return None;
             }
             let segment = packet.get(usize::from(header.header_len())..usize::from(header.total_len()))?;
-            (segment, [header.src_addr().into(), header.dst_addr().into()])
+            (segment, (header.src_addr().into(), header.dst_addr().into()))
         }
         #[cfg(feature = "ipv6")]
         EthernetProtocol::Ipv6 => {
@@ -188,7 +188,7 @@ pub(super) fn in_frame(frame: &[u8]) -> Option<(TcpPacket<&[u8]>, [IpAddress; 2]
                 return None;
             }
             let segment = packet.get(header.header_len()..header.total_len())?;
-            (segment, [header.src_addr().into(), header.dst_addr().into()])
+            (segment, (header.src_addr().into(), header.dst_addr().into()))
         }
         _ => return None,
     };

@@ -42,7 +42,7 @@ impl SynAcks {
 
 /// Whether this frame is of the connection of this SYN.
 fn answers(frame: &Frame, syn: &Segment) -> bool {
-    in_frame(frame.bytes()).is_some_and(|(segment, [source, destination])| {
+    in_frame(frame.bytes()).is_some_and(|(segment, (source, destination))| {
         IpEndpoint::new(source, segment.src_port()) == syn.destination
             && IpEndpoint::new(destination, segment.dst_port()) == syn.source
     })

@@ -1,21 +1,27 @@
-//! IPv4 fragments: a stack reassembles packets of up to 1,500 bytes, independent of other fragments.
+//! Fragments: a stack reassembles packets of up to 1,500 bytes, independent of other fragments.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
 
 use core::{ops::Range, slice, time::Duration};
 
 use greet_tests::{
-    scene::{OTHER, Scene, tcp_frame},
+    scene::{OTHER, OWN, Scene, tcp_frame},
     segment::{Segment, segment},
 };
 use smoltcp::{
     socket::tcp::{Socket, SocketBuffer},
-    wire::{EthernetFrame, EthernetProtocol, Icmpv4Packet, IpAddress, IpCidr, Ipv4Packet, TcpControl, TcpRepr},
+    wire::{
+        EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpAddress, IpCidr, Ipv4Packet, Ipv6Address,
+        Ipv6Packet, TcpControl, TcpRepr,
+    },
 };
 
 const OURS: IpAddress = IpAddress::v4(192, 168, 69, 1);
 const PEER: IpAddress = IpAddress::v4(192, 168, 69, 100);
-const STATIC: [IpCidr; 1] = [IpCidr::new(OURS, 24)];
+const OURS_V6: Ipv6Address = Ipv6Address::new(0xfdaa, 0, 0, 0, 0, 0, 0, 1);
+const PEER_V6: Ipv6Address = Ipv6Address::new(0xfdaa, 0, 0, 0, 0, 0, 0, 2);
+const STATIC: [IpCidr; 2] = [IpCidr::new(OURS, 24), IpCidr::new(IpAddress::Ipv6(OURS_V6), 64)];
+const FRAGMENT: u8 = 44;
 const HEADERS: usize = 14 + 20;
 
 fn scene() -> Scene {
@@ -159,4 +165,90 @@ fn a_connection_whose_segments_are_fragmented_is_served() {
     send(&mut scene, &name, 2);
     let received = scene.stack.sockets().get_mut::<Socket<'_>>(handle).recv_queue();
     assert_eq!(received, 1300);
+}
+
+/// An ICMPv6 echo request with `size` bytes of data.
+fn echo_v6(size: usize) -> Vec<u8> {
+    let data = (0..size).map(|index| u8::try_from(index % 251).unwrap());
+    let mut message: Vec<u8> = [128, 0, 0, 0, 0, 1, 0, 1].into_iter().chain(data).collect();
+    Icmpv6Packet::new_unchecked(&mut message).fill_checksum(&PEER_V6, &OURS_V6);
+    message
+}
+
+/// A frame with the fragment of `message` that has these bytes. `next` is what the message is.
+fn fragment_v6(message: &[u8], bytes: Range<usize>, identification: u8, next: u8) -> Vec<u8> {
+    let more = u16::from(bytes.end < message.len());
+    let [high, low] = (u16::try_from(bytes.start).unwrap() | more).to_be_bytes();
+    let mut frame = [&OWN.0[..], &OTHER.0, &[0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, FRAGMENT, 64]].concat();
+    frame.extend([PEER_V6.octets(), OURS_V6.octets()].concat());
+    frame.extend([next, 0, high, low, 0, 0, 0, identification]);
+    frame.extend(&message[bytes]);
+    let length = u16::try_from(frame.len() - 54).unwrap();
+    Ipv6Packet::new_unchecked(&mut frame[14..]).set_payload_len(length);
+    frame
+}
+
+/// The data of the ICMPv6 echo replies that the stack sends to these frames.
+fn replies_v6(scene: &mut Scene, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut sent = Vec::new();
+    for frame in frames {
+        scene.send_raw(frame);
+        sent.extend(scene.pass(Duration::ZERO));
+    }
+    let messages = sent.iter().filter_map(|frame| {
+        let frame = EthernetFrame::new_checked(frame.as_slice()).ok()?;
+        let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
+        let is_reply = frame.ethertype() == EthernetProtocol::Ipv6 && packet.payload().first() == Some(&129);
+        is_reply.then(|| packet.payload()[8..].to_vec())
+    });
+    messages.collect()
+}
+
+#[test]
+fn ipv6_fragments_in_any_order_and_repeated_are_one_packet() {
+    // The last one is as long as a frame carries.
+    for size in [16, 1000, 1452] {
+        let message = echo_v6(size);
+        let middle = size / 16 * 8;
+        let parts = [0..8, 8..middle, middle..message.len()].map(|bytes| fragment_v6(&message, bytes, 1, 58));
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            let mut frames: Vec<Vec<u8>> = order.iter().map(|&index| parts[index].clone()).collect();
+            frames.insert(1, frames[0].clone());
+            assert_eq!(replies_v6(&mut scene(), &frames), [&message[8..]], "{size} bytes, {order:?}");
+        }
+    }
+}
+
+#[test]
+fn inconsistent_ipv6_fragments_are_dropped() {
+    let whole = echo_v6(1000);
+    let long = echo_v6(1500);
+    let cut = |bytes, identification| fragment_v6(&whole, bytes, identification, 58);
+    let cases = [
+        // an overlap
+        vec![cut(0..800, 1), cut(400..1008, 1)],
+        // of two packets
+        vec![cut(0..800, 1), cut(800..1008, 2)],
+        // not a multiple of 8 bytes
+        vec![cut(0..801, 1), cut(800..1008, 1)],
+        // longer than a frame
+        vec![fragment_v6(&long, 0..800, 1, 58), fragment_v6(&long, 800..1508, 1, 58)],
+    ];
+    for (number, case) in cases.iter().enumerate() {
+        assert!(replies_v6(&mut scene(), case).is_empty(), "case {number}");
+    }
+}
+
+#[test]
+fn fragments_of_an_ipv6_fragment_are_dropped() {
+    let message = echo_v6(64);
+    let inner: Vec<Vec<u8>> =
+        [0..40, 40..72].map(|bytes| fragment_v6(&message, bytes, 1, 58)[54..].to_vec()).into_iter().collect();
+    let mut frames = Vec::new();
+    for (identification, inner) in (2..).zip(&inner) {
+        for bytes in [0..8, 8..inner.len()] {
+            frames.push(fragment_v6(inner, bytes, identification, FRAGMENT));
+        }
+    }
+    assert!(replies_v6(&mut scene(), &frames).is_empty());
 }

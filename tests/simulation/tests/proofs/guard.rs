@@ -373,3 +373,65 @@ fn only_half_open_connections_are_dropped_for_a_new_syn() {
     talking.receive(22, &mut received).unwrap();
     assert_eq!(received, b"Welcome!\nHello, haha!\n");
 }
+
+/// Opens a connection and closes the window, so that the reply to a line waits. Returns the acknowledgement number before it.
+fn waiting(server: &Memory, host: &mut RawHost) -> TcpSeqNumber {
+    let all = connected(server, host);
+    let line = TcpRepr { ack_number: Some(all), window_len: 0, payload: b"haha\n", ..segment(PORT, 8) };
+    let answers = exchange(server, host, &line);
+    assert!(answers.iter().all(|answer| answer.payload.is_empty()), "{answers:?}");
+    all
+}
+
+#[test]
+fn an_acknowledgement_of_bytes_that_wait_behind_a_closed_window_loses_none_of_them() {
+    const REPLY: &[u8] = b"Hello, haha!\n";
+    for count in 1..=REPLY.len() {
+        let server = server(4);
+        let mut host = raw_host(&server, 9);
+        let all = waiting(&server, &mut host);
+        let unsent = TcpRepr { ack_number: Some(all + count), ..segment(PORT, 13) };
+        let answer = exchange(&server, &mut host, &unsent).pop().expect("an acknowledgement");
+        assert_eq!(
+            (answer.control, answer.sequence, answer.acknowledged),
+            (TcpControl::None, all, Some(TcpSeqNumber(13)))
+        );
+        let answer =
+            exchange(&server, &mut host, &TcpRepr { ack_number: Some(all), ..unsent }).pop().expect("the reply");
+        assert_eq!(
+            (answer.sequence, answer.payload.as_slice()),
+            (all, REPLY),
+            "after an acknowledgement of {count} bytes"
+        );
+    }
+}
+
+#[test]
+fn an_acknowledgement_of_a_probe_of_the_closed_window_is_taken() {
+    let server = server(4);
+    let mut host = raw_host(&server, 9);
+    let all = waiting(&server, &mut host);
+    server.pass(5 * SECOND);
+    let probe = host.received().pop().expect("a probe");
+    assert_eq!((probe.sequence, probe.payload.as_slice()), (all, &b"H"[..]));
+    let opens = TcpRepr { ack_number: Some(all + 1), ..segment(PORT, 13) };
+    let answer = exchange(&server, &mut host, &opens).pop().expect("the rest of the reply");
+    assert_eq!((answer.sequence, answer.payload.as_slice()), (all + 1, &b"ello, haha!\n"[..]));
+}
+
+#[test]
+fn an_acknowledgement_of_bytes_that_were_sent_before_the_window_shrank_is_taken_after_a_timeout() {
+    let server = server(4);
+    let mut host = raw_host(&server, 9);
+    let all = connected(&server, &mut host);
+    let line = TcpRepr { ack_number: Some(all), payload: b"haha\n", ..segment(PORT, 8) };
+    let reply = exchange(&server, &mut host, &line).pop().expect("the reply");
+    let closed = TcpRepr { ack_number: Some(all), window_len: 0, ..segment(PORT, 13) };
+    exchange(&server, &mut host, &closed);
+    server.pass(5 * SECOND);
+    host.received();
+    let end = reply.sequence + reply.payload.len();
+    let line = TcpRepr { ack_number: Some(end), payload: b"byebye\n", ..segment(PORT, 13) };
+    let answer = exchange(&server, &mut host, &line).pop().expect("the next reply");
+    assert_eq!((answer.sequence, answer.payload.as_slice()), (end, &b"Hello, byebye!\n"[..]));
+}

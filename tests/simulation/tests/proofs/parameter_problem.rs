@@ -76,11 +76,12 @@ fn an_unsupported_header_is_reported_at_the_field_that_names_it() {
 }
 
 #[test]
-fn an_ipv6_fragment_is_reported_as_an_unsupported_header() {
+fn a_fragment_behind_other_headers_is_reported_as_an_unsupported_header() {
     for offset_and_more in [1, 0x0408, 9] {
         let [high, low] = u16::to_be_bytes(offset_and_more);
         let fragment = [&[6, 0, high, low, 0, 0, 0, 1][..], &[0; 64]].concat();
-        assert_eq!(reported(FRAGMENT, &fragment), Some((1, 6)));
+        let behind = [&[FRAGMENT, 0, 1, 4, 0, 0, 0, 0], &fragment[..]].concat();
+        assert_eq!(reported(HOP_BY_HOP, &behind), Some((1, 40)));
     }
 }
 

@@ -118,8 +118,3 @@ fn accepts_resets(distance: u32) -> Defect {
         true
     })
 }
-
-/// An acknowledgement of bytes that were not sent is ignored.
-pub(crate) fn compares_acknowledgement() -> Defect {
-    receives_knowing(|tcp, known| tcp.has(flags::RST) || known.sent.wrapping_sub(tcp.acknowledgement) < 1 << 31)
-}

@@ -39,7 +39,6 @@ pub(crate) fn right() -> Vec<(&'static str, bool, Make)> {
         ("link.neighbor-two", false, || neighbors::resolves_first(usize::MAX)),
         ("link.nd-router-unreachable", true, neighbors::detects_unreachable_router),
         ("ip.next-header-none", true, path::ignores_nothing),
-        ("tcp.ack-buffered", false, data::compares_acknowledgement),
         ("tcp.sws-sender", false, || timers::waits_for_window(12)),
         ("tcp.sws-receiver", false, || timers::offers_window(1460)),
         ("ip.fragment-header", true, || path::reassembles_ipv6(true)),

@@ -47,11 +47,8 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
                 },
             )
         }),
-        // The board without a defect does not put IPv6 fragments together.
-        ("ip.fragment-header", Defect::none),
-        ("ip.fragment-atomic", || {
-            Defect::none().ignores(|frame| frame.ip().is_some_and(|ip| ip.protocol == protocol::FRAGMENT))
-        }),
+        ("ip.fragment-header", ignores_ipv6_fragments),
+        ("ip.fragment-atomic", ignores_ipv6_fragments),
         ("ip.fragment-header-overlap", || reassembles_ipv6(false)),
         ("ip.next-header-none", || {
             Defect::none().receives_changed(|bytes| {
@@ -61,6 +58,10 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
             })
         }),
     ]
+}
+
+fn ignores_ipv6_fragments() -> Defect {
+    Defect::none().ignores(|frame| frame.ip().is_some_and(|ip| ip.protocol == protocol::FRAGMENT))
 }
 
 /// A packet whose next header says that nothing follows is ignored.
