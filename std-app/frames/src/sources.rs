@@ -26,6 +26,24 @@ pub fn identities(addresses: &[IpAddr]) -> Vec<Identity> {
     addresses.iter().take(HOSTS).enumerate().map(|(index, &address)| Identity { mac: mac(index), address }).collect()
 }
 
+/// Why a host cannot have this address beside the target, if so.
+#[must_use]
+pub fn unusable(source: IpAddr, target: IpAddr) -> Option<&'static str> {
+    let is_group = match source {
+        IpAddr::V4(source) => source.octets()[0] >= 224,
+        IpAddr::V6(source) => source.is_multicast(),
+    };
+    if source.is_ipv4() != target.is_ipv4() {
+        Some("is not of the IP version of the board's address")
+    } else if source == target {
+        Some("is the board's own address")
+    } else if is_group || source.is_unspecified() || source.is_loopback() {
+        Some("is not one host's address")
+    } else {
+        None
+    }
+}
+
 /// Unused addresses of the target's subnet, tried by ARP probes (RFC 5227) or by neighbor
 /// solicitations. `prefix` is the length of the prefix of an IPv4 subnet.
 ///
@@ -73,6 +91,19 @@ fn candidates(target: Ipv4Addr, prefix: u8) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_is_another_hosts_address_of_the_same_ip_version() {
+        let [v4, v6]: [IpAddr; 2] = ["10.0.0.1", "fdaa::1"].map(|text| text.parse().unwrap());
+        for source in ["10.0.0.1", "0.0.0.0", "127.0.0.1", "224.0.0.5", "255.255.255.255", "fdaa::2"] {
+            assert!(unusable(source.parse().unwrap(), v4).is_some(), "{source}");
+        }
+        for source in ["fdaa::1", "::", "::1", "ff02::1", "10.0.0.2"] {
+            assert!(unusable(source.parse().unwrap(), v6).is_some(), "{source}");
+        }
+        assert_eq!(unusable([10, 0, 0, 2].into(), v4), None);
+        assert_eq!(unusable("fe80::2".parse().unwrap(), v6), None);
+    }
 
     #[test]
     fn candidates_are_hosts_of_the_subnet_but_not_the_target() {

@@ -19,7 +19,7 @@ use greet_frames::{
     probe::{self, Probe, Stop},
     probes,
     run::{self, Examined, Verdict, applies},
-    sources::{HOSTS, free_addresses, identities},
+    sources::{HOSTS, free_addresses, identities, unusable},
     tcp::flags,
 };
 use greet_host::{client::HostPort, exit, resolve::addresses, stop::Stop as StopOnSignal, values::Limit};
@@ -49,8 +49,10 @@ pub(crate) enum FramesError {
     Discovery(#[from] DiscoveryError),
     #[error("the subnet of {0} has no free address: give one with --source ADDRESS")]
     NoSource(IpAddr),
-    #[error("--source {0} and the host {1} are not of the same IP version")]
-    SourceVersion(IpAddr, IpAddr),
+    #[error("--source {0} {1}: give the address of another host on the link of {2}, which nobody has")]
+    Source(IpAddr, &'static str, IpAddr),
+    #[error("--source {0} is given twice: each host has an address of its own")]
+    SourceTwice(IpAddr),
     #[error("--only and --skip leave no probe to run for {0}; `greet check --interface NAME --list` lists them")]
     NoProbe(IpAddr),
     #[error("the link failed: {0}")]
@@ -63,7 +65,7 @@ impl FramesError {
     /// The exit status.
     pub(super) const fn status(&self) -> u8 {
         match self {
-            Self::SourceVersion(..) | Self::NoProbe(_) => exit::USAGE,
+            Self::Source(..) | Self::SourceTwice(_) | Self::NoProbe(_) => exit::USAGE,
             Self::Pcap { .. } => exit::FILE,
             _ => exit::FAILURE,
         }
@@ -102,6 +104,7 @@ pub(super) fn run(
     let found = addresses(host, options.ip, Limit(Some(options.timeout)));
     let found = found.map_err(|error| FramesError::Address(error.to_string()))?;
     let Some(&address) = found.first() else { return Err(FramesError::NoSource([0, 0, 0, 0].into())) };
+    check_sources(&options.source, address.ip())?;
     let pcap = options.pcap.as_ref().map(|path| {
         let created = File::create(path).map_err(|error| FramesError::Pcap { path: path.clone(), error });
         created.map(|file| (path, file))
@@ -177,6 +180,19 @@ pub(super) fn run(
     Ok(Record::new(subject, entries, aborted))
 }
 
+/// Whether these addresses can be those of the hosts.
+fn check_sources(given: &[IpAddr], target: IpAddr) -> Result<(), FramesError> {
+    for (index, &source) in given.iter().enumerate() {
+        if let Some(why) = unusable(source, target) {
+            return Err(FramesError::Source(source, why, target));
+        }
+        if given.iter().take(index).any(|&other| other == source) {
+            return Err(FramesError::SourceTwice(source));
+        }
+    }
+    Ok(())
+}
+
 /// The hosts to play: with the addresses that the user gave, or with free ones.
 fn sources(
     medium: &Interface,
@@ -184,9 +200,6 @@ fn sources(
     target: IpAddr,
     given: &[IpAddr],
 ) -> Result<(Vec<Identity>, UnusedAddresses), FramesError> {
-    if let Some(&other) = given.iter().find(|source| source.is_ipv4() != target.is_ipv4()) {
-        return Err(FramesError::SourceVersion(other, target));
-    }
     if !given.is_empty() {
         let rest = given.get(HOSTS..).unwrap_or_default();
         return Ok((identities(given), UnusedAddresses::new(rest.to_vec())));

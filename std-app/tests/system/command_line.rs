@@ -36,6 +36,18 @@ fn the_last_value_of_an_option_given_twice_is_used() {
 }
 
 #[test]
+fn a_source_that_cannot_be_another_host_is_refused_before_a_frame_is_sent() {
+    for (sources, why) in [
+        ("10.0.0.1", "is the board's own address"),
+        ("fdaa::2", "is not of the IP version"),
+        ("10.0.0.2,224.0.0.5", "--source 224.0.0.5 is not one host's address"),
+        ("10.0.0.2,10.0.0.3,10.0.0.2", "--source 10.0.0.2 is given twice"),
+    ] {
+        assert_fails(&greet(&["check", "10.0.0.1", "--interface", "nosuch0", "--source", sources]), 2, &[why]);
+    }
+}
+
+#[test]
 fn the_completions_of_each_shell_contain_the_options() {
     for shell in ["bash", "zsh", "fish"] {
         let output = greet(&["completions", shell]);
