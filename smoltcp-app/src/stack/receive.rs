@@ -329,6 +329,8 @@ impl<'a> Stack<'a> {
         if message.first() == Some(&ROUTER_ADVERTISEMENT) {
             if let Some(slaac) = &mut self.addresses.slaac {
                 slaac.learn(source, message, now);
+                // The next frame may be received before the addresses are settled, and its answer go to this router.
+                slaac.settle_router(&mut self.interface, now);
             }
             return;
         }

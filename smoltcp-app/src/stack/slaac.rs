@@ -204,7 +204,8 @@ impl Slaac {
         if new { Change::Added } else { Change::Removed }
     }
 
-    fn settle_router(&mut self, interface: &mut Interface, now: Instant) {
+    /// Makes a router that was learned, and whose lifetime has not ended, the default one, unless one such is.
+    pub(super) fn settle_router(&mut self, interface: &mut Interface, now: Instant) {
         for slot in &mut self.routers {
             slot.take_if(|router| router.until <= now);
         }

@@ -221,3 +221,19 @@ fn an_advertisement_ends_router_solicitation_and_a_new_link_starts_it_again() {
     scene.stack.link_up(scene.now);
     assert_eq!(solicitations(&scene.pass(60 * SECOND)), 3);
 }
+
+#[test]
+fn an_answer_to_a_packet_right_behind_the_withdrawal_of_a_router_goes_to_another_one() {
+    let remote = Ipv6Address::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 7);
+    let IpCidr::Ipv6(own) = LINK_LOCAL else { panic!("it is of IPv6") };
+    let mut scene = with_slaac();
+    scene.advertise(ROUTER, 1800, &[]);
+    scene.advertise(router(8), 1800, &[]);
+    scene.pass(SECOND);
+    assert_eq!(scene.stack.router(ROUTER.into()), Some(ROUTER.into()));
+    scene.advertise(ROUTER, 0, &[]);
+    scene.send_icmpv6(remote, own.address(), &[128, 0, 0, 0, 0, 1, 0, 1]);
+    let asked: Vec<Vec<u8>> = scene.pass(SECOND).into_iter().filter(|frame| icmpv6_type(frame) == Some(135)).collect();
+    let targets: Vec<&[u8]> = asked.iter().map(|frame| &frame[14 + 40 + 8..][..16]).collect();
+    assert!(!targets.is_empty() && targets.iter().all(|target| *target == router(8).octets()), "{targets:?}");
+}
