@@ -15,11 +15,17 @@ def entered():
     return INSIDE in os.environ
 
 
-def enter(script):
-    """Runs the script again, with its arguments, in a network namespace; its exit status, or `None` if there can be none."""
+def command():
+    """What runs a command in a network namespace of its own: its words come before those of the command. `None` if there can be none."""
     # Without root's rights the namespace needs a user namespace too, in which this is root.
     unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
-    if not Path("/dev/net/tun").exists() or run(*unshare, "true").returncode != 0:
+    return unshare if Path("/dev/net/tun").exists() and run(*unshare, "true").returncode == 0 else None
+
+
+def enter(script):
+    """Runs the script again, with its arguments, in a network namespace; its exit status, or `None` if there can be none."""
+    unshare = command()
+    if unshare is None:
         return None
     return subprocess.run([*unshare, sys.executable, script, *sys.argv[1:]], env={**os.environ, INSIDE: "1"}).returncode
 
