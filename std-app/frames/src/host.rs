@@ -116,7 +116,9 @@ impl<'a> Host<'a> {
     /// Another MAC address of this host, with an IP address that the board has never received a packet from.
     pub(crate) fn unknown(&self, number: u8) -> Result<Identity, Stop> {
         let Some(address) = self.board.unused.take(self.board.address) else {
-            return Err(Stop::undecided("it needs another unused address of the subnet (--source takes more than six)"));
+            return Err(Stop::undecided(
+                "it needs another unused address of the subnet (--source takes more than six)",
+            ));
         };
         Ok(Identity { mac: self.mac(number), address })
     }
