@@ -174,7 +174,7 @@ impl<'a> Session<'a> {
             let begin = Instant::now();
             let outcome = self.stream.read(space);
             self.pauses.extend(Some(begin.elapsed()).filter(|waited| *waited >= PAUSE));
-            self.note_wait(begin, outcome.is_ok());
+            self.note_wait(waiting, outcome.is_ok());
             let received = match outcome {
                 Ok(0) => return Err(self.missing(what, rest, Kind::Closed, "the server closed the connection")),
                 Ok(count) => space.get(..count).unwrap_or_default(),
@@ -232,7 +232,8 @@ impl<'a> Session<'a> {
         let Ok(info) = evidence::info(&self.stream) else { return };
         let again = info.all_retransmissions.saturating_sub(self.retransmitted);
         self.retransmitted = info.all_retransmissions;
-        self.context.target.measured.standstills.note(begin, took, again);
+        let rtt = self.context.target.handshake();
+        self.context.target.measured.standstills.note(begin, took, again, rtt);
     }
 
     /// Whether the server's stack has all that was sent, over a network that has lost nothing during the whole check. Its answer

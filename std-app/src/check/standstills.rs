@@ -34,11 +34,12 @@ impl Default for Standstills {
 }
 
 impl Standstills {
-    /// An answer came after this time, in which the same segment was sent again so often.
-    pub(crate) fn note(&self, begin: Instant, took: Duration, retransmissions: u32) {
+    /// An answer came after this time, in which so many segments were sent again on a network with this round-trip time.
+    pub(crate) fn note(&self, begin: Instant, took: Duration, retransmissions: u32, rtt: Duration) {
         let [data, _] = FEWEST;
-        if retransmissions >= data {
-            self.add(begin, took, retransmissions);
+        let lost = retransmissions.min(lost_in_a_row(took, rtt));
+        if lost >= data {
+            self.add(begin, took, lost);
         }
     }
 
@@ -72,6 +73,13 @@ impl Standstills {
     }
 }
 
+/// How often one segment was sent again within this time at most: after 200 ms or longer, and then each time after twice as long.
+fn lost_in_a_row(took: Duration, rtt: Duration) -> u32 {
+    const FIRST: Duration = Duration::from_millis(200);
+    let firsts = took.as_nanos() / (FIRST + rtt).as_nanos();
+    (firsts + 1).ilog2()
+}
+
 /// How many SYNs were lost in a handshake of this length. The last attempt may have taken a long round trip.
 fn lost_syns(took: Duration) -> u32 {
     (took.as_secs() + 1).ilog2()
@@ -99,12 +107,16 @@ mod tests {
     fn connections_that_wait_at_the_same_time_see_one_standstill() {
         let found = Standstills::default();
         let now = found.begin;
-        found.note(now + 7 * SECOND, 6 * SECOND, 5);
-        found.note(now + 8 * SECOND, 6 * SECOND, 4);
-        found.note(now + 30 * SECOND, SECOND, 3);
-        found.note(now + 22 * SECOND, 5 * SECOND, 4);
+        let note = |begin, took, retransmissions| {
+            found.note(now + begin * SECOND, took, retransmissions, Duration::from_millis(1));
+        };
+        note(7, 6 * SECOND, 5);
+        note(8, 6 * SECOND, 4);
+        note(30, 5 * SECOND, 3);
+        note(40, Duration::from_millis(210), 9);
+        note(22, 5 * SECOND, 4);
         let times: Vec<_> = found.all().iter().map(|one| (one.begin.as_secs(), one.end.as_secs())).collect();
-        assert_eq!(times, [(7, 14), (22, 27)], "three lost segments may be chance");
+        assert_eq!(times, [(7, 14), (22, 27)], "three in a row may be chance, and many at once are not in a row");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use core::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Command, Output, Stdio},
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
 };
 
@@ -151,6 +151,57 @@ fn a_wrong_byte_is_an_error_with_its_position() {
     assert!(!example.contains("is it a greeting server"), "{example}"); // it has sent a greeting
     // The connection is closed, and a new one is opened.
     assert_eq!((&figures["answered"], &figures["unanswered"]), (&Value::from(9), &Value::from(1)));
+}
+
+/// What a server sees of the connection of a bench with these options: the client's address, the size of the segments that the
+/// client takes, and its window, in bytes.
+#[cfg(target_os = "linux")]
+fn seen_by_the_server(options: &[&str]) -> (IpAddr, u32, u32) {
+    let (sender, receiver) = mpsc::channel();
+    let address = peer(move |stream, _| {
+        let (seen, sender) = (stream.try_clone().unwrap(), sender.clone());
+        answer_each(stream, move |_, name| {
+            let mss = socket2::SockRef::from(&seen).tcp_mss().unwrap();
+            let _ = sender.send((seen.peer_addr().unwrap().ip(), mss, window(&seen))); // nobody waits for the later ones
+            Some(correct_reply(name))
+        });
+    });
+    let output = bench(address, &[options, &["-n", "3"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{options:?}: {}", String::from_utf8_lossy(&output.stderr));
+    receiver.recv().unwrap()
+}
+
+/// The window that the peer announced last.
+#[cfg(target_os = "linux")]
+fn window(stream: &TcpStream) -> u32 {
+    use std::os::fd::AsRawFd;
+
+    use nix::libc;
+
+    // SAFETY: `tcp_info` consists of integers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { core::mem::zeroed() };
+    let mut size = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).unwrap();
+    // SAFETY: `info` is `size` bytes long and writable, and the descriptor is open as long as `stream` is borrowed.
+    let status = unsafe {
+        libc::getsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut size)
+    };
+    assert_eq!(status, 0);
+    info.tcpi_snd_wnd
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_server_sees_the_address_the_segment_size_and_the_window_that_the_options_set() {
+    const MSS: u32 = 700;
+    const WINDOW: u32 = 6000;
+    let (address, mss, window) = seen_by_the_server(&[]);
+    assert!(address == IpAddr::from([127, 0, 0, 1]) && mss > MSS && window > WINDOW, "{address} {mss} {window}");
+    let (_, mss, _) = seen_by_the_server(&["--mss", &MSS.to_string()]);
+    assert!((MSS - 12..=MSS).contains(&mss), "{mss}: without the timestamps in each segment");
+    let (_, _, window) = seen_by_the_server(&["--window", &WINDOW.to_string()]);
+    assert!((WINDOW / 4..=WINDOW).contains(&window), "{window}");
+    let (address, ..) = seen_by_the_server(&["--bind", "127.0.0.3", "--interface", "lo"]);
+    assert_eq!(address, IpAddr::from([127, 0, 0, 3]));
 }
 
 #[test]

@@ -269,11 +269,13 @@ impl<'a> Server<'a> {
             let settings = self.context.settings;
             let is_known = settings.has_timed_out() || settings.ends_late();
             let most = if self.context.has_time() && !is_known { ATTEMPTS } else { 2 };
-            let is_lost = !self.is_acknowledged() || depends_on_reads(script, framing);
-            if !may_be_loss || attempts >= most || !is_lost {
+            let is_lost = !self.is_acknowledged();
+            if !may_be_loss || attempts >= most || !(is_lost || depends_on_reads(script, framing)) {
                 break outcome;
             }
-            self.socket.timeout = self.context.timeout();
+            if is_lost {
+                self.socket.timeout = self.context.timeout();
+            }
             self.socket.settling = SLOWLY.max(settling);
         };
         self.socket.settling = settling;
