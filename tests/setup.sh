@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 readonly TARGETS=(thumbv6m-none-eabi thumbv7m-none-eabi riscv32imac-unknown-none-elf)
-readonly OTHER_SYSTEMS=(x86_64-pc-windows-gnu aarch64-apple-darwin)
+readonly WINDOWS=x86_64-pc-windows-gnu MACOS=aarch64-apple-darwin
 readonly BOARD_TOOLS=(qemu-system-arm qemu-system-riscv32 defmt-print flip-link addr2line)
 readonly NIGHTLY=nightly
 
@@ -38,7 +38,7 @@ add_rustup_parts() {
     for part in rustfmt clippy; do
         grep -q "^$part" <<<"$installed" || rustup component add "$part"
     done
-    for part in $(printf '%s\n' "${TARGETS[@]}" "${OTHER_SYSTEMS[@]}" $("$BOARDS" targets) | sort -u); do
+    for part in $(printf '%s\n' "${TARGETS[@]}" "$WINDOWS" "$MACOS" $("$BOARDS" targets) | sort -u); do
         grep -qx "$part" <<<"$installed" || rustup target add "$part"
     done
 }
@@ -58,8 +58,9 @@ readonly PACKAGES=(
     "qemu-aarch64 qemu-user the packages"
     "systemd-analyze systemd the packages"
     "systemd-nspawn systemd-container the units under systemd"
-    "x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64 the clients for other systems"
-    "clang clang the clients for other systems"
+    "x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64 the clients for Windows"
+    "/usr/lib/wine/wine64 wine64 the clients for Windows"
+    "clang clang whether the clients compile for macOS"
     "buildah buildah the packages"
     "qemu-system-arm qemu-system-arm the boards in QEMU"
     "qemu-system-riscv32 qemu-system-misc the boards in QEMU"
@@ -90,11 +91,14 @@ install_packages() {
     done
 }
 
-# Builds the Debian package; only `tests/run full` needs it.
-install_cargo_deb() {
-    have cargo-deb && return
-    echo "installing cargo-deb, for the packages"
-    cargo install --quiet --locked cargo-deb || true # the step that needs it reports that it is missing
+# install_tool TOOL PURPOSE [LEVEL]: installs a program from its source, optimized to that level. Most of the time goes into
+# optimization, and the tools run for a few seconds.
+install_tool() {
+    have "$1" && return
+    echo "installing $1, for $2"
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=${3-0} CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        CARGO_PROFILE_RELEASE_DEBUG=0 cargo install --quiet --locked "$1" \
+        || true # the steps that need it report that it is missing
 }
 
 # What checks the Containerfile and the manifest for Kubernetes, in a Python environment of its own.
@@ -109,12 +113,8 @@ install_linters() {
 }
 
 install_board_tools() {
-    local tool
-    for tool in defmt-print flip-link; do
-        have "$tool" && continue
-        echo "installing $tool, for the boards"
-        cargo install --quiet --locked "$tool" || true # the steps that need it report that it is missing
-    done
+    install_tool flip-link "the boards"
+    install_tool defmt-print "the boards" 1 # it decodes megabytes of logs
 }
 
 # Whether the standard library of a target is installed.

@@ -32,6 +32,10 @@ impl Buffers {
     }
 }
 
+/// A read that does not fill the buffer has emptied the socket, and with epoll and kqueue later bytes cause a new event. Windows
+/// reports a socket again only after a read that would have waited.
+const READS_ONCE: bool = cfg!(unix);
+
 /// The state of a connection.
 #[derive(Debug)]
 enum Socket {
@@ -166,8 +170,7 @@ impl<const N: usize> Link<N> {
                     time = Some(read_at);
                     let input = buffers.input.get(..count).unwrap_or_default();
                     self.conversation.receive(read_at, input, work, peer)?;
-                    // A read that does not fill the buffer has emptied the socket; later bytes cause a new event.
-                    if count < buffers.input.len() && !to_the_end {
+                    if READS_ONCE && count < buffers.input.len() && !to_the_end {
                         break;
                     }
                 }
@@ -247,14 +250,17 @@ impl<const N: usize> Link<N> {
     }
 }
 
-/// Writes as much as the socket takes without waiting.
+/// Writes as much as the socket takes without waiting. If that is not everything, the last write would have waited, so that
+/// every system reports when there is room again.
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize, Failure> {
-    loop {
-        return match stream.write(bytes) {
-            Ok(count) => Ok(count),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => Err(Kind::of_connection(&error).into()),
-        };
+    let mut written = 0_usize;
+    while let Some(rest @ [_, ..]) = bytes.get(written..) {
+        match stream.write(rest) {
+            Ok(count) => written = written.saturating_add(count),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Kind::of_connection(&error).into()),
+        }
     }
+    Ok(written)
 }

@@ -4,7 +4,7 @@ use core::fmt;
 use std::{io, net::TcpStream};
 
 use super::evidence::{self, Info};
-use crate::{export::number::Count, socket};
+use crate::export::number::Count;
 
 /// The MSS in the server's SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,8 @@ const fn limit(segment: u32, window: u32, mtu: u32, options: u32) -> Limit {
 #[cfg(target_os = "linux")]
 fn exactly(stream: &TcpStream) -> io::Result<u32> {
     use nix::sys::socket::{setsockopt, sockopt::TcpRepair};
+
+    use crate::socket;
 
     const ON: u32 = 1;
     /// `TCP_REPAIR_OFF_NO_WP`, -1: without the window probe that ends the mode otherwise.
