@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""The boards and their facts, from [package.metadata.greet] of each package here: boards.py targets|builds
+"""The boards and their facts, from [package.metadata.greet] of each package here: boards.py targets|lints
 
   targets   the compiler's targets, one per line
-  builds    what to compile for a check of every board: folder, target and features, one build per line
+  lints     what clippy is run on: folder, target and features, one build per line. Every package with all its features, and one
+            package with every combination of them: the code that depends on the features is in packages that all boards share.
+            (tests/system/board-sizes compiles every build, and fails if the compiler warns.)
 
 A package has facts for all its boards, and a table [package.metadata.greet.boards.NAME] for each board.
 """
@@ -17,6 +19,9 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 # The boards' workspace, and packages that are a workspace of their own.
 WORKSPACES = (FOLDER, FOLDER / "esp32c3", FOLDER / "pico-w")
+
+# The board of which every build is linted.
+EVERY_BUILD = "lm3s6965evb"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Board:
     long_frames: int = 0  # frames beyond the limit that reach it, of those that a test sends: QEMU drops the others
     steady: bool = True  # the instructions of a round trip are always the same
     flash_limit: int = 0  # bytes of flash that the smallest build may take
+    like: str = ""  # another board of the package, from which this one differs in the processor only
 
     @property
     def default_features(self):
@@ -75,10 +81,11 @@ def main():
     match sys.argv[1:]:
         case ["targets"]:
             print("\n".join(sorted({board.target for board in boards()})))
-        case ["builds"]:
+        case ["lints"]:
             for board in boards():
-                for features in board.builds:
-                    print(board.path.name, board.target, features)
+                if not board.like:
+                    for features in board.builds if board.name == EVERY_BUILD else [board.default_features]:
+                        print(board.path.name, board.target, features)
         case ["-h" | "--help"]:
             print(__doc__)
         case _:

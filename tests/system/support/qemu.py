@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -43,10 +44,14 @@ def build_example(board: Board, example, features=""):
 
 
 def cargo_build(board: Board, *options, **environment):
+    """Builds with these options. A warning is an error: clippy is not run on every build."""
     command = ["cargo", "build", "--quiet", "--release", f"--target={board.target}", *options]
     # CARGO_TARGET_DIR is that of the other workspace.
     environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), **environment}
-    subprocess.run(command, cwd=board.path, env=environment, check=True)
+    result = subprocess.run(command, cwd=board.path, env=environment, stderr=subprocess.PIPE, text=True)
+    sys.stderr.write(result.stderr)
+    if result.returncode or result.stderr.startswith("warning"):
+        raise RuntimeError(f"{shlex.join(command)} in {board.path}: exit status {result.returncode}, {result.stderr}")
 
 
 class InstructionCounter:
