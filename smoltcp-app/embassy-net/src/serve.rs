@@ -210,7 +210,13 @@ async fn release(socket: &mut TcpSocket<'_>, delivery: Duration, end: Option<Ser
                 return release == Release::Close;
             }
         };
-        sleep_until(Some(until.min(now() + LOOK))).await;
+        let until = Some(until.min(now() + LOOK));
+        if unacknowledged(socket) > 0 {
+            // The last acknowledgement ends this at once: until the socket listens again, it refuses the next client.
+            let _ = in_time(until, socket.flush()).await;
+        } else {
+            sleep_until(until).await;
+        }
     }
 }
 

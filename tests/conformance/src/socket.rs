@@ -41,6 +41,22 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// A new connection. A server without a backlog refuses clients while all its sockets are busy, for example for some
+    /// milliseconds after many clients have left at once.
+    fn connected(&self) -> io::Result<TcpStream> {
+        let until = Instant::now() + self.timeout;
+        loop {
+            match TcpStream::connect_timeout(&self.address, self.timeout) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < until => {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
 impl Frontend for Socket {
     type Connection = SocketConnection;
 
@@ -53,7 +69,7 @@ impl Frontend for Socket {
     }
 
     fn connect(&mut self, _framing: Framing) -> io::Result<SocketConnection> {
-        let stream = TcpStream::connect_timeout(&self.address, self.timeout)?;
+        let stream = self.connected()?;
         stream.set_write_timeout(Some(self.timeout))?;
         stream.set_nodelay(true)?; // so that a write arrives as one read
         Ok(SocketConnection { stream, timeout: self.timeout, settling: self.settling })
