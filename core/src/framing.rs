@@ -222,17 +222,16 @@ impl<const N: usize> Assembly<N> {
             }
             _ => text,
         };
-        if append(&mut self.bytes, input, text.len()).is_some() {
-            return complete.then(|| self.checked());
+        let (fits, rest) = text.split_at_checked(self.room()).unwrap_or((text, &[]));
+        if !rest.is_empty() && (complete || rest != [CARRIAGE_RETURN]) {
+            return Some(Found::TooLong); // L3
         }
-        match text.split_at_checked(self.room()) {
-            Some((fits, [CARRIAGE_RETURN])) if !complete => {
-                append(&mut self.bytes, fits, fits.len())?; // cannot fail: `fits` is as long as the room
-                self.line = Line::FullThenCarriageReturn;
-                None
-            }
-            _ => Some(Found::TooLong), // L3
+        append(&mut self.bytes, input, fits.len())?; // cannot fail: `fits` is no longer than the room
+        if !rest.is_empty() {
+            self.line = Line::FullThenCarriageReturn;
+            return None;
         }
+        complete.then(|| self.checked())
     }
 
     fn take_chunk(&mut self, input: &[u8]) -> (usize, Option<Found>) {

@@ -41,6 +41,7 @@ impl Instant {
     }
 
     /// The instant `span` later; saturates at the last instant.
+    #[inline(never)] // as large as `Micros::new`
     #[must_use]
     pub(crate) const fn after(self, span: Micros) -> Self {
         Self(self.0.saturating_add(span.0))
@@ -51,6 +52,7 @@ impl core::ops::Add<Duration> for Instant {
     type Output = Self;
 
     /// The instant `span` later, to the microsecond; saturates at the last instant.
+    #[inline(never)]
     fn add(self, span: Duration) -> Self {
         self.after(Micros::new(span))
     }

@@ -52,12 +52,14 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
             received,
             Token {
                 token,
-                counters: self.counters,
-                port: self.port,
-                guard: None,
-                #[cfg(feature = "ipv4")]
-                identification: self.identification,
-                meta: PacketMeta::default(),
+                meter: Meter {
+                    counters: self.counters,
+                    port: self.port,
+                    guard: None,
+                    #[cfg(feature = "ipv4")]
+                    identification: self.identification,
+                    meta: PacketMeta::default(),
+                },
             },
         ))
     }
@@ -67,12 +69,14 @@ impl<D: Device + ?Sized> Device for Metered<'_, D> {
         self.exhausted |= token.is_none();
         token.map(|token| Token {
             token,
-            counters: self.counters,
-            port: self.port,
-            guard: self.guard.as_deref_mut(),
-            #[cfg(feature = "ipv4")]
-            identification: self.identification,
-            meta: PacketMeta::default(),
+            meter: Meter {
+                counters: self.counters,
+                port: self.port,
+                guard: self.guard.as_deref_mut(),
+                #[cfg(feature = "ipv4")]
+                identification: self.identification,
+                meta: PacketMeta::default(),
+            },
         })
     }
 
@@ -89,6 +93,11 @@ pub(super) fn turns(frame: &[u8]) -> bool {
 /// The right to send one frame, which is counted then.
 pub(super) struct Token<'a, T> {
     token: T,
+    meter: Meter<'a>,
+}
+
+/// What happens to each frame that is sent.
+struct Meter<'a> {
     counters: &'a mut Counters,
     port: u16,
     guard: Option<&'a mut Guard>,
@@ -99,33 +108,41 @@ pub(super) struct Token<'a, T> {
 
 impl<T: TxToken> TxToken for Token<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let Self { token, counters, port, guard, .. } = self;
+        let Self { token, meter } = self;
         token.consume(length, |frame| {
             let result = write(frame);
-            #[cfg(feature = "ipv4")]
-            super::path_mtu::allow_fragments(frame, self.identification);
-            #[cfg(all(feature = "ipv4", feature = "segmentation-offload"))]
-            if let Some(size) = self.meta.segmentation_offload_size {
-                // Each of the packets that the device makes of this one has an identification of its own.
-                let packets = u16::try_from(length / usize::from(size.get())).unwrap_or(u16::MAX);
-                *self.identification = self.identification.wrapping_add(packets);
-            }
-            counters.frames_sent = counters.frames_sent.wrapping_add(1);
-            if let Some((segment, addresses)) = in_frame(frame) {
-                if is_refusal(&segment, port) {
-                    counters.refused = counters.refused.wrapping_add(1);
-                }
-                if let Some(guard) = guard {
-                    guard.sent(frame, addresses, &segment);
-                }
-            }
+            meter.sent(frame);
             result
         })
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {
-        self.meta = meta;
+        self.meter.meta = meta;
         self.token.set_meta(meta);
+    }
+}
+
+impl Meter<'_> {
+    #[inline(never)] // otherwise there is a copy of it for everything that writes a frame
+    fn sent(self, frame: &mut [u8]) {
+        let Self { counters, port, guard, .. } = self;
+        #[cfg(feature = "ipv4")]
+        super::path_mtu::allow_fragments(frame, self.identification);
+        #[cfg(all(feature = "ipv4", feature = "segmentation-offload"))]
+        if let Some(size) = self.meta.segmentation_offload_size {
+            // Each of the packets that the device makes of this one has an identification of its own.
+            let packets = u16::try_from(frame.len() / usize::from(size.get())).unwrap_or(u16::MAX);
+            *self.identification = self.identification.wrapping_add(packets);
+        }
+        counters.frames_sent = counters.frames_sent.wrapping_add(1);
+        if let Some((segment, addresses)) = in_frame(frame) {
+            if is_refusal(&segment, port) {
+                counters.refused = counters.refused.wrapping_add(1);
+            }
+            if let Some(guard) = guard {
+                guard.sent(frame, addresses, &segment);
+            }
+        }
     }
 }
 

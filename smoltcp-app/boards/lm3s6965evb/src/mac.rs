@@ -204,6 +204,7 @@ impl Fifos {
     }
 
     /// Sends the first `length` bytes of `frame`.
+    #[inline(never)] // otherwise there is a copy of it for everything that writes a frame
     fn send(&mut self, length: usize) {
         // The length without the header: less than 2^16, as the buffer is.
         let payload = u16::try_from(length.saturating_sub(HEADER)).unwrap_or(0).to_le_bytes();

@@ -97,9 +97,15 @@ impl Client {
     }
 
     /// Begins again after `wait`; an address in use stays in use until another is known.
+    #[inline(never)] // called often in the code, but never in a hot loop
     pub(super) fn begin(&mut self, now: Instant, wait: Duration) {
         self.enter(State::Selecting, now + wait);
         self.began = self.due;
+        self.change_transaction();
+    }
+
+    #[inline(never)]
+    fn change_transaction(&mut self) {
         self.transaction = self.random.u32(..);
     }
 
@@ -167,9 +173,10 @@ impl Client {
     }
 
     /// The time until a message is repeated for the `tries`th time, up to a second longer or shorter where that is much.
+    #[inline(never)]
     fn wait(&mut self, tries: u32) -> Duration {
         let wait = FIRST_WAIT.saturating_mul(1 << tries.saturating_sub(1).min(5)).min(LONGEST_WAIT);
-        wait + Duration::from_millis(self.random.u64(..=1000)) - Duration::from_millis(500)
+        wait + Duration::from_millis(self.random.u32(..=1000).into()) - Duration::from_millis(500)
     }
 
     fn question(&self, kind: DhcpMessageType, now: Instant) -> Question {
@@ -188,7 +195,7 @@ impl Client {
     fn renew(&mut self, lease: &Lease, now: Instant) -> Question {
         if self.tries == 1 {
             self.began = now;
-            self.transaction = self.random.u32(..);
+            self.change_transaction();
         }
         let rebinds = now >= lease.rebinds();
         let until = if rebinds { lease.expires() } else { lease.rebinds() };

@@ -31,6 +31,12 @@ pub(super) struct Lease {
     duration: Duration,
 }
 
+/// [`Ord::clamp`], not inlined: for durations it is large on a board.
+#[inline(never)]
+fn within(span: Duration, shortest: Duration, longest: Duration) -> Duration {
+    span.clamp(shortest, longest)
+}
+
 impl Lease {
     /// The lease that this offer or acknowledgement grants from `since` on; why it is of no use otherwise.
     pub(super) fn read(reply: &Reply, since: Instant) -> Result<Self, Notice> {
@@ -47,8 +53,8 @@ impl Lease {
             return Err(Notice::TooShort { server, seconds: duration.as_secs() });
         }
         let (half, latest) = (duration / 2, duration / 8 * 7);
-        let rebinding = reply.rebinding.unwrap_or(latest).clamp(half, latest);
-        let renewal = reply.renewal.unwrap_or(half).clamp(half.min(EARLIEST_RENEWAL), rebinding);
+        let rebinding = within(reply.rebinding.unwrap_or(latest), half, latest);
+        let renewal = within(reply.renewal.unwrap_or(half), half.min(EARLIEST_RENEWAL), rebinding);
         let is_useful = |router: &Ipv4Address| IpAddress::Ipv4(*router).is_unicast();
         Ok(Self {
             address,
