@@ -10,7 +10,7 @@ use greet_core::Instant;
 use greet_host::clock;
 use greet_smoltcp::{
     impair::{self, Directions, Frame, Impaired, Impairments},
-    stack::{self, DhcpNotice, FALLBACK_AFTER, Stack},
+    stack::{self, DhcpNotice, FALLBACK_AFTER, Fragments, Stack},
     time::{earliest, from_smoltcp, to_smoltcp},
 };
 use smoltcp::{
@@ -103,7 +103,8 @@ impl Network {
         };
         let impaired = impaired(tap, &options.impairments)?;
         let mut device = PcapWriter::new(impaired, capture.clone(), PcapMode::Both);
-        let stack = Stack::new(settings, &mut device, SocketSet::new(Vec::new()), clock::now())?;
+        let mut stack = Stack::new(settings, &mut device, SocketSet::new(Vec::new()), clock::now())?;
+        stack.reassemble(Box::leak(Box::new(Fragments::new())));
         let ports = u16::try_from(getrandom::u32()? % u32::from(PORTS)).unwrap_or_default();
         let &NetworkOptions { dhcp, slaac, .. } = options;
         Ok(Self {

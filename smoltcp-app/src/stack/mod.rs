@@ -48,6 +48,8 @@ use smoltcp::{
 
 #[cfg(feature = "dhcpv4")]
 pub use self::dhcp::Notice as DhcpNotice;
+#[cfg(feature = "reassembly")]
+pub use self::reassembly::Fragments;
 use self::{addresses::Addresses, assignment::Change, guard::Guard, meter::Metered, neighbors::Neighbors};
 pub use self::{
     addresses::SettingsError, assignment::FALLBACK_AFTER, meter::Counters, neighbors::Conflict, reason::Reason,
@@ -126,7 +128,7 @@ pub struct Stack<'a> {
     #[cfg(feature = "dns")]
     truncated_dns: Option<IpAddress>,
     #[cfg(feature = "reassembly")]
-    reassembly: reassembly::Reassembly,
+    fragments: Option<&'a mut Fragments>,
     port: u16,
     frames_a_poll: usize,
     /// Whether the device leaves the checksum of received TCP segments to the stack, except those longer than its MTU.
@@ -171,7 +173,7 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "dns")]
             truncated_dns: None,
             #[cfg(feature = "reassembly")]
-            reassembly: reassembly::Reassembly::new(),
+            fragments: None,
             port: settings.port,
             frames_a_poll: settings.frames_a_poll.max(1),
             #[cfg(feature = "segmentation-offload")]
@@ -182,6 +184,12 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "ipv4")]
             identification: 0,
         })
+    }
+
+    /// Reassembles packets of up to 1,500 bytes, in this memory. Without it every fragment is dropped.
+    #[cfg(feature = "reassembly")]
+    pub const fn reassemble(&mut self, fragments: &'a mut Fragments) {
+        self.fragments = Some(fragments);
     }
 
     /// The sockets, to add to.

@@ -40,8 +40,19 @@ pub(super) struct Fragment<'f> {
     is_last: bool,
 }
 
-/// What the fragments of one packet have in common: addresses, identification, and in IPv4 the protocol.
-type Key = (IpAddress, IpAddress, u32, Option<IpProtocol>);
+/// What the fragments of one packet have in common: addresses, identification, and in IPv4 the protocol. Numbers, because an
+/// `Option` of them is all zero when it is `None`.
+type Key = (u128, u128, u32, u8);
+
+/// The key of a packet; IPv6 has no protocol in it.
+fn key(source: IpAddress, destination: IpAddress, identification: u32, protocol: u8) -> Key {
+    let number = |address| match address {
+        IpAddress::Ipv4(address) => address.to_bits().into(),
+        #[cfg(feature = "ipv6")]
+        IpAddress::Ipv6(address) => address.to_bits(),
+    };
+    (number(source), number(destination), identification, protocol)
+}
 
 /// Whether this packet is a fragment.
 pub(super) fn is_fragment(packet: &Ipv4Packet<&[u8]>) -> bool {
@@ -73,7 +84,7 @@ impl<'f> Fragment<'f> {
     pub(super) fn ipv4(frame: &'f [u8], packet: &Ipv4Packet<&'f [u8]>) -> Option<Self> {
         let protocol = packet.next_header();
         let fragment = Self {
-            key: (packet.src_addr().into(), packet.dst_addr().into(), packet.ident().into(), Some(protocol)),
+            key: key(packet.src_addr().into(), packet.dst_addr().into(), packet.ident().into(), protocol.into()),
             headers: frame.get(..ETHERNET + usize::from(packet.header_len()))?,
             protocol,
             offset: packet.frag_offset().into(),
@@ -87,14 +98,9 @@ impl<'f> Fragment<'f> {
     #[cfg(feature = "ipv6")]
     pub(super) fn ipv6(frame: &'f [u8], packet: &Ipv6Packet<&'f [u8]>) -> Option<Self> {
         let (&[next, _, high, low, ref identification @ ..], data) = packet.payload().split_first_chunk::<8>()?;
-        let key = (
-            packet.src_addr().into(),
-            packet.dst_addr().into(),
-            u32::from_be_bytes(*identification.first_chunk()?),
-            None,
-        );
+        let identification = u32::from_be_bytes(*identification.first_chunk()?);
         let fragment = Self {
-            key,
+            key: key(packet.src_addr().into(), packet.dst_addr().into(), identification, 0),
             headers: frame.get(..ETHERNET + 40)?,
             protocol: next.into(),
             offset: usize::from(u16::from_be_bytes([high, low & !7])),
@@ -109,13 +115,30 @@ impl<'f> Fragment<'f> {
     }
 }
 
-/// The packets of which fragments are missing.
-pub(super) struct Reassembly {
+/// Memory for the packets of which fragments are missing: about 14 KB. [`Stack::reassemble`](super::Stack::reassemble) takes it.
+///
+/// It is all zero in the beginning: a static one takes no flash.
+pub struct Fragments {
     slots: [Slot; SLOTS],
 }
 
-impl Reassembly {
-    pub(super) const fn new() -> Self {
+impl core::fmt::Debug for Fragments {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let packets = self.slots.iter().filter(|slot| slot.key.is_some()).count();
+        formatter.debug_struct("Fragments").field("packets", &packets).finish_non_exhaustive()
+    }
+}
+
+impl Default for Fragments {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Fragments {
+    /// Memory without packets.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { slots: [const { Slot::new() }; SLOTS] }
     }
 
@@ -177,7 +200,7 @@ struct Slot {
     headers_length: usize,
     /// Of the first fragment.
     #[cfg(feature = "ipv6")]
-    protocol: IpProtocol,
+    protocol: u8,
     payload: [u8; PAYLOAD],
     /// Which blocks of the payload have arrived.
     arrived: [bool; PAYLOAD.div_ceil(BLOCK)],
@@ -193,7 +216,7 @@ impl Slot {
             headers: [0; HEADERS],
             headers_length: 0,
             #[cfg(feature = "ipv6")]
-            protocol: IpProtocol::Ipv6NoNxt,
+            protocol: 0,
             payload: [0; PAYLOAD],
             arrived: [false; PAYLOAD.div_ceil(BLOCK)],
             total: None,
@@ -239,7 +262,7 @@ impl Slot {
             self.headers_length = headers.len();
             #[cfg(feature = "ipv6")]
             {
-                self.protocol = protocol;
+                self.protocol = protocol.into();
             }
         }
         match self.total {
@@ -260,7 +283,7 @@ impl Slot {
         #[cfg(feature = "ipv6")]
         if packet.first()? >> 4 == 6 {
             let mut packet = Ipv6Packet::new_unchecked(packet);
-            packet.set_next_header(self.protocol);
+            packet.set_next_header(self.protocol.into());
             packet.set_payload_len(u16::try_from(total).ok()?);
             return Some(whole);
         }

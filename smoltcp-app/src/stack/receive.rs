@@ -120,7 +120,8 @@ impl<'a> Stack<'a> {
         serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
     ) {
         let mut whole = [0; reassembly::FRAME];
-        if let Some(whole) = self.reassembly.add(fragment, now, &mut whole) {
+        let Some(fragments) = &mut self.fragments else { return };
+        if let Some(whole) = fragments.add(fragment, now, &mut whole) {
             self.receive_untagged(whole, reply, now, serve);
         }
     }

@@ -8,7 +8,7 @@ use core::time::Duration;
 use greet_core::{Framing, Instant, NAME_CAPACITY, Server, ServerSettings};
 use greet_smoltcp::{
     pool::{self, Pool, Slot},
-    stack::{Settings, Stack},
+    stack::{Fragments, Settings, Stack},
 };
 use smoltcp::{
     iface::SocketSet,
@@ -41,6 +41,7 @@ pub fn replay(mut recording: &[u8]) -> u32 {
     let settings = Settings { addresses: &ADDRESSES, slaac: true, ..Settings::new(OWN, SEED) };
     let mut now = Instant::ZERO;
     let mut stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), now).unwrap();
+    stack.reassemble(Box::leak(Box::new(Fragments::new())));
     let mut slots: Vec<Slot<Server<NAME_CAPACITY>>> = (0..SOCKETS).map(|_| Slot::new()).collect();
     let mut read = vec![0; BUFFER];
     let server = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };

@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use greet_core::Instant;
-use greet_smoltcp::stack::{Settings, Stack};
+use greet_smoltcp::stack::{Fragments, Settings, Stack};
 use smoltcp::{
     iface::SocketSet,
     phy::{ChecksumCapabilities, Device, RxToken, TxToken},
@@ -58,7 +58,8 @@ impl Scene {
         let (mut port, other) = (ether.port(OWN), ether.port(OTHER));
         let mut settings = Settings::new(OWN, 7);
         change(&mut settings);
-        let stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), Instant::ZERO).unwrap();
+        let mut stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), Instant::ZERO).unwrap();
+        stack.reassemble(Box::leak(Box::new(Fragments::new())));
         Self { now: Instant::ZERO, stack, port, other, ether, polls: 0, lease: None, refuses: false }
     }
 

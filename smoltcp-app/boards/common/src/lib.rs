@@ -22,6 +22,7 @@
 //!
 //! - `defmt`: the log. Without it nothing is logged, and the program is smaller.
 //! - `ipv6`: besides IPv4, which is always there, with DHCP.
+//! - `reassembly`: IP fragments are reassembled, which takes 14 KiB of RAM.
 //! - `echo`: an echo server (RFC 862) on port 7, for [`ECHO_CLIENTS`] of the clients that [`Memory`] has room for.
 //! - `small-routines`: copy, fill and division of 64 bits in 0.2 K of flash instead of 4 K; for a Cortex-M3 or larger.
 //! - `qemu`: the board runs in QEMU. The log goes to the host by semihosting, and a failure ends QEMU with status 101.

@@ -4,6 +4,8 @@
 use greet_core::Echo;
 use greet_core::Server;
 use greet_smoltcp::pool::Slot;
+#[cfg(feature = "reassembly")]
+use greet_smoltcp::stack::Fragments;
 use heapless::Vec;
 use smoltcp::iface::SocketStorage;
 
@@ -31,6 +33,8 @@ pub struct Memory<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> 
     pub(crate) receive: [[u8; BUFFER]; CLIENTS],
     pub(crate) transmit: [[u8; BUFFER]; CLIENTS],
     pub(crate) read: [u8; BUFFER],
+    #[cfg(feature = "reassembly")]
+    pub(crate) fragments: Fragments,
     #[cfg(feature = "echo")]
     pub(crate) echo: EchoMemory<NAME>,
 }
@@ -59,6 +63,8 @@ impl<const NAME: usize, const BUFFER: usize, const CLIENTS: usize> Memory<NAME, 
             receive: [[0; BUFFER]; CLIENTS],
             transmit: [[0; BUFFER]; CLIENTS],
             read: [0; BUFFER],
+            #[cfg(feature = "reassembly")]
+            fragments: Fragments::new(),
             #[cfg(feature = "echo")]
             echo: EchoMemory { slots: Vec::new(), read: [0; NAME] },
         }

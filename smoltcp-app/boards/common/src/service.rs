@@ -107,6 +107,8 @@ impl<const NAME: usize> Service<NAME> {
                 end()
             }
         };
+        #[cfg(feature = "reassembly")]
+        stack.reassemble(&mut memory.fragments);
         let mut pool = Pool::new(settings, slots, read);
         let mut buffers = receive.iter_mut().zip(transmit);
         for (receive, transmit) in buffers.by_ref().take(CLIENTS.saturating_sub(ECHO_CLIENTS)) {

@@ -20,7 +20,7 @@ use greet_frames::{
 };
 use greet_smoltcp::{
     pool::{self, Pool, Slot},
-    stack::{Settings, Stack},
+    stack::{Fragments, Settings, Stack},
 };
 use smoltcp::{
     iface::SocketSet,
@@ -90,6 +90,7 @@ impl Memory {
             [(false, 24), (true, 64)].map(|(is_v6, prefix)| IpCidr::new(addresses(is_v6)[0].into(), prefix)).to_vec();
         let settings = Settings { addresses: &own, slaac: true, ..Settings::new(MAC, 7) };
         let mut stack = Stack::new(settings, &mut card, SocketSet::new(Vec::new()), Instant::ZERO).unwrap();
+        stack.reassemble(Box::leak(Box::new(Fragments::new())));
         let slots: Vec<Slot<Server<NAME_CAPACITY>>> = (0..SOCKETS).map(|_| Slot::new()).collect();
         let server = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };
         let settings = pool::Settings { server, ..pool::Settings::DEFAULT };
