@@ -51,7 +51,7 @@ def cargo_build(board: Board, *options, **environment):
     result = subprocess.run(command, cwd=board.path, env=environment, stderr=subprocess.PIPE, text=True)
     sys.stderr.write(result.stderr)
     if result.returncode or result.stderr.startswith("warning"):
-        raise RuntimeError(f"{shlex.join(command)} in {board.path}: exit status {result.returncode}, {result.stderr}")
+        raise RuntimeError(f"{shlex.join(command)} in {board.path}: exit status {result.returncode}, and what is above")
 
 
 class InstructionCounter:
