@@ -211,7 +211,8 @@ pub(super) fn fill(host: &Host<'_>, connection: &Connection<'_, '_>) -> Result<u
         connection.push(&lines)?;
         sent += u32::try_from(lines.len()).unwrap_or_default();
         let end = connection.next.get();
-        if connection.receive(host.board.quiet_time(), |tcp| tcp.acknowledgement == end)?.is_none() {
+        // A board that is busy is not taken for one that is full.
+        if connection.receive(host.board.reply_time(), |tcp| tcp.acknowledgement == end)?.is_none() {
             break;
         }
     }
