@@ -336,6 +336,10 @@ fn silent(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict
 
 fn isolation(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> {
     const ROUNDS: u64 = 40;
+    const OTHER_CLIENT: &str =
+        "the reply is another client's: the clients share a buffer, or replies go to the wrong socket";
+    const OTHER_BYTES: &str = "stale data: some bytes of the reply are another client's, and correct ones follow. A buffer is reused \
+                               before it was sent, or a cache line is not written back before the DMA reads it";
     /// Long enough that a reply is not one write on every board.
     const LONG: usize = 600;
     let clients = context.facts.slot_count().min(8);
@@ -368,15 +372,13 @@ fn isolation(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verd
                         received.windows(words.len()).any(|window| window == words.as_bytes())
                     })
                 };
-                // A cache line of an old buffer may have another client's bytes, too.
-                let is_other_client = failure.received.as_deref().is_some_and(|received| {
-                    let expected = failure.expected.as_deref().unwrap_or_default();
-                    has_other_client(received) && !difference::is_short_run(expected, received)
-                });
-                failure.during(format_args!("client {client} of {clients}")).because_if(
-                    is_other_client,
-                    "the reply is another client's: the clients share a buffer, or replies go to the wrong socket",
-                )
+                let received = failure.received.as_deref().unwrap_or_default();
+                let is_other_client = has_other_client(received);
+                let is_short = difference::is_short_run(failure.expected.as_deref().unwrap_or_default(), received);
+                failure
+                    .during(format_args!("client {client} of {clients}"))
+                    .because_if(is_other_client && !is_short, OTHER_CLIENT)
+                    .because_if(is_other_client && is_short, OTHER_BYTES)
             })?;
         }
         notes.progress(round, rounds);

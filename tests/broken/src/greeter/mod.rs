@@ -24,6 +24,8 @@ pub enum Defect {
     WrongPast1024,
     /// The last 32 bytes of every ninth write are those of the previous write.
     StaleLine,
+    /// 32 bytes of every fifth long write are those of the last write to any client.
+    StaleLineOfAnother,
     /// Names are cut at 536 bytes.
     CutAt536,
     /// A name whose length is a multiple of 64 loses its last byte.
@@ -159,7 +161,7 @@ pub enum Defect {
 }
 
 /// Every defect: the server's name, the probe that has to find it, and a part of the cause that it has to name first.
-pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 74] = [
+pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 75] = [
     ("greeting-after-first-byte", Defect::GreetingAfterFirstByte, "reach.greeting", "reads before it writes"),
     ("late-fin", Defect::LateFin, "connections.server-closes", "decides when the FIN is sent"), // early: it takes long
     ("greeting-late", Defect::GreetingLate, "time.greeting", "reverse lookup"),                 // likewise
@@ -171,6 +173,7 @@ pub(crate) const DEFECTS: [(&str, Defect, &str, &str); 74] = [
     ("time-wait-holds", Defect::TimeWaitHolds, "connections.server-closes", "TIME-WAIT"),
     ("wrong-past-1024", Defect::WrongPast1024, "stream.lengths", "one bit is wrong"),
     ("stale-line", Defect::StaleLine, "stream.lengths", "stale data"),
+    ("stale-line-of-another", Defect::StaleLineOfAnother, "connections.isolation", "stale data"),
     ("cut-at-536", Defect::CutAt536, "stream.lengths", "after its first 536 bytes"),
     ("short-by-64", Defect::ShortBy64, "stream.lengths", "cut short"),
     ("merged", Defect::Merged, "stream.pipelined", "merged two"),

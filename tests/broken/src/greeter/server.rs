@@ -1,6 +1,7 @@
 //! A greeting server, and the defects of its connections.
 
 use core::{
+    ops::Range,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -327,6 +328,19 @@ impl<'a> Conversation<'a> {
                     thread::sleep(Duration::from_millis(2)); // until it is sent
                     let reply = self.shared.buffer.lock().map(|buffer| buffer.clone()).unwrap_or_default();
                     self.write(&reply)?;
+                }
+                Defect::StaleLineOfAnother => {
+                    const LINE: Range<usize> = 96..128;
+                    let mut bytes = piece.clone();
+                    if let Ok(mut last) = self.shared.buffer.lock() {
+                        let is_stale =
+                            piece.len() > 200 && self.shared.counted.fetch_add(1, Ordering::Relaxed) % 5 == 4;
+                        if let (true, Some(to), Some(from)) = (is_stale, bytes.get_mut(LINE), last.get(LINE)) {
+                            to.copy_from_slice(from);
+                        }
+                        last.clone_from(&piece);
+                    }
+                    self.write(&bytes)?;
                 }
                 Defect::SlowTogether if self.shared.open.load(Ordering::Relaxed) > 1 => {
                     thread::sleep(Duration::from_millis(15));
