@@ -1,6 +1,7 @@
 //! Delays: the steps in a distribution of round-trip times, and the causes that they point at.
 
 use core::time::Duration;
+use std::time::Instant;
 
 /// Round-trip times of about one length, most of which a timer or a lost segment causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,21 @@ impl Step {
         };
         let candidates = delays.iter().filter(|delay| **delay >= least).filter_map(|delay| step(*delay));
         candidates.max_by_key(|step| step.delay.as_micros().saturating_mul(step.count as u128))
+    }
+
+    /// Whether the replies of several clients have it at the same moments, and those are few: what happens once on this host or in
+    /// the network delays all replies that are under way. `replies` are the times at which they came, with their RTTs.
+    pub(crate) fn is_accident(&self, replies: &[(Instant, Duration)], network: Duration) -> bool {
+        if self.is_always {
+            return false;
+        }
+        let least = self.delay.div_f64(WIDTH);
+        let late = replies.iter().filter(|(_, rtt)| rtt.saturating_sub(network) >= least);
+        let mut moments: Vec<Instant> = late.map(|(moment, _)| *moment).collect();
+        moments.sort_unstable();
+        let is_other = |pair: &[Instant]| matches!(pair, [before, after] if *after - *before > self.delay);
+        let events = 1 + moments.windows(2).filter(|pair| is_other(pair)).count();
+        events < fewest(self.delay)
     }
 
     /// Whether it is the time of a retransmission, not of a delayed ACK.
@@ -270,6 +286,21 @@ mod tests {
         assert_eq!(named(&some(250, 205_000), 0), None, "two slow ones among many are an accident");
         assert_eq!(named(&some(250, 1_001_000), 0).as_deref(), Some("1 s"), "hardly ever by a second");
         assert_eq!(named(&some(20, 9_000), 0), None, "other work of this host");
+    }
+
+    #[test]
+    fn late_replies_to_all_clients_at_one_moment_are_an_accident() {
+        let begin = Instant::now();
+        let step = Step { delay: Duration::from_millis(40), count: 8, is_always: false };
+        let at = |moments: &[u64]| {
+            let late = moments.iter().flat_map(|moment| [0, 1, 2, 3].map(|client| moment + client));
+            let late = late.map(|moment| (begin + Duration::from_millis(moment), Duration::from_millis(341)));
+            let others =
+                (0..100).map(|number| (begin + Duration::from_millis(30 * number), Duration::from_millis(301)));
+            step.is_accident(&late.chain(others).collect::<Vec<_>>(), Duration::from_millis(300))
+        };
+        assert!(at(&[700]) && at(&[700, 1400]));
+        assert!(!at(&[700, 1400, 2100]), "again and again");
     }
 
     #[test]

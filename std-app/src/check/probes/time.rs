@@ -150,7 +150,7 @@ fn idle(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
         notes,
         host,
         rtts,
-        Other { gaps: &gaps, alone: None },
+        Other { gaps: &gaps, alone: None, moments: &[] },
         ["RTT when idle, median", "RTT when idle, p99"],
     )?;
     let network = context.target.handshake();
@@ -182,7 +182,7 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
     let ready = (0..clients).map(|_| Session::ready(context)).collect::<Result<Vec<_>, _>>()?;
     // A server that greets slowly does not have to answer slowly.
     let context = context.restarted();
-    let all = Mutex::new(Vec::new());
+    let all: Mutex<Vec<(Instant, Duration)>> = Mutex::new(Vec::new());
     let pressure = CpuPressure::watch();
     let begin = Instant::now();
     let outcomes: Vec<Result<u32, Failure>> = thread::scope(|scope| {
@@ -195,7 +195,7 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
                 scope.spawn(move || {
                     measure_rtts(session, client, context.affordable(NAMES), |rtt, _| {
                         if let Ok(mut all) = all.lock() {
-                            all.push(rtt);
+                            all.push((Instant::now(), rtt));
                         }
                     })
                 })
@@ -208,12 +208,13 @@ fn load(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict> 
     });
     let retransmissions = outcomes.into_iter().sum::<Result<u32, Failure>>()?;
     let host = Host { is_busy: pressure.is_high(), retransmissions };
-    let mut rtts = all.into_inner().map_err(|_| Failure::new("a thread of the check panicked"))?;
+    let moments = all.into_inner().map_err(|_| Failure::new("a thread of the check panicked"))?;
+    let mut rtts: Vec<Duration> = moments.iter().map(|(_, rtt)| *rtt).collect();
     let rate = rtts.len() as f64 / begin.elapsed().as_secs_f64();
     notes.measure("names per second under load", Value::Rate(rate));
     rtts.sort_unstable();
     let median = rtts.get(rtts.len() / 2).copied().unwrap_or_default();
-    let other = Other { gaps: &[], alone: idle.map(|idle| (idle, clients)) };
+    let other = Other { gaps: &[], alone: idle.map(|idle| (idle, clients)), moments: &moments };
     let text = judge(context, notes, host, rtts, other, ["RTT under load, median", "RTT under load, p99"])?;
     let text = format!("{clients} clients, {} {}/s; {text}", Figure(rate), context.facts.service().messages());
     match idle.filter(|idle| is_far_slower(median, *idle, clients)) {
@@ -257,6 +258,8 @@ struct Other<'a> {
     gaps: &'a [Duration],
     /// The median RTT with one client, and the number of clients, if there are several.
     alone: Option<(Duration, usize)>,
+    /// When each reply came, and its RTT, if there are several clients.
+    moments: &'a [(Instant, Duration)],
 }
 
 /// Summarizes the RTTs, which are in ascending order, and finds out whether a timer delays them.
@@ -292,7 +295,9 @@ fn judge(
                 .is_some_and(|(alone, clients)| step.delay <= alone * u32::try_from(clients).unwrap_or(u32::MAX))
     };
     let step = Step::find(&rtts, network).or_else(|| Step::between_replies(other.gaps, network));
-    let (step, outliers) = (step.filter(|step| !is_in_turn(step)), Outliers::find(&rtts, network));
+    let is_accident = |step: &Step| !other.moments.is_empty() && step.is_accident(other.moments, network);
+    let step = step.filter(|step| !is_in_turn(step) && !is_accident(step));
+    let outliers = Outliers::find(&rtts, network);
     let all = rtts.len();
     notes.rtts = rtts;
     match (step, outliers) {
@@ -410,11 +415,15 @@ fn stalls(context: Context<'_>, notes: &mut Notes<'_>) -> Result<String, Verdict
         .collect();
     let every = found.period.map_or_else(String::new, |period| format!(", every {}", Time::from(period)));
     let what = format!("{}{every}: {}; {text}", counted(found.all.len() as u64, "stall"), times.join(", "));
-    // On a busy host one may be the host's own. Those of a server come again.
-    if pressure.is_high() {
+    // A short one, or one on a busy host, may be the host's own. Those of a server come again.
+    const LONG: Duration = Duration::from_millis(400);
+    if pressure.is_high() && found.longest() < LONG {
+        return Ok(format!("{what}, but this host is busy: measure again on an idle host"));
+    }
+    if pressure.is_high() || found.longest() < LONG {
         let (again, _) = watch(context.restarted(), notes)?;
         if Stalls::find(&again, network).is_none_or(|again| 2 * again.longest() < found.longest()) {
-            return Ok(format!("{what}, but not again, and this host is busy: measure again on an idle host"));
+            return Ok(format!("{what}, but not again: another program on this host may be the reason"));
         }
     }
     Err(Failure::new(what).into())
