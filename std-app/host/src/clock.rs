@@ -1,6 +1,6 @@
 //! The machines' clock on a PC: microseconds since its first use.
 
-use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::{sync::LazyLock, time};
 
 use greet_core::Instant;
@@ -21,25 +21,25 @@ pub fn system(instant: Instant) -> time::Instant {
 }
 
 /// The time at the end of a connection's last wait. Little time passes between two waits, and reading the clock costs as
-/// much as answering a name.
+/// much as answering a name. One task or thread uses it; it is atomic so that a task may move to another thread.
 #[derive(Debug)]
-pub struct LastWait(Cell<Instant>);
+pub struct LastWait(AtomicU64);
 
 impl LastWait {
     /// Starts with the current time.
     #[must_use]
     pub fn new() -> Self {
-        Self(Cell::new(now()))
+        Self(AtomicU64::new(now().as_micros()))
     }
 
     /// Call it at the end of each wait.
     pub fn over(&self) {
-        self.0.set(now());
+        self.0.store(now().as_micros(), Ordering::Relaxed);
     }
 
     /// When the last wait ended.
     pub fn time(&self) -> Instant {
-        self.0.get()
+        Instant::from_micros(self.0.load(Ordering::Relaxed))
     }
 }
 

@@ -5,7 +5,7 @@ use core::{
     cell::Cell,
     future::{Future, poll_fn},
     ops::Range,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 use std::io;
@@ -15,17 +15,22 @@ use greet_core::{
     Instant,
     drive::{Output, asynchronous::Transport},
 };
-use greet_host::clock;
+use greet_host::clock::{self, LastWait};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
+    task::unconstrained,
     time::{Sleep, sleep, sleep_until},
 };
 
+use super::closing::Closing;
 use crate::{
     delivery::{Delivery, PAUSE},
-    transport::{Moved, READ, earliest},
+    transport::{Moved, earliest},
 };
+
+/// Maximum number of bytes per read. A few buffers serve all connections, so they can be large.
+const READ: usize = 16 * 1024;
 
 /// Maximum number of bytes of replies in one write. A long write costs the kernel hardly more than a short one.
 const OUTPUT: usize = 16 * 1024;
@@ -54,10 +59,19 @@ impl Output for Replies {
 }
 
 /// A stream with its unread input, its deadline, and a future that interrupts a wait for input.
+///
+/// To poll the timer and that future costs as much as to answer a name. So a wait does not poll them at its begin if they have the
+/// task's waker and cannot be ready: the time at the last wait's end is before the alarm, and the service has not begun to stop.
+/// Every wake of the task polls them. They are outside of tokio's cooperative budget: without budget they would be pending and not
+/// have the waker.
 #[derive(Debug)]
 pub(super) struct TaskTransport<'a, E> {
     stream: TcpStream,
+    time: &'a LastWait,
+    closing: &'a Closing,
     ending: Option<Pin<&'a mut E>>,
+    /// `ending` has the task's waker.
+    ending_wakes: bool,
     input: Option<Box<[u8]>>,
     unread: Range<usize>,
     deadline: Option<Instant>,
@@ -72,11 +86,15 @@ pub(super) struct TaskTransport<'a, E> {
 }
 
 impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
-    /// Creates a transport. When `ending` is ready, one wait for input fails with `Interrupted`.
-    pub(super) fn new(stream: TcpStream, ending: Pin<&'a mut E>) -> Self {
+    /// Creates a transport for one task. It updates `time` after each wait, and uses it as its clock. When `ending` is ready, one wait for
+    /// input fails with `Interrupted`; `closing` has begun before that.
+    pub(super) fn new(stream: TcpStream, time: &'a LastWait, closing: &'a Closing, ending: Pin<&'a mut E>) -> Self {
         Self {
             stream,
+            time,
+            closing,
             ending: Some(ending),
+            ending_wakes: false,
             input: None,
             unread: 0..0,
             deadline: None,
@@ -116,12 +134,22 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
                 Some(alarm) if alarm.0 <= deadline => alarm,
                 _ => self.alarm.insert((deadline, Box::pin(sleep_until(clock::system(deadline).into())))),
             };
-            ready!(alarm.as_mut().poll(context));
+            ready!(pin!(unconstrained(alarm.as_mut())).poll(context));
             if *set_to >= deadline || clock::now() >= deadline {
                 self.alarm = None;
                 return Poll::Ready(());
             }
             self.alarm = None; // it was set to an earlier deadline
+        }
+    }
+
+    /// Whether the timer is set early enough, and has not expired at the end of the last wait.
+    fn alarm_will_wake(&self) -> bool {
+        let set_to = self.alarm.as_ref().map(|(set_to, _)| *set_to);
+        match (self.deadline, set_to) {
+            (None, _) => true,
+            (Some(deadline), Some(set_to)) => set_to <= deadline && self.time.time() < set_to,
+            (Some(_), None) => false,
         }
     }
 
@@ -131,28 +159,42 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
     /// `TimedOut` if the deadline passes first.
     async fn in_time<T>(
         &mut self,
-        mut operation: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<io::Result<T>>,
+        mut operation: impl FnMut(&mut Self, &mut Context<'_>, bool) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
-        poll_fn(|context| match operation(self, context) {
-            Poll::Pending => self.poll_deadline(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        let mut has_waited = false;
+        let outcome = poll_fn(|context| match operation(self, context, has_waited) {
+            Poll::Pending => {
+                let is_begin = !core::mem::replace(&mut has_waited, true);
+                if is_begin && self.alarm_will_wake() {
+                    return Poll::Pending;
+                }
+                self.poll_deadline(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
             done => done,
         })
-        .await
+        .await;
+        if has_waited {
+            self.time.over();
+        }
+        outcome
     }
 
     /// Reads into a spare buffer, which is kept only if something was received.
-    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_fill(&mut self, context: &mut Context<'_>, has_waited: bool) -> Poll<io::Result<()>> {
         let mut buffer = SPARE.take().unwrap_or_else(|| vec![0; READ].into_boxed_slice());
         let mut read = ReadBuf::new(&mut buffer);
         let outcome = Pin::new(&mut self.stream).poll_read(context, &mut read);
         let count = read.filled().len();
         self.keep(buffer, count);
         if outcome.is_pending()
+            && (has_waited || !self.ending_wakes || self.closing.has_begun())
             && let Some(ending) = &mut self.ending
-            && ending.as_mut().poll(context).is_ready()
         {
-            self.ending = None;
-            return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+            self.ending_wakes = true;
+            if pin!(unconstrained(ending.as_mut())).poll(context).is_ready() {
+                self.ending = None;
+                return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+            }
         }
         outcome
     }
@@ -180,6 +222,7 @@ impl<E: Future<Output = ()>> embedded_io_async::ReadReady for TaskTransport<'_, 
             let mut buffer = SPARE.take().unwrap_or_else(|| vec![0; READ].into_boxed_slice());
             // The next read reports an error or the client's FIN too.
             let count = self.stream.try_read(&mut buffer).unwrap_or(0);
+            self.time.over(); // a client that never pauses ends no wait
             self.keep(buffer, count);
         }
         Ok(!self.unread.is_empty())
@@ -202,7 +245,9 @@ impl<E: Future<Output = ()>> embedded_io_async::Read for TaskTransport<'_, E> {
 impl<E: Future<Output = ()>> embedded_io_async::BufRead for TaskTransport<'_, E> {
     async fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.unread.is_empty() {
-            self.in_time(Self::poll_fill).await?;
+            let outcome = self.in_time(Self::poll_fill).await;
+            self.time.over();
+            outcome?;
         }
         Ok(self.input.as_deref().and_then(|input| input.get(self.unread.clone())).unwrap_or_default())
     }
@@ -219,7 +264,7 @@ impl<E: Future<Output = ()>> embedded_io_async::BufRead for TaskTransport<'_, E>
 
 impl<E: Future<Output = ()>> embedded_io_async::Write for TaskTransport<'_, E> {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.in_time(|this, context| Pin::new(&mut this.stream).poll_write(context, bytes)).await?;
+        let count = self.in_time(|this, context, _| Pin::new(&mut this.stream).poll_write(context, bytes)).await?;
         self.moved.sent = self.moved.sent.saturating_add(count as u64);
         Ok(count)
     }
@@ -238,6 +283,7 @@ impl<E: Future<Output = ()>> Transport for TaskTransport<'_, E> {
     async fn sleep_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.deadline = earliest(deadline, self.wait_limit);
         poll_fn(|context| self.poll_deadline(context)).await;
+        self.time.over();
         Ok(())
     }
 

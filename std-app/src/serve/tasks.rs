@@ -7,7 +7,10 @@ use greet_core::{
     ServerMachine,
     drive::{Turn, asynchronous::Driver},
 };
-use greet_host::{clock, stop::Stop};
+use greet_host::{
+    clock::{self, LastWait},
+    stop::Stop,
+};
 use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
     runtime,
@@ -126,22 +129,23 @@ impl<S: ServerMachine + Send> Shared<S> {
         let mut server = self.service.server();
         // An error also means that the service has stopped.
         let ending = pin!(async { _ = stopped.wait_for(|&stopping| stopping).await });
-        let mut transport = TaskTransport::new(stream, ending);
+        let time = LastWait::new();
+        let mut transport = TaskTransport::new(stream, &time, &self.service.closing, ending);
         transport.set_wait_limit(limit.until());
         let mut output = Replies::default();
-        let mut driver = Driver::new(&mut server, &mut transport, clock::now, &mut output);
+        let mut driver = Driver::new(&mut server, &mut transport, || time.time(), &mut output);
         let outcome = loop {
             match driver.turn().await {
                 Ok(Turn::Quiet) => {}
-                Ok(Turn::Event(event)) => conversation.on_event(event, clock::now),
+                Ok(Turn::Event(event)) => conversation.on_event(event, || time.time()),
                 Ok(Turn::Over) => break Ok(()),
                 // The service is stopping, and no input is waiting.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => driver.machine().close(clock::now()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => driver.machine().close(time.time()),
                 Err(error) => break Err(error),
             }
             let moved = driver.transport().moved();
             conversation.moved(moved.received, moved.sent, clock::now);
-            if !self.service.may_continue(driver.machine(), &mut limit, clock::now) {
+            if !self.service.may_continue(driver.machine(), &mut limit, || time.time()) {
                 break Ok(());
             }
             driver.transport().set_wait_limit(limit.until());

@@ -231,6 +231,18 @@ fn an_idle_conversation_gets_an_error_reply_and_is_closed() {
 }
 
 #[test]
+fn an_idle_timeout_that_input_moved_more_than_once_still_ends_the_conversation() {
+    on_each_runtime(&["--idle-timeout", "1s"], |server| {
+        let mut client = server.greeted();
+        for _ in 0..8 {
+            client.converse("haha");
+            thread::sleep(Duration::from_millis(200));
+        }
+        assert_eq!(client.rest(), "Error: idle for 1 s");
+    });
+}
+
+#[test]
 fn a_delay_applies_to_each_reply_in_sequence() {
     on_each_runtime(&["--delay", "200ms", "--framing", "line"], |server| {
         let mut client = server.connect();
