@@ -17,6 +17,10 @@ use crate::socket::{self, Readiness};
 /// (rule L1).
 pub(crate) const READ: usize = 4096;
 
+/// The same where a few buffers serve all connections.
+#[cfg(target_os = "linux")]
+pub(crate) const SHARED_READ: usize = 16 * 1024;
+
 /// A socket's timeout is set this much longer than necessary. The deadline of the next wait is usually the same span from
 /// now, give or take a few microseconds, and then the timeout need not be set again: a round trip costs one read and one
 /// write.

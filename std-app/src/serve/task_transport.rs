@@ -26,11 +26,8 @@ use tokio::{
 use super::closing::Closing;
 use crate::{
     delivery::{Delivery, PAUSE},
-    transport::{Moved, earliest},
+    transport::{Moved, SHARED_READ as READ, earliest},
 };
-
-/// Maximum number of bytes per read. A few buffers serve all connections, so they can be large.
-const READ: usize = 16 * 1024;
 
 /// Maximum number of bytes of replies in one write. A long write costs the kernel hardly more than a short one.
 const OUTPUT: usize = 16 * 1024;

@@ -13,7 +13,7 @@ use io_uring::{
 };
 use nix::libc;
 
-use crate::transport::READ;
+use crate::transport::SHARED_READ as READ;
 
 /// Size of the submission queue.
 const ENTRIES: u32 = 1024;
