@@ -40,8 +40,9 @@ pub fn replay(mut recording: &[u8]) -> u32 {
     let (mut port, mut other) = (ether.port(OWN), ether.port(OTHER));
     let settings = Settings { addresses: &ADDRESSES, slaac: true, ..Settings::new(OWN, SEED) };
     let mut now = Instant::ZERO;
+    let mut fragments = Box::new(Fragments::new());
     let mut stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), now).unwrap();
-    stack.reassemble(Box::leak(Box::new(Fragments::new())));
+    stack.reassemble(&mut fragments);
     let mut slots: Vec<Slot<Server<NAME_CAPACITY>>> = (0..SOCKETS).map(|_| Slot::new()).collect();
     let mut read = vec![0; BUFFER];
     let server = ServerSettings { framing: Framing::Line, ..ServerSettings::DEFAULT };

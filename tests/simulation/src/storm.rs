@@ -40,8 +40,9 @@ pub fn storm(seed: u64, mut next_frame: impl FnMut(&mut fastrand::Rng) -> Option
     let (dhcp, slaac) = (chance.bool(), chance.u8(..4) > 0);
     let settings = Settings { addresses: &STATIC, gateways: &GATEWAY, dhcp, slaac, ..Settings::new(OWN, seed) };
     let mut now = Instant::from_micros(chance.u64(..1_000_000_000));
+    let mut fragments = Box::new(Fragments::new());
     let mut stack = Stack::new(settings, &mut port, SocketSet::new(Vec::new()), now).unwrap();
-    stack.reassemble(Box::leak(Box::new(Fragments::new())));
+    stack.reassemble(&mut fragments);
     let mut slots: Vec<Slot<Server<16>>> = (0..SLOTS).map(|_| Slot::new()).collect();
     let mut read = [0; 64];
     let mut pool = Pool::new(pool::Settings::DEFAULT, &mut slots, &mut read);
