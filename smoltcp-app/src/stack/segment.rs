@@ -167,8 +167,11 @@ impl TxToken for Keep<'_> {
     }
 }
 
-/// The TCP segment in this frame, and its source and destination addresses.
-pub(super) fn in_frame(frame: &[u8]) -> Option<(TcpPacket<&[u8]>, (IpAddress, IpAddress))> {
+/// The source and the destination of a packet.
+pub(super) type Addresses = (IpAddress, IpAddress);
+
+/// The TCP segment in this frame, and its addresses.
+pub(super) fn in_frame(frame: &[u8]) -> Option<(TcpPacket<&[u8]>, Addresses)> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let packet = frame.payload();
     let (segment, addresses) = match frame.ethertype() {
