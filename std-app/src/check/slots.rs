@@ -15,6 +15,8 @@ use super::{
 
 /// A client that waits this long for its greeting counts as queued: the greeting's second retransmission has come by then.
 const QUEUED: Duration = Duration::from_secs(4);
+/// A slot that is free serves a client within this time.
+const SOON: Duration = Duration::from_millis(500);
 /// Interval at which a full server is tried again.
 pub(crate) const RETRY: Duration = Duration::from_millis(50);
 
@@ -93,6 +95,10 @@ pub(crate) fn discover(context: Context<'_>) -> Result<Slots, Failure> {
                 next = Err(refusal);
             }
         }
+        // It was queued, or forgotten, because the slot of an earlier client was not free yet.
+        if next.as_ref().is_err_and(|refusal| refusal.0 == Some(WhenFull::Queued)) {
+            next = open_within(context, SOON).or(next);
+        }
         match next {
             Ok(session) => open.push(session),
             Err(refusal) => {
@@ -165,12 +171,17 @@ pub(crate) fn exit_all(mut sessions: Vec<Session<'_>>) {
 
 /// Opens one more conversation. The error is what a client of a full server sees; `None` for anything else, a fault.
 pub(crate) fn open_one_more(context: Context<'_>) -> Result<Session<'_>, Box<(Option<WhenFull>, Failure)>> {
+    open_within(context, QUEUED)
+}
+
+/// The same; a client that is not served within this time, or four round trips, counts as queued.
+fn open_within(context: Context<'_>, queued: Duration) -> Result<Session<'_>, Box<(Option<WhenFull>, Failure)>> {
     let timeout = context.timeout();
     let mut session = Session::open(context).map_err(|failure| {
         let when_full = if failure.kind == Kind::NoAnswer { WhenFull::NoAnswer } else { WhenFull::Refused };
         Box::new((Some(when_full), failure))
     })?;
-    session.set_timeout(timeout.min(QUEUED.max(4 * context.facts.rtt())));
+    session.set_timeout(timeout.min(queued.max(4 * context.facts.rtt())));
     let served = session.expect_service();
     let nothing_came = session.offset == 0;
     session.set_timeout(timeout);

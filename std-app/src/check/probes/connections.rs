@@ -5,7 +5,9 @@ use std::{sync::RwLock, thread, time::Instant};
 
 use crate::export::number::{Rate, Time};
 
-use super::leaving::{abandoned, client_closes, early, half_close, reset, server_closes, slots_are_freed, vanished};
+use super::leaving::{
+    WAITS_FOR_ACK, abandoned, client_closes, early, half_close, reset, server_closes, slots_are_freed, vanished,
+};
 use crate::check::{
     context::Context,
     difference,
@@ -114,7 +116,7 @@ pub(super) fn probes() -> Vec<Probe> {
             "while clients have vanished, without FIN or RST, others are served",
             &[Need::Conversation, Need::Slots, Need::TwoSlots],
             &[
-                "the server waits until what it has sent is acknowledged: a reply to one client must not block the others",
+                WAITS_FOR_ACK,
                 "the segments that are kept for retransmission use up the memory of all connections",
             ],
             vanished,

@@ -136,6 +136,10 @@ pub(super) fn abandoned(mut session: Session<'_>) -> Result<(), Failure> {
     session.send(b"aban")
 }
 
+/// The usual cause of clients that are not served while others have vanished.
+pub(super) const WAITS_FOR_ACK: &str =
+    "the server waits until what it has sent is acknowledged: a reply to one client must not block the others";
+
 /// Clients that vanish while their replies are under way, without FIN or RST. Others are served meanwhile.
 pub(super) fn vanished(context: Context<'_>, _: &mut Notes<'_>) -> Result<String, Verdict> {
     const MOST: usize = 8;
@@ -154,14 +158,19 @@ pub(super) fn vanished(context: Context<'_>, _: &mut Notes<'_>) -> Result<String
         })?);
     }
     let clients = counted(count as u64, "client");
-    let is_served = |failure: Failure| failure.during(format_args!("another client, after {clients} vanished"));
+    let explained = |failure: Failure| {
+        let is_blocked = failure.kind == Kind::Timeout;
+        failure.because_if(is_blocked, WAITS_FOR_ACK)
+    };
+    let is_served =
+        |failure: Failure| explained(failure).during(format_args!("another client, after {clients} vanished"));
     for _ in 0..MESSAGES {
         other.exchange(b"still here").map_err(is_served)?;
     }
     other.exit().map_err(is_served)?;
     Session::served_with_retries(context)
         .and_then(|(session, _)| session.exit())
-        .map_err(|failure| failure.during(format_args!("a new client, after {clients} vanished")))?;
+        .map_err(|failure| explained(failure).during(format_args!("a new client, after {clients} vanished")))?;
     drop(gone); // resets, so that later probes have all slots
     let took = await_free_slots(context)?;
     Ok(format!(

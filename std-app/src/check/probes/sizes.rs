@@ -162,7 +162,9 @@ impl<'a> Sizes<'a> {
             // No line is empty: that is about names.
             let is_rest_empty = left > longest && left - longest == terminator;
             let line = left.min(longest) - usize::from(is_rest_empty);
-            let message = payload(self.context, 0..line.saturating_sub(terminator));
+            // It begins unlike those of other sizes: a reply that comes again is no tail of a longer one.
+            let from = 7 * size + requests.len();
+            let message = payload(self.context, from..from + line.saturating_sub(terminator));
             requests.extend(self.session.request(&message));
             replies.extend(self.session.reply(&message));
             left -= line;
