@@ -300,7 +300,12 @@ mod tests {
 
     /// One second at 1,000 names/s against a server that answers at once, except for one stall.
     fn second_with_a_stall(pipeline: usize, stall: core::ops::Range<Duration>) -> Work {
-        let (mut conversation, mut work) = greeted(&plan(Some(1000.0), pipeline));
+        second(1000.0, pipeline, stall)
+    }
+
+    /// The same with another number of names/s.
+    fn second(rate: f64, pipeline: usize, stall: core::ops::Range<Duration>) -> Work {
+        let (mut conversation, mut work) = greeted(&plan(Some(rate), pipeline));
         let mut output = [0; 4096];
         let mut held = Vec::new();
         for microseconds in (0..5_000_000).step_by(100) {
@@ -348,6 +353,15 @@ mod tests {
                 let found = latencies.percentile(percent);
                 assert!(found.abs_diff(ms(expected)) <= ms(2), "{percent} %: {found:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_time_in_which_no_name_is_due_is_no_stall() {
+        for rate in [2.0, 5.0] {
+            let mut work = second(rate, 1, Duration::ZERO..Duration::ZERO);
+            work.tally.end_at(ms(1000), false);
+            assert_eq!(work.tally.stalls.found(Some(ms(1))), [], "{rate} names/s");
         }
     }
 

@@ -28,7 +28,6 @@ fn with_a_rate_the_measured_time_is_the_duration_not_the_time_of_the_last_reply(
         let (elapsed, rate) = (figures["elapsed_s"].as_f64().unwrap(), figures["names_per_s"].as_f64().unwrap());
         let least = if conditions[0] == "-d" { 1.0 } else { 0.5 };
         assert!(status == 0 && elapsed >= least && rate <= 10.0, "{conditions:?}: {figures:#}");
-        assert_eq!(figures["stalls"], Value::Array(vec![]), "a pause of the load is no stall: {figures:#}");
     }
 }
 
