@@ -65,6 +65,7 @@ readonly PACKAGES=(
     "qemu-system-arm qemu-system-arm the boards in QEMU"
     "qemu-system-riscv32 qemu-system-misc the boards in QEMU"
     "addr2line binutils the boards' sizes"
+    "/usr/include/liburing.h liburing-dev the figures"
     "/usr/include/lwip liblwip-dev the machines for C over lwIP, and greet check on lwIP"
     "inetd openbsd-inetd greet check on other echo servers"
     "socat socat greet check on other echo servers"

@@ -87,7 +87,8 @@ def build(peers, *examples):
     PEERS.mkdir(parents=True, exist_ok=True)
     for name in peers:
         source = Path(__file__).parent / "peers" / f"{name}.c"
-        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-pthread", source, "-o", PEERS / name], check=True)
+        libraries = ["-luring"] * (name == "uring")
+        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-pthread", source, "-o", PEERS / name, *libraries], check=True)
 
 
 def next_line(process, timeout=TIMEOUT):
