@@ -102,9 +102,9 @@ def next_line(process, timeout=TIMEOUT):
 
 
 @contextmanager
-def started(command):
-    """Starts a server on its own CPU: its process, address and port, as its first line gives them."""
-    pinned = ["taskset", "-c", str(SERVER_CPU), *command]
+def started(command, cpus=str(SERVER_CPU)):
+    """Starts a server on its own CPU, or these: its process, address and port, as its first line gives them."""
+    pinned = ["taskset", "-c", cpus, *command]
     with subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = next_line(process)

@@ -1,6 +1,7 @@
 // The least a greeting server in C can be as one epoll loop, for clients that have many names in flight: one a line.
 //
-// epoll-lines: listens on a free port of 127.0.0.1 and prints it. A client that does not read its replies is dropped.
+// epoll-lines [PORT]: listens on that port of 127.0.0.1, or on a free one, and prints it. Several share a port by SO_REUSEPORT. A
+// client that does not read its replies is dropped.
 
 #define _GNU_SOURCE // accept4
 #include <netinet/in.h>
@@ -14,14 +15,17 @@
 
 enum { EVENTS = 256 };
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t size = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), loop = epoll_create1(0), on = 1;
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL }, events[EVENTS];
 
-    if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, 4096) < 0
+    if (argc > 1)
+        address.sin_port = htons(atoi(argv[1]));
+    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0
+        || bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, 4096) < 0
         || loop < 0 || epoll_ctl(loop, EPOLL_CTL_ADD, listener, &event) < 0) {
         perror("epoll-lines: cannot listen");
         return EXIT_FAILURE;

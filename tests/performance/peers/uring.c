@@ -186,7 +186,7 @@ static int fail(const char *what, int error)
     return EXIT_FAILURE;
 }
 
-int main(int count, char **arguments)
+int main(int argc, char **argv)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t size = sizeof address;
@@ -195,7 +195,7 @@ int main(int count, char **arguments)
     struct io_uring_buf_reg registration = { .ring_entries = BUFFERS };
     struct rlimit files;
 
-    if (count > 1 && strcmp(arguments[1], "lines") == 0) {
+    if (argc > 1 && strcmp(argv[1], "lines") == 0) {
         getrlimit(RLIMIT_NOFILE, &files);
         if (!(rests = calloc(files.rlim_cur, sizeof *rests)))
             return fail("cannot allocate", errno);
