@@ -238,7 +238,7 @@ impl Addresses {
         }
         #[cfg(feature = "ipv6")]
         if let Some(slaac) = &mut self.slaac {
-            change = change.max(slaac.settle(interface, device, now));
+            change = change.max(slaac.settle(interface, sockets, device, now));
             deadline = earliest(deadline, slaac.deadline(now));
         }
         if change == Change::Added {

@@ -87,8 +87,7 @@ impl Neighbors {
         device: &mut D,
         now: Instant,
     ) {
-        let is_neighbor = interface.ip_addrs().iter().any(|network| network.contains_addr(&remote));
-        let target = if is_neighbor { Some(remote) } else { router(remote, interface) };
+        let target = if is_neighbor(remote, interface) { Some(remote) } else { router(remote, interface) };
         let Some(target) = target else { return };
         let is_recent = |(address, at): (IpAddress, Instant)| address == target && now.since(at) < REQUEST_INTERVAL;
         if self.requested.is_some_and(is_recent) {
@@ -127,13 +126,17 @@ impl Neighbors {
         sockets: &mut SocketSet<'_>,
         now: Instant,
     ) {
-        let is_neighbor = interface.ip_addrs().iter().any(|network| network.contains_addr(&address));
-        if self.last == Some((address, hardware)) || !is_neighbor || is_router(address, interface) {
+        if self.last == Some((address, hardware)) || !is_neighbor(address, interface) || is_router(address, interface) {
             return;
         }
         tell(address, hardware, true, interface, sockets, now);
         self.last = Some((address, hardware));
     }
+}
+
+/// Whether `address` is in a network of this host, and so is reached without a router.
+pub(super) fn is_neighbor(address: IpAddress, interface: &Interface) -> bool {
+    interface.ip_addrs().iter().any(|network| network.contains_addr(&address))
 }
 
 /// The default router of `remote`'s IP version.

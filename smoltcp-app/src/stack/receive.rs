@@ -301,6 +301,9 @@ impl<'a> Stack<'a> {
         serve: &mut impl FnMut(&mut SocketSet<'a>, Reason) -> Option<Instant>,
     ) {
         let mut syn = [0; path_mtu::SYN];
+        if let Some(slaac) = &mut self.addresses.slaac {
+            slaac.heard(source, &self.interface);
+        }
         let syn = if protocol == IpProtocol::Tcp { path_mtu::limit_segments(frame, payload, &mut syn) } else { None };
         let frame = syn.unwrap_or(frame);
         let content = (protocol, (source.into(), destination.into()), payload);
@@ -360,6 +363,11 @@ impl<'a> Stack<'a> {
             }
             NEIGHBOR_ADVERTISEMENT if is_ours => self.conflict(target, sender, now),
             NEIGHBOR_ADVERTISEMENT => {
+                if flags & SOLICITED != 0
+                    && let Some(slaac) = &mut self.addresses.slaac
+                {
+                    slaac.answered(target, now);
+                }
                 // It applies to its target. smoltcp applies it to its source, and would store a wrong hardware address.
                 let known =
                     flags & SOLICITED != 0 || neighbors::is_in_use(target.into(), &self.interface, &self.sockets);

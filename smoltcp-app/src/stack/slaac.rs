@@ -11,14 +11,16 @@ use core::time::Duration;
 use greet_core::Instant;
 use smoltcp::{
     config::IFACE_MAX_ADDR_COUNT,
-    iface::Interface,
+    iface::{Interface, SocketSet},
     phy::Device,
+    socket::Socket,
     wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv6Address, Ipv6Cidr},
 };
 
 use super::{
     assignment::{Change, set_route},
     discovery::{Message, Options},
+    neighbors::is_neighbor,
 };
 use crate::time::{earliest, to_smoltcp};
 
@@ -29,6 +31,12 @@ const ROUTERS: usize = 4;
 /// MAX_RTR_SOLICITATIONS and RTR_SOLICITATION_INTERVAL (RFC 4861, 10).
 const SOLICITATIONS: u8 = 3;
 const SOLICITATION_INTERVAL: Duration = Duration::from_secs(4);
+/// How often the default router is asked whether it is still there: REACHABLE_TIME is 30 s (RFC 4861, 10), and then the first packet
+/// waits 5 s more. Here nothing notes when a packet shows that the router is there, so it is asked earlier.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// RETRANS_TIMER and MAX_UNICAST_SOLICIT (RFC 4861, 10).
+const RETRANS_TIMER: Duration = Duration::from_secs(1);
+const MOST_UNANSWERED: u8 = 3;
 /// An advertisement can shorten the time of an address to this and no less, unless less was left (RFC 4862, 5.5.3 (e)).
 const TWO_HOURS: Duration = Duration::from_secs(7200);
 /// The end of a lifetime that has none.
@@ -46,6 +54,10 @@ pub(super) struct Slaac {
     limit: usize,
     /// The default router is in the settings and does not change.
     fixed_router: bool,
+    /// A packet came from another network since the router has answered, so its reply goes to the router.
+    used: bool,
+    /// Whether the default router is still there: asked while it is used and another one is known.
+    check: Option<Check>,
     /// How many router solicitations are still to be sent, and when the next one is due.
     solicitations: u8,
     solicit_at: Instant,
@@ -67,6 +79,15 @@ struct Router {
     until: Instant,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Check {
+    router: Ipv6Address,
+    /// How many solicitations it has not answered.
+    unanswered: u8,
+    /// When the next one is due.
+    at: Instant,
+}
+
 impl Slaac {
     /// Nothing known, and `limit` addresses wanted at most.
     pub(super) fn new(limit: usize, fixed_router: bool, now: Instant) -> Self {
@@ -76,6 +97,8 @@ impl Slaac {
             made: [None; PREFIXES],
             limit: limit.min(PREFIXES),
             fixed_router,
+            used: false,
+            check: None,
             solicitations: SOLICITATIONS,
             solicit_at: now,
         }
@@ -158,10 +181,31 @@ impl Slaac {
         }
     }
 
+    /// A packet came from `source`, and its reply may go to the router.
+    pub(super) fn heard(&mut self, source: Ipv6Address, interface: &Interface) {
+        // With one router there is nothing to choose.
+        self.used |= self.has_several_routers() && !is_neighbor(source.into(), interface);
+    }
+
+    /// `neighbor` has answered a solicitation: it can be reached.
+    pub(super) fn answered(&mut self, neighbor: Ipv6Address, now: Instant) {
+        if let Some(check) = &mut self.check
+            && check.router == neighbor
+        {
+            (check.unanswered, check.at) = (0, now + CHECK_INTERVAL);
+            self.used = false;
+        }
+    }
+
+    fn has_several_routers(&self) -> bool {
+        self.routers.iter().flatten().nth(1).is_some()
+    }
+
     /// Puts in force what was learned and what is over, and searches for routers. How the addresses changed.
     pub(super) fn settle<D: Device + ?Sized>(
         &mut self,
         interface: &mut Interface,
+        sockets: &SocketSet<'_>,
         device: &mut D,
         now: Instant,
     ) -> Change {
@@ -171,6 +215,7 @@ impl Slaac {
         }
         let change = self.settle_addresses(interface, hardware);
         self.settle_router(interface, now);
+        self.check_router(interface, sockets, device, now);
         if self.solicitations > 0
             && self.solicit_at <= now
             && let Some(token) = device.transmit(to_smoltcp(now))
@@ -224,14 +269,72 @@ impl Slaac {
         }
     }
 
+    /// Asks the default router whether it is still there, and replaces one that does not answer (RFC 4861, 7.3 and 6.3.6).
+    fn check_router<D: Device + ?Sized>(
+        &mut self,
+        interface: &mut Interface,
+        sockets: &SocketSet<'_>,
+        device: &mut D,
+        now: Instant,
+    ) {
+        let current = interface.routes().get_default_ipv6_route().map(|route| route.via_router);
+        let router =
+            self.routers.iter().flatten().map(|router| router.address).find(|&router| current == Some(router.into()));
+        let Some(router) =
+            router.filter(|_| self.has_several_routers() && (self.used || is_needed(interface, sockets)))
+        else {
+            self.check = None;
+            return;
+        };
+        let check = match &mut self.check {
+            Some(check) if check.router == router => check,
+            check => check.insert(Check { router, unanswered: 0, at: now }),
+        };
+        if check.at > now {
+            return;
+        }
+        if check.unanswered == MOST_UNANSWERED {
+            // Where no router answers, the next packet from another network goes on asking.
+            (self.check, self.used) = (None, false);
+            self.replace_router(router, interface);
+            return;
+        }
+        let HardwareAddress::Ethernet(hardware) = interface.hardware_addr();
+        if let Some(token) = device.transmit(to_smoltcp(now)) {
+            Message::neighbor_solicitation(hardware, link_local(hardware), router).send(token);
+            check.unanswered += 1;
+            check.at = now + RETRANS_TIMER;
+        }
+    }
+
+    /// The router that is remembered after this one becomes the default one.
+    fn replace_router(&mut self, unreachable: Ipv6Address, interface: &mut Interface) {
+        let mut after =
+            self.routers.iter().cycle().flatten().skip_while(|router| router.address != unreachable).skip(1);
+        if let Some(router) = after.next() {
+            set_route(interface, router.address.into());
+        }
+    }
+
     /// When something is due; later than `now`.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let prefixes = self.prefixes.iter().flatten().map(|prefix| prefix.valid_until);
         let routers = self.routers.iter().flatten().map(|router| router.until);
         let ends = prefixes.chain(routers).filter(|&end| end != FOREVER).min();
         let search = (self.solicitations > 0).then_some(self.solicit_at);
-        earliest(ends, search).filter(|&due| due > now)
+        earliest(earliest(ends, search), self.check.map(|check| check.at)).filter(|&due| due > now)
     }
+}
+
+/// Whether a connection over IPv6 needs the router.
+fn is_needed(interface: &Interface, sockets: &SocketSet<'_>) -> bool {
+    sockets.iter().any(|(_, socket)| {
+        #[allow(irrefutable_let_patterns, reason = "with other features there are other sockets")]
+        let Socket::Tcp(socket) = socket else { return false };
+        socket
+            .remote_endpoint()
+            .is_some_and(|remote| matches!(remote.addr, IpAddress::Ipv6(_)) && !is_neighbor(remote.addr, interface))
+    })
 }
 
 /// Flags of a prefix information option.

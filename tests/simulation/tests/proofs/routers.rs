@@ -237,3 +237,43 @@ fn an_answer_to_a_packet_right_behind_the_withdrawal_of_a_router_goes_to_another
     let targets: Vec<&[u8]> = asked.iter().map(|frame| &frame[14 + 40 + 8..][..16]).collect();
     assert!(!targets.is_empty() && targets.iter().all(|target| *target == router(8).octets()), "{targets:?}");
 }
+
+/// The router in use after 40 s, when two advertise themselves and these answer neighbor solicitations; `used`: a host of another network
+/// sends an echo request each second. And how many solicitations were sent in the last 20 s.
+fn router_after(alive: &[Ipv6Address], used: bool) -> (Option<IpAddress>, usize) {
+    let remote = Ipv6Address::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 7);
+    let IpCidr::Ipv6(own) = LINK_LOCAL else { panic!("it is of IPv6") };
+    let mut scene = with_slaac();
+    scene.advertise(ROUTER, 1800, &[]);
+    scene.advertise(router(8), 1800, &[]);
+    let mut asked = 0;
+    for second in 0..40 {
+        if used {
+            scene.send_icmpv6(remote, own.address(), &[128, 0, 0, 0, 0, 1, 0, 1]);
+        }
+        for frame in scene.pass(SECOND).iter().filter(|frame| icmpv6_type(frame) == Some(135)) {
+            let target = Ipv6Address::from_octets(frame[14 + 40 + 8..][..16].try_into().unwrap());
+            asked += usize::from(second >= 20);
+            if alive.contains(&target) {
+                let advertisement =
+                    [&[136, 0, 0, 0, 0xe0, 0, 0, 0][..], &target.octets(), &[2, 1, 2, 0, 0, 0, 0, 9]].concat();
+                scene.send_icmpv6(target, own.address(), &advertisement);
+            }
+        }
+    }
+    (scene.stack.router(ROUTER.into()), asked)
+}
+
+#[test]
+fn a_router_that_does_not_answer_is_replaced_by_one_that_does_while_packets_go_to_it() {
+    for (alive, used, expected) in [
+        (&[router(8)][..], true, router(8)),
+        (&[ROUTER], true, ROUTER),
+        (&[ROUTER, router(8)], true, ROUTER),
+        (&[], false, ROUTER),
+    ] {
+        let (used_router, asked) = router_after(alive, used);
+        assert_eq!(used_router, Some(expected.into()), "{alive:?} answer, used: {used}");
+        assert!(asked <= 6 && (asked > 0) == used, "{alive:?} answer, used: {used}: {asked} solicitations in 20 s");
+    }
+}

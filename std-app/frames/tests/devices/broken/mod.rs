@@ -37,7 +37,6 @@ pub(crate) fn right() -> Vec<(&'static str, bool, Make)> {
     vec![
         ("link.neighbor-queue", false, || neighbors::resolves_first(usize::MAX)),
         ("link.neighbor-two", false, || neighbors::resolves_first(usize::MAX)),
-        ("link.nd-router-unreachable", true, neighbors::detects_unreachable_router),
         ("ip.next-header-none", true, path::ignores_nothing),
         ("tcp.sws-sender", false, || timers::waits_for_window(12)),
         ("tcp.sws-receiver", false, || timers::offers_window(1460)),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use greet_frames::{
-    frame::{Arp, Frame, HEADER, ethertype, frame_bytes},
+    frame::{Arp, Frame, ethertype, frame_bytes},
     ip::word,
     messages::kind,
 };
@@ -29,8 +29,7 @@ pub(crate) fn defects() -> Vec<(&'static str, Make)> {
             Defect::none()
                 .ignores(|frame| frame.icmp(kind::ROUTER_ADVERTISEMENT).is_some_and(|ip| word(&ip.payload, 6) == 0))
         }),
-        // The board without a defect has no neighbor unreachability detection.
-        ("link.nd-router-unreachable", Defect::none),
+        ("link.nd-router-unreachable", knows_one_router),
         ("link.nd-multicast-prefix", || {
             stops_after_frame(|frame| {
                 frame.icmp(kind::ROUTER_ADVERTISEMENT).is_some_and(|ip| ip.payload.get(26) == Some(&129))
@@ -109,14 +108,12 @@ pub(crate) fn resolves_first(most: usize) -> Defect {
         .sends_also(later)
 }
 
-/// The third and later replies to another network go to the second router: the first one does not answer.
-pub(crate) fn detects_unreachable_router() -> Defect {
-    let mut count = 0;
-    Defect::none().sends_changed(move |bytes| {
-        let is_remote = word(bytes, 12) == ethertype::IPV6 && bytes[HEADER + 24..HEADER + 28] == [0x20, 1, 0xd, 0xb8];
-        count += u32::from(is_remote);
-        if is_remote && count > 2 {
-            bytes[5] = if bytes[5] == 0x11 { 0x22 } else { 0x11 };
-        }
+/// The board remembers one router, and so has no reason to ask whether that is still there.
+fn knows_one_router() -> Defect {
+    let mut known = None;
+    Defect::none().ignores(move |frame| {
+        frame
+            .icmp(kind::ROUTER_ADVERTISEMENT)
+            .is_some_and(|ip| word(&ip.payload, 6) > 0 && *known.get_or_insert(frame.source()) != frame.source())
     })
 }
