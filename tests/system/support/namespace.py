@@ -22,12 +22,13 @@ def command():
     return unshare if Path("/dev/net/tun").exists() and run(*unshare, "true").returncode == 0 else None
 
 
-def enter(script):
-    """Runs the script again, with its arguments, in a network namespace; its exit status, or `None` if there can be none."""
+def enter(script, *arguments):
+    """Runs the script again in a network namespace, with these arguments or else its own; its exit status, or `None` if there can be
+    none."""
     unshare = command()
     if unshare is None:
         return None
-    return subprocess.run([*unshare, sys.executable, script, *sys.argv[1:]], env={**os.environ, INSIDE: "1"}).returncode
+    return subprocess.run([*unshare, sys.executable, script, *(arguments or sys.argv[1:])], env={**os.environ, INSIDE: "1"}).returncode
 
 
 def set_up():
