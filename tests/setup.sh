@@ -55,6 +55,7 @@ readonly PACKAGES=(
     "haproxy haproxy greet serve behind HAProxy"
     "musl-gcc musl-tools the packages"
     "aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu the packages"
+    "/usr/aarch64-linux-gnu/include/stdint.h libc6-dev-arm64-cross the packages"
     "qemu-aarch64 qemu-user the packages"
     "systemd-analyze systemd the packages"
     "systemd-nspawn systemd-container the units under systemd"
