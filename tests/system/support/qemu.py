@@ -1,5 +1,6 @@
 """The boards' firmware in QEMU: how it is built and run, and how its log is read. smoltcp-app/boards/boards.py lists the boards."""
 
+import fcntl
 import os
 import re
 import shlex
@@ -32,9 +33,19 @@ SILICON = [board for board in boards() if not board.machine]
 def build(board: Board, copy, features=None, **environment):
     """Builds the firmware with these features of cargo, or the default ones; `copy` is where the program is put."""
     features = board.default_features if features is None else features
-    cargo_build(board, "--no-default-features", f"--features={features}", **environment)
-    shutil.copy(TARGET / board.target / "release" / board.package, copy)
+    with locked():
+        cargo_build(board, "--no-default-features", f"--features={features}", **environment)
+        shutil.copy(TARGET / board.target / "release" / board.package, copy)
     return copy
+
+
+def locked():
+    """A file that is locked until it is closed. Builds of one package with other features or another environment write the same program,
+    so whoever builds it holds the lock until the program was copied, or QEMU has read it."""
+    TARGET.mkdir(parents=True, exist_ok=True)
+    file = open(TARGET / "programs.lock", "w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
 
 
 def build_example(board: Board, example, features=""):
@@ -85,6 +96,7 @@ class Running:
             environment["GREET_NIC"] = nic
         self.lines = []
         self.heard = threading.Condition()
+        self.lock = None if program else locked()
         # The process becomes QEMU itself, and has a child that prints the log.
         self.process = subprocess.Popen(
             [BOARDS / "run-in-qemu", board.name, program] if program else ["cargo", *board.run],
@@ -100,12 +112,18 @@ class Running:
 
     def read(self):
         for line in self.process.stdout:
+            self.unlock()
             with self.heard:
                 self.lines.append(line.removeprefix("INFO").strip())
                 self.heard.notify_all()
+        self.unlock()
         with self.heard:
             self.lines.append(None)
             self.heard.notify_all()
+
+    def unlock(self):
+        if self.lock:
+            self.lock.close()
 
     def wait_for(self, pattern, timeout=TIMEOUT):
         """The first line of the log that the pattern matches as a whole."""
