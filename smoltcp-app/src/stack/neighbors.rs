@@ -135,6 +135,7 @@ impl Neighbors {
 }
 
 /// Whether `address` is in a network of this host, and so is reached without a router.
+#[inline(never)] // once in flash
 pub(super) fn is_neighbor(address: IpAddress, interface: &Interface) -> bool {
     interface.ip_addrs().iter().any(|network| network.contains_addr(&address))
 }

@@ -20,7 +20,7 @@ use smoltcp::{
 use super::{
     assignment::{Change, set_route},
     discovery::{Message, Options},
-    neighbors::is_neighbor,
+    neighbors::{is_neighbor, router},
 };
 use crate::time::{earliest, to_smoltcp};
 
@@ -277,13 +277,11 @@ impl Slaac {
         device: &mut D,
         now: Instant,
     ) {
-        let current = interface.routes().get_default_ipv6_route().map(|route| route.via_router);
-        let router =
-            self.routers.iter().flatten().map(|router| router.address).find(|&router| current == Some(router.into()));
-        let Some(router) =
-            router.filter(|_| self.has_several_routers() && (self.used || is_needed(interface, sockets)))
-        else {
+        if !self.has_several_routers() || !(self.used || is_needed(interface, sockets)) {
             self.check = None;
+            return;
+        }
+        let Some(IpAddress::Ipv6(router)) = router(IpAddress::Ipv6(Ipv6Address::UNSPECIFIED), interface) else {
             return;
         };
         let check = match &mut self.check {
@@ -309,9 +307,9 @@ impl Slaac {
 
     /// The router that is remembered after this one becomes the default one.
     fn replace_router(&mut self, unreachable: Ipv6Address, interface: &mut Interface) {
-        let mut after =
-            self.routers.iter().cycle().flatten().skip_while(|router| router.address != unreachable).skip(1);
-        if let Some(router) = after.next() {
+        let mut known = self.routers.iter().flatten();
+        let after = known.find(|router| router.address == unreachable).and_then(|_| known.next());
+        if let Some(router) = after.or_else(|| self.routers.iter().flatten().next()) {
             set_route(interface, router.address.into());
         }
     }
