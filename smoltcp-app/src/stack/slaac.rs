@@ -277,7 +277,7 @@ impl Slaac {
         device: &mut D,
         now: Instant,
     ) {
-        if !self.has_several_routers() || !(self.used || is_needed(interface, sockets)) {
+        if self.fixed_router || !self.has_several_routers() || !(self.used || is_needed(interface, sockets)) {
             self.check = None;
             return;
         }

@@ -240,10 +240,9 @@ fn an_answer_to_a_packet_right_behind_the_withdrawal_of_a_router_goes_to_another
 
 /// The router in use after 40 s, when two advertise themselves and these answer neighbor solicitations; `used`: a host of another network
 /// sends an echo request each second. And how many solicitations were sent in the last 20 s.
-fn router_after(alive: &[Ipv6Address], used: bool) -> (Option<IpAddress>, usize) {
+fn router_after(mut scene: Scene, alive: &[Ipv6Address], used: bool) -> (Option<IpAddress>, usize) {
     let remote = Ipv6Address::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 7);
     let IpCidr::Ipv6(own) = LINK_LOCAL else { panic!("it is of IPv6") };
-    let mut scene = with_slaac();
     scene.advertise(ROUTER, 1800, &[]);
     scene.advertise(router(8), 1800, &[]);
     let mut asked = 0;
@@ -272,8 +271,20 @@ fn a_router_that_does_not_answer_is_replaced_by_one_that_does_while_packets_go_t
         (&[ROUTER, router(8)], true, ROUTER),
         (&[], false, ROUTER),
     ] {
-        let (used_router, asked) = router_after(alive, used);
+        let (used_router, asked) = router_after(with_slaac(), alive, used);
         assert_eq!(used_router, Some(expected.into()), "{alive:?} answer, used: {used}");
         assert!(asked <= 6 && (asked > 0) == used, "{alive:?} answer, used: {used}: {asked} solicitations in 20 s");
     }
+}
+
+#[test]
+fn a_router_in_the_settings_stays_even_if_it_does_not_answer_and_others_advertise_themselves() {
+    const FIXED: [IpAddress; 1] = [IpAddress::Ipv6(router(7))];
+    let mut scene = Scene::new(|settings| {
+        settings.slaac = true;
+        settings.gateways = &FIXED;
+    });
+    scene.pass(SECOND);
+    let (used_router, _) = router_after(scene, &[ROUTER, router(8)], true);
+    assert_eq!(used_router, Some(FIXED[0]));
 }
