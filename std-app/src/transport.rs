@@ -12,9 +12,9 @@ use greet_host::clock::LastWait;
 
 use crate::socket::{self, Readiness};
 
-/// Maximum number of bytes per read. The runtimes tokio and uring, whose connections share buffers, read more. Under framing `auto` the first read decides: without an LF in it
-/// the framing is `chunk` (rule F3). Small enough for thousands of connections, and the longest name with its LF fits
-/// (rule L1).
+/// Maximum number of bytes per read. The runtimes tokio and uring, whose connections share buffers, read more. Under framing `auto`
+/// the first read decides: without an LF in it the framing is `chunk` (rule F3). Small enough for thousands of connections, and
+/// the longest name with its LF fits (rule L1).
 pub(crate) const READ: usize = 4096;
 
 /// The same where a few buffers serve all connections.

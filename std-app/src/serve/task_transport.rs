@@ -150,12 +150,13 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
         }
     }
 
-    /// Runs `operation`.
+    /// Runs `operation`. The time is updated after a wait, and if `is_read` without one too: a client that never pauses ends no wait.
     ///
     /// # Errors
     /// `TimedOut` if the deadline passes first.
     async fn in_time<T>(
         &mut self,
+        is_read: bool,
         mut operation: impl FnMut(&mut Self, &mut Context<'_>, bool) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
         let mut has_waited = false;
@@ -170,7 +171,7 @@ impl<'a, E: Future<Output = ()>> TaskTransport<'a, E> {
             done => done,
         })
         .await;
-        if has_waited {
+        if has_waited || is_read {
             self.time.over();
         }
         outcome
@@ -242,9 +243,7 @@ impl<E: Future<Output = ()>> embedded_io_async::Read for TaskTransport<'_, E> {
 impl<E: Future<Output = ()>> embedded_io_async::BufRead for TaskTransport<'_, E> {
     async fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.unread.is_empty() {
-            let outcome = self.in_time(Self::poll_fill).await;
-            self.time.over();
-            outcome?;
+            self.in_time(true, Self::poll_fill).await?;
         }
         Ok(self.input.as_deref().and_then(|input| input.get(self.unread.clone())).unwrap_or_default())
     }
@@ -261,7 +260,8 @@ impl<E: Future<Output = ()>> embedded_io_async::BufRead for TaskTransport<'_, E>
 
 impl<E: Future<Output = ()>> embedded_io_async::Write for TaskTransport<'_, E> {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.in_time(|this, context, _| Pin::new(&mut this.stream).poll_write(context, bytes)).await?;
+        let count =
+            self.in_time(false, |this, context, _| Pin::new(&mut this.stream).poll_write(context, bytes)).await?;
         self.moved.sent = self.moved.sent.saturating_add(count as u64);
         Ok(count)
     }
